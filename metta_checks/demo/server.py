@@ -1,0 +1,204 @@
+"""A small HTTP server on loopback whose answers, latency and faults are set from outside."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Literal, Self
+from urllib.parse import parse_qsl, urlsplit
+
+DRIP_LIMIT_BYTES = 600
+"""A dripping answer ends after this many bytes, so that no test can hang for ever."""
+
+SILENCE_LIMIT_SECONDS = 120.0
+"""A silent answer closes the connection after this long, for the same reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request as the server read it. `query` keeps the last value of a repeated key."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def target(self) -> str:
+        """Path and query as one string: what a conditional request is about."""
+        return self.path if not self.query else f"{self.path}?{'&'.join(f'{k}={v}' for k, v in self.query.items())}"
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One answer. `Content-Length` is added when `headers` does not have it."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A way to answer badly.
+
+    - `silent`: read the request, send nothing.
+    - `drip_headers`, `drip_body`: send one byte every `pause` seconds.
+    - `reset_headers`, `reset_body`: a TCP reset before, or in the middle of, the body.
+    - `truncate`: announce the whole body, send half, close in good order.
+    """
+
+    kind: Literal["silent", "drip_headers", "drip_body", "reset_headers", "reset_body", "truncate"]
+    pause: float = 1.0
+
+
+Answer = Response | Fault
+Interceptor = Callable[[Request], Answer | None]
+
+
+class LoopbackServer:
+    """Serves `answer(request)` on 127.0.0.1 and a free port until `close()`; a context manager.
+
+    `latency` is slept before each answer (seconds). `intercept`, where set, is asked first: what it
+    returns is sent instead, `None` lets the real answer through. A `Fault` is applied to the real
+    answer, so that a reset or a drip carries true bytes. `requests` lists what came, in order;
+    `bytes_sent` counts the bodies.
+    """
+
+    def __init__(self, *, latency: float = 0.0) -> None:
+        self.latency = latency
+        self.intercept: Interceptor | None = None
+        self.requests: list[Request] = []
+        self.bytes_sent = 0
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._server = _Server(("127.0.0.1", 0), _handler_for(self))
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, name=type(self).__name__, daemon=True
+        )
+        self._thread.start()
+
+    def answer(self, request: Request) -> Response:
+        """The real answer; subclasses say what it is."""
+        raise NotImplementedError
+
+    @property
+    def port(self) -> int:
+        return int(self._server.server_address[1])
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def close(self) -> None:
+        """Stop listening and let every waiting answer go. Safe to call twice."""
+        self._closing.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(timeout=5)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _respond(self, request: Request) -> tuple[Response, Fault | None]:
+        with self._lock:
+            self.requests.append(request)
+        if self.latency:
+            time.sleep(self.latency)
+        instead = self.intercept(request) if self.intercept else None
+        if isinstance(instead, Response):
+            return instead, None
+        return self.answer(request), instead
+
+    def _pause(self, seconds: float) -> bool:
+        """Sleep, and say whether the server still runs."""
+        return not self._closing.wait(seconds)
+
+    def _count(self, size: int) -> None:
+        with self._lock:
+            self.bytes_sent += size
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 128
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away is the normal end of a fault, not something to print."""
+
+
+def _handler_for(server: LoopbackServer) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def _serve(self) -> None:
+            split = urlsplit(self.path)
+            request = Request(
+                method=self.command,
+                path=split.path,
+                query=dict(parse_qsl(split.query, keep_blank_values=True)),
+                headers={name.lower(): value for name, value in self.headers.items()},
+                body=self.rfile.read(int(self.headers.get("Content-Length") or 0)),
+            )
+            response, fault = server._respond(request)
+            headers = {"Content-Length": str(len(response.body)), **response.headers}
+            head = [f"HTTP/1.1 {response.status} {self.responses.get(response.status, ('Status',))[0]}"]
+            head += [f"{name}: {value}" for name, value in headers.items()]
+            self._send("\r\n".join([*head, "", ""]).encode("latin-1"), response.body, fault)
+
+        def _send(self, head: bytes, body: bytes, fault: Fault | None) -> None:
+            if fault is None:
+                self.wfile.write(head + body)
+                server._count(len(body))
+                return
+            self.close_connection = True
+            half = body[: len(body) // 2]
+            match fault.kind:
+                case "silent":
+                    server._pause(SILENCE_LIMIT_SECONDS)
+                case "drip_headers":
+                    self._drip(head, fault.pause)
+                case "drip_body":
+                    self.wfile.write(head)
+                    self._drip(body, fault.pause)
+                case "truncate":
+                    self.wfile.write(head + half)
+                case "reset_headers":
+                    self._reset()
+                case "reset_body":
+                    self.wfile.write(head + half)
+                    # The client must have read the headers, else this is a reset in the headers.
+                    server._pause(0.1)
+                    self._reset()
+
+        def _drip(self, data: bytes, pause: float) -> None:
+            for byte in data[:DRIP_LIMIT_BYTES]:
+                self.wfile.write(bytes([byte]))
+                if not server._pause(pause):
+                    return
+
+        def _reset(self) -> None:
+            """Close with SO_LINGER 0, which makes the kernel send RST instead of FIN."""
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.close()
+
+        do_GET = do_POST = do_HEAD = do_PUT = _serve
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Nothing on stderr: what came is in `requests`."""
+
+    return Handler
