@@ -1,0 +1,188 @@
+"""Credentials: from the instance, the environment, or AWS Secrets Manager, in this order."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from metta_checks.core.decode import parse_json
+from metta_checks.core.errors import CredentialError
+
+AWS_LOOKUP_SECONDS: Final = 5.0
+"""The time that one look into AWS may take in all, the search for AWS credentials included."""
+
+KEPT_SECONDS: Final = 3600.0
+"""How long a secret from AWS is used before it is read again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A secret and where it came from; its `repr` does not show it."""
+
+    value: str = field(repr=False)
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialPlaces:
+    """Where a check looks for its credential.
+
+    `what` names it in messages ("W&B API key"), `option` is the instance option's name and `given` its value,
+    `variables` are tried in order, `secret` is the name in AWS Secrets Manager and `region` its region, None for
+    that of the AWS configuration.
+    """
+
+    what: str
+    option: str
+    given: str | None = field(repr=False)
+    variables: Sequence[str]
+    secret: str
+    region: str | None
+
+
+class Credentials:
+    """Finds the credential of one check instance and keeps one from AWS for an hour.
+
+    Each value found goes to `register` (the check's `register_secret`) before anything else sees it.
+    """
+
+    def __init__(self, places: CredentialPlaces, register: Callable[[str], None]) -> None:
+        self._places = places
+        self._register = register
+        self._kept: Credential | None = None
+        self._kept_since = 0.0
+
+    def get(self) -> Credential:
+        """The credential. Raises CredentialError, which names the three places, when there is none."""
+        if found := self._near():
+            return found
+        kept = self._kept
+        if kept is not None and time.monotonic() - self._kept_since <= KEPT_SECONDS:
+            return kept
+        return self._keep(self._from_aws())
+
+    def renewed(self, refused: Credential) -> Credential | None:
+        """After a 401: the secret as AWS has it now, if that is another one than the `refused`; else None.
+
+        Only AWS is asked again: an option and the environment do not change while the process runs.
+        """
+        if self._kept is None or refused != self._kept:
+            return None
+        self._kept = None
+        fresh = self._keep(self._from_aws())
+        return fresh if fresh != refused else None
+
+    def _near(self) -> Credential | None:
+        places = self._places
+        if places.given and places.given.strip():
+            return self._registered(Credential(places.given.strip(), f"the option `{places.option}`"))
+        for name in places.variables:
+            if value := os.environ.get(name, "").strip():
+                return self._registered(Credential(value, f"the environment variable {name}"))
+        return None
+
+    def _registered(self, credential: Credential) -> Credential:
+        if credential.value.startswith("ENC[") and credential.value.endswith("]"):
+            came = f"{credential.origin} holds an unresolved {credential.value.split(';')[0].rstrip(']')}] handle"
+            raise CredentialError(f"{self._places.what}: {came}. Set up the Agent's secret backend.")
+        self._register(credential.value)
+        return credential
+
+    def _keep(self, credential: Credential) -> Credential:
+        self._kept = self._registered(credential)
+        self._kept_since = time.monotonic()
+        return credential
+
+    def _from_aws(self) -> Credential:
+        places = self._places
+        origin = f"the AWS secret {places.secret}"
+        try:
+            text = _bounded(lambda: _read_secret(places.secret, places.region))
+            return Credential(_only_value(text), origin)
+        except _AwsFault as fault:
+            variables = " or ".join(places.variables)
+            raise CredentialError(
+                f"no {places.what} found: the option `{places.option}` is not set, neither is the environment variable "
+                f"{variables}, and {origin} could not be used ({fault}). Set one of the three."
+            ) from None
+
+
+class _AwsFault(Exception):
+    """Why AWS gave no secret, in words that hold no secret."""
+
+
+def _read_secret(name: str, region: str | None) -> str:
+    # Imported here: most instances have a key in their options, and botocore costs a second and 30 MB to load.
+    try:
+        from boto3.session import Session
+        from botocore.config import Config
+        from botocore.exceptions import BotoCoreError, ClientError
+    except ImportError:
+        raise _AwsFault("boto3 is not installed") from None
+    config = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 1})
+    try:
+        client: Any = Session(region_name=region or None).client("secretsmanager", config=config)
+        answer = client.get_secret_value(SecretId=name)
+    except ClientError as error:
+        raise _AwsFault(f"AWS answers {error.response.get('Error', {}).get('Code', 'with an error')}") from None
+    except BotoCoreError as error:
+        raise _AwsFault(_plain(error)) from None
+    secret = answer.get("SecretString")
+    if not isinstance(secret, str):
+        raise _AwsFault("it is binary; store it as text")
+    return secret
+
+
+def _plain(error: Exception) -> str:
+    known = {
+        "NoCredentialsError": "no AWS credentials here",
+        "NoRegionError": "no AWS region is set; use the option `aws_region` or AWS_REGION",
+        "EndpointConnectionError": "AWS cannot be reached",
+        "ConnectTimeoutError": "AWS cannot be reached",
+        "ReadTimeoutError": "AWS did not answer in time",
+    }
+    return known.get(type(error).__name__, f"AWS client fault {type(error).__name__}")
+
+
+def _only_value(text: str) -> str:
+    """The secret itself: a plain string, or the one value of a JSON object."""
+    text = text.strip()
+    if not text:
+        raise _AwsFault("it is empty")
+    if not text.startswith("{"):
+        return text
+    try:
+        document = parse_json(text)
+    except ValueError:
+        return text
+    values = list(document.values())
+    if len(values) != 1 or not isinstance(values[0], str) or not values[0].strip():
+        raise _AwsFault("it is a JSON object that does not hold exactly one text; store the plain key or one entry")
+    return values[0].strip()
+
+
+def _bounded(read: Callable[[], str]) -> str:
+    """`read()` on a thread that is left behind after five seconds: the AWS client searches several places for
+    credentials, each with a patience of its own, and none of its settings bounds the sum."""
+    outcome: list[str | _AwsFault] = []
+
+    def work() -> None:
+        try:
+            outcome.append(read())
+        except _AwsFault as fault:
+            outcome.append(fault)
+        except Exception as error:
+            outcome.append(_AwsFault(f"AWS client fault {type(error).__name__}"))
+
+    thread = threading.Thread(target=work, name="metta-aws-secret", daemon=True)
+    thread.start()
+    thread.join(AWS_LOOKUP_SECONDS)
+    if not outcome:
+        raise _AwsFault(f"AWS did not answer within {AWS_LOOKUP_SECONDS:g} s")
+    if isinstance(outcome[0], _AwsFault):
+        raise outcome[0]
+    return outcome[0]

@@ -1,0 +1,59 @@
+"""The errors that a check shows to its operator."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """What went wrong with a source, in the operator's words."""
+
+    UNREACHABLE = "unreachable"
+    TIMED_OUT = "timed out"
+    UNAUTHORISED = "unauthorised"
+    FORBIDDEN = "forbidden"
+    RATE_LIMITED = "rate limited"
+    NOT_FOUND = "not found"
+    REJECTED = "rejected"
+    REDIRECTED = "redirected"
+    SERVER_ERROR = "server error"
+    MALFORMED = "malformed answer"
+    OVERSIZED = "oversized answer"
+
+
+class SourceError(Exception):
+    """A source could not be read.
+
+    The text says what was tried, on which object, what came back, and what the operator can do. It never holds a
+    credential, nor the query of a URL. `reset_at` is when a rate limit ends (UTC), where the source told;
+    `status` is the HTTP status, where there was one.
+    """
+
+    def __init__(
+        self,
+        kind: Kind,
+        tried: str,
+        came_back: str,
+        remedy: str,
+        *,
+        status: int | None = None,
+        reset_at: datetime | None = None,
+    ) -> None:
+        super().__init__(f"{tried}: {came_back} ({kind}). {remedy}")
+        self.kind = kind
+        self.tried = tried
+        self.came_back = came_back
+        self.remedy = remedy
+        self.status = status
+        self.reset_at = reset_at
+
+    def with_remedy(self, remedy: str) -> SourceError:
+        """The same error with an advice that fits the object better."""
+        return SourceError(
+            self.kind, self.tried, self.came_back, remedy, status=self.status, reset_at=self.reset_at
+        )
+
+
+class CredentialError(Exception):
+    """No credential was found; the text names the places that were looked at, never a value."""

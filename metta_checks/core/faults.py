@@ -1,0 +1,181 @@
+"""The one place that knows what `requests` raises and what a bad HTTP status means."""
+
+from __future__ import annotations
+
+import re
+import ssl
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
+
+from requests import exceptions
+from urllib3.exceptions import HTTPError, NameResolutionError
+
+from metta_checks.core.decode import parse_json
+from metta_checks.core.errors import Kind, SourceError
+
+Headers = Mapping[str, str]
+
+RETRIED_STATUSES = frozenset({502, 503, 504})
+"""Answers of a gateway whose backend is away for a moment; 500 is the service's own fault and repeats."""
+
+
+def display_url(url: str) -> str:
+    """`url` without user, password, query and fragment: those may carry credentials."""
+    try:
+        split = urlsplit(url)
+        port = f":{split.port}" if split.port else ""
+        host = f"[{split.hostname}]" if split.hostname and ":" in split.hostname else split.hostname or ""
+    except ValueError:
+        return "an address that does not parse"
+    return f"{split.scheme}://{host}{port}{split.path}"
+
+
+def fault_of(error: exceptions.RequestException | HTTPError, tried: str, url: str) -> SourceError:
+    """What an exception of `requests` or urllib3 means for the operator.
+
+    The texts of those exceptions are not passed on: they hold whole URLs.
+    """
+    host = urlsplit(display_url(url)).netloc
+    chain = list(_causes(error))
+    reason = _innermost(chain)
+    if any(isinstance(cause, exceptions.ProxyError) for cause in chain):
+        remedy = "Check the `proxy` option, the Agent's proxy settings and the proxy itself."
+        return SourceError(Kind.UNREACHABLE, tried, f"the proxy did not let it through: {reason}", remedy)
+    if any(isinstance(cause, ssl.SSLError | exceptions.SSLError) for cause in chain):
+        remedy = "Check the address, its certificate and the `tls_*` options (`tls_ca_cert` for a private authority)."
+        return SourceError(Kind.UNREACHABLE, tried, f"TLS failed: {reason}", remedy)
+    if any(isinstance(cause, NameResolutionError) for cause in chain):
+        remedy = "Check the spelling of the address and the DNS of this machine."
+        return SourceError(Kind.UNREACHABLE, tried, f"the name {host} does not resolve", remedy)
+    if isinstance(error, exceptions.ConnectTimeout):
+        remedy = "Check the address, the firewall and the proxy; `connect_timeout` sets how long to wait."
+        return SourceError(Kind.TIMED_OUT, tried, f"no connection to {host} in time", remedy)
+    if any(isinstance(cause, exceptions.ReadTimeout | TimeoutError) for cause in chain):
+        remedy = "The source is slow or hangs; look at its status page. `read_timeout` sets how long to wait."
+        return SourceError(Kind.TIMED_OUT, tried, "the server stopped sending", remedy)
+    if isinstance(error, exceptions.ContentDecodingError):
+        remedy = "Something between here and the server changes its answers; look at the proxy."
+        return SourceError(Kind.MALFORMED, tried, "the answer's compression is broken", remedy)
+    if any(isinstance(cause, ConnectionRefusedError) for cause in chain):
+        remedy = "Nobody listens there: check the address and port, and that the service runs."
+        return SourceError(Kind.UNREACHABLE, tried, f"{host} refused the connection", remedy)
+    remedy = "Check the network and the proxy; the next collection tries again."
+    return SourceError(Kind.UNREACHABLE, tried, f"the connection failed: {reason}", remedy)
+
+
+def is_reset(error: exceptions.RequestException | HTTPError) -> bool:
+    """Whether the connection broke after it stood: worth another try, unlike a refusal."""
+    names = (ConnectionResetError, BrokenPipeError, ConnectionAbortedError)
+    chain = list(_causes(error))
+    if any(isinstance(cause, names) for cause in chain):
+        return True
+    return any(type(cause).__name__ in {"RemoteDisconnected", "IncompleteRead"} for cause in chain)
+
+
+def fault_of_status(status: int, headers: Headers, body: bytes, tried: str, url: str, now: datetime) -> SourceError:
+    """What an answer that is neither 2xx nor 304 means. `headers` are case-insensitive."""
+    said = _excerpt(headers, body)
+    came_back = f"HTTP {status}{f', {said}' if said else ''}"
+
+    def fault(kind: Kind, remedy: str, reset_at: datetime | None = None) -> SourceError:
+        return SourceError(kind, tried, came_back, remedy, status=status, reset_at=reset_at)
+
+    if 300 <= status < 400:
+        target = display_url(headers.get("location", ""))
+        return fault(Kind.REDIRECTED, f"It redirects to {target}: put the right address into the configuration.")
+    if status == 429 or (status == 403 and _is_limit(headers)):
+        reset_at = reset_time(headers, now)
+        when = f"Its limit resets at {reset_at:%Y-%m-%dT%H:%M:%SZ}" if reset_at else "It did not say for how long"
+        remedy = f"{when}; raise `min_collection_interval` or share the credential with fewer clients."
+        return fault(Kind.RATE_LIMITED, remedy, reset_at)
+    if status == 401:
+        return fault(Kind.UNAUTHORISED, "Check that the credential is whole, not expired and for this server.")
+    if status == 407:
+        return fault(Kind.UNAUTHORISED, "The proxy wants a credential: check the `proxy` option.")
+    if status == 403:
+        return fault(Kind.FORBIDDEN, "The credential is known but may not read this: check its permissions.")
+    if status in {404, 410}:
+        return fault(Kind.NOT_FOUND, "Check the address and the names, and that the credential may see them.")
+    if status >= 500:
+        return fault(Kind.SERVER_ERROR, "The service has a fault; look at its status page. The next collection tries again.")
+    return fault(Kind.REJECTED, f"The server {display_url(url)} does not accept this request; is it the right one?")
+
+
+def reset_time(headers: Headers, now: datetime) -> datetime | None:
+    """When a rate limit ends, from `Retry-After` (seconds or a date), `x-ratelimit-reset` (epoch seconds, GitHub) or
+    `RateLimit-Reset` (seconds, W&B and the IETF draft); None where none of them can be read."""
+    after = headers.get("retry-after", "").strip()
+    if after.isdigit():
+        return _later(now, int(after))
+    if after:
+        try:
+            return parsedate_to_datetime(after).astimezone(UTC)
+        except (ValueError, TypeError, OverflowError):
+            pass
+    epoch = headers.get("x-ratelimit-reset", "").strip()
+    if epoch.isdigit():
+        return _later(datetime(1970, 1, 1, tzinfo=UTC), int(epoch))
+    seconds = headers.get("ratelimit-reset", "").strip()
+    return _later(now, int(seconds)) if seconds.isdigit() else None
+
+
+def _later(start: datetime, seconds: int) -> datetime | None:
+    try:
+        return start + timedelta(seconds=seconds)
+    except OverflowError:
+        return None
+
+
+def _is_limit(headers: Headers) -> bool:
+    return headers.get("x-ratelimit-remaining", "").strip() == "0" or "retry-after" in headers
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """The exception and all that it wraps: in `args` (as urllib3 and requests nest them), `reason` and `__context__`."""
+    found: list[BaseException] = []
+    queue: list[BaseException | None] = [error]
+    while queue and len(found) < 20:
+        current = queue.pop(0)
+        if current is None or any(current is seen for seen in found):
+            continue
+        found.append(current)
+        queue += [argument for argument in current.args if isinstance(argument, BaseException)]
+        reason = getattr(current, "reason", None)
+        queue += [reason if isinstance(reason, BaseException) else None, current.__cause__, current.__context__]
+    return found
+
+
+def _innermost(chain: list[BaseException]) -> str:
+    """The plainest words for it: those of the operating system or of TLS, which hold no URL."""
+    for cause in chain:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return cause.verify_message
+        if isinstance(cause, ssl.SSLError):
+            return (cause.reason or "no TLS on the other side").replace("_", " ").lower()
+    for cause in chain:
+        if isinstance(cause, OSError) and not isinstance(cause, exceptions.RequestException) and cause.strerror:
+            return cause.strerror
+    names = {"RemoteDisconnected": "it was closed without an answer", "IncompleteRead": "the answer was cut short"}
+    return next((names[name] for cause in chain if (name := type(cause).__name__) in names), "it broke off")
+
+
+def _excerpt(headers: Headers, body: bytes) -> str:
+    """What the server said about it, in at most 200 printable characters."""
+    if "html" in headers.get("content-type", "").lower() or body.lstrip()[:1] == b"<":
+        return "an HTML page"
+    try:
+        document = parse_json(body)
+    except ValueError:
+        return ""
+    if not isinstance(document, dict):
+        return ""
+    errors = document.get("errors")
+    first = errors[0] if isinstance(errors, list) and errors else None
+    said = document.get("message") or document.get("error") or first
+    if isinstance(said, dict):
+        said = said.get("message")
+    if not isinstance(said, str):
+        return ""
+    return f'"{re.sub(r"[^ -~]+", " ", said).strip()[:200]}"'

@@ -1,0 +1,33 @@
+"""What a check hands to the Agent: samples."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+SampleKind = Literal["gauge", "distribution"]
+
+
+class Sample(NamedTuple):
+    """One point of one series.
+
+    `tags` are the sample's own, each `key:value`; the base adds the instance's tags when it submits.
+    A name is either a gauge or a distribution, never both: Datadog fixes the type at the first point.
+    """
+
+    name: str
+    value: float
+    tags: tuple[str, ...]
+    kind: SampleKind = "gauge"
+
+
+class Event(NamedTuple):
+    """Something that happened once, for the Datadog event stream.
+
+    `aggregation_key` groups events about the same object; `text` is Markdown.
+    """
+
+    title: str
+    text: str
+    tags: tuple[str, ...]
+    aggregation_key: str
+    alert_type: Literal["error", "warning", "success", "info"] = "info"

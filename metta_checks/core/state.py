@@ -1,0 +1,52 @@
+"""State that outlives the Agent's process: one versioned JSON document per check instance."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from metta_checks.core.decode import parse_json
+
+
+class PersistentCache(Protocol):
+    """The two methods of `AgentCheck` that reach the Agent's persistent cache. A missing value is `''`."""
+
+    def read_persistent_cache(self, key: str) -> str: ...
+
+    def write_persistent_cache(self, key: str, value: str) -> None: ...
+
+
+class Store:
+    """Loads and saves one document under `key`, marked with `version`."""
+
+    def __init__(self, cache: PersistentCache, key: str, version: int) -> None:
+        self._cache = cache
+        self._key = key
+        self._version = version
+
+    def load(self) -> Any:
+        """The document as it was saved; None when there is none, or what is there is torn, foreign or of another
+        version: a fresh start, never an error. The caller still parses the inside."""
+        try:
+            envelope = parse_json(self._cache.read_persistent_cache(self._key) or "null")
+        except (ValueError, TypeError):
+            return None
+        if not isinstance(envelope, dict) or envelope.get("version") != self._version:
+            return None
+        return envelope.get("state")
+
+    def save(self, state: Any) -> None:
+        """Replace the document. `state` is plain JSON material."""
+        envelope = {"version": self._version, "state": state}
+        self._cache.write_persistent_cache(self._key, json.dumps(envelope, separators=(",", ":")))
+
+
+def identity_hash(check: str, identity: Mapping[str, str]) -> str:
+    """A persistent-cache id: SHA-256 over the check's name and its named, resolved identity values.
+
+    Names count as well as values, so that swapped values differ.
+    """
+    text = json.dumps([check, sorted(identity.items())], separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

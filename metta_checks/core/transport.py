@@ -1,0 +1,250 @@
+"""HTTP as a check sees it: streamed, capped, counted, bounded by the deadline, with errors to act on."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urljoin, urlsplit
+
+from requests.auth import AuthBase
+from requests.exceptions import RequestException
+from urllib3.exceptions import HTTPError
+
+from metta_checks.core.collection import Collection
+from metta_checks.core.decode import parse_json
+from metta_checks.core.errors import Kind, SourceError
+from metta_checks.core.faults import RETRIED_STATUSES, display_url, fault_of, fault_of_status, is_reset, reset_time
+from metta_checks.core.watchdog import Watchdog
+
+if TYPE_CHECKING:
+    from datadog_checks.base.utils.http import RequestsWrapper
+    from requests import PreparedRequest, Response
+
+RETRIES: Final = 2
+MAX_REDIRECTS: Final = 5
+LONGEST_PAUSE: Final = 5.0
+"""A server that asks for a longer wait than this many seconds is not waited for."""
+
+_CHUNK: Final = 16 * 1024
+"""Bytes read at once. Compressed ones may grow a thousandfold, which keeps a bomb's one step under 17 MB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A 2xx or 304 answer. `headers` are case-insensitive; `body` is decompressed."""
+
+    tried: str
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """The body as JSON. Raises SourceError when it is none, too deep, or holds NaN."""
+        try:
+            return parse_json(self.body)
+        except ValueError as error:
+            page = self.body.lstrip()[:1] == b"<"
+            came_back = "an HTML page instead of JSON" if page else f"no valid JSON ({error})"
+            remedy = "Check the address: a login page, a proxy or another service may answer there."
+            raise SourceError(Kind.MALFORMED, self.tried, came_back, remedy, status=self.status) from None
+
+
+class NoAuth(AuthBase):
+    """Sends no credential. Given explicitly, since `requests` would otherwise take one from a netrc file."""
+
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        return request
+
+
+class BearerAuth(AuthBase):
+    """`Authorization: Bearer …`, as an auth object: a header would lose against a netrc entry."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+
+class Transport:
+    """Sends the requests of one check instance through its `RequestsWrapper` (proxy, TLS, timeouts, headers).
+
+    `source` names the API in messages. Usable inside `with transport.during(collection)`, from several threads.
+    """
+
+    def __init__(self, http: RequestsWrapper, source: str, *, max_bytes: int, pause: float = 0.5) -> None:
+        self.source = source
+        self.pause = pause
+        self._http = http
+        self._max_bytes = max_bytes
+        self._watchdog = Watchdog()
+        self._watched = False
+        self._lock = threading.Lock()
+        self._collection: Collection | None = None
+
+    @contextmanager
+    def during(self, collection: Collection) -> Iterator[None]:
+        """Count for `collection`, and cut every connection at its deadline."""
+        self._collection = collection
+        try:
+            with self._watchdog.guard(collection.deadline):
+                yield
+        finally:
+            self._collection = None
+            if self._watched:
+                self._http.session.close()
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        about: str,
+        auth: AuthBase | None = None,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, str] | None = None,
+        json: Any = None,
+    ) -> Answer:
+        """Send one request and read the whole answer: 2xx, or 304 where `headers` made it conditional.
+
+        Without `auth` the one from the HTTP options is used (`username`, `password` …), and none where there is none.
+        `about` is the object that the message names. Connection resets and 502, 503, 504 are tried again, at most
+        twice, after a jittered pause. A redirect is followed for GET on the same server; to another one no request,
+        and so no credential, goes. Raises SourceError for everything else.
+        """
+        tried = f"{self.source}: {method} {display_url(url)} for {about}"
+        _require_address(url, tried)
+        options = {
+            "auth": auth or self._http.options["auth"] or NoAuth(),
+            "extra_headers": dict(headers or {}),
+            "params": params,
+            "json": json,
+        }
+        for attempt in range(RETRIES + 1):
+            try:
+                answer = self._follow(method, url, tried, options)
+            except (RequestException, HTTPError) as error:
+                self._check_time(tried)
+                if attempt == RETRIES or not is_reset(error):
+                    raise fault_of(error, tried, url) from None
+                self._wait(attempt, {}, tried)
+                continue
+            if answer.status < 300 or answer.status == 304:
+                return answer
+            if attempt == RETRIES or answer.status not in RETRIED_STATUSES or not self._wait(
+                attempt, answer.headers, tried
+            ):
+                break
+        raise fault_of_status(answer.status, answer.headers, answer.body, tried, url, self._running.now)
+
+    @property
+    def _running(self) -> Collection:
+        if self._collection is None:
+            raise RuntimeError("a request was sent outside of a collection")
+        return self._collection
+
+    def _follow(self, method: str, url: str, tried: str, options: dict[str, Any]) -> Answer:
+        for _ in range(MAX_REDIRECTS + 1):
+            answer = self._once(method, url, tried, options)
+            location = answer.headers.get("location", "")
+            if method != "GET" or answer.status not in {301, 302, 303, 307, 308} or not location:
+                return answer
+            target = urljoin(url, location)
+            if _origin(target) != _origin(url):
+                return answer
+            url, options = target, {**options, "params": None}
+        remedy = "The server sends its clients round in a circle: check the address."
+        raise SourceError(Kind.REDIRECTED, tried, f"more than {MAX_REDIRECTS} redirects", remedy)
+
+    def _once(self, method: str, url: str, tried: str, options: dict[str, Any]) -> Answer:
+        collection = self._running
+        self._check_time(tried)
+        self._watch_session()
+        remaining = collection.deadline.remaining
+        connect, read = self._http.options["timeout"]
+        collection.count_request()
+        response: Response = getattr(self._http, method.lower())(
+            url,
+            # The wrapper consumes `extra_headers`, so that each request needs a copy of its own.
+            **{**options, "extra_headers": dict(options["extra_headers"])},
+            timeout=(min(connect, remaining), min(read, remaining)),
+            stream=True,
+            persist=True,
+            allow_redirects=False,
+        )
+        with response:
+            body = self._read(response, tried)
+        self._check_time(tried)
+        self._note_quota(response.headers)
+        return Answer(tried, response.status_code, response.headers, body)
+
+    def _read(self, response: Response, tried: str) -> bytes:
+        parts: list[bytes] = []
+        size = 0
+        for part in response.iter_content(_CHUNK):
+            size += len(part)
+            if size > self._max_bytes:
+                remedy = "Raise `max_response_bytes` if the source is to be trusted, or ask for less."
+                raise SourceError(Kind.OVERSIZED, tried, f"more than {self._max_bytes:,} bytes", remedy)
+            parts.append(part)
+            self._check_time(tried)
+        return b"".join(parts)
+
+    def _check_time(self, tried: str) -> None:
+        deadline = self._running.deadline
+        if deadline.expired:
+            remedy = "Look at the source's status page; `collection_timeout` sets how long a collection may take."
+            came_back = f"not answered within the collection's {deadline.seconds:g} s"
+            raise SourceError(Kind.TIMED_OUT, tried, came_back, remedy)
+
+    def _wait(self, attempt: int, headers: Mapping[str, str], tried: str) -> bool:
+        """Pause before the next attempt; False when the server asks for more patience than there is."""
+        collection = self._running
+        pause = self.pause * 2**attempt * random.uniform(0.5, 1.5)  # noqa: S311 (jitter, no cryptography)
+        if (reset_at := reset_time(headers, collection.now)) is not None:
+            pause = max(pause, (reset_at - collection.now).total_seconds())
+            if pause > LONGEST_PAUSE:
+                return False
+        time.sleep(min(pause, collection.deadline.remaining))
+        self._check_time(tried)
+        return True
+
+    def _note_quota(self, headers: Mapping[str, str]) -> None:
+        told = headers.get("x-ratelimit-remaining") or headers.get("ratelimit-remaining") or ""
+        # GitHub's search has a small budget of its own, which says nothing about the next collection.
+        if told.strip().isdigit() and headers.get("x-ratelimit-resource") != "search":
+            self._running.note_quota(float(told))
+
+    def _watch_session(self) -> None:
+        with self._lock:
+            if self._watched:
+                return
+            # Chasing missing certificates opens connections of its own, which no deadline bounds.
+            if hasattr(self._http, "aia_chasing_max_depth"):
+                self._http.aia_chasing_max_depth = 0
+            self._watchdog.watch(self._http.session)
+            self._watched = True
+
+
+def _require_address(url: str, tried: str) -> None:
+    try:
+        split = urlsplit(url)
+        usable = split.scheme in {"http", "https"} and bool(split.hostname) and split.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise SourceError(Kind.UNREACHABLE, tried, "the address is not a URL", "Write it as https://host/path.")
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    split = urlsplit(url)
+    try:
+        return split.scheme, split.hostname, split.port
+    except ValueError:
+        return split.scheme, None, None

@@ -1,0 +1,205 @@
+"""A watchdog that closes every connection of a session when the time is up.
+
+A timeout per read does not bound a server that drips one byte a second: each byte starts the timeout anew. So the
+connections of a session are known here by their sockets, and a timer shuts those down at the deadline; whatever
+thread was reading then gets the end of the stream.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self, cast
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import ConnectTimeoutError
+
+from metta_checks.core.deadline import Deadline
+
+
+class Watchdog:
+    """Bounds what a `requests.Session` does by a deadline, for as long as the `with` block lasts.
+
+    `watch(session)` once per session; then `with watchdog.guard(deadline):` around each collection. At the deadline
+    every open socket is shut down and new connections are refused. Leaving the block closes the sockets: collections
+    are minutes apart, and a server has long hung up on an idle connection by then.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._sockets: dict[int, socket.socket] = {}
+        self._deadline: Deadline | None = None
+        self._pools = _pool_classes(self)
+
+    def watch(self, session: requests.Session) -> None:
+        """Make every connection that `session` opens from now on a watched one, whatever adapter it uses."""
+        choose = session.get_adapter
+
+        def get_adapter(url: str | bytes) -> Any:
+            adapter = choose(url=cast(str, url))
+            if isinstance(adapter, HTTPAdapter):
+                self._adopt(adapter)
+            return adapter
+
+        session.get_adapter = get_adapter  # type: ignore[method-assign, assignment]
+
+    def guard(self, deadline: Deadline) -> _Guard:
+        """A context manager that enforces `deadline`."""
+        return _Guard(self, deadline)
+
+    def _adopt(self, adapter: HTTPAdapter) -> None:
+        if "_metta_watchdog" in adapter.__dict__:
+            return
+        proxy_manager_for = adapter.proxy_manager_for
+
+        def watched_proxy_manager_for(proxy: Any, **options: Any) -> Any:
+            manager = proxy_manager_for(proxy, **options)
+            self._arm(manager)
+            return manager
+
+        self._arm(adapter.poolmanager)
+        adapter.proxy_manager_for = watched_proxy_manager_for  # type: ignore[method-assign]
+        adapter.__dict__["_metta_watchdog"] = self
+
+    def _arm(self, manager: Any) -> None:
+        # A SOCKS manager brings connection classes of its own; there the timeout per read has to do.
+        schemes = manager.pool_classes_by_scheme
+        if schemes.get("http") is HTTPConnectionPool and schemes.get("https") is HTTPSConnectionPool:
+            manager.pool_classes_by_scheme = self._pools
+
+    def start(self, deadline: Deadline) -> None:
+        with self._lock:
+            self._deadline = deadline
+
+    def bite(self) -> None:
+        """Shut every watched socket down: blocked readers see the end of the stream at once."""
+        with self._lock:
+            held = list(self._sockets.values())
+        for handle in held:
+            _shut_down(handle)
+
+    def stop(self) -> None:
+        self.bite()
+        with self._lock:
+            self._deadline = None
+            held = list(self._sockets.values())
+            self._sockets.clear()
+        for handle in held:
+            handle.close()
+
+    def connect(self, connection: HTTPConnection, open_socket: Callable[[], socket.socket]) -> socket.socket:
+        """Open a socket inside the deadline, name resolution included, and keep a handle on it.
+
+        Resolving a name cannot be interrupted, so it happens on a thread of its own that is left behind when it
+        takes too long. The handle is a duplicate: TLS detaches the original, and shutting down either ends both.
+        """
+        with self._lock:
+            deadline = self._deadline
+        if deadline is None:
+            return open_socket()
+        opened = _within(deadline, open_socket)
+        if opened is None:
+            raise ConnectTimeoutError(connection, f"no connection to {connection.host} within the time left")
+        handle = opened.dup()
+        with self._lock:
+            stale = self._sockets.pop(id(connection), None)
+            self._sockets[id(connection)] = handle
+        if stale is not None:
+            stale.close()
+        if deadline.expired:
+            _shut_down(handle)
+        return opened
+
+    def forget(self, connection: HTTPConnection) -> None:
+        with self._lock:
+            handle = self._sockets.pop(id(connection), None)
+        if handle is not None:
+            handle.close()
+
+
+class _Guard:
+    def __init__(self, watchdog: Watchdog, deadline: Deadline) -> None:
+        self._watchdog = watchdog
+        self._timer = threading.Timer(deadline.remaining, watchdog.bite)
+        self._timer.daemon = True
+        self._deadline = deadline
+
+    def __enter__(self) -> Self:
+        self._watchdog.start(self._deadline)
+        self._timer.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._timer.cancel()
+        self._watchdog.stop()
+
+
+def _within(deadline: Deadline, open_socket: Callable[[], socket.socket]) -> socket.socket | None:
+    """What `open_socket` returns or raises; None when the deadline comes first, and the late socket is closed."""
+    outcome: list[socket.socket | Exception] = []
+    lock = threading.Lock()
+    given_up = False
+
+    def work() -> None:
+        try:
+            result: socket.socket | Exception = open_socket()
+        except Exception as error:
+            result = error
+        with lock:
+            outcome.append(result)
+            late = given_up
+        if late and isinstance(result, socket.socket):
+            result.close()
+
+    thread = threading.Thread(target=work, name="metta-connect", daemon=True)
+    thread.start()
+    thread.join(deadline.remaining)
+    with lock:
+        given_up = not outcome
+    if given_up:
+        return None
+    if isinstance(outcome[0], Exception):
+        raise outcome[0]
+    return outcome[0]
+
+
+def _shut_down(handle: socket.socket) -> None:
+    try:
+        # Not the method of a TLS socket, which would touch state that the reading thread is using.
+        socket.socket.shutdown(handle, socket.SHUT_RDWR)
+    except OSError:
+        # It was closed by the other side already, which is what is wanted.
+        pass
+
+
+def _pool_classes(watchdog: Watchdog) -> dict[str, type[HTTPConnectionPool]]:
+    class WatchedConnection(HTTPConnection):
+        def _new_conn(self) -> socket.socket:
+            return watchdog.connect(self, super()._new_conn)
+
+        def close(self) -> None:
+            watchdog.forget(self)
+            super().close()
+
+    class WatchedTLSConnection(HTTPSConnection):
+        def _new_conn(self) -> socket.socket:
+            return watchdog.connect(self, super()._new_conn)
+
+        def close(self) -> None:
+            watchdog.forget(self)
+            super().close()
+
+    class WatchedPool(HTTPConnectionPool):
+        ConnectionCls = WatchedConnection
+
+    class WatchedTLSPool(HTTPSConnectionPool):
+        ConnectionCls = WatchedTLSConnection
+
+    return {"http": WatchedPool, "https": WatchedTLSPool}
