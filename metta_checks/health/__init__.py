@@ -1,0 +1,16 @@
+"""Health: values held against conditions, the records that carry them, and how they are published and read."""
+
+from metta_checks.health.condition import Condition, condition_tag, parse_condition
+from metta_checks.health.verdict import State, Verdict, data_missing_sample, judge, named_tags, verdict_samples
+
+__all__ = [
+    "Condition",
+    "State",
+    "Verdict",
+    "condition_tag",
+    "data_missing_sample",
+    "judge",
+    "named_tags",
+    "parse_condition",
+    "verdict_samples",
+]
