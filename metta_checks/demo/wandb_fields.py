@@ -24,7 +24,7 @@ _FIELDS: Mapping[str, Getter] = {
     "jobType": lambda run: run.job_type,
     "host": lambda run: run.host,
     "username": lambda run: run.user,
-    "duration": lambda run: None if run.heartbeat_at is None else (run.heartbeat_at - run.created_at).total_seconds(),
+    "duration": lambda run: run.seconds,
 }
 
 _SNAKE_CASE = {

@@ -82,7 +82,7 @@ def _operator(name: str, operator: str, operand: Any) -> Test:
         if operator == "$regex":
             raise FilterError(f"{name} is a time: $regex does not apply")
         if not _is_time_with_zone(name, operand):
-            return lambda value: False
+            return lambda _value: False
     return make(operand)
 
 

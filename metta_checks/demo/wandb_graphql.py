@@ -12,7 +12,7 @@ from typing import Any
 _TOKEN = re.compile(
     r"""
     (?P<ignored>[\s,\ufeff]+|\#[^\n]*)
-  | (?P<mark>\.\.\.|[!$&()\[\]{}:=@|])
+  | (?P<mark>\.\.\.|[!$()\[\]{}:=])
   | (?P<name>[_A-Za-z]\w*)
   | (?P<number>-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)
   | (?P<text>"(?:[^"\\\n]|\\.)*")
@@ -20,7 +20,7 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 
-_DEPTH_LIMIT = 30
+_CONSTANTS: Mapping[str, bool | None] = {"true": True, "false": False, "null": None}
 
 
 class QueryError(ValueError):
@@ -36,15 +36,11 @@ class Variable:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field of a selection. `key` is the name in the answer: the alias, else the field's own.
-
-    `conditions` are the `@include` and `@skip` on it: a boolean or a variable, and the value that lets it through.
-    """
+    """One field of a selection. `key` is the name in the answer: the alias, else the field's own."""
 
     key: str
     name: str
     arguments: Mapping[str, Any]
-    conditions: tuple[tuple[Any, bool], ...] = ()
     fields: tuple[Field, ...] = ()
 
 
@@ -64,64 +60,72 @@ class _Spread:
     """`...Name`, or an inline fragment with its selection. Type conditions are taken as met."""
 
     name: str | None
-    selection: tuple[Field | _Spread, ...]
-    conditions: tuple[tuple[Any, bool], ...]
+    selection: _Selection = ()
 
 
 @dataclass(frozen=True, slots=True)
-class _Parsed:
+class _RawField:
+    """A field as it stands in the text, with spreads among its subfields."""
+
+    key: str
+    name: str
+    arguments: Mapping[str, Any]
+    selection: _Selection
+
+
+_Selection = tuple[_RawField | _Spread, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Definition:
     kind: str
     name: str | None
-    selection: tuple[Field | _Spread, ...]
+    selection: _Selection
     defaults: Mapping[str, Any] = field(default_factory=dict)
     required: frozenset[str] = frozenset()
 
 
 @lru_cache(maxsize=64)
 def parse(document: str, operation_name: str | None = None) -> Operation:
-    """The operation of that name, or the only one. Fragments are put in place. Raises `QueryError`."""
-    definitions = list(_Reader(document).document())
+    """The operation of that name, or the only one, with every fragment in its place.
+
+    Raises `QueryError`, and `RecursionError` for a document without a bottom.
+    """
+    definitions = list(_Reader(document).definitions())
     fragments = {d.name: d.selection for d in definitions if d.kind == "fragment"}
     operations = [d for d in definitions if d.kind != "fragment" and operation_name in (None, "", d.name)]
     if len(operations) != 1:
         raise QueryError(f"{len(operations)} operations named {operation_name!r} in the document, one is needed")
     chosen = operations[0]
-    return Operation(
-        kind=chosen.kind,
-        name=chosen.name,
-        defaults=chosen.defaults,
-        required=chosen.required,
-        fields=_flat(chosen.selection, fragments, 0),
+    fields = _fields(chosen.selection, fragments)
+    return Operation(chosen.kind, chosen.name, chosen.defaults, chosen.required, fields)
+
+
+def _fields(selection: _Selection, fragments: Mapping[str | None, _Selection]) -> tuple[Field, ...]:
+    """The fields of a selection; those of the same key become one."""
+    merged: dict[str, _RawField] = {}
+    for item in _without_spreads(selection, fragments):
+        known = merged.setdefault(item.key, item)
+        if known is item:
+            continue
+        if (known.name, known.arguments) != (item.name, item.arguments):
+            raise QueryError(f"two different fields are both called {item.key}")
+        merged[item.key] = replace(item, selection=known.selection + item.selection)
+    return tuple(
+        Field(item.key, item.name, item.arguments, _fields(item.selection, fragments)) for item in merged.values()
     )
 
 
-def _flat(selection: tuple[Any, ...], fragments: Mapping[str | None, tuple[Any, ...]], depth: int) -> tuple[Field, ...]:
-    """The selection with every fragment in its place; fields of the same key become one."""
-    if depth > _DEPTH_LIMIT:
-        raise QueryError("the selection is nested too deeply, or a fragment holds itself")
-    merged: dict[str, Field] = {}
-    for item in _spread_out(selection, fragments, depth):
-        known = merged.get(item.key)
-        if known is not None and (known.name, known.arguments) != (item.name, item.arguments):
-            raise QueryError(f"two different fields are both called {item.key}")
-        merged[item.key] = replace(item, fields=(known.fields if known else ()) + item.fields)
-    return tuple(replace(item, fields=_flat(item.fields, fragments, depth + 1)) for item in merged.values())
-
-
-def _spread_out(
-    selection: tuple[Any, ...], fragments: Mapping[str | None, tuple[Any, ...]], depth: int
-) -> Iterator[Field]:
-    if depth > _DEPTH_LIMIT:
-        raise QueryError("the selection is nested too deeply, or a fragment holds itself")
+def _without_spreads(selection: _Selection, fragments: Mapping[str | None, _Selection]) -> Iterator[_RawField]:
     for item in selection:
-        if isinstance(item, Field):
+        if isinstance(item, _RawField):
             yield item
-            continue
-        if item.name is not None and item.name not in fragments:
+        elif item.name is None:
+            yield from _without_spreads(item.selection, fragments)
+        elif item.name in fragments:
+            yield from _without_spreads(fragments[item.name], fragments)
+        else:
             raise QueryError(f"unknown fragment {item.name}")
-        inside = fragments[item.name] if item.name is not None else item.selection
-        for found in _spread_out(inside, fragments, depth + 1):
-            yield replace(found, conditions=found.conditions + item.conditions)
 
 
 class _Reader:
@@ -130,25 +134,24 @@ class _Reader:
     def __init__(self, document: str) -> None:
         self._tokens = _tokens(document)
         self._at = 0
-        self._depth = 0
 
-    def document(self) -> Iterator[_Parsed]:
+    def definitions(self) -> Iterator[_Definition]:
         while self._peek():
             yield self._definition()
 
-    def _definition(self) -> _Parsed:
+    def _definition(self) -> _Definition:
         if self._peek() == "{":
-            return _Parsed("query", None, self._selection())
+            return _Definition("query", None, self._selection())
         kind = self._name()
         if kind not in ("query", "mutation", "fragment"):
             raise QueryError(f"unexpected {kind!r}: expected a query, a mutation or a fragment")
-        name = self._name() if self._peek() not in ("(", "{", "@") else None
+        name = self._name() if self._peek() not in ("(", "{") else None
         if kind == "fragment":
             self._expect("on")
             self._name()
-            return _Parsed(kind, name, self._selection())
+            return _Definition(kind, name, self._selection())
         defaults, required = self._variables()
-        return _Parsed(kind, name, self._selection(), defaults, required)
+        return _Definition(kind, name, self._selection(), defaults, required)
 
     def _variables(self) -> tuple[dict[str, Any], frozenset[str]]:
         defaults: dict[str, Any] = {}
@@ -174,15 +177,11 @@ class _Reader:
             self._name()
         return self._skip("!")
 
-    def _selection(self) -> tuple[Field | _Spread, ...]:
-        self._depth += 1
-        if self._depth > _DEPTH_LIMIT:
-            raise QueryError("the selection is nested too deeply")
+    def _selection(self) -> _Selection:
         self._expect("{")
-        items: list[Field | _Spread] = []
+        items: list[_RawField | _Spread] = []
         while not self._skip("}"):
             items.append(self._spread() if self._skip("...") else self._field())
-        self._depth -= 1
         if not items:
             raise QueryError("a selection is empty")
         return tuple(items)
@@ -190,70 +189,48 @@ class _Reader:
     def _spread(self) -> _Spread:
         if self._skip("on"):
             self._name()
-            conditions = self._conditions()
-            return _Spread(None, self._selection(), conditions)
-        if self._peek() in ("{", "@"):
-            conditions = self._conditions()
-            return _Spread(None, self._selection(), conditions)
-        return _Spread(self._name(), (), self._conditions())
+            return _Spread(None, self._selection())
+        if self._peek() == "{":
+            return _Spread(None, self._selection())
+        return _Spread(self._name())
 
-    def _field(self) -> Field:
+    def _field(self) -> _RawField:
         key = name = self._name()
         if self._skip(":"):
             name = self._name()
-        arguments = self._arguments()
-        conditions = self._conditions()
-        # Spreads in there are put in place once all fragments are known.
-        selection: Any = self._selection() if self._peek() == "{" else ()
-        return Field(key, name, arguments, conditions, selection)
+        arguments = self._pairs("(", ")") if self._peek() == "(" else {}
+        return _RawField(key, name, arguments, self._selection() if self._peek() == "{" else ())
 
-    def _arguments(self) -> dict[str, Any]:
-        arguments: dict[str, Any] = {}
-        if not self._skip("("):
-            return arguments
-        while not self._skip(")"):
+    def _pairs(self, opening: str, closing: str) -> dict[str, Any]:
+        pairs = {}
+        self._expect(opening)
+        while not self._skip(closing):
             name = self._name()
             self._expect(":")
-            arguments[name] = self._value()
-        return arguments
-
-    def _conditions(self) -> tuple[tuple[Any, bool], ...]:
-        conditions = []
-        while self._skip("@"):
-            directive = self._name()
-            if directive not in ("include", "skip"):
-                raise QueryError(f"unknown directive @{directive}")
-            conditions.append((self._arguments().get("if"), directive == "include"))
-        return tuple(conditions)
+            pairs[name] = self._value()
+        return pairs
 
     def _value(self) -> Any:
-        token = self._next()
-        match token:
-            case "$":
-                return Variable(self._name())
-            case "[":
-                values = []
-                while not self._skip("]"):
-                    values.append(self._value())
-                return values
-            case "{":
-                self._at -= 1
-                return self._object()
-            case "true" | "false" | "null":
-                return {"true": True, "false": False, "null": None}[token]
-        if token[:1] == '"' or token[:1].isdigit() or token[:1] == "-":
-            return json.loads(token, strict=False)
-        if not token.isidentifier():
-            raise QueryError(f"unexpected {token!r}: expected a value")
-        return token
+        if self._peek() == "{":
+            return self._pairs("{", "}")
+        found = self._next()
+        if found == "$":
+            return Variable(self._name())
+        if found == "[":
+            return self._list()
+        if found in _CONSTANTS:
+            return _CONSTANTS[found]
+        if found.isidentifier():
+            return found
+        try:
+            return json.loads(found)
+        except ValueError as error:
+            raise QueryError(f"unexpected {found!r}: expected a value") from error
 
-    def _object(self) -> dict[str, Any]:
-        self._expect("{")
-        values = {}
-        while not self._skip("}"):
-            name = self._name()
-            self._expect(":")
-            values[name] = self._value()
+    def _list(self) -> list[Any]:
+        values = []
+        while not self._skip("]"):
+            values.append(self._value())
         return values
 
     def _peek(self) -> str:

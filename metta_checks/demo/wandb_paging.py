@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from metta_checks.demo.wandb_fields import getter
@@ -15,6 +16,8 @@ from metta_checks.demo.wandb_runs import DemoProject, DemoRun
 
 PAGE_LIMIT = 1000
 """What W&B gives at most, whatever `first` asks for."""
+
+DEFAULT_PAGE = 50
 
 Key = tuple[int, Any, str]
 
@@ -25,7 +28,9 @@ class PagingError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    node: DemoRun
+    """One place in a list. `node` is a run, or what else comes in pages."""
+
+    node: Any
     key: Key
 
     @property
@@ -37,28 +42,45 @@ class Edge:
 class Page:
     edges: list[Edge]
     has_next: bool
-    total: int
 
     @property
     def end_cursor(self) -> str | None:
         return self.edges[-1].cursor if self.edges else None
 
 
-def page_of(project: DemoProject, matches: Predicate, *, order: str | None, first: int, after: str | None) -> Page:
+def page_of(
+    project: DemoProject, matches: Predicate, *, order: str | None, first: int | None, after: str | None
+) -> Page:
     """The `first` runs that match and come after the cursor.
 
     A cursor is a place in the order, not a position: a run whose heartbeat moves while pages are
     read comes twice or not at all, as with the service. Raises `PagingError`.
     """
     key_of, descending = _order(order or "+created_at")
-    keyed = [Edge(run, key_of(run)) for run in project.runs if matches(run)]
-    total = len(keyed)
+    runs = [(key_of(run), run) for run in project.runs]
     if after:
         place = _place(after)
-        keyed = [edge for edge in keyed if (edge.key < place if descending else edge.key > place)]
-    keyed.sort(key=lambda edge: edge.key, reverse=descending)
-    size = max(0, min(first, PAGE_LIMIT))
-    return Page(edges=keyed[:size], has_next=len(keyed) > size, total=total)
+        runs = [(key, run) for key, run in runs if (key < place if descending else key > place)]
+    found = [item for item in runs if matches(item[1])]
+    found.sort(key=itemgetter(0), reverse=descending)
+    size = _size(first)
+    return Page([Edge(run, key) for key, run in found[:size]], has_next=len(found) > size)
+
+
+def list_page(items: Sequence[object], *, first: int | None = None, after: str | None = None) -> Page:
+    """A page of a short list that keeps its order: projects, sweeps."""
+    start = _place(after)[1] + 1 if after else 0
+    size = _size(first)
+    edges = [Edge(item, (1, place, "")) for place, item in enumerate(items)][start:]
+    return Page(edges[:size], has_next=len(edges) > size)
+
+
+def _size(first: int | None) -> int:
+    if first is None:
+        return DEFAULT_PAGE
+    if not isinstance(first, int) or first < 0:
+        raise PagingError(f"first must be a whole number, not {first!r}")
+    return min(first, PAGE_LIMIT)
 
 
 def _order(order: str) -> tuple[Callable[[DemoRun], Key], bool]:

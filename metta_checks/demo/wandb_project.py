@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-from metta_checks.demo.wandb_runs import DemoProject, DemoRun, RunState, global_id
+from metta_checks.demo.wandb_runs import DemoProject, DemoRun, RunState
 from metta_checks.demo.wandb_values import (
     BROKEN_TEXTS,
     awkward_summaries,
@@ -74,8 +74,9 @@ def sample_project(
 ) -> DemoProject:
     """A project of `runs` runs around `now`: the same seed and time give the same project.
 
-    The awkward runs come first (about seventy), ordinary ones fill up. `broken=False` leaves out the runs
-    whose metrics the official SDK itself cannot read: with `lazy=False` one of them ends its whole loop.
+    The awkward runs come first (about a hundred, or as many as there is room for), ordinary ones fill up.
+    `broken=False` leaves out the runs whose metrics the official SDK itself cannot read: with `lazy=False`
+    one of them ends its whole loop.
     """
     maker = _Maker(random.Random(seed), now.replace(microsecond=0), DemoProject(entity, name))
     awkward = [*_awkward_names(), *_awkward_values(maker.rng), *_awkward_times(maker.now), *_repeated_names()]

@@ -8,7 +8,9 @@ import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Literal
+from zlib import crc32
 
 RunState = Literal["running", "finished", "failed", "crashed", "killed", "pending", "preempting", "preempted"]
 
@@ -43,6 +45,7 @@ class DemoRun:
     description: str | None = None
     notes: str | None = None
     commit: str | None = None
+    project_id: int = 0
     _encoded: dict[str, tuple[object, str]] = field(default_factory=dict, repr=False)
 
     @property
@@ -52,6 +55,11 @@ class DemoRun:
     @property
     def heartbeat_text(self) -> str | None:
         return None if self.heartbeat_at is None else time_text(self.heartbeat_at)
+
+    @property
+    def seconds(self) -> int | None:
+        """How long the run has lived, as far as it was heard of."""
+        return None if self.heartbeat_at is None else int((self.heartbeat_at - self.created_at).total_seconds())
 
     @property
     def config_text(self) -> str:
@@ -81,6 +89,14 @@ class DemoRun:
         return kept[1]
 
 
+@dataclass(frozen=True, slots=True)
+class DemoSweep:
+    """A W&B sweep and its runs."""
+
+    name: str
+    runs: list[DemoRun]
+
+
 class DemoProject:
     """The runs of one project, found by their `name`. `lock` is held while a page is made and while a run changes."""
 
@@ -90,6 +106,7 @@ class DemoProject:
         self.entity = entity
         self.name = name
         self.created_at = created_at or datetime(2024, 1, 1, tzinfo=UTC)
+        self.internal_id = crc32(f"{entity}/{name}".encode())
         self.lock = threading.RLock()
         self._runs = {run.name: run for run in runs}
 
@@ -100,13 +117,13 @@ class DemoProject:
             return list(self._runs.values())
 
     @property
-    def sweeps(self) -> dict[str, list[DemoRun]]:
-        """The runs of each W&B sweep, by the sweep's name."""
-        members: dict[str, list[DemoRun]] = {}
+    def sweeps(self) -> dict[str, DemoSweep]:
+        """The W&B sweeps that the runs belong to, by name."""
+        sweeps: dict[str, DemoSweep] = {}
         for run in self.runs:
             if run.sweep_name:
-                members.setdefault(run.sweep_name, []).append(run)
-        return members
+                sweeps.setdefault(run.sweep_name, DemoSweep(run.sweep_name, [])).runs.append(run)
+        return sweeps
 
     def __len__(self) -> int:
         return len(self._runs)
@@ -123,12 +140,13 @@ class DemoProject:
     def start(self, name: str, now: datetime, **fields: Any) -> DemoRun:
         """A new run, `running` unless `fields` say otherwise."""
         given = {"display_name": name, "state": "running", "created_at": now, "heartbeat_at": now, **fields}
-        run = DemoRun(name=name, id=global_id("Run", name, self.name, self.entity), **given)
+        run_id = global_id("Run", name, self.name, self.entity)
+        run = DemoRun(name=name, id=run_id, project_id=self.internal_id, **given)
         with self.lock:
             self._runs[name] = run
         return run
 
-    def beat(self, name: str, now: datetime, **summary: Any) -> None:
+    def beat(self, name: str, now: datetime, summary: Mapping[str, Any] | None = None) -> None:
         """A heartbeat, with new summary values where given."""
         with self.lock:
             run = self._runs[name]
@@ -175,8 +193,9 @@ class DemoProject:
             del self._runs[name]
 
 
+@lru_cache(maxsize=65_536)
 def time_text(moment: datetime) -> str:
-    """W&B's own form, in UTC and whole seconds: `2026-01-02T03:04:05Z`."""
+    """W&B's own form, in UTC and whole seconds: `2026-01-02T03:04:05Z`. Kept, since filters ask on every page."""
     if moment.tzinfo is not UTC:
         moment = moment.astimezone(UTC)
     return f"{moment.isoformat()[:19]}Z"

@@ -30,21 +30,22 @@ def execute(operation: Operation, variables: Mapping[str, Any], root: Any, table
     missing = sorted(name for name in operation.required if known.get(name) is None)
     if missing:
         raise QueryError(f'Variable "${missing[0]}" of a required type was not provided.')
-    answer: dict[str, Any] = _object(operation.kind.title(), operation.fields, known, tables)(root)
+    root_type = operation.kind.title()
+    if root_type not in tables:
+        raise QueryError(f"Schema is not configured for a {operation.kind}.")
+    answer: dict[str, Any] = _object(root_type, operation.fields, known, tables)(root)
     return answer
 
 
 def _object(type_name: str, fields: tuple[Field, ...], variables: Mapping[str, Any], tables: Tables) -> Reader:
     """Reads the selected fields of one parent. What depends on the query alone is done once, not per parent."""
-    readers = [
-        (field.key, _field(type_name, field, variables, tables)) for field in fields if _included(field, variables)
-    ]
+    readers = [(field.key, _field(type_name, field, variables, tables)) for field in fields]
     return lambda parent: {key: read(parent) for key, read in readers}
 
 
 def _field(type_name: str, field: Field, variables: Mapping[str, Any], tables: Tables) -> Reader:
     if field.name == "__typename":
-        return lambda parent: type_name
+        return lambda _parent: type_name
     spec = tables[type_name].get(field.name)
     if spec is None:
         raise QueryError(f'Cannot query field "{field.name}" on type "{type_name}".')
@@ -67,10 +68,6 @@ def _each(value: Any, child: Reader) -> Any:
     if isinstance(value, list):
         return [child(item) for item in value]
     return child(value)
-
-
-def _included(field: Field, variables: Mapping[str, Any]) -> bool:
-    return all(bool(_value(condition, variables)) is wanted for condition, wanted in field.conditions)
 
 
 def _given(value: Any, variables: Mapping[str, Any]) -> bool:

@@ -6,12 +6,13 @@ import base64
 import json
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from metta_checks.demo.server import LoopbackServer, Request, Response
 from metta_checks.demo.wandb_filters import FilterError
-from metta_checks.demo.wandb_graphql import QueryError, parse
+from metta_checks.demo.wandb_graphql import Operation, QueryError, parse
 from metta_checks.demo.wandb_paging import PagingError
 from metta_checks.demo.wandb_runs import DemoProject
 from metta_checks.demo.wandb_schema import execute
@@ -19,6 +20,9 @@ from metta_checks.demo.wandb_types import TABLES, DemoUser, Root
 
 DEMO_API_KEY = "d3" * 20
 """Forty characters, which is what the SDK asks of a key."""
+
+SDK_TELEMETRY = "/sdk/otel/"
+"""The SDK reports on itself there, without a key; accepted and thrown away."""
 
 WINDOW = timedelta(minutes=1)
 """W&B counts requests by the minute."""
@@ -53,6 +57,8 @@ class WandbServer(LoopbackServer):
         super().__init__(latency=latency)
 
     def answer(self, request: Request) -> Response:
+        if request.path.startswith(SDK_TELEMETRY):
+            return Response()
         if request.path != "/graphql" or request.method != "POST":
             return _errors(404, f"no such page: {request.method} {request.path}")
         limits, exhausted = self._spend()
@@ -65,15 +71,20 @@ class WandbServer(LoopbackServer):
 
     def _execute(self, request: Request, root: Root, limits: Mapping[str, str]) -> Response:
         try:
-            sent = json.loads(request.body)
-            operation = parse(sent["query"], sent.get("operationName"))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            return _errors(400, f"not a GraphQL request: {error}", limits)
-        try:
-            data = execute(operation, sent.get("variables") or {}, root, TABLES)
+            operation, variables = _operation(request.body)
+            data = self._data(operation, variables, root)
         except (QueryError, FilterError, PagingError) as error:
             return _errors(400, str(error), limits)
+        except RecursionError:
+            return _errors(400, "nested too deeply", limits)
         return _json(200, {"data": data}, limits)
+
+    def _data(self, operation: Operation, variables: Mapping[str, Any], root: Root) -> dict[str, Any]:
+        """Under every project's lock, so that no answer shows a run half changed."""
+        with ExitStack() as locks:
+            for project in self.projects.values():
+                locks.enter_context(project.lock)
+            return execute(operation, variables, root, TABLES)
 
     def _root(self, authorised: bool) -> Root:
         if not authorised:
@@ -97,6 +108,20 @@ class WandbServer(LoopbackServer):
             remaining = 1000 if self.budget is None else max(0, self.budget - self._spent)
             reset = max(1, round((self._window_end - now).total_seconds()))
         return {"RateLimit-Remaining": str(remaining), "RateLimit-Reset": str(reset)}, exhausted
+
+
+def _operation(body: bytes) -> tuple[Operation, dict[str, Any]]:
+    """What the request asks for, and with which variables. Raises `QueryError`."""
+    try:
+        sent = json.loads(body)
+    except ValueError as error:
+        raise QueryError(f"the body is not JSON: {error}") from error
+    if not isinstance(sent, dict) or not isinstance(sent.get("query"), str):
+        raise QueryError("the body has no query")
+    variables = sent.get("variables") or {}
+    if not isinstance(variables, dict):
+        raise QueryError("variables must be an object")
+    return parse(sent["query"], sent.get("operationName")), variables
 
 
 def _errors(status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
