@@ -11,6 +11,7 @@ from requests.auth import HTTPBasicAuth
 
 from metta_checks.core import Kind, SourceError
 from metta_checks.core.credentials import Credential, Credentials
+from metta_checks.core.decode import parse_model
 from metta_checks.core.transport import Answer, Transport
 from metta_checks.wandb.blobs import Wanted
 from metta_checks.wandb.nodes import PageInfo, RunConnection, RunsAnswer, UnknownState, run_of
@@ -145,7 +146,7 @@ class WandbClient:
 
     def _connection(self, answer: Answer) -> RunConnection:
         try:
-            parsed = RunsAnswer.model_validate_json(answer.body)
+            parsed = parse_model(RunsAnswer, answer.body)
         except ValidationError as error:
             answer.json()
             raise _malformed(answer, error) from None
