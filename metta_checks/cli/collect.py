@@ -42,7 +42,11 @@ class CheckName(click.ParamType[CheckEntry]):
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.option("--repeat", type=click.IntRange(min=1), default=1, show_default=True, help="Collections per instance.")
 @click.option(
-    "--pause", type=click.FloatRange(min=0), default=0.0, show_default=True, help="Seconds between repeated collections."
+    "--pause",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    show_default=True,
+    help="Seconds between repeated collections.",
 )
 @click.option("--output", type=click.Path(path_type=Path), help="Write there instead of to standard output.")
 @click.option("--verbose", is_flag=True, help="Show every series, the check's log, and tracebacks.")
