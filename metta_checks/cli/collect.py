@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from metta_checks.cli.agent_config import AgentConfig, ConfigFileError, read_age
 from metta_checks.cli.catalogue import CHECKS, CheckEntry, check_entry
 from metta_checks.cli.render import outcome_text, outcomes_json
 from metta_checks.cli.runner import Outcome, collections, new_check, prepare_stubs
+from metta_checks.core.files import write_atomically
 
 
 class CheckName(click.ParamType[CheckEntry]):
@@ -140,18 +139,6 @@ def _deliver(text: str, output: Path | None) -> None:
         click.echo(text)
         return
     try:
-        _replace(output, text + "\n")
+        write_atomically(output, text + "\n")
     except OSError as error:
         raise click.UsageError(f"--output {output}: {error.strerror}") from None
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write `text` to `path` in one step, so that a reader never sees half of it."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
