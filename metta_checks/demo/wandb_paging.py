@@ -101,7 +101,7 @@ def _sortable(value: Any) -> tuple[int, Any]:
         return 2, value
     if isinstance(value, int | float) and not math.isnan(value):
         return 1, value
-    return 0, 0
+    return 0, None
 
 
 def _place(cursor: str) -> Key:
