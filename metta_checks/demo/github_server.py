@@ -137,7 +137,6 @@ class GitHubServer(LoopbackServer):
                 "used": quota.used,
                 "remaining": quota.remaining,
                 "reset": int(quota.resets_at.timestamp()),
-                "resource": resource,
             }
             for resource, quota in quotas.items()
         }
