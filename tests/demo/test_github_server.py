@@ -155,8 +155,9 @@ def test_a_filtered_listing_ends_after_a_thousand_and_a_created_range_goes_on(
     beyond = caller.runs(branch="main", per_page=100, created=f"2026-03-01..{until}")
     assert beyond[0]["id"] == found[-1]["id"]
     assert beyond[1]["id"] not in {run["id"] for run in found}
-    # Without a filter there is no such cap.
+    # Without a filter the cap is another, and reads as an error.
     assert len(caller.runs(per_page=100, page=12)) == 100
+    assert caller.get("/actions/runs", per_page=100, page=401).status_code == 422
 
 
 def test_a_rerun_keeps_its_place_and_its_earlier_attempts_stay_readable(
