@@ -95,7 +95,7 @@ class GraphQLQuery:
         return Node("SearchResultItemConnection", found_page(found, arguments))
 
     def _nodes(self, _: Any, arguments: Arguments) -> list[Node | None]:
-        return [self._node(node, ("nodes", position)) for position, node in enumerate(arguments.get("ids") or ())]
+        return [self._node(node, ("nodes", position)) for position, node in enumerate(_ids(arguments))]
 
     def _node(self, node: Any, path: tuple[str | int, ...]) -> Node | None:
         for repository in self.repositories:
@@ -196,12 +196,18 @@ class GraphQLQuery:
             if isinstance(selection, FieldSelection):
                 arguments = self._arguments(selection)
                 if selection.name == "nodes" and "ids" in arguments:
-                    inner = times * max(1, len(arguments["ids"]))
+                    inner = times * max(1, len(_ids(arguments)))
                 elif "first" in arguments:
                     total += times
                     inner = times * int(arguments["first"] or 1)
             total += self._connections(selection.selections, inner)
         return total
+
+
+def _ids(arguments: Arguments) -> list[Any]:
+    """A single value stands for a list of one, as everywhere in GraphQL."""
+    ids = arguments.get("ids")
+    return ids if isinstance(ids, list) else [ids]
 
 
 def _paging_refusals(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import chain, cycle, islice, product
+from typing import NamedTuple
 
 from metta_checks.demo.github_clock import Clock, ManualClock
 from metta_checks.demo.github_records import Conclusion, DemoWorkflow, WorkflowState
@@ -16,8 +18,9 @@ from metta_checks.demo.github_set_pieces import (
     WINDOW_PIECES,
     PlannedAttempt,
     PlannedRun,
+    a_group_each,
     add_pull_requests,
-    planned,
+    one_each,
 )
 
 FORK = "a-contributor/arena"
@@ -78,44 +81,48 @@ def sample_repository(
     repository = DemoRepository(full_name, clock=clock or ManualClock(now))
     for name, path in _workflow_files(workflows):
         repository.add_workflow(name, path)
-    busy, quiet, fruitless, disabled = _roles(repository.workflows)
+    roles = _roles(repository.workflows)
 
-    runs = [run for day in range(days) for run in _day(rng, now - timedelta(days=day), now, busy, runs_per_day)]
-    for pieces, targets in ((WINDOW_PIECES, busy), (QUIET_PIECES, quiet), (DISABLED_PIECES, disabled)):
-        runs += planned(pieces, targets, now)
-    for workflow in fruitless:
-        runs += planned(FRUITLESS_PIECES, [workflow] * len(FRUITLESS_PIECES), now)
+    runs = [*one_each(WINDOW_PIECES, roles.busy, now)]
+    for day in range(days):
+        runs += _day(rng, now - timedelta(days=day), now, roles.busy, runs_per_day)
+    for groups, workflows_of in (
+        (QUIET_PIECES, roles.quiet),
+        (FRUITLESS_PIECES, roles.fruitless),
+        (DISABLED_PIECES, roles.disabled),
+    ):
+        runs += a_group_each(groups, workflows_of, now)
     for run in sorted(runs, key=lambda run: run.created_at):
         _add(repository, run)
-    for position, workflow in enumerate(disabled):
-        repository.disable_workflow(workflow.id, DISABLED_STATES[position % len(DISABLED_STATES)])
+    for workflow, state in zip(roles.disabled, cycle(DISABLED_STATES), strict=False):
+        repository.disable_workflow(workflow.id, state)
     add_pull_requests(repository, now, rng)
     return repository
 
 
+class _Roles(NamedTuple):
+    """What the workflows do; those in no list never ran."""
+
+    busy: list[DemoWorkflow]
+    quiet: list[DemoWorkflow]
+    fruitless: list[DemoWorkflow]
+    disabled: list[DemoWorkflow]
+
+
 def _workflow_files(count: int) -> Iterator[tuple[str, str]]:
-    files = ((stem, variant) for variant in _variants() for stem in STEMS)
-    for _, (stem, variant) in zip(range(count), files, strict=False):
+    variants = chain(VARIANTS, (f"-{number}" for number in range(2, count)))
+    for variant, stem in islice(product(variants, STEMS), count):
         name = stem if variant in SAME_NAME else f"{stem}{variant}"
         yield name.replace("-", " ").capitalize(), f".github/workflows/{stem}{variant}.yml"
 
 
-def _variants() -> Iterator[str]:
-    yield from VARIANTS
-    yield from (f"-{number}" for number in range(2, 1000))
-
-
-def _roles(
-    workflows: Sequence[DemoWorkflow],
-) -> tuple[list[DemoWorkflow], list[DemoWorkflow], list[DemoWorkflow], list[DemoWorkflow]]:
-    """Busy, quiet, fruitless (only skipped and cancelled runs) and disabled; what is left over never ran."""
+def _roles(workflows: Sequence[DemoWorkflow]) -> _Roles:
     count = len(workflows)
-    sizes = (max(3, count // 8), max(1, count // 20), max(2, count // 10))
-    never = max(1, count // 20)
-    start = count - sum(sizes) - never
-    busy, rest = list(workflows[:start]), list(workflows[start : count - never])
-    quiet, rest = rest[: sizes[0]], rest[sizes[0] :]
-    return busy, quiet, rest[: sizes[1]], rest[sizes[1] :]
+    sizes = (max(3, count // 8), max(1, count // 20), max(2, count // 10), max(1, count // 20))
+    rest = iter(workflows)
+    busy = [*islice(rest, count - sum(sizes))]
+    quiet, fruitless, disabled, _never_ran = ([*islice(rest, size)] for size in sizes)
+    return _Roles(busy, quiet, fruitless, disabled)
 
 
 def _day(
@@ -139,9 +146,9 @@ def _push(
     actor = rng.choice(ACTORS)
     from_fork = on_main and rng.random() < FORK_SHARE
     branch = "main" if on_main else rng.choice(OTHER_BRANCHES)
-    event = (
-        "pull_request" if from_fork or not on_main else rng.choices(("push", "schedule", "merge_group"), (8, 1, 1))[0]
-    )
+    event = rng.choices(("push", "schedule", "merge_group"), (8, 1, 1))[0]
+    if from_fork or not on_main:
+        event = "pull_request"
     verb, subject = rng.choice(("Tune", "Fix", "Rework", "Document")), rng.choice(STEMS).replace("-", " ")
     for workflow in workflows:
         yield PlannedRun(
@@ -169,12 +176,16 @@ def _attempts(
         yield PlannedAttempt(started_at, conclusion, duration)
         if rng.random() >= RERUN_SHARE.get(conclusion, 0.0):
             return
-        pause = timedelta(
-            seconds=int(rng.expovariate(1 / 2_400) if rng.random() < 0.8 else rng.uniform(28_800, 108_000))
-        )
-        started_at, outcomes = started_at + duration + pause, RERUN_OUTCOMES
+        started_at, outcomes = started_at + duration + _pause(rng), RERUN_OUTCOMES
         if started_at >= now:
             return
+
+
+def _pause(rng: random.Random) -> timedelta:
+    """Until somebody presses the button: mostly within the hour, sometimes the next day."""
+    if rng.random() < 0.8:
+        return timedelta(seconds=int(rng.expovariate(1 / 2_400)))
+    return timedelta(hours=8, seconds=rng.randint(0, 22 * 3_600))
 
 
 def _duration(rng: random.Random, conclusion: Conclusion, workflow: DemoWorkflow) -> timedelta:

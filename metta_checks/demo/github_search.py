@@ -55,7 +55,7 @@ def parse_query(text: str) -> IssueSearch:
         if qualifier == "repo":
             repositories.update(value.lower() for value in values)
             continue
-        names_a_kind = names_a_kind or (qualifier in ("is", "type") and values[0] in ("pr", "pull-request", "issue"))
+        names_a_kind |= qualifier in ("is", "type") and values[0] in ("pr", "pull-request", "issue")
         predicate = _predicate(qualifier, values)
         predicates.append(_negation(predicate) if term["negated"] else predicate)
     return IssueSearch(frozenset(repositories), tuple(predicates), names_a_kind)

@@ -115,7 +115,10 @@ class GitHubServer(LoopbackServer):
             return refusal(400, "Problems parsing JSON", "/graphql")
         if not isinstance(body, dict) or not isinstance(body.get("query"), str):
             return graphql_errors({"message": "A query attribute must be specified and must be a string."})
-        return self._answer_query(body["query"], body.get("variables") or {}, caller)
+        variables = body.get("variables") or {}
+        if not isinstance(variables, dict):
+            return graphql_errors({"message": "Variables must be an object."})
+        return self._answer_query(body["query"], variables, caller)
 
     def _answer_query(self, text: str, variables: Mapping[str, Any], caller: str) -> Response:
         try:
@@ -137,7 +140,6 @@ class GitHubServer(LoopbackServer):
                 "used": quota.used,
                 "remaining": quota.remaining,
                 "reset": int(quota.resets_at.timestamp()),
-                "resource": resource,
             }
             for resource, quota in quotas.items()
         }

@@ -95,8 +95,8 @@ QUIET_PIECES: tuple[tuple[Piece, ...], ...] = (
 )
 
 FRUITLESS: tuple[Conclusion, ...] = ("skipped", "cancelled")
-FRUITLESS_PIECES: tuple[Piece, ...] = tuple(
-    Piece(((hours * HOUR, conclusion),)) for hours, conclusion in product((3, 27, 150), FRUITLESS)
+FRUITLESS_PIECES: tuple[tuple[Piece, ...], ...] = (
+    tuple(Piece(((hours * HOUR, conclusion),)) for hours, conclusion in product((3, 27, 150), FRUITLESS)),
 )
 
 DISABLED_PIECES: tuple[tuple[Piece, ...], ...] = (
@@ -120,13 +120,18 @@ LABEL_SETS: tuple[tuple[str, ...], ...] = (
 MERGED_AGO = (2 * HOUR, 3 * DAY, WEEK - SECOND, WEEK, WEEK + SECOND, WEEK + 10 * HOUR, 20 * DAY)
 
 
-def planned(
-    pieces: Sequence[Piece] | Sequence[tuple[Piece, ...]], workflows: Sequence[DemoWorkflow], now: datetime
+def one_each(pieces: Sequence[Piece], workflows: Sequence[DemoWorkflow], now: datetime) -> Iterator[PlannedRun]:
+    """Every piece once, handed out over the workflows in turn."""
+    for piece, workflow in zip(pieces, cycle(workflows), strict=False):
+        yield from _runs(piece, workflow, now)
+
+
+def a_group_each(
+    groups: Sequence[tuple[Piece, ...]], workflows: Sequence[DemoWorkflow], now: datetime
 ) -> Iterator[PlannedRun]:
-    """Hand the pieces (or groups of them) out over the workflows, going round whichever list is shorter."""
-    rounds = max(len(pieces), len(workflows)) if pieces and isinstance(pieces[0], tuple) else len(pieces)
-    for _, group, workflow in zip(range(rounds), cycle(pieces), cycle(workflows), strict=False):
-        for piece in group if isinstance(group, tuple) else (group,):
+    """One group for every workflow, the groups in turn."""
+    for workflow, group in zip(workflows, cycle(groups), strict=False):
+        for piece in group:
             yield from _runs(piece, workflow, now)
 
 
