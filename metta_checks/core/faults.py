@@ -99,7 +99,9 @@ def fault_of_status(status: int, headers: Headers, body: bytes, tried: str, url:
     if status in {404, 410}:
         return fault(Kind.NOT_FOUND, "Check the address and the names, and that the credential may see them.")
     if status >= 500:
-        return fault(Kind.SERVER_ERROR, "The service has a fault; look at its status page. The next collection tries again.")
+        return fault(
+            Kind.SERVER_ERROR, "The service has a fault; look at its status page. The next collection tries again."
+        )
     return fault(Kind.REJECTED, f"The server {display_url(url)} does not accept this request; is it the right one?")
 
 

@@ -137,8 +137,10 @@ class Transport:
                 continue
             if answer.status < 300 or answer.status == 304:
                 return answer
-            if attempt == RETRIES or answer.status not in RETRIED_STATUSES or not self._wait(
-                attempt, answer.headers, tried
+            if (
+                attempt == RETRIES
+                or answer.status not in RETRIED_STATUSES
+                or not self._wait(attempt, answer.headers, tried)
             ):
                 break
         raise fault_of_status(answer.status, answer.headers, answer.body, tried, url, self._running.now)
