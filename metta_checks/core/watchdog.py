@@ -39,15 +39,25 @@ class Watchdog:
 
     def watch(self, session: requests.Session) -> None:
         """Make every connection that `session` opens from now on a watched one, whatever adapter it uses."""
-        choose = session.get_adapter
+        choose, mount = session.get_adapter, session.mount
+        # The Agent's wrapper mounts its TLS adapter anew for each request, which re-orders the table that another
+        # thread may be looking through.
+        table = threading.Lock()
 
         def get_adapter(url: str | bytes) -> Any:
-            adapter = choose(url=cast(str, url))
-            if isinstance(adapter, HTTPAdapter):
-                self._adopt(adapter)
+            with table:
+                adapter = choose(url=cast(str, url))
+                if isinstance(adapter, HTTPAdapter):
+                    self._adopt(adapter)
             return adapter
 
-        session.get_adapter = get_adapter  # type: ignore[method-assign, assignment]
+        def mount_one(prefix: str | bytes, adapter: Any) -> None:
+            with table:
+                if session.adapters.get(cast(str, prefix)) is not adapter:
+                    mount(prefix, adapter)
+
+        session.get_adapter = get_adapter  # type: ignore[method-assign]
+        session.mount = mount_one  # type: ignore[method-assign]
 
     def guard(self, deadline: Deadline) -> _Guard:
         """A context manager that enforces `deadline`."""
