@@ -133,6 +133,7 @@ class MettaCheck(AgentCheck, ABC):  # type: ignore[no-untyped-call]
             self._submit(samples)
             self._submit_events(collection.events)
         except Exception as error:
+            collection.error = error
             samples = self._samples_of_failure(error)
             self._submit(samples)
             self._tell(collection, samples, up=False)

@@ -23,7 +23,7 @@ SYSTEM_KEYS: Final[Mapping[str, re.Pattern[str]]] = {
 """The SDK's keys behind each system metric. `system.gpu.process.…` is the run's own process, not a device."""
 
 
-class Unreadable(ValueError):
+class UnreadableError(ValueError):
     """A blob is no JSON object."""
 
 
@@ -57,7 +57,7 @@ class Wanted:
         return bool(self._system)
 
     def summary(self, blob: str | None) -> Summary:
-        """Read a summary. Raises Unreadable."""
+        """Read a summary. Raises UnreadableError."""
         values = _object(blob)
         names = dict.fromkeys(key for key in self._exact if values.get(key) is not None)
         if self._pattern is not None:
@@ -70,7 +70,7 @@ class Wanted:
         return Summary(sps, metrics, asked - finite)
 
     def system(self, blob: str | None) -> tuple[Mapping[str, float], int]:
-        """Means over the devices by metric name, and how many wanted values are no finite numbers. Raises Unreadable."""
+        """Means over the devices by metric name, and how many wanted values are no numbers. Raises UnreadableError."""
         if not self._system:
             return {}, 0
         values = _object(blob)
@@ -99,11 +99,11 @@ def _object(blob: str | None) -> dict[str, Any]:
         if isinstance(value, str):
             value = parse_json(value, allow_nan=True)
     except ValueError as error:
-        raise Unreadable(str(error)) from None
+        raise UnreadableError(str(error)) from None
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise Unreadable(f"a {type(value).__name__} instead of an object")
+        raise UnreadableError(f"a {type(value).__name__} instead of an object")
     return value
 
 

@@ -11,9 +11,10 @@ from requests.auth import HTTPBasicAuth
 
 from metta_checks.core import Kind, SourceError
 from metta_checks.core.credentials import Credential, Credentials
+from metta_checks.core.decode import parse_model
 from metta_checks.core.transport import Answer, Transport
 from metta_checks.wandb.blobs import Wanted
-from metta_checks.wandb.nodes import PageInfo, RunConnection, RunsAnswer, UnknownState, run_of
+from metta_checks.wandb.nodes import RunConnection, RunsAnswer, UnknownStateError, run_of
 from metta_checks.wandb.query import ORDER, runs_query
 from metta_checks.wandb.runs import Run
 
@@ -105,7 +106,7 @@ class WandbClient:
         for edge in page.edges:
             try:
                 found[edge.node.name] = run_of(edge.node, self._wanted, self._run_tags)
-            except UnknownState as error:
+            except UnknownStateError as error:
                 unknown[edge.node.name] = str(error)
 
     def _page(self, filters: str, cursor: str | None) -> tuple[Answer, RunConnection]:
@@ -134,7 +135,7 @@ class WandbClient:
                 "POST",
                 f"{self._project.base_url}/graphql",
                 about=f"project {self._project}",
-                auth=HTTPBasicAuth("api", credential.value.encode()),  # type: ignore[arg-type]
+                auth=HTTPBasicAuth("api", credential.value.encode()),
                 json={"query": self._query, "variables": variables},
             )
             return answer, self._connection(answer)
@@ -145,7 +146,7 @@ class WandbClient:
 
     def _connection(self, answer: Answer) -> RunConnection:
         try:
-            parsed = RunsAnswer.model_validate_json(answer.body)
+            parsed = parse_model(RunsAnswer, answer.body)
         except ValidationError as error:
             answer.json()
             raise _malformed(answer, error) from None

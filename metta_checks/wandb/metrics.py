@@ -43,7 +43,7 @@ def selected(
 
 
 def count_samples(runs: Iterable[Run], options: MetricOptions) -> Iterator[Sample]:
-    """`wandb.runs`: every run type × every state, zeros too."""
+    """`wandb.runs`: every run type in every state, zeros too."""
     counts = Counter((_type_of(run, options), run.state) for run in runs)
     for run_type in options.run_types.names:
         for state in RunState:

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from metta_checks.core import tag
-from metta_checks.wandb.blobs import Summary, Unreadable, Wanted
+from metta_checks.wandb.blobs import Summary, UnreadableError, Wanted
 from metta_checks.wandb.runs import STATES, Run
 
 
@@ -95,23 +95,23 @@ LABELS: Final[Mapping[str, tuple[str, Callable[[RunNode], str | None]]]] = {
 """What `run_tags` may name: the tag's key and where its value stands."""
 
 
-class UnknownState(ValueError):
+class UnknownStateError(ValueError):
     """W&B reports a state that this version does not know."""
 
 
 def run_of(node: RunNode, wanted: Wanted, run_tags: tuple[str, ...]) -> Run:
-    """The run behind a node. Raises UnknownState, since a state decides what is counted as what."""
+    """The run behind a node. Raises UnknownStateError, since a state decides what is counted as what."""
     state = STATES.get(node.state or "")
     if state is None:
-        raise UnknownState(f"run {node.name} has the state {node.state!r}")
+        raise UnknownStateError(f"run {node.name} has the state {node.state!r}")
     unreadable = 0
     try:
         summary = wanted.summary(node.summaryMetrics)
-    except Unreadable:
+    except UnreadableError:
         summary, unreadable = Summary(None, {}, 0), 1
     try:
         system, system_dropped = wanted.system(node.systemMetrics)
-    except Unreadable:
+    except UnreadableError:
         system, system_dropped, unreadable = {}, 0, unreadable + 1
     return Run(
         id=node.name,

@@ -43,6 +43,7 @@ class Knowledge:
         """From which heartbeat on a delta has to ask."""
         return None if self.newest_heartbeat is None else self.newest_heartbeat - OVERLAP
 
+
 @dataclass(frozen=True, slots=True)
 class Refreshed:
     """New knowledge, and the runs whose end this collection is the first to see."""
