@@ -22,7 +22,7 @@ from metta_checks.core.tags import keys_of, tag
 from metta_checks.core.transport import Transport
 
 try:
-    import datadog_agent  # type: ignore[import-not-found]
+    import datadog_agent
 except ImportError:
     from datadog_checks.base.stubs import datadog_agent
 
