@@ -22,7 +22,7 @@ from metta_checks.core.tags import keys_of, tag
 from metta_checks.core.transport import Transport
 
 try:
-    import datadog_agent
+    import datadog_agent  # type: ignore[import-not-found]
 except ImportError:
     from datadog_checks.base.stubs import datadog_agent
 
@@ -33,7 +33,7 @@ LONGEST_TIMEOUT: Final = 3600.0
 """Seconds that `collection_timeout` may be at most: a hanging check holds one of the Agent's few workers."""
 
 
-class MettaCheck(AgentCheck, ABC):  # type: ignore[no-untyped-call]
+class MettaCheck(AgentCheck, ABC):
     """A check that says what it saw through `collect(now)`; everything else happens here.
 
     One collection: the deadline starts, `collect` is read to its end, `commit` persists state, the samples are
