@@ -47,10 +47,6 @@ class MettaCheck(AgentCheck, ABC):
     VARIABLES: ClassVar[Variables] = NO_VARIABLES
     """Which environment variables stand in for which options."""
 
-    def __init_subclass__(cls, **options: Any) -> None:
-        # Typed, so that the checks themselves need no word about the untyped base class.
-        super().__init_subclass__(**options)  # type: ignore[no-untyped-call]
-
     def __init__(
         self,
         name: str,
@@ -141,7 +137,7 @@ class MettaCheck(AgentCheck, ABC):
         self._tell(collection, samples, up=True)
 
     def _gather(self, collection: Collection) -> list[Sample]:
-        super().run_check_initializations()  # type: ignore[no-untyped-call]
+        super().run_check_initializations()
         # The clock runs since the collection began; only now is known for how long it may.
         collection.deadline.seconds = self._timeout()
         with self.transport.during(collection):
