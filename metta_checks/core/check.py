@@ -137,7 +137,7 @@ class MettaCheck(AgentCheck, ABC):
         self._tell(collection, samples, up=True)
 
     def _gather(self, collection: Collection) -> list[Sample]:
-        super().run_check_initializations()
+        super().run_check_initializations()  # type: ignore[no-untyped-call]
         # The clock runs since the collection began; only now is known for how long it may.
         collection.deadline.seconds = self._timeout()
         with self.transport.during(collection):
