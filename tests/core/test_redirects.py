@@ -9,6 +9,7 @@ import pytest
 from core_support.servers import Source
 
 from metta_checks.core import Kind, SourceError
+from metta_checks.core.address import same_server
 from metta_checks.core.transport import BearerAuth
 from metta_checks.demo.server import Response
 
@@ -68,8 +69,13 @@ def test_what_leads_nowhere(
     assert len(source.requests) <= 6
 
 
-def test_a_default_port_is_the_same_server() -> None:
-    from metta_checks.core.address import same_server
+def test_the_body_of_a_redirect_is_capped_too(client: Callable[..., Any], source: Source) -> None:
+    source.put("/old", bytes(200_000), status=302, headers={"Location": "/new"})
+    with pytest.raises(SourceError) as caught:
+        client(max_bytes=100_000).get(source.url + "/old")
+    assert caught.value.kind is Kind.OVERSIZED
 
+
+def test_a_default_port_is_the_same_server() -> None:
     assert same_server("https://source.example/a", "https://SOURCE.example:443/b") == "https://SOURCE.example:443/b"
     assert same_server("https://source.example/a", "https://source.example:444/b") is None
