@@ -4,31 +4,33 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from math import isfinite
 from typing import Any, ClassVar, Final
 
-from datadog_checks.base import AgentCheck
+from datadog_checks.base import AgentCheck, ConfigurationError
 
 from metta_checks.core.clock import Clock, utcnow
 from metta_checks.core.collection import Collection, Reason
 from metta_checks.core.deadline import Deadline
 from metta_checks.core.environment import NO_VARIABLES, Variables, with_environment
-from metta_checks.core.sample import Sample
+from metta_checks.core.sample import Event, Sample
 from metta_checks.core.state import identity_hash
 from metta_checks.core.tags import keys_of, tag
 from metta_checks.core.transport import Transport
 
 try:
-    import datadog_agent
+    import datadog_agent  # type: ignore[import-not-found]
 except ImportError:
     from datadog_checks.base.stubs import datadog_agent
 
 DEFAULT_TIMEOUT: Final = 60.0
 """Seconds that a collection has until its own `collection_timeout` is known."""
+
+LONGEST_TIMEOUT: Final = 3600.0
+"""Seconds that `collection_timeout` may be at most: a hanging check holds one of the Agent's few workers."""
 
 
 class MettaCheck(AgentCheck, ABC):
@@ -46,14 +48,16 @@ class MettaCheck(AgentCheck, ABC):
     """Which environment variables stand in for which options."""
 
     def __init__(
-        self, name: str, init_config: Mapping[str, Any] | None, instances: Sequence[Mapping[str, Any]]
+        self,
+        name: str,
+        init_config: Mapping[str, Any] | None,
+        instances: Sequence[Mapping[str, Any]],
+        agentConfig: object = None,  # noqa: ARG002, N803 (where this raises, the Agent calls it again with this one)
     ) -> None:
         given = instances[0] if instances else None
         super().__init__(name, dict(init_config or {}), [with_environment(given or {}, self.VARIABLES)])
         self.clock: Clock = utcnow
         self.collection = Collection(self.clock(), Deadline(DEFAULT_TIMEOUT))
-        # Run inside the collection instead, so that a bad option shows as `up 0` like any other failure.
-        self._initializations, self.check_initializations = self.check_initializations, deque()
 
     @abstractmethod
     def collect(self, now: datetime) -> Iterator[Sample]:
@@ -66,7 +70,7 @@ class MettaCheck(AgentCheck, ABC):
         """Keep what this collection learnt; called once all of it is there, before anything is submitted."""
         return
 
-    def failure_samples(self, error: Exception) -> Iterable[Sample]:
+    def failure_samples(self, error: Exception) -> Iterable[Sample]:  # noqa: ARG002 (for those who override it)
         """Samples that tell of a failed collection, beside the telemetry."""
         return ()
 
@@ -108,10 +112,13 @@ class MettaCheck(AgentCheck, ABC):
         unified = {
             "env": datadog_agent.get_config("env") or os.environ.get("DD_ENV"),
             "version": os.environ.get("DD_VERSION"),
-            "service": None if self.instance.get("service") else os.environ.get("DD_SERVICE"),
+            "service": None if self._has_service() else os.environ.get("DD_SERVICE"),
         }
         present = keys_of(given)
         return given + tuple(tag(key, value) for key, value in unified.items() if value and key not in present)
+
+    def run_check_initializations(self) -> None:
+        """Nothing yet: they run inside the collection, so that a bad option shows as `up 0` like any failure."""
 
     def check(self, _: Any) -> None:
         """One collection, as the Agent asks for it."""
@@ -119,39 +126,60 @@ class MettaCheck(AgentCheck, ABC):
         try:
             samples = self._gather(collection)
             self.commit()
+            self._submit(samples)
+            self._submit_events(collection.events)
         except Exception as error:
             collection.error = error
-            self._finish(collection, self._samples_of_failure(error), up=False)
+            samples = self._samples_of_failure(error)
+            self._submit(samples)
+            self._tell(collection, samples, up=False)
             raise
-        self._finish(collection, samples, up=True)
+        self._tell(collection, samples, up=True)
 
     def _gather(self, collection: Collection) -> list[Sample]:
-        while self._initializations:
-            self._initializations[0]()
-            self._initializations.popleft()
-        collection.deadline = Deadline(float(self.options.collection_timeout))
+        super().run_check_initializations()  # type: ignore[no-untyped-call]
+        # The clock runs since the collection began; only now is known for how long it may.
+        collection.deadline.seconds = self._timeout()
         with self.transport.during(collection):
-            gathered = list(self.collect(collection.now))
-        finite = [sample for sample in gathered if isfinite(sample.value)]
-        collection.drop(Reason.NOT_FINITE, len(gathered) - len(finite))
+            return self._finite(self.collect(collection.now))
+
+    def _timeout(self) -> float:
+        seconds = float(self.options.collection_timeout)
+        if not 0 < seconds <= LONGEST_TIMEOUT:
+            bounds = f"more than 0 and at most {LONGEST_TIMEOUT:g} seconds"
+            raise ConfigurationError(f"`collection_timeout` is {seconds:g}: it must be {bounds}")
+        return seconds
+
+    def _finite(self, samples: Iterable[Sample]) -> list[Sample]:
+        gathered = list(samples)
+        finite = [sample for sample in gathered if _is_finite(sample.value)]
+        self.collection.drop(Reason.NOT_FINITE, len(gathered) - len(finite))
         return finite
 
     def _samples_of_failure(self, error: Exception) -> list[Sample]:
         try:
-            return list(self.failure_samples(error))
+            return self._finite(self.failure_samples(error))
         except Exception:
             # It speaks of options that may be what is wrong; the first error is the one to show.
             self.log.debug("no samples for the failure", exc_info=True)
             return []
 
-    def _finish(self, collection: Collection, samples: Sequence[Sample], *, up: bool) -> None:
+    def _submit(self, samples: Iterable[Sample]) -> None:
         common = self.instance_tags
         for sample in samples:
-            self._submit(sample, common)
-        for event in collection.events if up else ():
+            tags = [*sample.tags, *common]
+            if sample.kind == "gauge":
+                self.gauge(sample.name, sample.value, tags=tags)
+            else:
+                # The base's comment says that bounds are whole numbers; what takes them reads doubles.
+                low: Any = sample.value
+                self.submit_histogram_bucket(sample.name, 1, low, low, False, "", tags)
+
+    def _submit_events(self, events: Iterable[Event]) -> None:
+        for event in events:
             self.event(
                 {
-                    "timestamp": int(collection.now.timestamp()),
+                    "timestamp": int(self.collection.now.timestamp()),
                     "event_type": self.name,
                     "source_type_name": self.name,
                     "msg_title": event.title,
@@ -159,19 +187,13 @@ class MettaCheck(AgentCheck, ABC):
                     "aggregation_key": event.aggregation_key,
                     "alert_type": event.alert_type,
                     "host": "",
-                    "tags": [*event.tags, *common],
+                    "tags": [*event.tags, *self.instance_tags],
                 }
             )
-        series = len({(sample.name, sample.tags) for sample in samples if sample.kind == "gauge"})
-        for sample in collection.telemetry(up=up, series=series, tags=self._telemetry_tags()):
-            self._submit(sample, common)
 
-    def _submit(self, sample: Sample, common: tuple[str, ...]) -> None:
-        tags = [*sample.tags, *common]
-        if sample.kind == "gauge":
-            self.gauge(sample.name, sample.value, tags=tags)
-        else:
-            self.submit_histogram_bucket(sample.name, 1, sample.value, sample.value, False, None, tags)
+    def _tell(self, collection: Collection, samples: Iterable[Sample], *, up: bool) -> None:
+        series = {(sample.name, frozenset(sample.tags)) for sample in samples if sample.kind == "gauge"}
+        self._submit(collection.telemetry(up=up, series=len(series), tags=self._telemetry_tags()))
 
     def _telemetry_tags(self) -> tuple[str, ...]:
         try:
@@ -180,3 +202,15 @@ class MettaCheck(AgentCheck, ABC):
             # The options that make the identity may be the very ones that do not hold.
             identity = ()
         return (tag("check_name", self.name), tag("runner", datadog_agent.get_hostname()), *identity)
+
+    def _has_service(self) -> bool:
+        """Whether the Agent adds a `service` tag by itself, from the instance or from what all instances share."""
+        return bool(self.instance.get("service") or self.init_config.get("service"))
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return isfinite(value)
+    except OverflowError:
+        # A whole number from JSON can be larger than any float.
+        return False

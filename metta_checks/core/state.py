@@ -30,7 +30,7 @@ class Store:
         """The document as it was saved; None when there is none, or what is there is torn, foreign or of another
         version: a fresh start, never an error. The caller still parses the inside."""
         try:
-            envelope = parse_json(self._cache.read_persistent_cache(self._key) or "null")
+            envelope = parse_json(self._cache.read_persistent_cache(self._key) or "null", allow_nan=True)
         except (ValueError, TypeError):
             return None
         if not isinstance(envelope, dict) or envelope.get("version") != self._version:
