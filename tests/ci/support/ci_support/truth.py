@@ -40,7 +40,7 @@ class Truth:
             self.seen[run.id] = run
         mine = [run for run in self.seen.values() if run.branch == "main" and run.head_repository == "demo-org/arena"]
         gauges = self.window_gauges(mine, now) | self.latest_gauges(mine) | self.label_gauges(now)
-        return Expected(gauges, self.points(mine, now))
+        return Expected({key: float(value) for key, value in gauges.items()}, self.points(mine, now))
 
     def window_gauges(self, mine: list[DemoWorkflowRun], now: datetime) -> dict[Key, float]:
         window = []
