@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
 
 from datadog_checks.base import ConfigurationError
 
@@ -55,7 +56,7 @@ def settings_of(options: Any) -> Settings:
     project = ProjectPath(
         entity=_required(options, "entity"),
         name=_required(options, "project"),
-        base_url=(options.base_url or DEFAULT_BASE_URL).rstrip("/"),
+        base_url=_checked("base_url", _address, options.base_url or DEFAULT_BASE_URL),
     )
     return Settings(
         project=project,
@@ -99,6 +100,16 @@ def _required(options: Any, option: str) -> str:
     if value and value.strip():
         return value.strip()
     raise ConfigurationError(f"`{option}` is not set: give it in the instance or as {VARIABLES[option].name}")
+
+
+def _address(text: str) -> str:
+    """`text` without the slash at its end. The error does not repeat it: a password may stand in it."""
+    address = text.strip().rstrip("/")
+    split = urlsplit(address)
+    plain = not (split.query or split.fragment or "@" in split.netloc)
+    if split.scheme not in {"http", "https"} or not split.hostname or split.port == 0 or not plain:
+        raise ValueError("write the address as https://host or https://host:port/path, without user name and query")
+    return address
 
 
 def _checked(option: str, parse: Callable[[Any], T], value: Any) -> T:
