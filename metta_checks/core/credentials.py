@@ -67,6 +67,10 @@ class Credentials:
             return kept
         return self._keep(self._from_aws())
 
+    def at_hand(self) -> Credential | None:
+        """The credential, if it can be known without asking AWS. Raises CredentialError for an unusable one."""
+        return self._near() or self._kept
+
     def renewed(self, refused: Credential) -> Credential | None:
         """After a 401: the secret as AWS has it now, if that is another one than the `refused`; else None.
 
