@@ -31,7 +31,7 @@ class Store:
         version: a fresh start, never an error. The caller still parses the inside."""
         try:
             envelope = parse_json(self._cache.read_persistent_cache(self._key) or "null", allow_nan=True)
-        except (ValueError, TypeError):
+        except ValueError:
             return None
         if not isinstance(envelope, dict) or envelope.get("version") != self._version:
             return None
