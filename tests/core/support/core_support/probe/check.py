@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import ClassVar
 
 from metta_checks.core import Event, MettaCheck, Sample, tag
-from metta_checks.core.environment import Variable
+from metta_checks.core.environment import Variable, Variables
 from metta_checks.core.state import Store
 
 
@@ -15,7 +15,7 @@ class ProbeCheck(MettaCheck):
     """Reads a JSON list of samples from each of `paths`, and counts its collections in the persistent cache."""
 
     SOURCE = "Probe"
-    VARIABLES: ClassVar = {"url": Variable("PROBE_URL"), "paths": Variable("PROBE_PATHS", "list")}
+    VARIABLES: ClassVar[Variables] = {"url": Variable("PROBE_URL"), "paths": Variable("PROBE_PATHS", "list")}
 
     def identity(self) -> Mapping[str, str]:
         return {"url": self.options.url, "paths": " ".join(self.options.paths)}
