@@ -14,22 +14,16 @@ from metta_checks.cli.runner import Outcome, collections, new_check, prepare_stu
 from metta_checks.core.files import write_atomically
 
 
-class CheckName(click.ParamType[CheckEntry]):
-    """A check's slug or name."""
-
-    name = "check"
-
-    def convert(self, value: str | CheckEntry, param: click.Parameter | None, ctx: click.Context | None) -> CheckEntry:
-        if isinstance(value, CheckEntry):
-            return value
-        try:
-            return check_entry(value)
-        except KeyError as error:
-            self.fail(error.args[0], param, ctx)
+def entry_of(context: click.Context, parameter: click.Parameter, value: str) -> CheckEntry:
+    """A callback for click: the check behind a slug or a name."""
+    try:
+        return check_entry(value)
+    except KeyError as error:
+        raise click.BadParameter(error.args[0], context, parameter) from None
 
 
 @click.command()
-@click.argument("check", type=CheckName(), metavar=f"[{'|'.join(entry.slug for entry in CHECKS)}]")
+@click.argument("check", callback=entry_of, metavar=f"[{'|'.join(entry.slug for entry in CHECKS)}]")
 @click.option(
     "--config",
     "config_path",

@@ -40,6 +40,8 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class Page:
+    """A part of a list, and whether there is more behind it."""
+
     edges: list[Edge]
     has_next: bool
 
@@ -69,9 +71,11 @@ def page_of(
 
 def list_page(items: Sequence[object], *, first: int | None = None, after: str | None = None) -> Page:
     """A page of a short list that keeps its order: projects, sweeps."""
-    start = _place(after)[1] + 1 if after else 0
+    edges = [Edge(item, (1, place, "")) for place, item in enumerate(items)]
+    if after:
+        last = _place(after)
+        edges = [edge for edge in edges if edge.key > last]
     size = _size(first)
-    edges = [Edge(item, (1, place, "")) for place, item in enumerate(items)][start:]
     return Page(edges[:size], has_next=len(edges) > size)
 
 
@@ -101,7 +105,7 @@ def _sortable(value: Any) -> tuple[int, Any]:
         return 2, value
     if isinstance(value, int | float) and not math.isnan(value):
         return 1, value
-    return 0, 0
+    return 0, None
 
 
 def _place(cursor: str) -> Key:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -64,7 +64,9 @@ class DemoRun:
     @property
     def config_text(self) -> str:
         """The configuration as W&B stores it: each value in an object of its own."""
-        return self._text("config", self.config, lambda config: {key: {"value": v} for key, v in config.items()})
+        return self._text(
+            "config", self.config, lambda config: {key: {"value": value} for key, value in config.items()}
+        )
 
     @property
     def system_metrics_text(self) -> str | None:
@@ -81,7 +83,7 @@ class DemoRun:
             return blob
         return self._text(name, blob, dict)
 
-    def _text(self, name: str, values: Mapping[str, Any], shape: Any) -> str:
+    def _text(self, name: str, values: Mapping[str, Any], shape: Callable[[Mapping[str, Any]], dict[str, Any]]) -> str:
         """Encoding is what a page of whole summaries costs, so the text is kept until the values are replaced."""
         kept = self._encoded.get(name)
         if kept is None or kept[0] is not values:

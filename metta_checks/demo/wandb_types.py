@@ -68,7 +68,12 @@ def _run_count(project: DemoProject, arguments: Arguments) -> int:
 
 
 def _predicate(arguments: Arguments) -> Predicate:
-    return _compiled(arguments.get("filters") or "{}")
+    filters = arguments.get("filters")
+    if filters is None:
+        filters = "{}"
+    if not isinstance(filters, str):
+        raise FilterError(f"filters must be JSON in a string, not {filters!r}")
+    return _compiled(filters)
 
 
 @lru_cache(maxsize=32)
@@ -76,7 +81,7 @@ def _compiled(filters: str) -> Predicate:
     """Each page of a collection sends the same text again."""
     try:
         document = json.loads(filters)
-    except (ValueError, TypeError) as error:
+    except ValueError as error:
         raise FilterError(f"filters must be JSON in a string: {error}") from error
     return compile_filter(document)
 

@@ -88,7 +88,7 @@ def awkward_summaries(rng: random.Random) -> Iterator[Blob]:
     yield {**usual, "overview/reward": 10**30, "env_agent/heart.gained": 1e308, "skypilot/queue_latency_s": -0.0}
     yield {**usual, "overview/reward": 0, "overview/steps_per_second": 0, "env_agent/heart.gained": 5e-324}
     yield {**usual, "overview": {"reward": 77.0, "sps": 88.0}, "env_agent": {"heart": {"gained": 99.0}}}
-    yield {**usual, "note": "half a pair: \ud83d", "": 1.0, "overview/reward ": 1.0}
+    yield {**usual, "note": "half a pair: \ud83d", "": 1.0}
     yield {"overview/reward": 2.5, "overview/sps": "fast", "overview/steps_per_second": "n/a"}
     yield '{"overview/reward": 1e999, "env_agent/heart.gained": 4}'
     yield '{"overview/reward": 1, "overview/reward": 2}'
