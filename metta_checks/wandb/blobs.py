@@ -51,8 +51,8 @@ class Wanted:
         self._pattern = re.compile("|".join(patterns)) if patterns else None
         self._sps_keys = tuple(dict.fromkeys(sps_keys))
         self._system = {name: SYSTEM_KEYS[name] for name in dict.fromkeys(system_metrics)}
-        # Every run of a project has the same few dozen keys; the bound is for a project that does not.
-        self._system_name = lru_cache(maxsize=4096)(self._matched_system_name)
+        # The runs of a project have the same few dozen keys in the same order; the bound is for one where they do not.
+        self._device_keys = lru_cache(maxsize=128)(self._matched_keys)
         self.summary_keys = None if patterns else list(dict.fromkeys([*self._exact, *self._sps_keys]))
 
     @property
@@ -79,17 +79,15 @@ class Wanted:
         """Means over the devices by metric name, and how many wanted values are no numbers. Raises UnreadableError."""
         if not self._system:
             return {}, 0
-        devices: dict[str, list[float]] = {}
+        values = _object(blob)
+        means: dict[str, float] = {}
         not_finite = 0
-        for key, value in _object(blob).items():
-            name = self._system_name(key)
-            if name is None or value is None:
-                continue
-            if (number := _number(value)) is None:
-                not_finite += 1
-            else:
-                devices.setdefault(name, []).append(number)
-        means = {name: sum(devices[name]) / len(devices[name]) for name in self._system if name in devices}
+        for name, keys in self._device_keys(tuple(values)):
+            devices = [value for key in keys if (value := values[key]) is not None]
+            numbers = [number for value in devices if (number := _number(value)) is not None]
+            not_finite += len(devices) - len(numbers)
+            if numbers:
+                means[name] = sum(numbers) / len(numbers)
         return means, not_finite
 
     def _metric_names(self, values: Mapping[str, Any]) -> list[str]:
@@ -97,8 +95,9 @@ class Wanted:
             return self._exact
         return list(dict.fromkeys([*self._exact, *filter(self._pattern.fullmatch, values)]))
 
-    def _matched_system_name(self, key: str) -> str | None:
-        return next((name for name, pattern in self._system.items() if pattern.fullmatch(key)), None)
+    def _matched_keys(self, keys: tuple[str, ...]) -> list[tuple[str, list[str]]]:
+        """Of `keys`, those behind each wanted system metric."""
+        return [(name, [key for key in keys if pattern.fullmatch(key)]) for name, pattern in self._system.items()]
 
 
 def _only_stars(pattern: str) -> str:
