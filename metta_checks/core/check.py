@@ -120,6 +120,7 @@ class MettaCheck(AgentCheck, ABC):
             samples = self._gather(collection)
             self.commit()
         except Exception as error:
+            collection.error = error
             self._finish(collection, self._samples_of_failure(error), up=False)
             raise
         self._finish(collection, samples, up=True)

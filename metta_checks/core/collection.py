@@ -28,7 +28,8 @@ class Collection:
     """The ledger of one collection; the transport and the check write into it, the base reads it at the end.
 
     `now` is the moment all its figures speak of (aware, UTC). `quota_remaining` is the source's own rate-limit
-    budget, None where it tells none. Pages may be fetched on several threads, so the counters are guarded.
+    budget, None where it tells none. `error` is what ended the collection, None while nothing has. Pages may be
+    fetched on several threads, so the counters are guarded.
     """
 
     def __init__(self, now: datetime, deadline: Deadline) -> None:
@@ -38,6 +39,7 @@ class Collection:
         self.dropped: Counter[Reason] = Counter()
         self.quota_remaining: float | None = None
         self.events: list[Event] = []
+        self.error: Exception | None = None
         self._lock = threading.Lock()
 
     def count_request(self) -> None:

@@ -79,7 +79,7 @@ class LoopbackServer:
         self.bytes_sent = 0
         self._lock = threading.Lock()
         self._closing = threading.Event()
-        self._server = _Server(("127.0.0.1", 0), _handler_for(self))
+        self._server = _Server(self)
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, name=type(self).__name__, daemon=True
         )
@@ -136,69 +136,73 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False
     request_queue_size = 128
 
+    def __init__(self, owner: LoopbackServer) -> None:
+        self.owner = owner
+        super().__init__(("127.0.0.1", 0), _Handler)
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that went away is the normal end of a fault, not something to print."""
 
 
-def _handler_for(server: LoopbackServer) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: _Server
 
-        def _serve(self) -> None:
-            split = urlsplit(self.path)
-            request = Request(
-                method=self.command,
-                path=split.path,
-                query=dict(parse_qsl(split.query, keep_blank_values=True)),
-                headers={name.lower(): value for name, value in self.headers.items()},
-                body=self.rfile.read(int(self.headers.get("Content-Length") or 0)),
-            )
-            response, fault = server._respond(request)
-            headers = {"Content-Length": str(len(response.body)), **response.headers}
-            head = [f"HTTP/1.1 {response.status} {self.responses.get(response.status, ('Status',))[0]}"]
-            head += [f"{name}: {value}" for name, value in headers.items()]
-            self._send("\r\n".join([*head, "", ""]).encode("latin-1"), response.body, fault)
-
-        def _send(self, head: bytes, body: bytes, fault: Fault | None) -> None:
-            if fault is None:
-                self.wfile.write(head + body)
-                server._count(len(body))
-                return
+    def do_GET(self) -> None:  # noqa: N802 (the name that http.server looks for)
+        owner = self.server.owner
+        split = urlsplit(self.path)
+        request = Request(
+            method=self.command,
+            path=split.path,
+            query=dict(parse_qsl(split.query, keep_blank_values=True)),
+            headers={name.lower(): value for name, value in self.headers.items()},
+            body=self.rfile.read(int(self.headers.get("Content-Length") or 0)),
+        )
+        response, fault = owner._respond(request)
+        headers = {"Content-Length": str(len(response.body)), **response.headers}
+        head = [f"HTTP/1.1 {response.status} {self.responses.get(response.status, ('Status',))[0]}"]
+        head += [f"{name}: {value}" for name, value in headers.items()]
+        whole_head = "\r\n".join([*head, "", ""]).encode("latin-1")
+        if fault is not None:
             self.close_connection = True
-            half = body[: len(body) // 2]
-            match fault.kind:
-                case "silent":
-                    server._pause(SILENCE_LIMIT_SECONDS)
-                case "drip_headers":
-                    self._drip(head, fault.pause)
-                case "drip_body":
-                    self.wfile.write(head)
-                    self._drip(body, fault.pause)
-                case "truncate":
-                    self.wfile.write(head + half)
-                case "reset_headers":
-                    self._reset()
-                case "reset_body":
-                    self.wfile.write(head + half)
-                    # The client must have read the headers, else this is a reset in the headers.
-                    server._pause(0.1)
-                    self._reset()
+            self._send_badly(fault, whole_head, response.body)
+            return
+        self.wfile.write(whole_head + response.body)
+        owner._count(len(response.body))
 
-        def _drip(self, data: bytes, pause: float) -> None:
-            for byte in data[:DRIP_LIMIT_BYTES]:
-                self.wfile.write(bytes([byte]))
-                if not server._pause(pause):
-                    return
+    do_POST = do_HEAD = do_PUT = do_GET  # noqa: N815 (likewise)
 
-        def _reset(self) -> None:
-            """Close with SO_LINGER 0, which makes the kernel send RST instead of FIN."""
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self.connection.close()
+    def _send_badly(self, fault: Fault, head: bytes, body: bytes) -> None:
+        half = body[: len(body) // 2]
+        match fault.kind:
+            case "silent":
+                self.server.owner._pause(SILENCE_LIMIT_SECONDS)
+            case "drip_headers":
+                self._drip(head, fault.pause)
+            case "drip_body":
+                self.wfile.write(head)
+                self._drip(body, fault.pause)
+            case "truncate":
+                self.wfile.write(head + half)
+            case "reset_headers":
+                self._reset()
+            case "reset_body":
+                self.wfile.write(head + half)
+                # The client must have read the headers, else this is a reset in the headers.
+                self.server.owner._pause(0.1)
+                self._reset()
 
-        do_GET = do_POST = do_HEAD = do_PUT = _serve
+    def _drip(self, data: bytes, pause: float) -> None:
+        for byte in data[:DRIP_LIMIT_BYTES]:
+            self.wfile.write(bytes([byte]))
+            if not self.server.owner._pause(pause):
+                return
 
-        def log_message(self, format: str, *args: Any) -> None:
-            """Nothing on stderr: what came is in `requests`."""
+    def _reset(self) -> None:
+        """Close with SO_LINGER 0, which makes the kernel send RST instead of FIN."""
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.connection.close()
 
-    return Handler
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 (the name of the method that it replaces)
+        """Nothing on stderr: what came is in `requests`."""

@@ -1,0 +1,5 @@
+"""The metta-checks command."""
+
+from metta_checks.cli.main import main
+
+__all__ = ["main"]

@@ -1,0 +1,58 @@
+"""Configuration files as the Agent reads them: `init_config` and `instances`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+
+class ConfigFileError(Exception):
+    """A configuration file cannot be used; the text names the file and the place in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentConfig:
+    """One file's content. Each instance is a mapping; `init_config` is empty where the file has none."""
+
+    init_config: Mapping[str, Any]
+    instances: tuple[Mapping[str, Any], ...]
+
+
+def read_agent_config(path: Path) -> AgentConfig:
+    """Read and take apart a file. Raises ConfigFileError."""
+    document = _load(path)
+    if not isinstance(document, dict):
+        raise ConfigFileError(f"{path}: expected a mapping with `init_config` and `instances`")
+    instances = document.get("instances")
+    if not isinstance(instances, list) or not instances:
+        raise ConfigFileError(f"{path}: `instances` has to be a list with at least one entry")
+    for number, instance in enumerate(instances, 1):
+        if not isinstance(instance, dict):
+            raise ConfigFileError(f"{path}: instance {number} is not a mapping of options")
+    init_config = document.get("init_config") or {}
+    if not isinstance(init_config, dict):
+        raise ConfigFileError(f"{path}: `init_config` is not a mapping of options")
+    return AgentConfig(init_config, tuple(instances))
+
+
+def _load(path: Path) -> Any:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ConfigFileError(f"{path}: this is not UTF-8 text") from None
+    except OSError as error:
+        raise ConfigFileError(f"{path}: {error.strerror or 'cannot be read'}") from None
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        # The problem alone: the mark would quote the line, and a key may stand in it.
+        problem = getattr(error, "problem", None) or "cannot be parsed"
+        raise ConfigFileError(f"{path}: {place}no valid YAML, {problem}") from None
+    except RecursionError:
+        raise ConfigFileError(f"{path}: no valid YAML, nested too deeply") from None

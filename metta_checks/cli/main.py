@@ -1,0 +1,24 @@
+"""The `metta-checks` command."""
+
+from __future__ import annotations
+
+import click
+
+from metta_checks.__about__ import __version__
+from metta_checks.cli.collect import collect
+from metta_checks.cli.demo import demo
+from metta_checks.cli.listing import list_checks
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="metta-checks")
+def main() -> None:
+    """Datadog Agent checks for a team that trains models.
+
+    Try `metta-checks demo` first: it needs no account.
+    """
+
+
+main.add_command(list_checks)
+main.add_command(collect)
+main.add_command(demo)

@@ -1,0 +1,103 @@
+"""Collections as a person or a program reads them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import Any, Final
+
+from metta_checks.cli.runner import Outcome, Series
+
+WIDTH: Final = 100
+"""Columns that a table may take."""
+
+EXAMPLES: Final = 2
+"""Series that are shown of each metric, unless all are asked for."""
+
+
+def outcomes_json(check_name: str, outcomes: Iterable[Outcome]) -> str:
+    """One JSON document about one check: instances outermost, then collections; tags sorted."""
+    document = {"check": check_name, "collections": [_outcome_json(outcome) for outcome in outcomes]}
+    return json.dumps(document, indent=1)
+
+
+def outcome_text(check_name: str, outcome: Outcome, *, every_series: bool) -> Iterator[str]:
+    """One collection as lines of at most `WIDTH` columns: a headline, then a table of the metrics."""
+    gauges = sum(series.kind == "gauge" for series in outcome.series)
+    points = len(outcome.series) - gauges
+    parts = [
+        "ok" if outcome.ok else "FAILED",
+        _plural(gauges, "series", "series"),
+        *([_plural(points, "distribution point", "distribution points")] if points else []),
+        *([_plural(len(outcome.events), "event", "events")] if outcome.events else []),
+        _plural(outcome.requests, "request", "requests"),
+        f"{outcome.duration_seconds:.2f} s",
+    ]
+    yield f"{check_name}, instance {outcome.instance}, collection {outcome.collection}: {', '.join(parts)}"
+    for warning in outcome.warnings:
+        yield from wrapped(f"warning: {warning}", indent="  ")
+    yield from _table(outcome.series, every_series=every_series)
+
+
+def wrapped(text: str, *, indent: str = "") -> Iterator[str]:
+    """`text` in lines of at most `WIDTH` columns, the first flush, the others indented by two more."""
+    line = indent
+    for word in text.split():
+        if line.strip() and len(line) + 1 + len(word) > WIDTH:
+            yield line
+            line = indent + "  "
+        line += word if not line.strip() else f" {word}"
+    if line.strip():
+        yield line
+
+
+def _outcome_json(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "instance": outcome.instance,
+        "collection": outcome.collection,
+        "ok": outcome.ok,
+        "error": outcome.error,
+        "warnings": list(outcome.warnings),
+        "duration_seconds": round(outcome.duration_seconds, 3),
+        "requests": outcome.requests,
+        "metrics": [
+            {"metric": series.metric, "type": series.kind, "value": series.value, "tags": list(series.tags)}
+            for series in outcome.series
+        ],
+        "events": [dict(event) for event in outcome.events],
+    }
+
+
+def _table(all_series: Sequence[Series], *, every_series: bool) -> Iterator[str]:
+    if not all_series:
+        return
+    shared = set[str].intersection(*(set(series.tags) for series in all_series))
+    if shared:
+        yield from wrapped(f"on every series: {' '.join(sorted(shared))}", indent="  ")
+    for (metric, kind), group in groupby(all_series, key=lambda series: (series.metric, series.kind)):
+        members = list(group)
+        units = ("series", "series") if kind == "gauge" else ("point", "points")
+        yield f"  {metric:<44} {kind:<13} {_plural(len(members), *units):>12}  {_span(members)}".rstrip()
+        for series in members if every_series else members[:EXAMPLES]:
+            own = " ".join(text for text in series.tags if text not in shared)
+            yield from _example(f"    {_number(series.value):>12}  ", own, whole=every_series)
+
+
+def _span(members: Sequence[Series]) -> str:
+    values = [series.value for series in members]
+    return f"{_number(min(values))} … {_number(max(values))}" if len(values) > EXAMPLES else ""
+
+
+def _example(start: str, tags: str, *, whole: bool) -> Iterator[str]:
+    """`start` and the tags: cut with an ellipsis, or `whole` however long they are."""
+    room = WIDTH - len(start)
+    yield (start + (tags if whole or len(tags) <= room else tags[: room - 1] + "…")).rstrip()
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if value.is_integer() and abs(value) < 1e9 else f"{value:.4g}"
+
+
+def _plural(count: int, one: str, many: str) -> str:
+    return f"{count:,} {one if count == 1 else many}"

@@ -1,0 +1,119 @@
+"""Runs a check as the Agent would, and reads what the Agent would have received."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from datadog_checks.base import ConfigurationError
+from datadog_checks.base.stubs import aggregator, datadog_agent
+
+from metta_checks.cli.catalogue import CheckEntry
+from metta_checks.core import CredentialError, MettaCheck, SourceError
+from metta_checks.core.sample import SampleKind
+from metta_checks.core.tags import tag
+
+Failure = Literal["configuration", "collection"]
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One submitted figure, its tags sorted."""
+
+    metric: str
+    kind: SampleKind
+    value: float
+    tags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One collection of one instance, counted from 1. `traceback` is empty unless it failed."""
+
+    instance: int
+    collection: int
+    failure: Failure | None
+    error: str | None
+    traceback: str
+    warnings: tuple[str, ...]
+    duration_seconds: float
+    requests: int
+    series: tuple[Series, ...]
+    events: tuple[Mapping[str, Any], ...]
+
+    @property
+    def ok(self) -> bool:
+        return self.failure is None
+
+
+def prepare_stubs() -> None:
+    """Make the Agent's stand-ins behave like an Agent on this machine. Outside of the Agent only."""
+    # The stand-in refuses `env:` and the like, which the real submission path takes from every instance.
+    os.environ["DDEV_SKIP_GENERIC_TAGS_CHECK"] = "true"
+    datadog_agent.set_hostname(os.environ.get("DD_HOSTNAME") or socket.gethostname())
+
+
+def new_check(entry: CheckEntry, init_config: Mapping[str, Any], instance: Mapping[str, Any]) -> MettaCheck:
+    """The check object for one instance, as the Agent makes it."""
+    return entry.check_class()(name=entry.name, init_config=dict(init_config), instances=[dict(instance)])
+
+
+def collections(check: MettaCheck, *, instance: int, repeat: int, pause: float) -> Iterator[Outcome]:
+    """`repeat` collections of one check object, `pause` seconds apart."""
+    for number in range(1, repeat + 1):
+        if number > 1:
+            time.sleep(pause)
+        yield run_once(check, instance=instance, collection=number)
+
+
+def run_once(check: MettaCheck, *, instance: int, collection: int) -> Outcome:
+    """One collection through `AgentCheck.run()`."""
+    aggregator.reset()
+    started = time.monotonic()
+    report = json.loads(check.run() or "[]")
+    duration = time.monotonic() - started
+    error = check.collection.error
+    return Outcome(
+        instance=instance,
+        collection=collection,
+        failure=_failure(error, report),
+        error=report[0]["message"] if report else None,
+        traceback=report[0]["traceback"] if report else "",
+        warnings=tuple(check.get_warnings()),
+        duration_seconds=duration,
+        requests=check.collection.requests,
+        series=tuple(_received(check)),
+        events=tuple(aggregator.events),
+    )
+
+
+def expected(error: Exception | None) -> bool:
+    """Whether an error speaks to the operator by itself, so that a traceback would only hide it."""
+    return isinstance(error, SourceError | CredentialError | ConfigurationError)
+
+
+def _failure(error: Exception | None, report: list[Any]) -> Failure | None:
+    if not report:
+        return None
+    return "configuration" if isinstance(error, ConfigurationError) else "collection"
+
+
+def _received(check: MettaCheck) -> list[Series]:
+    """What reached the aggregator: of a gauge the last value per series, of a distribution every point."""
+    # The Agent itself turns this option into a tag.
+    service = (tag("service", check.instance["service"]),) if check.instance.get("service") else ()
+    gauges: dict[tuple[str, tuple[str, ...]], float] = {}
+    for name in aggregator.metric_names:
+        for stub in aggregator.metrics(name):
+            gauges[name, tuple(sorted({*stub.tags, *service}))] = float(stub.value)
+    received = [Series(name, "gauge", value, tags) for (name, tags), value in gauges.items()]
+    for name, buckets in aggregator._histogram_buckets.items():
+        for bucket in buckets:
+            tags = tuple(sorted({*bucket.tags, *service}))
+            received.append(Series(name, "distribution", float(bucket.lower_bound), tags))
+    return sorted(received, key=lambda series: (series.metric, series.tags, series.value))

@@ -1,0 +1,192 @@
+"""The W&B API: pages of runs in, runs out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import ValidationError
+from requests.auth import HTTPBasicAuth
+
+from metta_checks.core import Kind, SourceError
+from metta_checks.core.credentials import Credential, Credentials
+from metta_checks.core.decode import parse_model
+from metta_checks.core.transport import Answer, Transport
+from metta_checks.wandb.blobs import Wanted
+from metta_checks.wandb.nodes import RunConnection, RunsAnswer, UnknownStateError, run_of
+from metta_checks.wandb.query import ORDER, runs_query
+from metta_checks.wandb.runs import Run
+
+_GRAPHQL_KINDS: Final = (
+    ("permission", Kind.FORBIDDEN),
+    ("forbidden", Kind.FORBIDDEN),
+    ("unauthor", Kind.UNAUTHORISED),
+    ("not authenticated", Kind.UNAUTHORISED),
+    ("rate limit", Kind.RATE_LIMITED),
+    ("not find", Kind.NOT_FOUND),
+    ("not found", Kind.NOT_FOUND),
+)
+"""Words in the message of a GraphQL error (which comes with HTTP 200) and what they mean."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectPath:
+    """Which project of which entity, on which server."""
+
+    entity: str
+    name: str
+    base_url: str
+
+    def __str__(self) -> str:
+        return f"{self.entity}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """All runs that matched, each once, by id; `unknown` tells of those whose state this version does not know."""
+
+    runs: dict[str, Run]
+    unknown: tuple[str, ...]
+
+
+class WandbClient:
+    """Lists a project's runs. `page_size` runs a request, at most `max_pages` requests a listing."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        credentials: Credentials,
+        project: ProjectPath,
+        wanted: Wanted,
+        run_tags: tuple[str, ...],
+        *,
+        page_size: int,
+        max_pages: int,
+    ) -> None:
+        self._transport = transport
+        self._credentials = credentials
+        self._project = project
+        self._wanted = wanted
+        self._run_tags = run_tags
+        self._page_size = page_size
+        self._max_pages = max_pages
+        self._query = runs_query(
+            restrict_summary=wanted.summary_keys is not None, system=wanted.wants_system, extra=run_tags
+        )
+
+    def runs(self, filters: str) -> Listing:
+        """Every run that `filters` (W&B's filter language, JSON) matches.
+
+        Raises SourceError when the listing cannot be read to its end: half a listing would count half the runs.
+        """
+        found: dict[str, Run] = {}
+        unknown: dict[str, str] = {}
+        cursor: str | None = None
+        seen: set[str | None] = {None}
+        for _ in range(self._max_pages):
+            answer, page = self._page(filters, cursor)
+            before = len(found) + len(unknown)
+            self._read(page, found, unknown)
+            cursor = page.pageInfo.endCursor
+            if not page.pageInfo.hasNextPage:
+                return Listing(found, tuple(unknown.values()))
+            if cursor in seen:
+                # An empty last page that promises more has been seen live; one with runs means that some are lost.
+                if len(found) + len(unknown) == before:
+                    return Listing(found, tuple(unknown.values()))
+                remedy = "The next collection tries again; if it stays, look at W&B's status page."
+                raise SourceError(Kind.MALFORMED, answer.tried, "more pages, but the cursor repeats", remedy)
+            seen.add(cursor)
+        came_back = f"more than {self._max_pages} pages of {self._page_size} runs"
+        remedy = "Raise `max_pages` or `page_size`, or shorten `timeframe`."
+        raise SourceError(Kind.OVERSIZED, answer.tried, came_back, remedy)
+
+    def _read(self, page: RunConnection, found: dict[str, Run], unknown: dict[str, str]) -> None:
+        for edge in page.edges:
+            try:
+                found[edge.node.name] = run_of(edge.node, self._wanted, self._run_tags)
+            except UnknownStateError as error:
+                unknown[edge.node.name] = str(error)
+
+    def _page(self, filters: str, cursor: str | None) -> tuple[Answer, RunConnection]:
+        variables = {
+            "entity": self._project.entity,
+            "project": self._project.name,
+            "filters": filters,
+            "order": ORDER,
+            "first": self._page_size,
+            "after": cursor,
+        }
+        if self._wanted.summary_keys is not None:
+            variables["keys"] = self._wanted.summary_keys
+        credential = self._credentials.get()
+        try:
+            return self._post(variables, credential)
+        except SourceError as error:
+            fresh = self._credentials.renewed(credential) if error.kind is Kind.UNAUTHORISED else None
+            if fresh is None:
+                raise
+        return self._post(variables, fresh)
+
+    def _post(self, variables: dict[str, Any], credential: Credential) -> tuple[Answer, RunConnection]:
+        try:
+            answer = self._transport.send(
+                "POST",
+                f"{self._project.base_url}/graphql",
+                about=f"project {self._project}",
+                auth=HTTPBasicAuth("api", credential.value.encode()),
+                json={"query": self._query, "variables": variables},
+            )
+            return answer, self._connection(answer)
+        except SourceError as error:
+            if error.kind is Kind.UNAUTHORISED:
+                raise error.with_remedy(self._key_remedy(credential)) from None
+            raise
+
+    def _connection(self, answer: Answer) -> RunConnection:
+        try:
+            parsed = parse_model(RunsAnswer, answer.body)
+        except ValidationError as error:
+            answer.json()
+            raise _malformed(answer, error) from None
+        if parsed.errors:
+            raise self._graphql_fault(answer, parsed.errors[0].message)
+        data = parsed.data
+        if data is None or (data.project is None and data.viewer is None):
+            # W&B answers a wrong key with HTTP 200 and nulls where it answers at all.
+            raise SourceError(Kind.UNAUTHORISED, answer.tried, "W&B knows no user for this key", "")
+        if data.project is None:
+            raise SourceError(Kind.NOT_FOUND, answer.tried, "W&B has no such project", self._project_remedy())
+        return data.project.runs
+
+    def _graphql_fault(self, answer: Answer, message: str) -> SourceError:
+        said = " ".join(message.split())[:200]
+        kind = next((kind for word, kind in _GRAPHQL_KINDS if word in said.lower()), Kind.REJECTED)
+        remedies = {
+            Kind.NOT_FOUND: self._project_remedy(),
+            Kind.FORBIDDEN: "The key is known but may not read this project: use one of a member of the entity.",
+            Kind.RATE_LIMITED: "Raise `min_collection_interval`; the next collection tries again.",
+        }
+        remedy = remedies.get(kind, "W&B refuses the query; look for a newer version of this check.")
+        return SourceError(kind, answer.tried, f'GraphQL error "{said}"', remedy, status=answer.status)
+
+    def _key_remedy(self, credential: Credential) -> str:
+        return f"The key came from {credential.origin}: check that it is whole, valid and for {self._project.base_url}."
+
+    def _project_remedy(self) -> str:
+        return "Check `entity` and `project`, and that the key's user may see them."
+
+
+def _malformed(answer: Answer, error: ValidationError) -> SourceError:
+    first = error.errors(include_input=False, include_url=False)[0]
+    place = ".".join(str(part) for part in first["loc"])
+    remedy = "Check `base_url`: another service may answer there, or a newer W&B than this version knows."
+    return SourceError(Kind.MALFORMED, answer.tried, f"{place}: {first['msg']}", remedy, status=answer.status)
+
+
+def summary_of_unknown(unknown: Iterable[str]) -> str:
+    """One line about runs of unknown state, the first three named."""
+    listed = list(unknown)
+    more = f" and {len(listed) - 3} more" if len(listed) > 3 else ""
+    return f"left out, because this version does not know their state: {'; '.join(listed[:3])}{more}"

@@ -1,0 +1,41 @@
+"""The event of a run that failed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from urllib.parse import quote, urlsplit
+
+from metta_checks.core import Event
+from metta_checks.wandb.client import ProjectPath
+from metta_checks.wandb.metrics import MetricOptions, run_tags
+from metta_checks.wandb.runs import Run, RunState
+
+
+def failure_events(runs: Iterable[Run], project: ProjectPath, options: MetricOptions) -> Iterator[Event]:
+    """One event per failed run: which, how long it ran, its last metrics, and where to look."""
+    for run in runs:
+        if run.state is not RunState.FAILED:
+            continue
+        yield Event(
+            title=f"W&B run failed: {run.name}",
+            text="%%% \n" + "\n\n".join(_lines(run, project)) + "\n %%%",
+            tags=run_tags(run, options),
+            aggregation_key=f"wandb:{project}:{run.id}",
+            alert_type="error",
+        )
+
+
+def run_url(run: Run, project: ProjectPath) -> str:
+    """The run's page. W&B's own cloud has its pages on another host than its API; a server of one's own does not."""
+    base = "https://wandb.ai" if urlsplit(project.base_url).hostname == "api.wandb.ai" else project.base_url
+    path = "/".join(quote(part, safe="") for part in (project.entity, project.name, "runs", run.id))
+    return f"{base}/{path}"
+
+
+def _lines(run: Run, project: ProjectPath) -> Iterator[str]:
+    yield f"[{run.id}]({run_url(run, project)}) in {project}"
+    if (hours := run.duration_hours) is not None:
+        yield f"It ran for {hours:.2f} h."
+    values = {"sps": run.sps} if run.sps is not None else {}
+    for name, value in (values | dict(run.metrics)).items():
+        yield f"`{name}`: {value:g}"

@@ -1,0 +1,103 @@
+"""What we say about runs: records in, samples out; no clock, no I/O."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from metta_checks.core import Sample, tag
+from metta_checks.wandb.run_types import RunTypes
+from metta_checks.wandb.runs import Run, RunState
+
+
+@dataclass(frozen=True, slots=True)
+class MetricOptions:
+    """What the metrics need to know of the configuration. `identity` is `wandb_entity:…`, `wandb_project:…`."""
+
+    run_types: RunTypes
+    timeframe: str
+    identity: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The runs that get series of their own, and how many had to do without."""
+
+    runs: tuple[Run, ...]
+    over_limit: int
+
+
+def selected(
+    runs: Iterable[Run], ended_seen: Mapping[str, datetime], now: datetime, completed_runs: timedelta, max_runs: int
+) -> Selection:
+    """Runs that have not ended, and those first seen as ended no longer than `completed_runs` ago.
+
+    At most `max_runs` of them: running ones first, then the newest by creation, so that membership does not flap.
+    """
+    candidates = [run for run in runs if not run.ended or now - ended_seen[run.id] <= completed_runs]
+    if len(candidates) > max_runs:
+        candidates.sort(key=_precedence)
+    return Selection(tuple(candidates[:max_runs]), max(0, len(candidates) - max_runs))
+
+
+def count_samples(runs: Iterable[Run], options: MetricOptions) -> Iterator[Sample]:
+    """`wandb.runs`: every run type in every state, zeros too."""
+    counts = Counter((_type_of(run, options), run.state) for run in runs)
+    for run_type in options.run_types.names:
+        for state in RunState:
+            tags = (tag("run_type", run_type), tag("state", state), tag("timeframe", options.timeframe))
+            yield Sample("wandb.runs", float(counts[run_type, state]), tags + options.identity)
+
+
+def run_samples(runs: Iterable[Run], options: MetricOptions, now: datetime) -> Iterator[Sample]:
+    """The per-run gauges. Hours, steps per second, the metrics' own units, per cent, °C, watts, seconds."""
+    for run in runs:
+        tags = run_tags(run, options)
+        if (hours := run.duration_hours) is not None:
+            yield Sample("wandb.run.duration_hours", hours, tags)
+        if run.sps is not None:
+            yield Sample("wandb.run.sps", run.sps, tags)
+        for name, value in run.metrics.items():
+            yield Sample("wandb.run.metric", value, (tag("metric_name", name), *tags))
+        for name, value in run.system.items():
+            yield Sample("wandb.run.system", value, (tag("metric", name), *tags))
+        if not run.ended and (age := run.heartbeat_age(now)) is not None:
+            yield Sample("wandb.run.heartbeat_age_seconds", age, tags)
+
+
+def completed_samples(runs: Iterable[Run], options: MetricOptions) -> Iterator[Sample]:
+    """The distribution points of runs that have just ended, tagged by type and state alone: percentiles *over runs*."""
+    for run in runs:
+        tags = (*_class_tags(run, options), *options.identity)
+        if (hours := run.duration_hours) is not None:
+            yield Sample("wandb.run.completed.duration_hours", hours, tags, "distribution")
+        if run.sps is not None:
+            yield Sample("wandb.run.completed.sps", run.sps, tags, "distribution")
+        for name, value in run.metrics.items():
+            yield Sample("wandb.run.completed.metric", value, (tag("metric_name", name), *tags), "distribution")
+
+
+def run_tags(run: Run, options: MetricOptions) -> tuple[str, ...]:
+    """The tags of everything that speaks of one run."""
+    return (
+        tag("run_id", run.id),
+        *_class_tags(run, options),
+        tag("run_name", run.name),
+        *run.labels,
+        *options.identity,
+    )
+
+
+def _class_tags(run: Run, options: MetricOptions) -> tuple[str, ...]:
+    return (tag("run_type", _type_of(run, options)), tag("state", run.state))
+
+
+def _type_of(run: Run, options: MetricOptions) -> str:
+    return options.run_types.type_of(run.name, in_sweep=run.in_sweep)
+
+
+def _precedence(run: Run) -> tuple[bool, float, str]:
+    created = run.created_at.timestamp() if run.created_at else 0.0
+    return run.ended, -created, run.id

@@ -1,0 +1,129 @@
+"""What the W&B API answers, as models, and how a node becomes a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from metta_checks.core import tag
+from metta_checks.wandb.blobs import Summary, UnreadableError, Wanted
+from metta_checks.wandb.runs import STATES, Run
+
+
+def _in_utc(moment: datetime) -> datetime:
+    """W&B's times are UTC; older answers leave the zone out."""
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+ApiTime = Annotated[datetime, AfterValidator(_in_utc)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
+
+
+class User(_Model):
+    username: str | None = None
+
+
+class RunNode(_Model):
+    """One run. `name` is the id in URLs, `displayName` what people gave it; the two blobs are JSON in a string."""
+
+    name: Annotated[str, Field(min_length=1)]
+    displayName: str | None = None  # noqa: N815 (the API's own names)
+    state: str | None = None
+    createdAt: ApiTime | None = None  # noqa: N815
+    heartbeatAt: ApiTime | None = None  # noqa: N815
+    sweepName: str | None = None  # noqa: N815
+    group: str | None = None
+    jobType: str | None = None  # noqa: N815
+    host: str | None = None
+    user: User | None = None
+    summaryMetrics: str | None = None  # noqa: N815
+    systemMetrics: str | None = None  # noqa: N815
+
+
+class Edge(_Model):
+    node: RunNode
+
+
+class PageInfo(_Model):
+    endCursor: str | None = None  # noqa: N815
+    hasNextPage: bool  # noqa: N815
+
+
+class RunConnection(_Model):
+    edges: tuple[Edge, ...]
+    pageInfo: PageInfo  # noqa: N815
+
+
+class Project(_Model):
+    runs: RunConnection
+
+
+class Viewer(_Model):
+    id: str | None = None
+
+
+class GraphQLError(_Model):
+    message: str = "no message"
+
+
+class Data(_Model):
+    viewer: Viewer | None = None
+    project: Project | None = None
+
+
+class RunsAnswer(_Model):
+    """The whole answer to the runs query. GraphQL errors come with HTTP 200."""
+
+    data: Data | None = None
+    errors: tuple[GraphQLError, ...] | None = None
+
+
+LABELS: Final[Mapping[str, tuple[str, Callable[[RunNode], str | None]]]] = {
+    "user": ("user", lambda node: node.user.username if node.user else None),
+    "group": ("group", lambda node: node.group),
+    "job_type": ("job_type", lambda node: node.jobType),
+    "sweep": ("sweep", lambda node: node.sweepName),
+    # Not `host`: that tag is the Agent's own.
+    "host": ("run_host", lambda node: node.host),
+}
+"""What `run_tags` may name: the tag's key and where its value stands."""
+
+
+class UnknownStateError(ValueError):
+    """W&B reports a state that this version does not know."""
+
+
+def run_of(node: RunNode, wanted: Wanted, run_tags: tuple[str, ...]) -> Run:
+    """The run behind a node. Raises UnknownStateError, since a state decides what is counted as what."""
+    state = STATES.get(node.state or "")
+    if state is None:
+        raise UnknownStateError(f"run {node.name} has the state {node.state!r}")
+    unreadable = 0
+    try:
+        summary = wanted.summary(node.summaryMetrics)
+    except UnreadableError:
+        summary, unreadable = Summary(None, {}, 0), 1
+    try:
+        system, system_dropped = wanted.system(node.systemMetrics)
+    except UnreadableError:
+        system, system_dropped, unreadable = {}, 0, unreadable + 1
+    return Run(
+        id=node.name,
+        name=node.displayName or node.name,
+        state=state,
+        created_at=node.createdAt,
+        heartbeat_at=node.heartbeatAt,
+        in_sweep=bool(node.sweepName),
+        sps=summary.sps,
+        metrics=summary.metrics,
+        system=system,
+        labels=tuple(tag(key, value) for key, read in (LABELS[name] for name in run_tags) if (value := read(node))),
+        not_finite=summary.not_finite + system_dropped,
+        unreadable=unreadable,
+    )

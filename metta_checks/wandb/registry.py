@@ -1,0 +1,108 @@
+"""What the check knows of a project's runs between collections."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+from metta_checks.wandb.runs import Run
+
+OVERLAP: Final = timedelta(minutes=2)
+"""How far a delta reaches back behind the newest heartbeat: W&B's stores do not all hear of a run at once."""
+
+REMEMBERED_POINTS: Final = 20_000
+"""How many runs that left the timeframe are still known to have given their distribution point, newest kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """The state after one collection; the next one makes a new one and leaves this alone.
+
+    `runs` are the active runs by id, `alive` the ids of those that have not ended, and `ended_seen` says when the check
+    first saw each of the others as ended. After a restart the ids are known again, the runs not yet.
+    `reported` are the runs whose end has been told (a point or an event), or never will be: those that had ended
+    before the first collection ever. `began` is when that was. `refreshed_at` is the last full listing of this
+    process, None before it; `newest_heartbeat` is the newest heartbeat seen, never later than `now`.
+    """
+
+    began: datetime | None = None
+    runs: Mapping[str, Run] = field(default_factory=dict)
+    alive: frozenset[str] = frozenset()
+    ended_seen: Mapping[str, datetime] = field(default_factory=dict)
+    reported: Mapping[str, None] = field(default_factory=dict)
+    refreshed_at: datetime | None = None
+    newest_heartbeat: datetime | None = None
+
+    def needs_full(self, now: datetime, every: timedelta) -> bool:
+        """Whether the next listing has to be a full one. A clock that was set back asks for one too."""
+        return self.refreshed_at is None or not timedelta(0) <= now - self.refreshed_at < every
+
+    def delta_since(self) -> datetime | None:
+        """From which heartbeat on a delta has to ask."""
+        return None if self.newest_heartbeat is None else self.newest_heartbeat - OVERLAP
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    """New knowledge, and the runs whose end this collection is the first to see."""
+
+    knowledge: Knowledge
+    just_ended: tuple[Run, ...]
+
+
+def refreshed(
+    known: Knowledge, listed: Mapping[str, Run], now: datetime, timeframe: timedelta, *, full: bool
+) -> Refreshed:
+    """What is known after `listed` came in: all active runs when `full`, else those that a delta asked for.
+
+    A run that was not ended was asked for by name; when it is not among the listed ones it is gone.
+    """
+    merged = dict(listed) if full else _merged(known, listed)
+    runs = {run_id: run for run_id, run in merged.items() if run.active(now, timeframe)}
+    ended_seen = {run_id: known.ended_seen.get(run_id, now) for run_id, run in runs.items() if run.ended}
+    newly = [runs[run_id] for run_id in ended_seen if run_id not in known.ended_seen]
+    just_ended = tuple(run for run in newly if run.id not in known.reported and _ended_in_our_time(known, run))
+    reported = dict(known.reported)
+    # Moved to the end, so that the oldest are the first to be forgotten.
+    for run in newly:
+        reported.pop(run.id, None)
+        reported[run.id] = None
+    knowledge = Knowledge(
+        began=known.began or now,
+        runs=runs,
+        alive=frozenset(run_id for run_id, run in runs.items() if not run.ended),
+        ended_seen=ended_seen,
+        reported=_bounded(reported, ended_seen),
+        refreshed_at=now if full else known.refreshed_at,
+        newest_heartbeat=_newest(known, listed, now),
+    )
+    return Refreshed(knowledge, just_ended)
+
+
+def _merged(known: Knowledge, listed: Mapping[str, Run]) -> dict[str, Run]:
+    kept = {run_id: run for run_id, run in known.runs.items() if run.ended or run_id in listed}
+    return kept | dict(listed)
+
+
+def _ended_in_our_time(known: Knowledge, run: Run) -> bool:
+    """Whether the end came after the first collection ever: a run we saw alive, or heard of since then."""
+    if known.began is None:
+        return False
+    return run.id in known.alive or (run.heartbeat_at is not None and run.heartbeat_at >= known.began)
+
+
+def _newest(known: Knowledge, listed: Mapping[str, Run], now: datetime) -> datetime | None:
+    heartbeats = [run.heartbeat_at for run in listed.values() if run.heartbeat_at is not None]
+    if known.newest_heartbeat is not None:
+        heartbeats.append(known.newest_heartbeat)
+    # A trainer whose clock runs ahead must not hide the others' heartbeats.
+    return min(max(heartbeats), now) if heartbeats else None
+
+
+def _bounded(reported: dict[str, None], present: Mapping[str, datetime]) -> dict[str, None]:
+    gone = [run_id for run_id in reported if run_id not in present]
+    for run_id in gone[: max(0, len(gone) - REMEMBERED_POINTS)]:
+        del reported[run_id]
+    return reported

@@ -1,0 +1,40 @@
+"""Which type a run is of."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+EVERYTHING_ELSE: Final = "all"
+"""The last type, which takes what no other took; dashboards label it "other"."""
+
+SWEEP: Final = "sweep"
+"""The type that a member of a W&B sweep has too, whatever its name."""
+
+
+class RunTypes:
+    """An ordered table of type name → pattern, searched in the run's display name; the first hit wins.
+
+    Raises ValueError for a pattern that does not compile, and for a name that cannot be a tag value of its own.
+    """
+
+    def __init__(self, patterns: Mapping[str, str]) -> None:
+        self._patterns = [(name, _compiled(name, pattern)) for name, pattern in patterns.items()]
+        self.names = (*patterns, EVERYTHING_ELSE)
+
+    def type_of(self, name: str, *, in_sweep: bool) -> str:
+        """The type of a run with this display name."""
+        for run_type, pattern in self._patterns:
+            if pattern.search(name) or (in_sweep and run_type == SWEEP):
+                return run_type
+        return EVERYTHING_ELSE
+
+
+def _compiled(name: str, pattern: str) -> re.Pattern[str]:
+    if not name or name == EVERYTHING_ELSE:
+        raise ValueError(f"a run type cannot be called {name!r}: {EVERYTHING_ELSE!r} is what no pattern matched")
+    try:
+        return re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"the pattern of run type {name!r} is no regular expression: {error}") from None

@@ -1,0 +1,73 @@
+"""What a run is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+
+class RunState(StrEnum):
+    """The three states that the metrics tell apart."""
+
+    RUNNING = "running"
+    FINISHED = "finished"
+    FAILED = "failed"
+
+
+UNENDED_STATES: Final = ("running", "pending", "preempting")
+"""W&B's names for runs that have not ended; a preempting run may yet be resumed."""
+
+STATES: Final[Mapping[str, RunState]] = {
+    **dict.fromkeys(UNENDED_STATES, RunState.RUNNING),
+    "finished": RunState.FINISHED,
+    **dict.fromkeys(("failed", "crashed", "killed", "preempted"), RunState.FAILED),
+}
+"""Each of W&B's states and what the metrics call it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One W&B run as the API told it, reduced to what the configuration asks for.
+
+    `id` is the one in URLs (the API's `name`); `name` is what people gave it. Times are UTC; `heartbeat_at` is when
+    it was last heard of. `sps` is in steps per second; `metrics` are summary values by key; `system` are means over
+    the run's devices by metric name. `labels` are tags from the run's own fields (`user:…`). `not_finite` counts
+    values that were asked for but are no finite numbers, `unreadable` blobs that are no JSON objects.
+    """
+
+    id: str
+    name: str
+    state: RunState
+    created_at: datetime | None
+    heartbeat_at: datetime | None
+    in_sweep: bool
+    sps: float | None
+    metrics: Mapping[str, float]
+    system: Mapping[str, float]
+    labels: tuple[str, ...]
+    not_finite: int
+    unreadable: int
+
+    @property
+    def ended(self) -> bool:
+        return self.state is not RunState.RUNNING
+
+    @property
+    def duration_hours(self) -> float | None:
+        """Hours from creation to the last heartbeat; None before the first one, or when the two contradict."""
+        if self.created_at is None or self.heartbeat_at is None or self.heartbeat_at < self.created_at:
+            return None
+        return (self.heartbeat_at - self.created_at).total_seconds() / 3600
+
+    def heartbeat_age(self, now: datetime) -> float | None:
+        """Seconds since the last heartbeat, never below zero; None before the first one."""
+        if self.heartbeat_at is None:
+            return None
+        return max(0.0, (now - self.heartbeat_at).total_seconds())
+
+    def active(self, now: datetime, timeframe: timedelta) -> bool:
+        """Whether the run belongs to the timeframe: not ended, or heard of inside it."""
+        return not self.ended or (self.heartbeat_at is not None and self.heartbeat_at >= now - timeframe)

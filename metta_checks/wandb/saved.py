@@ -1,0 +1,61 @@
+"""The registry's essence as plain JSON: what has to survive a restart of the Agent, and no more."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from metta_checks.wandb.registry import Knowledge
+
+VERSION: Final = 1
+
+
+class _Saved(BaseModel):
+    """`began` and the values of `ended` are epoch seconds. `settled` ended so long ago that the moment no longer
+    matters; `told` left the timeframe, but must not give a second point when they are resumed."""
+
+    model_config = ConfigDict(strict=True)
+
+    began: int
+    alive: list[str]
+    ended: dict[str, int]
+    settled: list[str]
+    told: list[str]
+
+
+def save(knowledge: Knowledge, now: datetime, completed_runs: timedelta) -> dict[str, Any]:
+    """`knowledge` as JSON material; run ids only, no values."""
+    recent = {run_id: seen for run_id, seen in knowledge.ended_seen.items() if now - seen <= completed_runs}
+    return _Saved(
+        began=_epoch(knowledge.began or now),
+        alive=sorted(knowledge.alive),
+        ended={run_id: _epoch(seen) for run_id, seen in recent.items()},
+        settled=[run_id for run_id in knowledge.ended_seen if run_id not in recent],
+        told=[run_id for run_id in knowledge.reported if run_id not in knowledge.ended_seen],
+    ).model_dump()
+
+
+def restore(document: Any) -> Knowledge | None:
+    """The knowledge in `document`; None when it is not ours. The runs themselves follow with a full listing."""
+    try:
+        saved = _Saved.model_validate(document)
+        began = _moment(saved.began)
+        ended_seen = dict.fromkeys(saved.settled, began) | {key: _moment(value) for key, value in saved.ended.items()}
+    except (ValidationError, ValueError, OverflowError, OSError):
+        return None
+    return Knowledge(
+        began=began,
+        alive=frozenset(saved.alive),
+        ended_seen=ended_seen,
+        reported=dict.fromkeys([*saved.told, *ended_seen]),
+    )
+
+
+def _epoch(moment: datetime) -> int:
+    return int(moment.timestamp())
+
+
+def _moment(epoch: int) -> datetime:
+    return datetime.fromtimestamp(epoch, UTC)
