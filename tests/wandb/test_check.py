@@ -197,7 +197,10 @@ def test_run_types_are_an_option(project: DemoProject, now: datetime, figures: C
     ("metrics", "names"),
     [
         (["losses/value"], ["losses/value"]),
-        (["overview/*", "losses/value"], ["losses/value", "overview/reward", "overview/sps", "overview/steps_per_second"]),
+        (
+            ["overview/*", "losses/value"],
+            ["losses/value", "overview/reward", "overview/sps", "overview/steps_per_second"],
+        ),
         (["*gained"], ["env_agent/heart.gained"]),
         ([], []),
     ],
@@ -223,9 +226,7 @@ def test_a_run_without_a_name_is_called_by_its_id(project: DemoProject, now: dat
     assert tags_of(figures(), "wandb.run.duration_hours", "run_name:") == ["r1", "r2"]
 
 
-def test_unified_tags(
-    project: DemoProject, now: datetime, figures: Collect, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unified_tags(project: DemoProject, now: datetime, figures: Collect, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"DD_ENV": "prod", "DD_VERSION": "1.2", "DD_SERVICE": "training"}.items():
         monkeypatch.setenv(name, value)
     for options, tags in (
