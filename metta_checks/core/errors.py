@@ -50,10 +50,12 @@ class SourceError(Exception):
 
     def with_remedy(self, remedy: str) -> SourceError:
         """The same error with an advice that fits the object better."""
-        return SourceError(
-            self.kind, self.tried, self.came_back, remedy, status=self.status, reset_at=self.reset_at
-        )
+        return SourceError(self.kind, self.tried, self.came_back, remedy, status=self.status, reset_at=self.reset_at)
 
 
 class CredentialError(Exception):
     """No credential was found; the text names the places that were looked at, never a value."""
+
+
+class NoCredentialError(CredentialError):
+    """None of the places holds a credential, as opposed to one that holds something unusable."""
