@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from metta_checks.core.decode import parse_json
 from metta_checks.core.errors import CredentialError, NoCredentialError
+from metta_checks.core.quiet import quieten_aws
 
 AWS_LOOKUP_SECONDS: Final = 5.0
 """The time that one look into AWS may take in all, the search for AWS credentials included."""
@@ -67,6 +68,10 @@ class Credentials:
         if kept is not None and time.monotonic() - self._kept_since <= KEPT_SECONDS:
             return kept
         return self._keep(self._from_aws())
+
+    def at_hand(self) -> Credential | None:
+        """The credential, if it can be known without asking AWS. Raises CredentialError for an unusable one."""
+        return self._near() or self._kept
 
     def renewed(self, refused: Credential) -> Credential | None:
         """After a 401: the secret as AWS has it now, if that is another one than the `refused`; else None.
@@ -167,6 +172,7 @@ def _read_secret(name: str, region: str | None) -> str:
         from botocore.exceptions import BotoCoreError, ClientError
     except ImportError:
         raise _AwsError("boto3 is not installed") from None
+    quieten_aws()
     config = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 1})
     try:
         # The AWS SDK for Python knows AWS_DEFAULT_REGION; what EKS and ECS set is AWS_REGION.

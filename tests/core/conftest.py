@@ -17,9 +17,9 @@ from metta_checks.core.transport import Answer, Transport
 
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 
-from core_support.certificate import write_certificate  # noqa: E402
-from core_support.probe.check import ProbeCheck  # noqa: E402
-from core_support.servers import Source  # noqa: E402
+from core_support.certificate import write_certificate
+from core_support.probe.check import ProbeCheck
+from core_support.servers import Source
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 

@@ -58,9 +58,7 @@ def test_another_server(client: Callable[..., Any], source: Source, location: st
         ("GET", "", "HTTP 302"),
     ],
 )
-def test_what_leads_nowhere(
-    client: Callable[..., Any], source: Source, method: str, location: str, said: str
-) -> None:
+def test_what_leads_nowhere(client: Callable[..., Any], source: Source, method: str, location: str, said: str) -> None:
     source.pages["/again"] = Response(302, headers={"Location": location})
     with pytest.raises(SourceError) as caught:
         client().get(source.url + "/again", method=method)

@@ -65,9 +65,7 @@ def test_what_stays_is_not_tried_again(client: Callable[..., Any], source: Sourc
         pytest.param("Sun, 01 Mar 2026 12:00:30 GMT", id="a date half a minute after the collection began"),
     ],
 )
-def test_a_wish_for_a_longer_pause_ends_the_collection(
-    client: Callable[..., Any], source: Source, wish: str
-) -> None:
+def test_a_wish_for_a_longer_pause_ends_the_collection(client: Callable[..., Any], source: Source, wish: str) -> None:
     failing(source, 1, Response(503, headers={"Retry-After": wish}))
     with pytest.raises(SourceError, match="HTTP 503"):
         client().get(source.url + "/")
@@ -99,9 +97,7 @@ def test_a_pause_beyond_the_deadline_gives_the_fault_itself(
         slow.get(source.url + "/", seconds=5)
 
 
-def test_pauses_grow_and_differ(
-    client: Callable[..., Any], source: Source, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_pauses_grow_and_differ(client: Callable[..., Any], source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
     failing(source, 20, Response(503))
     pauses: list[float] = []
     monkeypatch.setattr("metta_checks.core.transport.time.sleep", pauses.append)

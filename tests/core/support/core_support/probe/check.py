@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from typing import ClassVar
 
 from metta_checks.core import Event, MettaCheck, Sample, tag
-from metta_checks.core.environment import Variable
+from metta_checks.core.environment import Variable, Variables
 from metta_checks.core.state import Store
 
 
@@ -14,7 +15,7 @@ class ProbeCheck(MettaCheck):
     """Reads a JSON list of samples from each of `paths`, and counts its collections in the persistent cache."""
 
     SOURCE = "Probe"
-    VARIABLES = {"url": Variable("PROBE_URL"), "paths": Variable("PROBE_PATHS", "list")}
+    VARIABLES: ClassVar[Variables] = {"url": Variable("PROBE_URL"), "paths": Variable("PROBE_PATHS", "list")}
 
     def identity(self) -> Mapping[str, str]:
         return {"url": self.options.url, "paths": " ".join(self.options.paths)}
