@@ -52,14 +52,16 @@ class Truth:
 
         succeeded = [run for run in window if run.conclusion == "success"]
         broken = [run for run in window if run.conclusion in ("failure", "timed_out", "startup_failure")]
-        flaky = []
-        for run in succeeded:
-            if any(attempt.conclusion in ("failure", "timed_out", "startup_failure") for attempt in run.attempts[:-1]):
-                flaky.append(run)
-        minutes = []
-        for run in window:
-            if run.conclusion in ("success", "failure", "timed_out"):
-                minutes.append((run.updated_at - run.run_started_at).total_seconds() / 60)
+        flaky = [
+            run
+            for run in succeeded
+            if any(attempt.conclusion in ("failure", "timed_out", "startup_failure") for attempt in run.attempts[:-1])
+        ]
+        minutes = [
+            (run.updated_at - run.run_started_at).total_seconds() / 60
+            for run in window
+            if run.conclusion in ("success", "failure", "timed_out")
+        ]
 
         gauges: dict[Key, float] = {}
         gauges["ci.workflow.flaky_tests", "", ""] = len(flaky)
