@@ -42,6 +42,7 @@ def to_text(ledger: Ledger) -> str:
         [known.earlier for known in runs],
         [int(known.measured) for known in runs],
         [_seconds(known.stamp) for known in runs],
+        [int(known.gone) for known in runs],
     ]
     document = {
         "started_at": _maybe(_seconds, ledger.started_at),
@@ -53,7 +54,7 @@ def to_text(ledger: Ledger) -> str:
         "front": [ledger.front_etag, _maybe(_seconds, ledger.front_since)],
         "covered_until": _maybe(_seconds, ledger.covered_until),
         "buckets": [
-            [_seconds(b.since), _seconds(b.until), b.page, b.etag, _seconds(b.newest), _seconds(b.checked_at)]
+            [_seconds(b.since), _seconds(b.until), b.page, b.etag, _seconds(b.newest), _seconds(b.checked_at), b.stale]
             for b in ledger.buckets.values()
         ],
         "workflows": [[w.id, w.node_id, w.name, w.path, w.state] for w in ledger.workflows.values()],
@@ -104,12 +105,13 @@ def _ledger(document: Any) -> Ledger:
             earlier=row[11],
             measured=bool(row[12]),
             stamp=_moment(row[13]),
+            gone=bool(row[14]),
         )
         for row in zip(*document["runs"], strict=True)
     }
     buckets = [
-        Bucket(_moment(since), _moment(until), page, etag, _moment(newest), _moment(checked_at))
-        for since, until, page, etag, newest, checked_at in document["buckets"]
+        Bucket(_moment(since), _moment(until), page, etag, _moment(newest), _moment(checked_at), bool(stale))
+        for since, until, page, etag, newest, checked_at, stale in document["buckets"]
     ]
     front_etag, front_since = document["front"]
     return Ledger(

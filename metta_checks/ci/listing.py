@@ -74,14 +74,18 @@ class Listing:
 
     def maintain(self) -> None:
         """One request for what lies behind the first page: a new bucket when enough has gathered, else the one that
-        was not looked at for longest. A re-run of an old run shows there, and what the listing showed late."""
+        was not looked at for longest. A re-run of an old run shows there, and what the listing showed late.
+
+        As long as nothing happens that request shall cost nothing: it goes to a bucket that should not have changed.
+        """
         ledger = self._ledger
-        opened = self._next_bucket() if self._front_changed else None
-        if opened is not None:
+        if self._front_changed and (opened := self._next_bucket()):
             ledger.covered_until = opened.until
             self._check(opened)
-        elif ledger.buckets:
-            self._check(min(ledger.buckets.values(), key=lambda bucket: (bucket.checked_at, bucket.until)))
+            return
+        buckets = [bucket for bucket in ledger.buckets.values() if self._front_changed or not bucket.stale]
+        if buckets:
+            self._check(min(buckets, key=lambda bucket: (not bucket.stale, bucket.checked_at, bucket.until)))
 
     def reread(self, runs: Iterable[Run]) -> None:
         """Read these runs again, neighbours in one request."""

@@ -74,6 +74,9 @@ class Scene:
     def new_check(self) -> CiCheck:
         check = CiCheck(name="metta_ci", init_config={}, instances=[dict(self.options)])
         check.clock = self.clock
+        check.load_configuration_models()
+        # Retries shall not take a test's time.
+        check.transport.pause = 0.001
         return check
 
     def restart(self) -> None:
