@@ -14,10 +14,13 @@ from datadog_checks.base import AgentCheck, ConfigurationError
 
 from metta_checks.core.clock import Clock, utcnow
 from metta_checks.core.collection import Collection, Reason
+from metta_checks.core.credentials import CredentialPlaces, Credentials
 from metta_checks.core.deadline import Deadline
+from metta_checks.core.diagnosis import Diagnostics
 from metta_checks.core.environment import NO_VARIABLES, Variables, with_environment
+from metta_checks.core.hour import SeriesHour
 from metta_checks.core.sample import Event, Sample
-from metta_checks.core.state import identity_hash
+from metta_checks.core.state import Store, identity_hash
 from metta_checks.core.tags import keys_of, tag
 from metta_checks.core.transport import Transport
 
@@ -47,6 +50,8 @@ class MettaCheck(AgentCheck, ABC):
     VARIABLES: ClassVar[Variables] = NO_VARIABLES
     """Which environment variables stand in for which options."""
 
+    _has_metadata = False
+
     def __init__(
         self,
         name: str,
@@ -58,6 +63,8 @@ class MettaCheck(AgentCheck, ABC):
         super().__init__(name, dict(init_config or {}), [with_environment(given or {}, self.VARIABLES)])
         self.clock: Clock = utcnow
         self.collection = Collection(self.clock(), Deadline(DEFAULT_TIMEOUT))
+        self.hour = SeriesHour()
+        self._diagnostics = Diagnostics(self)
 
     @abstractmethod
     def collect(self, now: datetime) -> Iterator[Sample]:
@@ -80,6 +87,26 @@ class MettaCheck(AgentCheck, ABC):
 
     def identity_tags(self) -> tuple[str, ...]:
         """The tags that tell this instance's telemetry from its siblings'."""
+        return ()
+
+    def settle(self) -> None:
+        """Resolve what the options say beyond their model; asks the source nothing. Raises ConfigurationError."""
+        self.identity()
+
+    def credential_places(self) -> CredentialPlaces | None:
+        """Where the loaded options say that the credential is; None where the check needs none of its own."""
+        return None
+
+    @cached_property
+    def credentials(self) -> Credentials:
+        """The credential, from the first of `credential_places` that has one."""
+        places = self.credential_places()
+        if places is None:
+            raise RuntimeError(f"{self.name} has no credential")
+        return Credentials(places, self.register_secret)
+
+    def stores(self) -> Iterable[Store]:
+        """The state that outlives the process, for the diagnoses."""
         return ()
 
     def persistent_cache_id(self) -> str:
@@ -117,6 +144,21 @@ class MettaCheck(AgentCheck, ABC):
         present = keys_of(given)
         return given + tuple(tag(key, value) for key, value in unified.items() if value and key not in present)
 
+    def load_options(self) -> None:
+        """Read and check the options, as each collection does at its start; asks the source nothing.
+
+        Raises ConfigurationError. Once they are loaded, it does nothing.
+        """
+        super().run_check_initializations()  # type: ignore[no-untyped-call]
+        self.settle()
+        self._timeout()
+
+    @property
+    def series_budget(self) -> int | None:
+        """The billed series that an hour may have; None where the options set no limit."""
+        budget: int | None = getattr(self.options, "series_budget", None)
+        return budget
+
     def run_check_initializations(self) -> None:
         """Nothing yet: they run inside the collection, so that a bad option shows as `up 0` like any failure."""
 
@@ -135,9 +177,10 @@ class MettaCheck(AgentCheck, ABC):
             self._tell(collection, samples, up=False)
             raise
         self._tell(collection, samples, up=True)
+        self._tell_metadata()
 
     def _gather(self, collection: Collection) -> list[Sample]:
-        super().run_check_initializations()
+        self.load_options()
         # The clock runs since the collection began; only now is known for how long it may.
         collection.deadline.seconds = self._timeout()
         with self.transport.during(collection):
@@ -191,9 +234,31 @@ class MettaCheck(AgentCheck, ABC):
                 }
             )
 
-    def _tell(self, collection: Collection, samples: Iterable[Sample], *, up: bool) -> None:
-        series = {(sample.name, frozenset(sample.tags)) for sample in samples if sample.kind == "gauge"}
-        self._submit(collection.telemetry(up=up, series=len(series), tags=self._telemetry_tags()))
+    def _tell(self, collection: Collection, samples: Sequence[Sample], *, up: bool) -> None:
+        series = _distinct_series(samples)
+        telemetry = list(collection.telemetry(up=up, series=series, tags=self._telemetry_tags()))
+        self._submit(telemetry)
+        self.hour.add(collection.now, (*samples, *telemetry))
+        self._warn_of_budget()
+        self._diagnostics.note(collection)
+
+    def _warn_of_budget(self) -> None:
+        budget, billed = self.series_budget, self.hour.billed
+        if budget is not None and billed > budget:
+            over = (
+                "%d billed series this hour, over the `series_budget` of %d; `metta-checks estimate` shows what to do"
+            )
+            self.warning(over, billed, budget)
+
+    @AgentCheck.metadata_entrypoint
+    def _tell_metadata(self) -> None:
+        """What `agent status` shows below the check, and the inventory of Agents: once a process, since it is kept."""
+        if self._has_metadata:
+            return
+        self._has_metadata = True
+        self.set_metadata("version", self.check_version)
+        if self.credential_places() is not None and (credential := self.credentials.at_hand()):
+            self.set_metadata("credential_origin", credential.origin)
 
     def _telemetry_tags(self) -> tuple[str, ...]:
         try:
@@ -214,3 +279,13 @@ def _is_finite(value: float) -> bool:
     except OverflowError:
         # A whole number from JSON can be larger than any float.
         return False
+
+
+def _distinct_series(samples: Sequence[Sample]) -> int:
+    """The number of gauge series among `samples`: a name and its tags."""
+    # A set per name: a pair per sample would be a fifth of what it costs to submit them all.
+    tag_sets: dict[str, set[frozenset[str]]] = {}
+    for sample in samples:
+        if sample.kind == "gauge":
+            tag_sets.setdefault(sample.name, set()).add(frozenset(sample.tags))
+    return sum(map(len, tag_sets.values()))

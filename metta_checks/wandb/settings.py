@@ -35,7 +35,6 @@ class Settings:
     """What an instance asks for. Durations are parsed, patterns compiled, names resolved."""
 
     project: ProjectPath
-    places: CredentialPlaces
     wanted: Wanted
     run_tags: tuple[str, ...]
     metric_options: MetricOptions
@@ -61,18 +60,10 @@ def settings_of(options: Any) -> Settings:
     )
     return Settings(
         project=project,
-        places=CredentialPlaces(
-            what="W&B API key",
-            option="api_key",
-            given=options.api_key,
-            variables=("WANDB_API_KEY",),
-            secret=options.api_key_secret,
-            region=options.aws_region,
-        ),
         wanted=Wanted(options.metrics, options.sps_keys, options.system_metrics),
         run_tags=tuple(dict.fromkeys(options.run_tags)),
         metric_options=MetricOptions(
-            run_types=_checked("run_types", RunTypes, options.run_types),
+            run_types=_checked("run_types", RunTypes, [(entry.name, entry.pattern) for entry in options.run_types]),
             timeframe=options.timeframe.strip(),
             identity=identity_tags(project),
         ),
@@ -84,6 +75,18 @@ def settings_of(options: Any) -> Settings:
         max_pages=options.max_pages,
         distributions=options.distributions,
         events=options.events,
+    )
+
+
+def places_of(options: Any) -> CredentialPlaces:
+    """Where the API key is looked for."""
+    return CredentialPlaces(
+        what="W&B API key",
+        option="api_key",
+        given=options.api_key,
+        variables=("WANDB_API_KEY",),
+        secret=options.api_key_secret,
+        region=options.aws_region,
     )
 
 

@@ -29,7 +29,7 @@ DEFAULT = {"train": r"^github\.sky\.", "sweep": "(?i)sweep"}
     ],
 )
 def test_run_type(name: str, in_sweep: bool, run_type: str) -> None:
-    assert RunTypes(DEFAULT).type_of(name, in_sweep=in_sweep) == run_type
+    assert RunTypes(DEFAULT.items()).type_of(name, in_sweep=in_sweep) == run_type
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_run_type(name: str, in_sweep: bool, run_type: str) -> None:
     ],
 )
 def test_the_option_replaces_the_types(patterns: dict[str, str], name: str, in_sweep: bool, run_type: str) -> None:
-    types = RunTypes(patterns)
+    types = RunTypes(patterns.items())
     assert types.type_of(name, in_sweep=in_sweep) == run_type
     assert types.names == (*patterns, "all")
 
@@ -61,4 +61,4 @@ def test_the_option_replaces_the_types(patterns: dict[str, str], name: str, in_s
 )
 def test_tables_that_are_refused(patterns: dict[str, str], words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        RunTypes(patterns)
+        RunTypes(patterns.items())
