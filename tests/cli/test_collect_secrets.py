@@ -92,8 +92,9 @@ def test_a_key_in_the_environment(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for option, value in {**instance, "api_key": KEY}.items():
-        monkeypatch.setenv(f"WANDB_{option.upper()}", value)
+    for option in ("entity", "project", "base_url"):
+        monkeypatch.setenv(f"WANDB_{option.upper()}", instance[option])
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
     assert_kept(command, tmp_path)
 
 
