@@ -105,11 +105,18 @@ def _required(options: Any, option: str) -> str:
 def _address(text: str) -> str:
     """`text` without the slash at its end. The error does not repeat it: a password may stand in it."""
     address = text.strip().rstrip("/")
-    split = urlsplit(address)
-    plain = not (split.query or split.fragment or "@" in split.netloc)
-    if split.scheme not in {"http", "https"} or not split.hostname or split.port == 0 or not plain:
+    if not _is_plain(address):
         raise ValueError("write the address as https://host or https://host:port/path, without user name and query")
     return address
+
+
+def _is_plain(address: str) -> bool:
+    try:
+        split = urlsplit(address)
+        named = bool(split.hostname) and split.port != 0 and "@" not in split.netloc
+    except ValueError:
+        return False
+    return split.scheme in {"http", "https"} and named and not split.query and not split.fragment
 
 
 def _checked(option: str, parse: Callable[[Any], T], value: Any) -> T:
