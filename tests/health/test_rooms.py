@@ -35,13 +35,8 @@ class Room(NamedTuple):
 
 
 ROOMS = [
-    Room(
-        "training",
-        TrainingCheck,
-        "metta.infra.stablesuite.hearts",
-        ("source:stable_suite", "workflow_category:training"),
-    ),
-    Room("eval", EvalCheck, "metta.infra.cron.hearts", ("source:cron", "workflow_category:evaluation")),
+    Room("training", TrainingCheck, "metta.infra.stablesuite", ("source:stable_suite", "workflow_category:training")),
+    Room("eval", EvalCheck, "metta.infra.cron", ("source:cron", "workflow_category:evaluation")),
 ]
 every_room = pytest.mark.parametrize("room", ROOMS, ids=lambda room: room.slug)
 
