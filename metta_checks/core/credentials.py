@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from metta_checks.core.decode import parse_json
-from metta_checks.core.errors import CredentialError
+from metta_checks.core.errors import CredentialError, NoCredentialError
+from metta_checks.core.quiet import quieten_aws
 
 AWS_LOOKUP_SECONDS: Final = 5.0
 """The time that one look into AWS may take in all, the search for AWS credentials included."""
@@ -59,7 +60,8 @@ class Credentials:
         self._lock = threading.Lock()
 
     def get(self) -> Credential:
-        """The credential. Raises CredentialError, which names the three places, when there is none."""
+        """The credential. Raises NoCredentialError, which names the three places, when there is none, and another
+        CredentialError when what is there cannot be used."""
         if found := self._near():
             return found
         kept = self._kept
@@ -122,7 +124,7 @@ class Credentials:
             return Credential(_only_value(lookup.outcome()), self._aws_origin)
         except _AwsError as fault:
             variables = " or ".join(places.variables)
-            raise CredentialError(
+            raise NoCredentialError(
                 f"no {places.what} found: the option `{places.option}` is not set, neither is the environment variable "
                 f"{variables}, and {self._aws_origin} could not be used ({fault}). Set one of the three."
             ) from None
@@ -170,6 +172,7 @@ def _read_secret(name: str, region: str | None) -> str:
         from botocore.exceptions import BotoCoreError, ClientError
     except ImportError:
         raise _AwsError("boto3 is not installed") from None
+    quieten_aws()
     config = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 1})
     try:
         # The AWS SDK for Python knows AWS_DEFAULT_REGION; what EKS and ECS set is AWS_REGION.

@@ -44,7 +44,7 @@ class Store:
         self.origin = StateOrigin.LOST if text else StateOrigin.ABSENT
         try:
             envelope = parse_json(text or "null", allow_nan=True)
-        except (ValueError, TypeError):
+        except ValueError:
             return None
         if not isinstance(envelope, dict) or envelope.get("version") != self._version:
             return None

@@ -248,7 +248,10 @@ class Transport:
             # Chasing missing certificates opens connections of its own, which no deadline bounds.
             if hasattr(self._http, "aia_chasing_max_depth"):
                 self._http.aia_chasing_max_depth = 0
-            self._watchdog.watch(self._http.session)
+            session = self._http.session
+            # Even where it does not follow a redirect, `requests` reads the body of one, without a cap.
+            session.get_redirect_target = lambda _: None
+            self._watchdog.watch(session)
             self._watched = True
 
 

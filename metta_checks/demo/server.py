@@ -151,7 +151,7 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     server: _Server
 
-    def do_GET(self) -> None:  # noqa: N802 (the name that http.server looks for)
+    def do_GET(self) -> None:
         owner = self.server.owner
         split = urlsplit(self.path)
         request = Request(
@@ -179,7 +179,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(whole_head + response.body)
         owner._count(len(response.body))
 
-    do_POST = do_HEAD = do_PUT = do_GET  # noqa: N815 (likewise)
+    do_POST = do_HEAD = do_PUT = do_GET
 
     def _send_badly(self, fault: Fault, head: bytes, body: bytes) -> None:
         half = body[: len(body) // 2]
@@ -212,5 +212,5 @@ class _Handler(BaseHTTPRequestHandler):
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.connection.close()
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 (the name of the method that it replaces)
+    def log_message(self, format: str, *args: Any) -> None:
         """Nothing on stderr: what came is in `requests`."""

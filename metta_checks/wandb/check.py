@@ -97,10 +97,8 @@ class WandbCheck(MettaCheck, ConfigMixin):
         return self._known
 
     def _filter(self, known: Knowledge, now: datetime, *, full: bool) -> str:
-        since = now - self.settings.timeframe
-        if full:
-            return active_filter(since)
-        return active_filter(known.delta_since() or since, known.alive)
+        since = None if full else known.delta_since()
+        return active_filter(since or now - self.settings.timeframe, known.alive)
 
     def _note_dropped(self, runs: Iterable[Run], unknown: tuple[str, ...], over_limit: int) -> None:
         self.collection.drop(Reason.OVER_LIMIT, over_limit)

@@ -63,7 +63,7 @@ def settings_of(options: Any) -> Settings:
         wanted=Wanted(options.metrics, options.sps_keys, options.system_metrics),
         run_tags=tuple(dict.fromkeys(options.run_tags)),
         metric_options=MetricOptions(
-            run_types=_checked("run_types", RunTypes, options.run_types),
+            run_types=_checked("run_types", RunTypes, [(entry.name, entry.pattern) for entry in options.run_types]),
             timeframe=options.timeframe.strip(),
             identity=identity_tags(project),
         ),
