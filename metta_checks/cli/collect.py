@@ -110,7 +110,7 @@ def collect(
     Examples:
       metta-checks collect wandb --config conf.d/metta_wandb.d/conf.yaml
       WANDB_ENTITY=my-team WANDB_PROJECT=my-project metta-checks collect wandb
-      metta-checks collect wandb --config conf.yaml --repeat 3 --pause 120 --format json --output out.json
+      metta-checks collect wandb --repeat 3 --pause 120 --format json --output collections.json
       DD_DOGSTATSD_URL=unix:///var/run/datadog/dsd.socket metta-checks collect wandb --push --hostless
     """
     _refuse_contradictions(dry_run=dry_run, push=push, hostless=hostless, quiet=quiet, verbose=verbose)

@@ -23,9 +23,6 @@ from metta_checks.cli.push import Pusher, Sent
 from metta_checks.cli.runner import Series
 from metta_checks.demo.scene import scene
 
-UNIFIED = ("DD_ENV", "DD_SERVICE", "DD_VERSION", "DD_TAGS", "DATADOG_TAGS")
-ADDRESS = ("DD_DOGSTATSD_URL", "DD_AGENT_HOST", "DD_DOGSTATSD_PORT", "DD_DOGSTATSD_DISABLE")
-
 Line = tuple[str, str, float, tuple[str, ...]]
 
 
@@ -76,12 +73,6 @@ def udp_receiver() -> Iterator[tuple[Receiver, int]]:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as handle:
         handle.bind(("127.0.0.1", 0))
         yield Receiver(handle), handle.getsockname()[1]
-
-
-@pytest.fixture(autouse=True)
-def _no_agent_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (*UNIFIED, *ADDRESS):
-        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture
