@@ -109,9 +109,9 @@ def test_options_that_are_null_are_not_set(new_check: NewCheck) -> None:
         ({"full_refresh": "999999999w"}, "`full_refresh`: '999999999w' is out of range"),
         ({"run_types": {"train": "("}}, "`run_types`: the pattern of run type 'train'"),
         ({"run_types": {"all": "."}}, "`run_types`: a run type cannot be called 'all'"),
-        ({"run_types": {"train": None}}, "`run_types`: 'train': None is not a name and a pattern"),
+        ({"run_types": {"train": None}}, "run_types -> 1 -> pattern\n  Input should be a valid string"),
         # YAML's own idea of `on: nightly`.
-        ({"run_types": {True: "nightly"}}, "`run_types`: True: 'nightly' is not a name and a pattern"),
+        ({"run_types": {True: "nightly"}}, "run_types -> 1 -> name\n  Input should be a valid string"),
         ({"run_types": ["train"]}, "run_types"),
         ({"run_tags": ["gpu"]}, "run_tags -> 1"),
         ({"system_metrics": ["gpu_utilization", "gpu"]}, "system_metrics -> 2"),
