@@ -32,10 +32,7 @@ class RunTypes:
         return EVERYTHING_ELSE
 
 
-def _compiled(name: object, pattern: object) -> re.Pattern[str]:
-    # The generated model says that the option is a mapping, and looks no further.
-    if not isinstance(name, str) or not isinstance(pattern, str):
-        raise ValueError(f"{name!r}: {pattern!r} is not a name and a pattern, both text; put them in quotes")
+def _compiled(name: str, pattern: str) -> re.Pattern[str]:
     if not name or name == EVERYTHING_ELSE:
         raise ValueError(f"a run type cannot be called {name!r}: {EVERYTHING_ELSE!r} is what no pattern matched")
     try:

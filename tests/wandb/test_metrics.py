@@ -15,7 +15,7 @@ from metta_checks.wandb.runs import STATES, Run, RunState
 NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 IDENTITY = ("wandb_entity:metta-research", "wandb_project:metta")
-OPTIONS = MetricOptions(RunTypes({"train": r"^github\.sky\.", "sweep": "(?i)sweep"}), "7d", IDENTITY)
+OPTIONS = MetricOptions(RunTypes([("train", r"^github\.sky\."), ("sweep", "(?i)sweep")]), "7d", IDENTITY)
 
 RUN = Run(
     id="3x5ezzw0",
