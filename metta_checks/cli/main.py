@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from io import TextIOWrapper
+
 import click
 
 from metta_checks.__about__ import __version__
@@ -17,6 +20,10 @@ def main() -> None:
 
     Try `metta-checks demo` first: it needs no account.
     """
+    for stream in (sys.stdout, sys.stderr):
+        # Runs are called as people like, rockets included, and not every container's output is UTF-8.
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 main.add_command(list_checks)
