@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from metta_checks.core.decode import parse_json
-from metta_checks.core.errors import CredentialError
+from metta_checks.core.errors import CredentialError, NoCredentialError
 
 AWS_LOOKUP_SECONDS: Final = 5.0
 """The time that one look into AWS may take in all, the search for AWS credentials included."""
@@ -59,7 +59,8 @@ class Credentials:
         self._lock = threading.Lock()
 
     def get(self) -> Credential:
-        """The credential. Raises CredentialError, which names the three places, when there is none."""
+        """The credential. Raises NoCredentialError, which names the three places, when there is none, and another
+        CredentialError when what is there cannot be used."""
         if found := self._near():
             return found
         kept = self._kept
@@ -122,7 +123,7 @@ class Credentials:
             return Credential(_only_value(lookup.outcome()), self._aws_origin)
         except _AwsError as fault:
             variables = " or ".join(places.variables)
-            raise CredentialError(
+            raise NoCredentialError(
                 f"no {places.what} found: the option `{places.option}` is not set, neither is the environment variable "
                 f"{variables}, and {self._aws_origin} could not be used ({fault}). Set one of the three."
             ) from None

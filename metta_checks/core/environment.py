@@ -6,11 +6,14 @@ import os
 from collections.abc import Mapping
 from typing import Any, Final, Literal, NamedTuple
 
-Shape = Literal["text", "list"]
+Shape = Literal["text", "list", "map"]
 
 
 class Variable(NamedTuple):
-    """The environment variable that stands in for an option; a `list` is comma-separated."""
+    """The environment variable that stands in for an option.
+
+    A `list` is comma-separated; the entries of a `map` are `key: value`, separated by semicolons.
+    """
 
     name: str
     shape: Shape = "text"
@@ -31,9 +34,18 @@ def with_environment(instance: Mapping[str, Any], variables: Variables) -> dict[
         text = os.environ.get(variable.name, "").strip()
         if option in resolved or not text:
             continue
-        resolved[option] = _split(text) if variable.shape == "list" else text
+        resolved[option] = _shaped(text, variable.shape)
     return resolved
 
 
-def _split(text: str) -> list[str]:
-    return [part for item in text.split(",") if (part := item.strip())]
+def _shaped(text: str, shape: Shape) -> str | list[str] | dict[str, str]:
+    if shape == "text":
+        return text
+    if shape == "list":
+        return _split(text, ",")
+    entries = (entry.partition(":") for entry in _split(text, ";"))
+    return {key.strip(): value.strip() for key, _, value in entries}
+
+
+def _split(text: str, separator: str) -> list[str]:
+    return [part for item in text.split(separator) if (part := item.strip())]

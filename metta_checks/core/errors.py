@@ -55,3 +55,7 @@ class SourceError(Exception):
 
 class CredentialError(Exception):
     """No credential was found; the text names the places that were looked at, never a value."""
+
+
+class NoCredentialError(CredentialError):
+    """None of the places holds a credential, as opposed to one that holds something unusable."""

@@ -94,7 +94,7 @@ def fault_of_status(status: int, headers: Headers, body: bytes, tried: str, url:
     if 300 <= status < 400 and (location := headers.get("location", "")):
         target = _redirect_target(url, location)
         return fault(Kind.REDIRECTED, f"It redirects to {target}: put the right address into the configuration.")
-    if status == 429 or (status == 403 and _is_limit(headers)):
+    if status == 429 or (status == 403 and _is_limit(headers, said)):
         reset_at = reset_time(headers, now)
         when = f"Its limit resets at {reset_at:%Y-%m-%dT%H:%M:%SZ}" if reset_at else "It did not say for how long"
         remedy = f"{when}; raise `min_collection_interval` or share the credential with fewer clients."
@@ -157,8 +157,10 @@ def _redirect_target(url: str, location: str) -> str:
         return "an address that does not parse"
 
 
-def _is_limit(headers: Headers) -> bool:
-    return headers.get("x-ratelimit-remaining", "").strip() == "0" or "retry-after" in headers
+def _is_limit(headers: Headers, said: str) -> bool:
+    """GitHub's secondary limits come without a header now and then, so that the words have to do."""
+    told = headers.get("x-ratelimit-remaining", "").strip() == "0" or "retry-after" in headers
+    return told or "rate limit" in said.lower()
 
 
 def _causes(error: BaseException) -> list[BaseException]:

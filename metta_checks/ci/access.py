@@ -1,0 +1,57 @@
+"""The GitHub token of one instance, which may do without."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from metta_checks.core.credentials import KEPT_SECONDS, Credential, CredentialPlaces, Credentials
+from metta_checks.core.errors import NoCredentialError
+
+TOKEN_VARIABLES: Final = ("GITHUB_DASHBOARD_TOKEN", "GITHUB_TOKEN")
+
+
+def token_places(token: str | None, secret: str, region: str | None) -> CredentialPlaces:
+    """Where the token may be."""
+    return CredentialPlaces(
+        what="GitHub token",
+        option="token",
+        given=token,
+        variables=TOKEN_VARIABLES,
+        secret=secret,
+        region=region,
+    )
+
+
+class Access:
+    """The token, or None to go without; `missing` then says which places were looked at.
+
+    With `required` there is no going without: somebody named the secret, so that its absence is a fault.
+    """
+
+    def __init__(self, credentials: Credentials, *, required: bool) -> None:
+        self.missing: str | None = None
+        self._credentials = credentials
+        self._required = required
+        self._missing_since = 0.0
+
+    def credential(self) -> Credential | None:
+        """Raises CredentialError for a token that is there and cannot be used, and for none where one is required.
+
+        A search of AWS takes seconds where there is none, so that its failure is remembered for an hour.
+        """
+        if self.missing is not None and time.monotonic() - self._missing_since <= KEPT_SECONDS:
+            return None
+        try:
+            credential = self._credentials.get()
+        except NoCredentialError as error:
+            if self._required:
+                raise
+            self.missing, self._missing_since = str(error), time.monotonic()
+            return None
+        self.missing = None
+        return credential
+
+    def renewed(self, refused: Credential) -> Credential | None:
+        """Another token in place of a refused one, if AWS has one by now."""
+        return self._credentials.renewed(refused)

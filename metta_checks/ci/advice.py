@@ -1,0 +1,56 @@
+"""What to do about an error of GitHub's: which permission is missing, which option to change."""
+
+from __future__ import annotations
+
+from metta_checks.ci.settings import Settings
+from metta_checks.core.errors import Kind, SourceError
+
+PERMISSIONS = "Actions, Checks, Contents and Pull requests (read)"
+
+
+def advised(error: SourceError, settings: Settings, *, anonymous: bool) -> SourceError:
+    """`error` with an advice for this instance, or as it is where the general one does."""
+    match error.kind:
+        case Kind.RATE_LIMITED:
+            return error.with_remedy(_about_limits(error, anonymous=anonymous))
+        case Kind.UNAUTHORISED if error.status == 401 and anonymous:
+            return error.with_remedy("This server answers nobody without a token: set `token` or GITHUB_TOKEN.")
+        case Kind.UNAUTHORISED if error.status == 401:
+            return error.with_remedy(
+                f"The token is wrong, expired or revoked: renew `token`, its environment variable or its AWS secret, "
+                f"and check that it is one for {settings.api_url}."
+            )
+        case Kind.FORBIDDEN:
+            return error.with_remedy(
+                f"The token is good but may not do this: let it read {PERMISSIONS} of {settings.repo} (a classic one "
+                f"needs the scope `repo`); an organisation with single sign-on has to authorise it first."
+            )
+        case Kind.NOT_FOUND if anonymous:
+            return error.with_remedy(
+                f"Check `repo` and `api_url`; if {settings.repo} is private, a token is needed: set `token` or "
+                f"GITHUB_TOKEN."
+            )
+        case Kind.NOT_FOUND:
+            return error.with_remedy(
+                f"Check `repo` and `api_url`, and that the token may see {settings.repo}: GitHub hides what it may not."
+            )
+        case _:
+            return error
+
+
+def _about_limits(error: SourceError, *, anonymous: bool) -> str:
+    when = f"it ends at {error.reset_at:%Y-%m-%dT%H:%M:%SZ}" if error.reset_at else "GitHub does not say until when"
+    if "secondary" in error.came_back.lower():
+        return (
+            f"This is the secondary limit, for too much at once, and {when}: do not run several collectors on one "
+            f"token at the same moment, and raise `min_collection_interval`."
+        )
+    if anonymous:
+        return (
+            f"This is the quota of 60 requests an hour without a token, and {when}: set `token` or GITHUB_TOKEN. "
+            f"Nothing is asked before that."
+        )
+    return (
+        f"This is the token's hourly quota, and {when}: something else uses it up, so give this check a token of its "
+        f"own, or raise `min_collection_interval`."
+    )

@@ -1,0 +1,128 @@
+"""GitHub's REST and GraphQL APIs as one instance calls them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from metta_checks.ci.access import Access
+from metta_checks.ci.advice import advised
+from metta_checks.ci.graphql import graphql_data
+from metta_checks.ci.settings import Settings
+from metta_checks.core.credentials import Credential
+from metta_checks.core.errors import Kind, SourceError
+from metta_checks.core.transport import Answer, BearerAuth, NoAuth, Transport
+
+REST_HEADERS: Final = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
+
+
+class GitHub:
+    """Sends the requests of one instance. `begin` before each collection; `get` and `query` from any thread.
+
+    Without a token GitHub answers REST alone, 60 times an hour: `anonymous` says whether that is so. Once that is
+    used up nothing is sent until the hour is over.
+    """
+
+    def __init__(self, transport: Transport, access: Access, settings: Settings) -> None:
+        self.settings = settings
+        self._transport = transport
+        self._access = access
+        self._credential: Credential | None = None
+        self._now = datetime.min.replace(tzinfo=UTC)
+        self._lock = threading.Lock()
+        self._exhausted: SourceError | None = None
+        self.remaining: int | None = None
+
+    @property
+    def source(self) -> str:
+        """The API's name in messages."""
+        return self._transport.source
+
+    @property
+    def anonymous(self) -> bool:
+        return self._credential is None
+
+    def begin(self, now: datetime) -> None:
+        """Look the token up. Raises CredentialError for one that cannot be used, SourceError while an anonymous
+        caller's quota is used up."""
+        self._now = now
+        self._credential = self._access.credential()
+        exhausted, self._exhausted = self._exhausted, None
+        if exhausted is not None and self.anonymous and exhausted.reset_at is not None and now < exhausted.reset_at:
+            self._exhausted = exhausted
+            raise exhausted
+
+    def get(
+        self,
+        path: str,
+        *,
+        about: str,
+        params: Mapping[str, str] | None = None,
+        etag: str | None = None,
+    ) -> Answer:
+        """One REST answer; `path` begins with a slash. With an `etag` it may be a 304, which costs no quota."""
+        headers = dict(REST_HEADERS)
+        if etag:
+            headers["If-None-Match"] = etag
+        return self._send("GET", f"{self.settings.api_url}{path}", about=about, headers=headers, params=params)
+
+    def get_of_repo(
+        self,
+        path: str,
+        *,
+        about: str,
+        params: Mapping[str, str] | None = None,
+        etag: str | None = None,
+    ) -> Answer:
+        """The same, below the repository."""
+        return self.get(f"/repos/{self.settings.repo}{path}", about=about, params=params, etag=etag)
+
+    def query(self, query: str, variables: Mapping[str, Any], *, about: str) -> Mapping[str, Any]:
+        """The data that a GraphQL query brings; what of it no longer exists is None."""
+        body = {"query": query, "variables": dict(variables)}
+        answer = self._send("POST", self.settings.graphql_url, about=about, json=body)
+        try:
+            return graphql_data(answer, self._now)
+        except SourceError as error:
+            raise self._explained(error) from None
+
+    def _send(self, method: str, url: str, *, about: str, **options: Any) -> Answer:
+        credential = self._credential
+        try:
+            answer = self._once(credential, method, url, about=about, **options)
+        except SourceError as error:
+            fresh = self._renewed(credential) if error.kind is Kind.UNAUTHORISED else None
+            if fresh is None:
+                raise self._explained(error) from None
+            try:
+                answer = self._once(fresh, method, url, about=about, **options)
+            except SourceError as again:
+                raise self._explained(again) from None
+        self._note_quota(answer.headers)
+        return answer
+
+    def _once(self, credential: Credential | None, method: str, url: str, *, about: str, **options: Any) -> Answer:
+        auth = BearerAuth(credential.value) if credential else NoAuth()
+        return self._transport.send(method, url, about=about, auth=auth, **options)
+
+    def _renewed(self, refused: Credential | None) -> Credential | None:
+        """Another token after a 401, where AWS has one by now; threads that were refused together share it."""
+        if refused is None:
+            return None
+        with self._lock:
+            if self._credential == refused:
+                self._credential = self._access.renewed(refused) or refused
+            return self._credential if self._credential != refused else None
+
+    def _explained(self, error: SourceError) -> SourceError:
+        explained = advised(error, self.settings, anonymous=self.anonymous)
+        if self.anonymous and error.kind is Kind.RATE_LIMITED:
+            self._exhausted = explained
+        return explained
+
+    def _note_quota(self, headers: Mapping[str, str]) -> None:
+        told = headers.get("x-ratelimit-remaining", "").strip()
+        if told.isdigit() and headers.get("x-ratelimit-resource", "core") == "core":
+            self.remaining = int(told)

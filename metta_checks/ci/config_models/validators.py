@@ -1,0 +1,1 @@
+"""Rules for options that spec.yaml cannot state."""

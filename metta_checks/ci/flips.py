@@ -1,0 +1,109 @@
+"""Verdicts that flip: one event for each, with what moved it and a link."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
+from urllib.parse import quote
+
+from metta_checks.ci.figures import other_failing
+from metta_checks.ci.labels import label_searches
+from metta_checks.ci.ledger import Known
+from metta_checks.ci.reading import Snapshot
+from metta_checks.ci.records import CANCELLED, TIMED, Run
+from metta_checks.ci.settings import Settings
+from metta_checks.core.sample import Event
+from metta_checks.core.tags import tag
+from metta_checks.health.verdict import State, Verdict
+
+SHOWN: Final = 5
+"""Runs that an event names."""
+
+Decided = tuple[bool, float]
+"""Whether a verdict passed, and the value it was about."""
+
+
+def flip_events(
+    settings: Settings, verdicts: Mapping[str, Verdict], before: Mapping[str, Decided], snapshot: Snapshot
+) -> Iterator[Event]:
+    """An event for each verdict that is decided otherwise than when it was last decided; none for the first time."""
+    for metric, (passes, value) in decided(verdicts).items():
+        if metric in before and before[metric][0] is not passes:
+            yield _event(settings, metric, verdicts[metric], before[metric][1], value, snapshot)
+
+
+def decided(verdicts: Mapping[str, Verdict]) -> dict[str, Decided]:
+    """The verdicts that are known, by metric."""
+    return {
+        metric: (verdict.state is State.PASS, verdict.value)
+        for metric, verdict in verdicts.items()
+        if verdict.value is not None and verdict.state is not State.UNKNOWN
+    }
+
+
+def _event(settings: Settings, metric: str, verdict: Verdict, before: float, now: float, snapshot: Snapshot) -> Event:
+    passes = verdict.state is State.PASS
+    condition = settings.conditions[metric]
+    operands = ", ".join(f"{operand:g}" for operand in condition.operands)
+    wanted = f"in [{operands}]" if condition.operator == "in" else f"{condition.operator} {operands}"
+    place = f"{settings.repo}" if metric.startswith("github.") else f"{settings.branch} of {settings.repo}"
+    parts = [
+        f"{metric} went from {before:g} to {now:g}; it passes when {wanted}.",
+        *_evidence(settings, metric, snapshot),
+    ]
+    return Event(
+        title=f"{metric} {'passes again' if passes else 'fails'} on {place}",
+        text="\n\n".join(parts),
+        tags=(
+            *verdict.scope,
+            tag("metric_name", metric),
+            tag("workflow_name", verdict.workflow_name),
+            tag("task", verdict.task),
+            tag("check", verdict.check),
+            tag("status", verdict.state.label),
+        ),
+        aggregation_key=f"{settings.repo}/{settings.branch}/{metric}",
+        alert_type="success" if passes else "error",
+    )
+
+
+def _evidence(settings: Settings, metric: str, snapshot: Snapshot) -> Iterator[str]:
+    """Links to what the value is made of: the runs, or the search that finds the pull requests."""
+    if metric in settings.labels:
+        labels = {metric: settings.labels[metric]}
+        query = label_searches(snapshot.repo, labels, snapshot.now - settings.label_window)[metric]
+        yield f"[The pull requests]({snapshot.web_url}/pulls?q={quote(query)})"
+        return
+    runs = list(_runs_behind(metric, snapshot))
+    for run in runs[:SHOWN]:
+        attempt = f", attempt {run.attempt}" if run.attempt > 1 else ""
+        outcome = f"{run.conclusion} after {run.duration_minutes:.1f} min"
+        yield f"[{run.file} #{run.number}{attempt}]({snapshot.web_url}/actions/runs/{run.id}): {outcome}"
+    if len(runs) > SHOWN:
+        yield f"… and {len(runs) - SHOWN} more"
+    if not runs:
+        yield f"[The workflow runs]({snapshot.web_url}/actions?query={quote(f'branch:{settings.branch}')})"
+
+
+def _runs_behind(metric: str, snapshot: Snapshot) -> Iterable[Run]:
+    """The runs that make a metric what it is, the most telling first."""
+    in_window = sorted(snapshot.runs, key=lambda known: known.run.started_at, reverse=True)
+    match metric:
+        case "ci.workflow.success":
+            return [known.run for known in in_window if known.run.decisive and not known.run.succeeded]
+        case "ci.workflow.flaky_tests":
+            return [known.run for known in in_window if known.flaky]
+        case "ci.workflow.cancelled":
+            return [known.run for known in in_window if known.run.conclusion == CANCELLED]
+        case "ci.workflow.duration.p90":
+            return _slowest(in_window)
+        case "ci.workflow.other_failing":
+            return other_failing(snapshot)
+        case _:
+            listed = [snapshot.latest[one] for one in snapshot.lists[metric].ids if one in snapshot.latest]
+            return sorted(listed, key=lambda run: (run.succeeded, -run.id))
+
+
+def _slowest(in_window: Iterable[Known]) -> list[Run]:
+    timed = [known.run for known in in_window if known.run.conclusion in TIMED]
+    return sorted(timed, key=lambda run: run.duration_minutes, reverse=True)

@@ -1,0 +1,190 @@
+"""What the check remembers of a repository from one collection to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from metta_checks.ci.records import FAILED, Run, Workflow
+
+CLOCK_SLACK: Final = timedelta(hours=1)
+"""A clock that was set back by more than this makes what is remembered worthless."""
+
+KEPT_PER_WORKFLOW: Final = 20
+"""Runs older than the look-back that are kept for a workflow at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A run, and what was learnt about it over time.
+
+    `earlier` has a letter for each attempt before the latest: `f` failed, `o` ended otherwise, `?` not known.
+    `measured` says that its duration was reported, or that it never will be. `stamp` is its last change as it was
+    last told, by REST or GraphQL; the two are not known to agree.
+    """
+
+    run: Run
+    earlier: str
+    measured: bool
+    stamp: datetime
+
+    @property
+    def flaky(self) -> bool:
+        """The last attempt succeeded after an earlier one of the same run failed."""
+        return self.run.succeeded and "f" in self.earlier
+
+    @property
+    def undecided(self) -> bool:
+        """Whether it is flaky hangs on an attempt that was not seen."""
+        return self.run.succeeded and "?" in self.earlier and "f" not in self.earlier
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """A page of a listing between two fixed times of creation: its address never changes, so that an ETag answers
+    for it. `newest` is the creation of its newest run."""
+
+    since: datetime
+    until: datetime
+    page: int
+    etag: str | None
+    newest: datetime
+    checked_at: datetime
+
+    @property
+    def key(self) -> tuple[datetime, datetime, int]:
+        return self.since, self.until, self.page
+
+
+@dataclass(frozen=True, slots=True)
+class ListPage:
+    """A page of the list of workflows: its ETag, and whom it holds."""
+
+    etag: str | None
+    ids: tuple[int, ...]
+
+
+@dataclass(slots=True)
+class Ledger:
+    """All that is remembered. A collection works on a `copy`, which takes the original's place when it is complete.
+
+    `started_at` is the first collection ever; `front_since` the creation of the oldest run on the listing's first
+    page; `covered_until` that of the newest run in a bucket; `searched` are workflows without a decisive run on the
+    branch; `verdicts` are the last decided ones with their values, by metric.
+    """
+
+    started_at: datetime | None = None
+    collected_at: datetime | None = None
+    full_name: str | None = None
+    web_url: str | None = None
+    runs: dict[int, Known] = field(default_factory=dict)
+    front_etag: str | None = None
+    front_since: datetime | None = None
+    covered_until: datetime | None = None
+    buckets: dict[tuple[datetime, datetime, int], Bucket] = field(default_factory=dict)
+    workflows: dict[int, Workflow] = field(default_factory=dict)
+    workflow_pages: tuple[ListPage, ...] = ()
+    workflows_at: datetime | None = None
+    searched: set[int] = field(default_factory=set)
+    verdicts: dict[str, tuple[bool, float]] = field(default_factory=dict)
+    watch_again_at: datetime | None = None
+
+    def copy(self) -> Ledger:
+        """One that can be changed without changing this one; the records inside are frozen and shared."""
+        return replace(
+            self,
+            runs=dict(self.runs),
+            buckets=dict(self.buckets),
+            workflows=dict(self.workflows),
+            searched=set(self.searched),
+            verdicts=dict(self.verdicts),
+        )
+
+    def begin(self, now: datetime, since: datetime) -> None:
+        """Start a collection that looks back to `since`. What was remembered before a gap longer than that tells
+        nothing about the runs in the gap, so that only the first collection's time and the verdicts survive it."""
+        last = self.collected_at
+        if last is None or not since <= last <= now + CLOCK_SLACK:
+            fresh = Ledger(started_at=self.started_at, verdicts=self.verdicts)
+            for name in Ledger.__slots__:
+                setattr(self, name, getattr(fresh, name))
+        self.collected_at = now
+
+    def admit(self, run: Run, *, since: datetime) -> None:
+        """Take note of a run as it was just read. An answer that is behind what is known already is left aside:
+        GitHub answers from replicas."""
+        known = self.runs.get(run.id)
+        if known is None:
+            # Of a run that is older than the look-back nobody can say whether it was reported before.
+            self.runs[run.id] = Known(run, "?" * (run.attempt - 1), run.created_at < since, run.updated_at)
+        elif known.run != run and _later(run, known.run):
+            earlier = known.earlier + _letters(known.run, run.attempt)
+            self.runs[run.id] = Known(run, earlier, known.measured, run.updated_at)
+
+    def note_attempt(self, run_id: int, attempt: int, conclusion: str | None) -> None:
+        """An earlier attempt's outcome was asked for."""
+        known = self.runs[run_id]
+        letter = "f" if conclusion in FAILED else "o"
+        earlier = known.earlier[: attempt - 1] + letter + known.earlier[attempt:]
+        self.runs[run_id] = replace(known, earlier=earlier)
+
+    def note_stamp(self, run_id: int, stamp: datetime) -> None:
+        """The run was read again because of this change; the next question asks for later ones."""
+        self.runs[run_id] = replace(self.runs[run_id], stamp=stamp)
+
+    def newly_completed(self, now: datetime) -> Iterator[Run]:
+        """The runs whose end is seen for the first time, each once. Those that had ended before the first collection
+        ever are passed over: their durations belong to another time."""
+        first_ever = self.started_at is None
+        started_at = self.started_at = self.started_at or now
+        for run_id, known in self.runs.items():
+            if known.measured or known.run.conclusion is None:
+                continue
+            self.runs[run_id] = replace(known, measured=True)
+            if known.run.own and not first_ever and known.run.updated_at >= started_at.replace(microsecond=0):
+                yield known.run
+
+    def latest_decisive(self) -> dict[int, Run]:
+        """By workflow: its run on the branch with the highest number that came to a decision."""
+        latest: dict[int, Run] = {}
+        for known in self.runs.values():
+            run = known.run
+            if (
+                run.own
+                and run.decisive
+                and (run.workflow_id not in latest or run.number > latest[run.workflow_id].number)
+            ):
+                latest[run.workflow_id] = run
+        return latest
+
+    def prune(self, since: datetime, wanted: Iterable[int]) -> None:
+        """Forget what can no longer count: runs from before `since`, but for the latest decisive one of each wanted
+        workflow and those after it, which a re-run may make decisive."""
+        kept = set(wanted)
+        latest = self.latest_decisive()
+        old = [known.run for known in self.runs.values() if known.run.created_at < since]
+        room = dict.fromkeys(kept, KEPT_PER_WORKFLOW)
+        for run in sorted(old, key=lambda run: run.number, reverse=True):
+            decided = latest.get(run.workflow_id)
+            if not run.own or run.workflow_id not in kept or (decided and run.number < decided.number):
+                del self.runs[run.id]
+            elif run is not decided:
+                room[run.workflow_id] -= 1
+                if room[run.workflow_id] < 0:
+                    del self.runs[run.id]
+        self.searched &= kept
+        self.buckets = {key: bucket for key, bucket in self.buckets.items() if bucket.newest >= since}
+
+
+def _later(run: Run, known: Run) -> bool:
+    return (run.attempt, run.updated_at) >= (known.attempt, known.updated_at)
+
+
+def _letters(known: Run, attempt: int) -> str:
+    """The letters of the attempts from the known one up to `attempt`, which is the latest now."""
+    if attempt <= known.attempt:
+        return ""
+    seen = "?" if known.conclusion is None else "f" if known.conclusion in FAILED else "o"
+    return seen + "?" * (attempt - known.attempt - 1)

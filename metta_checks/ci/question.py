@@ -1,0 +1,95 @@
+"""The one GraphQL question of a collection: labels, workflow states, quiet workflows, and which old runs changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from metta_checks.ci.client import GitHub
+from metta_checks.ci.records import Run, Workflow
+from metta_checks.ci.reply import IDS_PER_FIELD, Reply, parse_reply
+
+HISTORY: Final = 20
+"""How many of a quiet workflow's latest runs are asked for: those of all branches, since none can be named."""
+
+WATCHED_PER_QUERY: Final = 1_500
+"""Runs in one question; a repository with more of them in the look-back is asked in several."""
+
+STATE: Final = "... on Workflow { name state }"
+PULSE: Final = "... on WorkflowRun { updatedAt }"
+CLOSE_PULSE: Final = "... on WorkflowRun { updatedAt checkSuite { status conclusion } }"
+PAST_RUNS: Final = (
+    f"... on Workflow {{ runs(first: {HISTORY}) {{ nodes {{ id resourcePath runNumber event createdAt updatedAt "
+    "checkSuite { status conclusion branch { name } } } } }"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What to ask. `searches` are issue searches by metric; `watched` and `closely_watched` are runs that may have
+    changed since they were read; of the latter the outcome is asked too."""
+
+    searches: Mapping[str, str] = field(default_factory=dict)
+    states: Sequence[Workflow] = ()
+    histories: Sequence[Workflow] = ()
+    watched: Sequence[Run] = ()
+    closely_watched: Sequence[Run] = ()
+
+
+def ask(github: GitHub, question: Question) -> Reply:
+    """Put the question, in one request unless very many runs are watched. Raises SourceError."""
+    reply = Reply()
+    for part in _parts(question):
+        fields = list(_fields(part))
+        declared = ", ".join(f"${one.alias}: {one.type}" for one in fields)
+        query = f"query({declared}) {{ {' '.join(one.text for one in fields)} }}"
+        variables = {one.alias: one.value for one in fields}
+        data = github.query(query, variables, about=f"labels and runs of {github.settings.repo}")
+        reply = reply.joined(
+            parse_reply(
+                data,
+                tried=f"{github.source}: POST {github.settings.graphql_url}",
+                metrics=tuple(part.searches),
+                states=part.states,
+                histories=part.histories,
+                watched=part.watched,
+                closely_watched=part.closely_watched,
+            )
+        )
+    return reply
+
+
+def _parts(question: Question) -> Iterator[Question]:
+    close = question.closely_watched[:WATCHED_PER_QUERY]
+    first = WATCHED_PER_QUERY - len(close)
+    yield Question(question.searches, question.states, question.histories, question.watched[:first], close)
+    for start in range(first, len(question.watched), WATCHED_PER_QUERY):
+        yield Question(watched=question.watched[start : start + WATCHED_PER_QUERY])
+    for start in range(WATCHED_PER_QUERY, len(question.closely_watched), WATCHED_PER_QUERY):
+        yield Question(closely_watched=question.closely_watched[start : start + WATCHED_PER_QUERY])
+
+
+class _Field(NamedTuple):
+    alias: str
+    type: str
+    text: str
+    value: object
+
+
+def _fields(question: Question) -> Iterator[_Field]:
+    for number, query in enumerate(question.searches.values()):
+        alias = f"search{number}"
+        text = f"{alias}: search(type: ISSUE, first: 1, query: ${alias}) {{ issueCount }}"
+        yield _Field(alias, "String!", text, query)
+    yield from _node_fields("state", question.states, STATE)
+    yield from _node_fields("history", question.histories, PAST_RUNS)
+    yield from _node_fields("pulse", question.watched, PULSE)
+    yield from _node_fields("close", question.closely_watched, CLOSE_PULSE)
+
+
+def _node_fields(prefix: str, items: Sequence[Run] | Sequence[Workflow], fragment: str) -> Iterator[_Field]:
+    for number, start in enumerate(range(0, len(items), IDS_PER_FIELD)):
+        alias = f"{prefix}{number}"
+        ids = [item.node_id for item in items[start : start + IDS_PER_FIELD]]
+        yield _Field(alias, "[ID!]!", f"{alias}: nodes(ids: ${alias}) {{ {fragment} }}", ids)

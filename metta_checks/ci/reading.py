@@ -1,0 +1,199 @@
+"""One collection's reading: brings a ledger up to date with as few requests as there can be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from metta_checks.ci import attempts, history, workflows
+from metta_checks.ci.client import GitHub
+from metta_checks.ci.labels import count_by_rest, label_searches
+from metta_checks.ci.ledger import Known, Ledger
+from metta_checks.ci.listing import Listing
+from metta_checks.ci.question import Question, ask
+from metta_checks.ci.records import Run, Workflow
+from metta_checks.ci.reply import Reply
+from metta_checks.ci.settings import Settings
+from metta_checks.ci.workflows import Selection
+from metta_checks.core.errors import Kind, SourceError
+
+UNSETTLED: Final = timedelta(seconds=5)
+"""GitHub tells changes by the second: a run that had just changed when it was read may have changed once more since."""
+
+WATCH_PAUSE: Final = timedelta(hours=1)
+"""How long the question goes without the watched runs after they were too much for the server."""
+
+SPARE: Final = 20
+"""Requests of the quota that an anonymous caller leaves for what cannot wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What one collection saw. `runs` are those in the window, `latest` the latest decisive run of each workflow by
+    its id, `lists` the workflows that decide a metric, `counts` the merged pull requests by metric."""
+
+    now: datetime
+    runs: tuple[Known, ...]
+    workflows: Mapping[int, Workflow]
+    latest: Mapping[int, Run]
+    lists: Mapping[str, Selection]
+    counts: Mapping[str, int]
+    completed: tuple[Run, ...]
+    repo: str
+    web_url: str
+
+
+class Reading:
+    """Reads GitHub into `ledger`, a copy that is thrown away when an error comes; one object per collection."""
+
+    def __init__(self, github: GitHub, ledger: Ledger, now: datetime, *, max_pages: int) -> None:
+        self._github = github
+        self._settings: Settings = github.settings
+        self._ledger = ledger
+        self._asked: set[int] = set()
+        self._now = now
+        self._since = now.replace(microsecond=0) - self._settings.look_back
+        ledger.begin(now, self._since)
+        self._listing = Listing(github, ledger, now, self._since, max_pages=max_pages)
+
+    def take(self) -> Snapshot:
+        """Everything that the figures need. Raises SourceError; the ledger is then worthless."""
+        self._listing.refresh()
+        if workflows.list_is_due(self._ledger, self._listing.read, self._now):
+            workflows.refresh(self._github, self._ledger, self._now)
+        elif not self._listing.cold and self._can_afford_care():
+            self._listing.maintain()
+        counts = self._count_without_token() if self._github.anonymous else self._ask()
+        self._search_the_past()
+        attempts.settle(self._github, self._ledger, [known.run.id for known in self._in_window()])
+        return self._snapshot(counts)
+
+    def _can_afford_care(self) -> bool:
+        github = self._github
+        return not github.anonymous or github.remaining is None or github.remaining > SPARE
+
+    def _count_without_token(self) -> Mapping[str, int]:
+        return count_by_rest(self._github, self._searches())
+
+    def _ask(self) -> Mapping[str, int]:
+        """The one GraphQL question, and what its answer calls for. Returns the counts."""
+        watched = list(self._watched()) if self._may_watch() else []
+        question = Question(
+            searches=self._searches(),
+            states=list(self._ledger.workflows.values()),
+            histories=self._quiet_workflows(),
+            watched=[known.run for known in watched if not self._is_unsettled(known)],
+            closely_watched=[known.run for known in watched if self._is_unsettled(known)],
+        )
+        reply = self._ask_or_do_without(question)
+        self._ledger.workflows |= reply.states
+        self._take_histories(reply)
+        self._read_changed(reply)
+        return reply.counts
+
+    def _ask_or_do_without(self, question: Question) -> Reply:
+        """The reply; where watching the runs is too much for the server, the one without them. The buckets show what
+        they would have shown, only later."""
+        try:
+            return ask(self._github, question)
+        except SourceError as error:
+            if error.kind is not Kind.SERVER_ERROR or not (question.watched or question.closely_watched):
+                raise
+        self._ledger.watch_again_at = self._now + WATCH_PAUSE
+        return ask(self._github, Question(question.searches, question.states, question.histories))
+
+    def _may_watch(self) -> bool:
+        again_at = self._ledger.watch_again_at
+        return again_at is None or self._now >= again_at
+
+    def _searches(self) -> dict[str, str]:
+        repo = self._ledger.full_name or self._settings.repo
+        return label_searches(repo, self._settings.labels, self._now - self._settings.label_window)
+
+    def _watched(self) -> Iterator[Known]:
+        """The runs of which no answer of this collection has spoken yet."""
+        for run_id, known in self._ledger.runs.items():
+            if known.run.own and run_id not in self._listing.read:
+                yield known
+
+    def _is_unsettled(self, known: Known) -> bool:
+        return known.run.conclusion is None or known.stamp >= self._now - UNSETTLED
+
+    def _read_changed(self, reply: Reply) -> None:
+        """Read again what has changed since it was read."""
+        changed = []
+        for run_id, pulse in reply.pulses.items():
+            known = self._ledger.runs[run_id]
+            if pulse.updated_at != known.stamp or (pulse.asked_outcome and pulse.outcome != known.run.conclusion):
+                changed.append(known.run)
+        self._listing.reread(changed)
+        for run in changed:
+            self._ledger.note_stamp(run.id, reply.pulses[run.id].updated_at)
+
+    def _quiet_workflows(self) -> list[Workflow]:
+        """The workflows that count, of which no decisive run is known and the past was not searched yet."""
+        latest = self._ledger.latest_decisive()
+        return [
+            self._ledger.workflows[workflow_id]
+            for workflow_id in sorted(self._wanted())
+            if workflow_id not in latest and workflow_id not in self._ledger.searched
+        ]
+
+    def _wanted(self) -> set[int]:
+        """The workflows whose latest decisive run matters: the active ones and those that an option lists."""
+        active = {workflow.id for workflow in self._ledger.workflows.values() if workflow.active}
+        return active.union(*(selection.ids for selection in self._lists().values()))
+
+    def _lists(self) -> dict[str, Selection]:
+        known = self._ledger.workflows
+        return {metric: workflows.select(known, entries) for metric, entries in self._settings.lists.items()}
+
+    def _search_the_past(self) -> None:
+        """Find the latest decisive run of the workflows of which none is known. A workflow may have come to be one of
+        them in the course of this collection: its latest run is under way again, or it was switched on."""
+        quiet = [workflow for workflow in self._quiet_workflows() if workflow.id not in self._asked]
+        if quiet and not self._github.anonymous:
+            self._take_histories(ask(self._github, Question(histories=quiet)))
+        for workflow in self._quiet_workflows():
+            self._remember(workflow, history.read_by_rest(self._github, workflow))
+
+    def _take_histories(self, reply: Reply) -> None:
+        self._asked.update(reply.histories)
+        for workflow_id, past_runs in reply.histories.items():
+            runs = history.settled_by_graphql(past_runs, self._settings.branch, self._since)
+            if runs is not None:
+                self._remember(self._ledger.workflows[workflow_id], runs)
+
+    def _remember(self, workflow: Workflow, runs: list[Run]) -> None:
+        for run in runs:
+            self._ledger.admit(run, since=self._since)
+        if not any(run.own and run.decisive for run in runs):
+            self._ledger.searched.add(workflow.id)
+
+    def _in_window(self) -> Iterator[Known]:
+        """Completed runs of the repository's own branch whose latest attempt started inside the window, and which are
+        not older than the look-back."""
+        opens, created = self._now - self._settings.window, self._now - self._settings.look_back
+        for known in self._ledger.runs.values():
+            run = known.run
+            ended = run.own and run.conclusion is not None
+            if ended and opens <= run.started_at < self._now and run.created_at >= created:
+                yield known
+
+    def _snapshot(self, counts: Mapping[str, int]) -> Snapshot:
+        ledger = self._ledger
+        completed = tuple(run for run in ledger.newly_completed(self._now) if run.created_at >= self._since)
+        ledger.prune(self._since, self._wanted())
+        return Snapshot(
+            now=self._now,
+            runs=tuple(self._in_window()),
+            workflows=ledger.workflows,
+            latest=ledger.latest_decisive(),
+            lists=self._lists(),
+            counts=counts,
+            completed=completed,
+            repo=ledger.full_name or self._settings.repo,
+            web_url=ledger.web_url or f"https://github.com/{self._settings.repo}",
+        )

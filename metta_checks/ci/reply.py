@@ -1,0 +1,208 @@
+"""What GitHub's GraphQL answers, parsed at the door."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, NamedTuple, TypeVar
+
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError
+from pydantic.alias_generators import to_camel
+
+from metta_checks.ci.records import Run, Workflow
+from metta_checks.core.errors import Kind, SourceError
+
+IDS_PER_FIELD: Final = 100
+"""GitHub refuses more in one `nodes(ids:)`; the fields are numbered in the order of the ids."""
+
+
+class Pulse(NamedTuple):
+    """When a run last changed and, where that was asked, how it ended (None: it has not)."""
+
+    updated_at: datetime
+    asked_outcome: bool
+    outcome: str | None
+
+
+class PastRun(NamedTuple):
+    """A run of a quiet workflow. `branch` is told by its bare name: a fork's looks like one of the repository's."""
+
+    run: Run
+    branch: str | None
+    event: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The answers: counts by metric, the rest by id. What no longer exists is left out."""
+
+    counts: Mapping[str, int] = field(default_factory=dict)
+    states: Mapping[int, Workflow] = field(default_factory=dict)
+    histories: Mapping[int, Sequence[PastRun]] = field(default_factory=dict)
+    pulses: Mapping[int, Pulse] = field(default_factory=dict)
+
+    def joined(self, other: Reply) -> Reply:
+        """Both together, for a question that was put in parts."""
+        return Reply(
+            {**self.counts, **other.counts},
+            {**self.states, **other.states},
+            {**self.histories, **other.histories},
+            {**self.pulses, **other.pulses},
+        )
+
+
+def parse_reply(
+    data: Mapping[str, Any],
+    *,
+    tried: str,
+    metrics: Sequence[str],
+    states: Sequence[Workflow],
+    histories: Sequence[Workflow],
+    watched: Sequence[Run],
+    closely_watched: Sequence[Run],
+) -> Reply:
+    """The reply to a question about these; `tried` is for the message of the SourceError that is raised when it is
+    of another shape."""
+    try:
+        return Reply(
+            counts=_counts(metrics, data),
+            states=_states(states, data),
+            histories=_histories(histories, data),
+            pulses=_pulses(watched, closely_watched, data),
+        )
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        said = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    except ValueError as error:
+        said = str(error)
+    came_back = f"an answer of an unknown shape ({said})"
+    remedy = "Is `api_url` the address of a GitHub API? If it is, this version does not know its answers."
+    raise SourceError(Kind.MALFORMED, tried, came_back, remedy)
+
+
+class _Wire(BaseModel):
+    model_config = ConfigDict(frozen=True, alias_generator=to_camel)
+
+
+class _Search(_Wire):
+    issue_count: int
+
+
+class _State(_Wire):
+    name: str
+    state: str
+
+
+class _Branch(_Wire):
+    name: str
+
+
+class _Suite(_Wire):
+    status: str
+    conclusion: str | None
+    branch: _Branch | None = None
+
+    @property
+    def outcome(self) -> str | None:
+        return self.conclusion.lower() if self.status == "COMPLETED" and self.conclusion else None
+
+
+class _Pulse(_Wire):
+    updated_at: AwareDatetime
+    check_suite: _Suite | None = None
+
+
+class _PastRun(_Wire):
+    id: str
+    # The database id has outgrown GraphQL's 32-bit Int; the path has it in full.
+    resource_path: Annotated[int, BeforeValidator(lambda path: str(path).rpartition("/")[2])]
+    run_number: int
+    event: str
+    created_at: AwareDatetime
+    updated_at: AwareDatetime
+    check_suite: _Suite
+
+
+class _PastRuns(_Wire):
+    nodes: list[_PastRun]
+
+
+class _History(_Wire):
+    runs: _PastRuns
+
+
+_SEARCH: Final = TypeAdapter(_Search)
+_STATES: Final = TypeAdapter(list[_State | None])
+_PULSES: Final = TypeAdapter(list[_Pulse | None])
+_HISTORIES: Final = TypeAdapter(list[_History | None])
+
+NodeT = TypeVar("NodeT")
+ItemT = TypeVar("ItemT", Run, Workflow)
+
+
+def _counts(metrics: Sequence[str], data: Mapping[str, Any]) -> dict[str, int]:
+    return {
+        metric: _SEARCH.validate_python(data.get(f"search{number}")).issue_count
+        for number, metric in enumerate(metrics)
+    }
+
+
+def _states(workflows: Sequence[Workflow], data: Mapping[str, Any]) -> dict[int, Workflow]:
+    return {
+        workflow.id: Workflow(workflow.id, workflow.node_id, node.name, workflow.path, node.state.lower())
+        for workflow, node in _nodes("state", workflows, data, _STATES)
+    }
+
+
+def _histories(workflows: Sequence[Workflow], data: Mapping[str, Any]) -> dict[int, Sequence[PastRun]]:
+    return {
+        workflow.id: [_past_run(workflow, node) for node in history.runs.nodes]
+        for workflow, history in _nodes("history", workflows, data, _HISTORIES)
+    }
+
+
+def _pulses(watched: Sequence[Run], closely_watched: Sequence[Run], data: Mapping[str, Any]) -> dict[int, Pulse]:
+    pulses = {
+        run.id: Pulse(_whole_seconds(node.updated_at), asked_outcome=False, outcome=None)
+        for run, node in _nodes("pulse", watched, data, _PULSES)
+    }
+    for run, node in _nodes("close", closely_watched, data, _PULSES):
+        suite = node.check_suite
+        outcome = suite.outcome if suite else None
+        pulses[run.id] = Pulse(_whole_seconds(node.updated_at), asked_outcome=suite is not None, outcome=outcome)
+    return pulses
+
+
+def _nodes(
+    prefix: str, items: Sequence[ItemT], data: Mapping[str, Any], adapter: TypeAdapter[list[NodeT | None]]
+) -> Iterator[tuple[ItemT, NodeT]]:
+    """Each item with its node, which GitHub gives in the order of the ids; those that are gone are left out."""
+    for number, start in enumerate(range(0, len(items), IDS_PER_FIELD)):
+        nodes = adapter.validate_python(data.get(f"{prefix}{number}"))
+        for item, node in zip(items[start : start + IDS_PER_FIELD], nodes, strict=True):
+            if node is not None:
+                yield item, node
+
+
+def _past_run(workflow: Workflow, node: _PastRun) -> PastRun:
+    suite, created_at = node.check_suite, _whole_seconds(node.created_at)
+    run = Run(
+        id=node.resource_path,
+        node_id=node.id,
+        workflow_id=workflow.id,
+        file=workflow.file,
+        number=node.run_number,
+        # GraphQL tells neither attempts nor their start; a run that is asked for here is too old for either to matter.
+        attempt=1,
+        conclusion=suite.outcome,
+        created_at=created_at,
+        started_at=created_at,
+        updated_at=_whole_seconds(node.updated_at),
+        own=True,
+    )
+    return PastRun(run, suite.branch.name if suite.branch else None, node.event)
+
+
+def _whole_seconds(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(microsecond=0)

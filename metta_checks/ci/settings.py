@@ -1,0 +1,128 @@
+"""The options of one instance, resolved: durations, lists, conditions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from metta_checks.ci.rules import RULES
+from metta_checks.core.duration import parse_duration
+from metta_checks.core.environment import Variable, Variables
+from metta_checks.health.condition import Condition, parse_condition
+
+if TYPE_CHECKING:
+    from metta_checks.ci.config_models.instance import InstanceConfig
+
+PUBLIC_API: Final = "https://api.github.com"
+
+VARIABLES: Final[Variables] = {
+    "repo": Variable("GITHUB_REPOSITORY"),
+    "branch": Variable("GITHUB_BRANCH"),
+    "api_url": Variable("GITHUB_API_URL"),
+    "token_secret": Variable("GITHUB_TOKEN_SECRET"),
+    "window": Variable("GITHUB_WINDOW"),
+    "label_window": Variable("GITHUB_LABEL_WINDOW"),
+    "hotfix_labels": Variable("GITHUB_HOTFIX_LABELS", "list"),
+    "force_merge_labels": Variable("GITHUB_FORCE_MERGE_LABELS", "list"),
+    "revert_labels": Variable("GITHUB_REVERT_LABELS", "list"),
+    "tests_blocking_merge_workflows": Variable("GITHUB_TESTS_BLOCKING_MERGE_WORKFLOWS", "list"),
+    "benchmarks_workflows": Variable("GITHUB_BENCHMARKS_WORKFLOWS", "list"),
+    "conditions": Variable("GITHUB_CONDITIONS", "map"),
+}
+"""The token's variables are not among them: `core.credentials` looks at those."""
+
+RERUN_SPAN: Final = timedelta(hours=24)
+"""How much older than the window a run may be whose re-run counts."""
+
+_REPO = re.compile(r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What one instance watches and how it judges.
+
+    `labels` and `lists` are by metric: the labels that count for it, the workflows that decide it. Where one is
+    empty the metric is off.
+    """
+
+    repo: str
+    branch: str
+    api_url: str
+    window: timedelta
+    label_window: timedelta
+    labels: Mapping[str, tuple[str, ...]]
+    lists: Mapping[str, tuple[str, ...]]
+    conditions: Mapping[str, Condition]
+
+    @property
+    def look_back(self) -> timedelta:
+        """How long ago a run may have been created to count."""
+        return self.window + RERUN_SPAN
+
+    @property
+    def graphql_url(self) -> str:
+        """GitHub Enterprise Server has its two APIs side by side: `/api/v3` and `/api/graphql`."""
+        return f"{self.api_url.removesuffix('/v3') if self.api_url.endswith('/api/v3') else self.api_url}/graphql"
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The judged metrics that are on."""
+        off = {metric for metric, entries in {**self.labels, **self.lists}.items() if not entries}
+        return tuple(metric for metric in RULES if metric not in off)
+
+
+def resolve(options: InstanceConfig) -> Settings:
+    """The settings that the options say. Raises ValueError, with the option's name, for what cannot be meant."""
+    return Settings(
+        repo=_repo(options.repo),
+        branch=options.branch,
+        api_url=(options.api_url or PUBLIC_API).rstrip("/"),
+        window=_duration("window", options.window),
+        label_window=_duration("label_window", options.label_window),
+        labels={
+            "github.hotfix.count": _texts(options.hotfix_labels),
+            "github.force_merge.count": _texts(options.force_merge_labels),
+            "github.reverts.count": _texts(options.revert_labels),
+        },
+        lists={
+            "ci.workflow.tests_blocking_merge": _texts(options.tests_blocking_merge_workflows),
+            "ci.workflow.benchmarks": _texts(options.benchmarks_workflows),
+        },
+        conditions=_conditions(options.conditions or {}),
+    )
+
+
+def _repo(text: str | None) -> str:
+    if not text:
+        raise ValueError("no repository is set: write owner/name into the option `repo` or into GITHUB_REPOSITORY")
+    if not _REPO.fullmatch(text):
+        raise ValueError(f"`repo` is {text!r}: write it as owner/name, without an address around it")
+    return text
+
+
+def _duration(option: str, text: str) -> timedelta:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise ValueError(f"`{option}`: {error}") from None
+
+
+def _texts(values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(text for value in values if (text := value.strip())))
+
+
+def _conditions(given: Mapping[str, str]) -> dict[str, Condition]:
+    """The default of each metric, or what is given for it, with or without the namespace."""
+    texts = {metric: rule.condition for metric, rule in RULES.items()}
+    for name, text in given.items():
+        metric = name.removeprefix("metta.infra.cron.")
+        if metric not in texts:
+            raise ValueError(f"`conditions` names {name!r}, which is none of {', '.join(texts)}")
+        texts[metric] = text
+    try:
+        return {metric: parse_condition(text) for metric, text in texts.items()}
+    except ValueError as error:
+        raise ValueError(f"`conditions`: {error}") from None

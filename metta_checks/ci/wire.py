@@ -1,0 +1,158 @@
+"""GitHub's REST answers, parsed at the door."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import NamedTuple, TypeVar
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+
+from metta_checks.ci.records import Run, Workflow, file_of
+from metta_checks.core.errors import Kind, SourceError
+from metta_checks.core.transport import Answer
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+class RunPage(NamedTuple):
+    """One page of a listing of runs, newest first. `total` counts the matching runs; GitHub stops counting somewhere
+    above the thousand that it lists. `full_name` and `web_url` are the repository's, None where the page is empty."""
+
+    runs: tuple[Run, ...]
+    total: int
+    etag: str | None
+    full_name: str | None
+    web_url: str | None
+
+
+class WorkflowPage(NamedTuple):
+    workflows: tuple[Workflow, ...]
+    total: int
+    etag: str | None
+
+
+def run_page(answer: Answer) -> RunPage:
+    parsed = _parse(answer, _Runs)
+    repository = parsed.workflow_runs[0].repository if parsed.workflow_runs else None
+    return RunPage(
+        runs=tuple(map(_run, parsed.workflow_runs)),
+        total=parsed.total_count,
+        etag=answer.headers.get("etag"),
+        full_name=repository.full_name if repository else None,
+        web_url=repository.html_url if repository else None,
+    )
+
+
+def workflow_page(answer: Answer) -> WorkflowPage:
+    parsed = _parse(answer, _Workflows)
+    workflows = tuple(Workflow(w.id, w.node_id, w.name, w.path, w.state) for w in parsed.workflows)
+    return WorkflowPage(workflows, parsed.total_count, answer.headers.get("etag"))
+
+
+def attempt_conclusion(answer: Answer) -> str | None:
+    """How an attempt ended."""
+    return _parse(answer, _Attempt).conclusion
+
+
+def search_count(answer: Answer) -> int:
+    """How many items a search found. Raises SourceError when GitHub gave up before it had looked at all of them."""
+    parsed = _parse(answer, _Search)
+    if parsed.incomplete_results:
+        remedy = "GitHub's search is slow at the moment; the next collection tries again."
+        raise SourceError(Kind.SERVER_ERROR, answer.tried, "the search was not completed in time", remedy)
+    return parsed.total_count
+
+
+class _Wire(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class _Repository(_Wire):
+    id: int
+    full_name: str
+    html_url: str
+
+
+class _HeadRepository(_Wire):
+    id: int
+
+
+class _Run(_Wire):
+    id: int
+    node_id: str
+    workflow_id: int
+    path: str
+    run_number: int
+    run_attempt: int = 1
+    status: str | None
+    conclusion: str | None
+    created_at: AwareDatetime
+    run_started_at: AwareDatetime | None = None
+    updated_at: AwareDatetime
+    repository: _Repository
+    # A fork that is gone by now leaves null behind.
+    head_repository: _HeadRepository | None
+
+
+class _Runs(_Wire):
+    total_count: int
+    workflow_runs: list[_Run]
+
+
+class _Workflow(_Wire):
+    id: int
+    node_id: str
+    name: str
+    path: str
+    state: str
+
+
+class _Workflows(_Wire):
+    total_count: int
+    workflows: list[_Workflow]
+
+
+class _Attempt(_Wire):
+    conclusion: str | None
+
+
+class _Search(_Wire):
+    total_count: int
+    incomplete_results: bool
+
+
+def _run(parsed: _Run) -> Run:
+    started_at = parsed.run_started_at or parsed.created_at
+    return Run(
+        id=parsed.id,
+        node_id=parsed.node_id,
+        workflow_id=parsed.workflow_id,
+        file=file_of(parsed.path),
+        number=parsed.run_number,
+        attempt=parsed.run_attempt,
+        conclusion=parsed.conclusion if parsed.status == "completed" else None,
+        created_at=_whole_seconds(parsed.created_at),
+        started_at=_whole_seconds(started_at),
+        updated_at=_whole_seconds(parsed.updated_at),
+        # By id: a repository that was renamed is still the same one.
+        own=parsed.head_repository is not None and parsed.head_repository.id == parsed.repository.id,
+    )
+
+
+def _whole_seconds(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(microsecond=0)
+
+
+def _parse(answer: Answer, model: type[ModelT]) -> ModelT:
+    """The body as a `model`. A page of runs has a megabyte of which this needs a hundredth: it goes from bytes to the
+    model without a detour through Python objects. Raises SourceError for anything else."""
+    try:
+        return model.model_validate_json(answer.body)
+    except ValidationError as error:
+        # Text that is no JSON at all has better words there.
+        answer.json()
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"])) or "the document"
+        came_back = f"an answer of an unknown shape ({place}: {first['msg']})"
+        remedy = "Is `api_url` the address of a GitHub API? If it is, this version does not know its answers."
+        raise SourceError(Kind.MALFORMED, answer.tried, came_back, remedy, status=answer.status) from None

@@ -1,0 +1,84 @@
+"""The repository's workflows, and which of them an option means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from metta_checks.ci.client import GitHub
+from metta_checks.ci.ledger import Ledger, ListPage
+from metta_checks.ci.records import Workflow
+from metta_checks.ci.wire import WorkflowPage, workflow_page
+
+KEPT: Final = timedelta(hours=1)
+"""How long the list is used. Names and states come with every GraphQL answer, and a run of an unknown workflow brings
+the list forward; what is left is a new workflow that has not run yet."""
+
+CLOCKS_DIFFER: Final = timedelta(minutes=5)
+"""How far GitHub's clock and this one may be apart."""
+
+PER_PAGE: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The workflows that an option lists, by id, and the entries that mean none."""
+
+    ids: frozenset[int]
+    unknown: tuple[str, ...]
+
+
+def list_is_due(ledger: Ledger, read: Iterable[int], now: datetime) -> bool:
+    """Whether the list is an hour old, or one of the runs just `read` belongs to a workflow that came after it."""
+    listed_at = ledger.workflows_at
+    if listed_at is None or not timedelta(0) <= now - listed_at < KEPT:
+        return True
+    runs = (ledger.runs[run_id].run for run_id in read)
+    return any(run.workflow_id not in ledger.workflows and run.created_at > listed_at - CLOCKS_DIFFER for run in runs)
+
+
+def refresh(github: GitHub, ledger: Ledger, now: datetime) -> None:
+    """Read the list of workflows again; a page that has not changed costs no quota. Raises SourceError."""
+    pages: list[ListPage] = []
+    workflows: dict[int, Workflow] = {}
+    remembered = ledger.workflow_pages
+    more = True
+    while more:
+        old = remembered[len(pages)] if len(pages) < len(remembered) else None
+        page = _read_page(github, len(pages) + 1, old.etag if old else None)
+        if page is None and old is not None:
+            pages.append(old)
+            workflows |= {workflow_id: ledger.workflows[workflow_id] for workflow_id in old.ids}
+            more = len(pages) < len(remembered)
+        elif page is not None:
+            pages.append(ListPage(page.etag, tuple(workflow.id for workflow in page.workflows)))
+            workflows |= {workflow.id: workflow for workflow in page.workflows}
+            more = bool(page.workflows) and len(pages) * PER_PAGE < page.total
+    ledger.workflow_pages, ledger.workflows, ledger.workflows_at = tuple(pages), workflows, now
+
+
+def _read_page(github: GitHub, number: int, etag: str | None) -> WorkflowPage | None:
+    """None where nothing on the page has changed since `etag`."""
+    parameters = {"per_page": str(PER_PAGE), "page": str(number)}
+    answer = github.get_of_repo("/actions/workflows", about="the workflows", params=parameters, etag=etag)
+    return None if answer.status == 304 else workflow_page(answer)
+
+
+def select(workflows: Mapping[int, Workflow], entries: Sequence[str]) -> Selection:
+    """The workflows that `entries` name: by name, file name, path or id. A name may mean several; one that belongs to
+    active workflows does not mean the disabled ones too."""
+    ids: set[int] = set()
+    unknown: list[str] = []
+    for entry in entries:
+        meant = [workflow for workflow in workflows.values() if _is_meant(workflow, entry)]
+        chosen = [workflow for workflow in meant if workflow.active] or meant
+        ids.update(workflow.id for workflow in chosen)
+        if not chosen:
+            unknown.append(entry)
+    return Selection(frozenset(ids), tuple(unknown))
+
+
+def _is_meant(workflow: Workflow, entry: str) -> bool:
+    return workflow.state != "deleted" and entry in (workflow.name, workflow.file, workflow.path, str(workflow.id))
