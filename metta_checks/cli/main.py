@@ -11,6 +11,8 @@ from metta_checks.__about__ import __version__
 from metta_checks.cli.collect import collect
 from metta_checks.cli.demo import demo
 from metta_checks.cli.listing import list_checks
+from metta_checks.cli.publish import publish
+from metta_checks.cli.schema import schema
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -29,3 +31,5 @@ def main() -> None:
 main.add_command(list_checks)
 main.add_command(collect)
 main.add_command(demo)
+main.add_command(publish)
+main.add_command(schema)

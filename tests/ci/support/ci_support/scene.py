@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from ci_support.truth import Expected, Key
 from datadog_checks.base.stubs.aggregator import AggregatorStub
 
 from metta_checks.ci.check import CiCheck
@@ -17,7 +18,6 @@ from metta_checks.demo.github_repository import DemoRepository
 from metta_checks.demo.github_sample import BENCHMARKS, TESTS_BLOCKING_MERGE
 from metta_checks.demo.github_server import GitHubServer
 from metta_checks.demo.server import Request
-from ci_support.truth import Expected, Key
 
 NAMESPACE = "metta.infra.cron."
 NOW = datetime(2026, 3, 1, 12, 0, 0, 250_000, tzinfo=UTC)

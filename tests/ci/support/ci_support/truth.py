@@ -85,9 +85,7 @@ class Truth:
         verdicts = {}
         for workflow in self.repository.workflows:
             runs = [run for run in mine if run.workflow_id == workflow.id]
-            decisive = [
-                run for run in runs if run.conclusion in ("success", "failure", "timed_out", "startup_failure")
-            ]
+            decisive = [run for run in runs if run.conclusion in ("success", "failure", "timed_out", "startup_failure")]
             if decisive:
                 latest = max(decisive, key=lambda run: run.number)
                 verdicts[file_name(workflow.path)] = latest.conclusion == "success"
