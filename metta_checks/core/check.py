@@ -235,10 +235,10 @@ class MettaCheck(AgentCheck, ABC):
             )
 
     def _tell(self, collection: Collection, samples: Sequence[Sample], *, up: bool) -> None:
-        series = _distinct_series(samples)
+        series = self.hour.add(collection.now, samples)
         telemetry = list(collection.telemetry(up=up, series=series, tags=self._telemetry_tags()))
         self._submit(telemetry)
-        self.hour.add(collection.now, (*samples, *telemetry))
+        self.hour.add(collection.now, telemetry)
         self._warn_of_budget()
         self._diagnostics.note(collection)
 
@@ -279,13 +279,3 @@ def _is_finite(value: float) -> bool:
     except OverflowError:
         # A whole number from JSON can be larger than any float.
         return False
-
-
-def _distinct_series(samples: Sequence[Sample]) -> int:
-    """The number of gauge series among `samples`: a name and its tags."""
-    # A set per name: a pair per sample would be a fifth of what it costs to submit them all.
-    tag_sets: dict[str, set[frozenset[str]]] = {}
-    for sample in samples:
-        if sample.kind == "gauge":
-            tag_sets.setdefault(sample.name, set()).add(frozenset(sample.tags))
-    return sum(map(len, tag_sets.values()))
