@@ -27,8 +27,10 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def fresh_agent() -> Iterator[None]:
+def fresh_agent(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Configuration and persistent cache of the Agent stub start empty: it is one object for the whole process."""
     agent_stub.reset()
+    # Its own reset forgets the name, which the command sets to that of the machine.
+    monkeypatch.setattr(agent_stub, "_hostname", "stubbed.hostname")
     yield
     agent_stub.reset()
