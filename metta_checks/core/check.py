@@ -284,8 +284,8 @@ def _is_finite(value: float) -> bool:
 def _distinct_series(samples: Sequence[Sample]) -> int:
     """The number of gauge series among `samples`: a name and its tags."""
     # A set per name: a pair per sample would be a fifth of what it costs to submit them all.
-    tag_sets: dict[str, set[tuple[str, ...]]] = {}
+    tag_sets: dict[str, set[frozenset[str]]] = {}
     for sample in samples:
         if sample.kind == "gauge":
-            tag_sets.setdefault(sample.name, set()).add(sample.tags)
+            tag_sets.setdefault(sample.name, set()).add(frozenset(sample.tags))
     return sum(map(len, tag_sets.values()))

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from metta_checks.core.decode import parse_json
 from metta_checks.core.errors import CredentialError, NoCredentialError
+from metta_checks.core.quiet import quieten_aws
 
 AWS_LOOKUP_SECONDS: Final = 5.0
 """The time that one look into AWS may take in all, the search for AWS credentials included."""
@@ -171,6 +172,7 @@ def _read_secret(name: str, region: str | None) -> str:
         from botocore.exceptions import BotoCoreError, ClientError
     except ImportError:
         raise _AwsError("boto3 is not installed") from None
+    quieten_aws()
     config = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 1})
     try:
         # The AWS SDK for Python knows AWS_DEFAULT_REGION; what EKS and ECS set is AWS_REGION.

@@ -37,7 +37,7 @@ class SeriesHour:
             if len(self._seen) >= MOST_REMEMBERED:
                 return
             # A hash of 64 bits stands for the series: of the most that are kept, two meet once in a billion hours.
-            key = hash((sample.name, sample.tags))
+            key = hash((sample.name, frozenset(sample.tags)))
             if key not in self._seen:
                 self._seen.add(key)
                 self._billed += PER_DISTRIBUTION if sample.kind == "distribution" else 1
