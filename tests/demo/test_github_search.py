@@ -177,6 +177,7 @@ def test_what_is_not_there_is_null_and_an_error_beside_the_rest(server: GitHubSe
         ('{ search(type: ISSUE, query: "is:pr") { nodes { __typename } } }', "provide a `first` or `last` value"),
         ('{ search(type: ISSUE, query: "is:pr", first: 101) { issueCount } }', "exceeds the `first` limit of 100"),
         ('{ search(type: ISSUE, query: "is:brilliant", first: 1) { issueCount } }', "brilliant"),
+        (f"{{ nodes(ids: {json.dumps(['W_MQ'] * 101)}) {{ id }} }}", "not provide more than 100 node ids"),
         ("{ viewer { ...Missing } }", "Fragment Missing was used, but not defined"),
         ("{ viewer { ...Again } } fragment Again on User { ...Again }", "nested too deeply"),
         ("{ viewer { login }", "Unexpected end of document"),
