@@ -6,13 +6,13 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from ci_support.scene import Scene
+from ci_support.scene import NAMESPACE, Scene
 from ci_support.truth import DAY, Truth
 
 from metta_checks.demo.github_records import DemoWorkflowRun
 from metta_checks.demo.github_repository import DemoRepository
 
-LATEST = "metta.infra.cron.ci.workflow.latest_success"
+LATEST = f"{NAMESPACE}ci.workflow.latest_success"
 
 
 def old_runs(scene: Scene) -> list[DemoWorkflowRun]:
@@ -78,6 +78,21 @@ def test_while_the_latest_run_of_a_quiet_workflow_is_run_again_the_one_before_it
 
     assert_truth(watched, truth)
     assert watched.collect().value(LATEST, "workflow:quiet.yml") == 1
+
+
+def test_an_attempt_that_nobody_saw_end_is_asked_for(scene):
+    """Under way at one collection; failed, run again and good at the next."""
+    watched = scene()
+    truth = Truth(watched.repository)
+    run = watched.repository.new_run(watched.repository.workflows[0].id)
+    flaky = watched.collect().value(f"{NAMESPACE}ci.workflow.flaky_tests")
+    watched.later()
+    watched.repository.complete(run.id, "failure")
+    watched.repository.rerun(run.id, conclusion="success", duration=timedelta(0))
+    watched.later()
+
+    assert_truth(watched, truth)
+    assert watched.collect().value(f"{NAMESPACE}ci.workflow.flaky_tests") == flaky + 1
 
 
 def test_a_run_may_change_twice_within_a_second(scene):
