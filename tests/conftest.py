@@ -28,7 +28,9 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def fresh_agent() -> Iterator[None]:
-    """Configuration and persistent cache of the Agent stub start empty: it is one object for the whole process."""
+    """The Agent stub starts empty, under its own host name: it is one object for the whole process."""
     agent_stub.reset()
+    agent_stub.reset_hostname()
     yield
     agent_stub.reset()
+    agent_stub.reset_hostname()
