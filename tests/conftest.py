@@ -28,9 +28,8 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def fresh_agent() -> Iterator[None]:
-    """The Agent stub starts empty, under its own host name: it is one object for the whole process."""
+    """Configuration, persistent cache and host name of the Agent stub start anew: it is one object for the process."""
     agent_stub.reset()
-    agent_stub.reset_hostname()
     yield
     agent_stub.reset()
     agent_stub.reset_hostname()

@@ -14,6 +14,7 @@ from metta_checks.cli.install import install, uninstall
 from metta_checks.cli.listing import list_checks
 from metta_checks.cli.publish import publish
 from metta_checks.cli.schema import schema
+from metta_checks.cli.validate import validate
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -29,5 +30,5 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-for command in (demo, list_checks, install, uninstall, collect, publish, schema):
+for command in (demo, list_checks, install, uninstall, validate, collect, publish, schema):
     main.add_command(command)

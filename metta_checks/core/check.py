@@ -19,7 +19,7 @@ from metta_checks.core.deadline import Deadline
 from metta_checks.core.diagnosis import Diagnostics
 from metta_checks.core.environment import NO_VARIABLES, Variables, with_environment
 from metta_checks.core.hour import SeriesHour
-from metta_checks.core.sample import Event, Sample, distinct_series, is_finite
+from metta_checks.core.sample import Event, Sample, is_finite
 from metta_checks.core.state import Store, identity_hash
 from metta_checks.core.tags import keys_of, tag
 from metta_checks.core.transport import Transport
@@ -258,10 +258,10 @@ class MettaCheck(AgentCheck, ABC):
             )
 
     def _tell(self, collection: Collection, samples: Sequence[Sample], *, up: bool) -> None:
-        series = distinct_series(samples)
+        series = self.hour.add(collection.now, samples)
         telemetry = list(collection.telemetry(up=up, series=series, tags=self._telemetry_tags()))
         self._submit(telemetry)
-        self.hour.add(collection.now, (*samples, *telemetry))
+        self.hour.add(collection.now, telemetry)
         self._warn_of_budget()
         self._diagnostics.note(collection)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from math import isfinite
 from typing import Literal, NamedTuple
 
@@ -42,13 +41,3 @@ def is_finite(value: float) -> bool:
     except OverflowError:
         # A whole number from JSON can be larger than any float.
         return False
-
-
-def distinct_series(samples: Iterable[Sample]) -> int:
-    """The number of gauge series among `samples`: a name and its tags."""
-    # A set per name: a pair per sample would be a fifth of what it costs to submit them all.
-    tag_sets: dict[str, set[frozenset[str]]] = {}
-    for sample in samples:
-        if sample.kind == "gauge":
-            tag_sets.setdefault(sample.name, set()).add(frozenset(sample.tags))
-    return sum(map(len, tag_sets.values()))
