@@ -10,6 +10,7 @@ import click
 from metta_checks.__about__ import __version__
 from metta_checks.cli.collect import collect
 from metta_checks.cli.demo import demo
+from metta_checks.cli.estimate import estimate
 from metta_checks.cli.install import install, uninstall
 from metta_checks.cli.listing import list_checks
 from metta_checks.cli.publish import publish
@@ -30,5 +31,5 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-for command in (demo, list_checks, install, uninstall, validate, collect, publish, schema):
+for command in (demo, list_checks, install, uninstall, validate, estimate, collect, publish, schema):
     main.add_command(command)
