@@ -13,12 +13,12 @@ from datadog_checks.base import ConfigurationError
 
 from metta_checks.cli import cost_ci, cost_health, cost_wandb
 from metta_checks.cli.agent_config import ConfigFileError, read_agent_config
-from metta_checks.cli.catalogue import CHECKS, CheckEntry
+from metta_checks.cli.catalogue import CheckEntry
+from metta_checks.cli.check_names import METAVAR, completed, optional_entry
 from metta_checks.cli.conf_files import ConfFile, found_at
 from metta_checks.cli.costs import Cost, Formula, Workload
 from metta_checks.cli.render import wrapped
 from metta_checks.cli.runner import new_check, prepare_stubs
-from metta_checks.cli.validate import optional_entry
 from metta_checks.core import MettaCheck
 
 FORMULAS: Final[Mapping[str, Formula]] = {
@@ -45,7 +45,8 @@ class Estimate:
 @click.option(
     "--check",
     callback=optional_entry,
-    metavar=f"[{'|'.join(entry.slug for entry in CHECKS)}]",
+    metavar=METAVAR,
+    shell_complete=completed,
     help="What the configuration is for, if its place does not tell.",
 )
 @click.option(
