@@ -1,10 +1,17 @@
 """Health: values held against conditions, the records that carry them, and how they are published and read."""
 
 from metta_checks.health.condition import Condition, condition_tag, parse_condition
+from metta_checks.health.document import Limits
+from metta_checks.health.publishing import InvalidResultsError, publish
+from metta_checks.health.record import InvalidRecordError, Record, parse_record
 from metta_checks.health.verdict import State, Verdict, data_missing_sample, judge, named_tags, verdict_samples
 
 __all__ = [
     "Condition",
+    "InvalidRecordError",
+    "InvalidResultsError",
+    "Limits",
+    "Record",
     "State",
     "Verdict",
     "condition_tag",
@@ -12,5 +19,7 @@ __all__ = [
     "judge",
     "named_tags",
     "parse_condition",
+    "parse_record",
+    "publish",
     "verdict_samples",
 ]

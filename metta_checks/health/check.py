@@ -1,0 +1,110 @@
+"""The check of a suite's health records; `training` and `eval` name theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import cached_property
+from typing import ClassVar, Final
+
+from datadog_checks.base import ConfigurationError
+
+from metta_checks.core.check import MettaCheck
+from metta_checks.core.collection import Reason
+from metta_checks.core.duration import parse_duration
+from metta_checks.core.sample import Sample
+from metta_checks.core.tags import keys_of
+from metta_checks.health.document import Document, Limits
+from metta_checks.health.metrics import MetricOptions, Origin, judge_entries, record_samples, remarks, split_by_time
+from metta_checks.health.options import reader_of, require_trust
+from metta_checks.health.reading import Reader, Reading
+from metta_checks.health.verdict import data_missing_sample
+
+NAMED: Final = 10
+"""Faults of one sort that `agent status` names; the rest is counted."""
+
+
+class HealthCheck(MettaCheck):
+    """Reads health records from `source` and submits a gauge for each, and their verdicts."""
+
+    SOURCE = "health records"
+
+    ORIGIN: ClassVar[Origin]
+    """Whose records these are."""
+
+    def collect(self, now: datetime) -> Iterator[Sample]:
+        """The samples of all records that the source holds at `now`."""
+        self._reading = reading = self._reader.read(self.collection, self._limits, self._kept)
+        usable, late = split_by_time((entry for document in reading.documents for entry in document.entries), now)
+        judged = judge_entries(usable, self._metric_options, now)
+        faults = [fault for document in reading.documents for fault in document.faults] + late
+        self._report(reading, [str(fault) for fault in faults], list(remarks(judged)))
+        yield from record_samples(judged, now)
+        yield self._data_missing(not usable)
+
+    def commit(self) -> None:
+        """Forget the documents that the source no longer has."""
+        self._kept = {document.name: document for document in self._reading.documents}
+
+    def failure_samples(self, error: Exception) -> Iterable[Sample]:  # noqa: ARG002 (whatever it was, no data came)
+        """What the wall shows when the source cannot be read."""
+        return (self._data_missing(True),)
+
+    def identity(self) -> Mapping[str, str]:
+        """What is watched: the source."""
+        return {"source": self._source}
+
+    def max_answer_bytes(self) -> int:
+        """The largest answer is the largest document."""
+        return int(self.options.max_bytes)
+
+    @cached_property
+    def _kept(self) -> dict[str, Document]:
+        return {}
+
+    @cached_property
+    def _source(self) -> str:
+        source: str | None = self.options.source
+        if not source:
+            variable = self.VARIABLES["source"].name
+            raise ConfigurationError(f"no `source`: set the option, or the environment variable {variable}.")
+        return source
+
+    @cached_property
+    def _reader(self) -> Reader:
+        # Base classes of older Agents know neither the provider nor the setting.
+        security = getattr(self, "security_config", None)
+        require_trust(self._source, getattr(self, "provider", ""), getattr(security, "trusted_providers", None) or None)
+        return reader_of(self._source, region=self.options.aws_region, transport=lambda: self.transport)
+
+    @cached_property
+    def _limits(self) -> Limits:
+        return Limits(self.options.max_bytes, self.options.max_records)
+
+    @cached_property
+    def _metric_options(self) -> MetricOptions:
+        max_age = parse_duration(self.options.max_age)
+        return MetricOptions(self.ORIGIN, max_age, frozenset(keys_of(self.instance_tags)))
+
+    def _data_missing(self, missing: bool) -> Sample:
+        origin = self.ORIGIN
+        return data_missing_sample(source=origin.source, workflow_category=origin.workflow_category, missing=missing)
+
+    def _report(self, reading: Reading, faults: Sequence[str], notes: Sequence[str]) -> None:
+        """Count what was left out, and name it in `agent status`."""
+        self.collection.drop(Reason.INVALID, len(faults))
+        self.collection.drop(Reason.UNREADABLE, len(reading.unreadable))
+        self.collection.drop(Reason.OVER_LIMIT, reading.over_limit)
+        self._warn("left out", [str(error) for error in reading.unreadable])
+        self._warn("left out", faults)
+        self._warn("counted", notes)
+        if reading.over_limit:
+            self.warning("%d older documents of %s were left out: too many", reading.over_limit, self._reader.shown)
+        if not reading.documents:
+            self.warning("%s holds no document: has the pipeline published?", self._reader.shown)
+
+    def _warn(self, what: str, messages: Sequence[str]) -> None:
+        for message in messages[:NAMED]:
+            self.warning("%s: %s", what, message)
+        if len(messages) > NAMED:
+            self.warning("%s: %d more like these", what, len(messages) - NAMED)

@@ -1,0 +1,166 @@
+"""Where health records are published to: a local file or an S3 object, replaced in one step."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from metta_checks.core.errors import Kind, SourceError
+from metta_checks.core.files import write_atomically
+from metta_checks.health.document import Document, Limits
+from metta_checks.health.local import os_fault, read_file
+from metta_checks.health.reading import printable
+from metta_checks.health.s3 import SCHEME, Address, fault_of, get_object, parse_address, s3_client
+
+MERGE_ATTEMPTS: Final = 5
+"""How often a merge into an S3 object starts again because another publisher was quicker."""
+
+LOCK_SECONDS: Final = 10.0
+"""How long a merge into a file waits for another one."""
+
+Merge = Callable[[Document | None], str]
+"""What to write, given what is there; None where nothing is."""
+
+
+class Destination(Protocol):
+    """A place for one document."""
+
+    def replace(self, text: str) -> None:
+        """Write `text`, whatever is there. Raises SourceError."""
+
+    def update(self, merge: Merge, limits: Limits) -> None:
+        """Write `merge(what is there)`, so that no other publisher's records get lost. Raises SourceError."""
+
+
+def destination_of(text: str, *, region: str | None = None) -> Destination:
+    """The destination that `text` names: `s3://bucket/key` or a file. Raises ValueError for anything else."""
+    if not text.startswith(SCHEME):
+        if not text or "://" in text or "\0" in text:
+            raise ValueError(f"{printable(text)!r} is no destination: write a file's path or s3://bucket/key")
+        return LocalFile(Path(text))
+    address = parse_address(text)
+    if address.is_prefix:
+        raise ValueError(f"{address} names a prefix: publish to one object under it, such as {address}results.json")
+    return S3Object(address, region)
+
+
+class LocalFile:
+    """A file. Readers see the old document or the new one, never a part."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._tried = f"publishing to {printable(str(path))}"
+
+    def replace(self, text: str) -> None:
+        """See `Destination.replace`."""
+        if self._path.is_dir():
+            remedy = f"Name a file in it, such as {printable(str(self._path / 'results.json'))}."
+            raise SourceError(Kind.REJECTED, self._tried, "it is a directory", remedy)
+        try:
+            write_atomically(self._path, text)
+        except OSError as error:
+            raise os_fault(error, self._tried) from None
+
+    def update(self, merge: Merge, limits: Limits) -> None:
+        """See `Destination.update`."""
+        try:
+            with self._locked():
+                self.replace(merge(self._existing(limits)))
+        except OSError as error:
+            raise os_fault(error, self._tried) from None
+
+    def _existing(self, limits: Limits) -> Document | None:
+        try:
+            return read_file(self._path, limits)
+        except SourceError as error:
+            if error.kind is Kind.NOT_FOUND:
+                return None
+            raise
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        # A file of its own: the document's is replaced, and its lock would go with it.
+        lock = self._path.with_name(f".{self._path.name}.lock")
+        handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        try:
+            self._wait_for(handle)
+            yield
+        finally:
+            os.close(handle)
+
+    def _wait_for(self, handle: int) -> None:
+        until = time.monotonic() + LOCK_SECONDS
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    remedy = "Another publisher merges into it for too long; see what it does."
+                    raise SourceError(Kind.TIMED_OUT, self._tried, "it stays locked", remedy) from None
+                time.sleep(0.02)
+            else:
+                return
+
+
+class S3Object:
+    """An S3 object, which S3 itself replaces in one step."""
+
+    def __init__(self, address: Address, region: str | None) -> None:
+        self._address = address
+        self._region = region
+        self._tried = f"publishing to {address}"
+
+    def replace(self, text: str) -> None:
+        """See `Destination.replace`."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            self._put(text)
+        except (BotoCoreError, ClientError) as error:
+            raise fault_of(error, self._tried) from None
+
+    def update(self, merge: Merge, limits: Limits) -> None:
+        """See `Destination.update`. S3 refuses the write when the object is no longer the one that was read."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        for _ in range(MERGE_ATTEMPTS):
+            existing = self._existing(limits)
+            condition = {"IfNoneMatch": "*"} if existing is None else {"IfMatch": existing.fingerprint}
+            try:
+                self._put(merge(existing), **condition)
+            except ClientError as error:
+                if error.response.get("Error", {}).get("Code") in {"PreconditionFailed", "ConditionalRequestConflict"}:
+                    continue
+                raise fault_of(error, self._tried) from None
+            except BotoCoreError as error:
+                raise fault_of(error, self._tried) from None
+            return
+        remedy = "Let pipelines that run side by side publish to an object each, and read their common prefix."
+        raise SourceError(Kind.REJECTED, self._tried, f"it changed {MERGE_ATTEMPTS} times meanwhile", remedy)
+
+    @cached_property
+    def _client(self) -> Any:
+        return s3_client(self._region)
+
+    def _existing(self, limits: Limits) -> Document | None:
+        try:
+            return get_object(self._client, self._address, limits)
+        except SourceError as error:
+            if error.kind is Kind.NOT_FOUND and error.status == 404:
+                return None
+            raise
+
+    def _put(self, text: str, **condition: Any) -> None:
+        self._client.put_object(
+            Bucket=self._address.bucket,
+            Key=self._address.key,
+            Body=text.encode("utf-8"),
+            ContentType="application/json",
+            **condition,
+        )

@@ -1,0 +1,111 @@
+"""Documents of health records: bytes in, records and the faults of the others out."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from metta_checks.core.decode import parse_json
+from metta_checks.core.errors import Kind, SourceError
+from metta_checks.health.record import InvalidRecordError, Record, parse_record
+
+MAX_BYTES: Final = 10 * 1024 * 1024
+MAX_RECORDS: Final = 10_000
+
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+
+
+class Limits(NamedTuple):
+    """How large one document may be, in bytes and in records."""
+
+    max_bytes: int = MAX_BYTES
+    max_records: int = MAX_RECORDS
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A record and where it stands: `document` is the name to show, `position` counts from 1.
+
+    `at` is its timestamp, or the document's own time where it has none (aware, UTC); None where neither is known.
+    """
+
+    document: str
+    position: int
+    record: Record
+    at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class EntryFault:
+    """Why the record at `position` of `document` was left out."""
+
+    document: str
+    position: int
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.document}, record {self.position}: {self.problem}"
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One document as it was parsed; `fingerprint` tells whether the source still has the same one."""
+
+    name: str
+    fingerprint: Hashable
+    entries: tuple[Entry, ...]
+    faults: tuple[EntryFault, ...]
+
+
+def parse_document(
+    name: str, data: bytes, limits: Limits, *, fingerprint: Hashable = None, modified: datetime | None = None
+) -> Document:
+    """The document that `data` holds: a JSON list of records, or an object with such a list as `records`.
+
+    Bad records become faults, the others count. `modified` is the document's own time (aware, UTC). Raises SourceError
+    when the document as a whole cannot be used: empty, too large, not JSON, too deep, NaN or Infinity, another shape.
+    """
+    tried = f"reading health records from {name}"
+    if len(data) > limits.max_bytes:
+        raise oversized(name, limits)
+    items = _items(tried, data.removeprefix(_BYTE_ORDER_MARK))
+    if len(items) > limits.max_records:
+        came_back = f"{len(items):,} records where {limits.max_records:,} are allowed"
+        raise SourceError(Kind.OVERSIZED, tried, came_back, "Publish fewer records, or raise `max_records`.")
+    entries: list[Entry] = []
+    faults: list[EntryFault] = []
+    for position, item in enumerate(items, 1):
+        try:
+            record = parse_record(item)
+        except InvalidRecordError as error:
+            faults.append(EntryFault(name, position, str(error)))
+            continue
+        entries.append(Entry(name, position, record, record.timestamp or modified))
+    return Document(name, fingerprint, tuple(entries), tuple(faults))
+
+
+def oversized(name: str, limits: Limits) -> SourceError:
+    """The error for a document over `limits.max_bytes`, which is known before all of it is read."""
+    tried = f"reading health records from {name}"
+    came_back = f"more than {limits.max_bytes:,} bytes"
+    return SourceError(Kind.OVERSIZED, tried, came_back, "Publish fewer records, or raise `max_bytes`.")
+
+
+def _items(tried: str, data: bytes) -> Sequence[Any]:
+    def malformed(came_back: str) -> SourceError:
+        remedy = "It must be a JSON list of records, or an object with that list as `records`."
+        return SourceError(Kind.MALFORMED, tried, came_back, remedy)
+
+    if not data.strip():
+        raise malformed("it is empty")
+    try:
+        content = parse_json(data)
+    except ValueError as error:
+        raise malformed(f"no valid JSON ({error})") from None
+    if isinstance(content, dict):
+        content = content.get("records")
+    if not isinstance(content, list):
+        raise malformed("valid JSON, but no list of records")
+    return content

@@ -1,0 +1,212 @@
+"""Health records in local files: one file, the `*.json` of a directory, or what a glob matches."""
+
+from __future__ import annotations
+
+import errno
+import glob
+import os
+import stat
+from collections.abc import Hashable, Iterable
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from metta_checks.core.collection import Collection
+from metta_checks.core.errors import Kind, SourceError
+from metta_checks.health.bounded import Bounded
+from metta_checks.health.document import Document, Limits, oversized, parse_document
+from metta_checks.health.reading import Candidate, Kept, Reading, printable, read_candidates
+
+READ_ATTEMPTS: Final = 3
+"""How often a file is read again that changes while it is read."""
+
+_CHUNK: Final = 1024 * 1024
+_LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
+
+_DIRECTORY: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
+_FILE: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC
+
+
+class LocalReader:
+    """Reads a path, a directory or a glob. Symbolic links count as long as they stay inside of its directory."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._bounded: Bounded[Reading] = Bounded(f"reading health records from {self.shown}")
+
+    @property
+    def shown(self) -> str:
+        return printable(self._source)
+
+    def read(self, collection: Collection, limits: Limits, kept: Kept) -> Reading:
+        """All documents of the source; see `Reader.read`."""
+        return self._bounded.run(partial(self._read, collection, limits, kept), collection.deadline)
+
+    def _read(self, collection: Collection, limits: Limits, kept: Kept) -> Reading:
+        path = Path(self._source)
+        try:
+            if path.is_dir():
+                paths = (child for child in path.iterdir() if _is_published(child))
+                return self._read_several(path, paths, collection, limits, kept)
+            if glob.has_magic(self._source) and not path.exists():
+                # Path.glob knows no absolute pattern.
+                matches = map(Path, glob.iglob(self._source, recursive=True))  # noqa: PTH207
+                return self._read_several(_fixed_part(path), matches, collection, limits, kept)
+        except OSError as error:
+            raise os_fault(error, f"listing {self.shown}") from None
+        document = read_file(path, limits, kept.get(self.shown))
+        kept[document.name] = document
+        return Reading((document,))
+
+    def _read_several(
+        self, root: Path, paths: Iterable[Path], collection: Collection, limits: Limits, kept: Kept
+    ) -> Reading:
+        # Listing it says whether it is there, which a glob that matches nothing does not.
+        os.scandir(root).close()
+        candidates = []
+        for path in paths:
+            if collection.deadline.expired:
+                break
+            candidates.append(_candidate(path, root, limits))
+        return read_candidates(self.shown, candidates, collection, limits, kept)
+
+
+def read_file(path: Path, limits: Limits, previous: Document | None = None, *, root: Path | None = None) -> Document:
+    """The document in the file `path`; `previous` when it is still the same by size and modification time.
+
+    `root` is the directory that symbolic links must not leave, the file's own unless given. Nothing but a regular file
+    is read, at most `limits.max_bytes` of it. Raises SourceError.
+    """
+    name = printable(str(path))
+    tried = f"reading health records from {name}"
+    try:
+        handle = _open_inside(root or path.parent, path, tried)
+        try:
+            return _read_handle(handle, name, tried, limits, previous)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise os_fault(error, tried) from None
+
+
+def os_fault(error: OSError, tried: str) -> SourceError:
+    """What an error of the operating system means for the operator."""
+    came_back = (error.strerror or type(error).__name__).lower()
+    if error.errno in {errno.ENOENT, errno.ENOTDIR}:
+        return SourceError(Kind.NOT_FOUND, tried, came_back, "Check the path, and that the pipeline has published.")
+    if error.errno in {errno.EACCES, errno.EPERM}:
+        return SourceError(
+            Kind.FORBIDDEN, tried, came_back, "Check the modes of the file and its directories, and whose they are."
+        )
+    return SourceError(Kind.UNREACHABLE, tried, came_back, "Check the path and the file system.")
+
+
+def _candidate(path: Path, root: Path, limits: Limits) -> Candidate:
+    name = printable(str(path))
+
+    def read(previous: Document | None) -> Document:
+        return read_file(path, limits, previous, root=root)
+
+    try:
+        status = path.stat()
+    except OSError:
+        # A broken link, say: reading it names the fault.
+        return Candidate(name, 0, _LONG_AGO, read)
+    return Candidate(name, status.st_size, _modified(status) or _LONG_AGO, read)
+
+
+def _is_published(path: Path) -> bool:
+    return path.name.endswith(".json") and not path.name.startswith(".")
+
+
+def _fixed_part(pattern: Path) -> Path:
+    """The directory before the first part that holds a wildcard."""
+    fixed = Path()
+    for part in pattern.parts[:-1]:
+        if glob.has_magic(part):
+            break
+        fixed /= part
+    return fixed
+
+
+def _open_inside(root: Path, path: Path, tried: str) -> int:
+    """A descriptor of the regular file that `path` leads to, which lies below `root`.
+
+    The links are resolved first, and the way is then walked without following any: one that is planted in between
+    ends in an error.
+    """
+    root = _resolved(root)
+    target = _resolved(path)
+    if not target.is_relative_to(root):
+        remedy = "Name the file itself in `source`, or publish it there."
+        raise SourceError(Kind.FORBIDDEN, tried, f"a symbolic link leads out of {printable(str(root))}", remedy)
+    *directories, name = target.relative_to(root).parts or (".",)
+    directory = os.open(root, _DIRECTORY)
+    try:
+        for part in directories:
+            below = os.open(part, _DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
+            os.close(directory)
+            directory = below
+        _require_regular(os.stat(name, dir_fd=directory, follow_symlinks=False), tried)
+        return os.open(name, _FILE, dir_fd=directory)
+    finally:
+        os.close(directory)
+
+
+def _resolved(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except RuntimeError:
+        # What some releases of Python raise for a link that leads to itself.
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from None
+
+
+def _read_handle(handle: int, name: str, tried: str, limits: Limits, previous: Document | None) -> Document:
+    for _ in range(READ_ATTEMPTS):
+        before = os.fstat(handle)
+        _require_regular(before, tried)
+        if previous is not None and previous.fingerprint == _fingerprint(before):
+            return previous
+        if before.st_size > limits.max_bytes:
+            raise oversized(name, limits)
+        data = _content(handle, limits.max_bytes + 1)
+        if len(data) == before.st_size and _fingerprint(os.fstat(handle)) == _fingerprint(before):
+            return parse_document(name, data, limits, fingerprint=_fingerprint(before), modified=_modified(before))
+    remedy = "Write it under another name and rename it, as `metta-checks publish` does."
+    raise SourceError(Kind.MALFORMED, tried, f"it changed while it was read, {READ_ATTEMPTS} times", remedy)
+
+
+def _content(handle: int, most: int) -> bytes:
+    content = bytearray()
+    while len(content) < most and (part := os.pread(handle, min(_CHUNK, most - len(content)), len(content))):
+        content += part
+    return bytes(content)
+
+
+def _require_regular(status: os.stat_result, tried: str) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        kind = next((word for test, word in _KINDS if test(status.st_mode)), "something else")
+        raise SourceError(Kind.REJECTED, tried, f"it is {kind}, not a file", "Name a regular file in `source`.")
+
+
+_KINDS: Final = (
+    (stat.S_ISDIR, "a directory"),
+    (stat.S_ISFIFO, "a FIFO"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISLNK, "a symbolic link"),
+)
+
+
+def _fingerprint(status: os.stat_result) -> Hashable:
+    # The inode tells two files apart that were renamed into place within one tick of the file system's clock.
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _modified(status: os.stat_result) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(status.st_mtime, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None

@@ -1,0 +1,72 @@
+"""The options that every health check has: what they may say, and the reader that `source` asks for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, Final
+
+from datadog_checks.base import ConfigurationError
+
+from metta_checks.core.duration import parse_duration
+from metta_checks.core.transport import Transport
+from metta_checks.health.local import LocalReader
+from metta_checks.health.reading import Reader
+from metta_checks.health.s3 import S3Reader, parse_address
+from metta_checks.health.web import WebReader
+
+TRUSTED_PROVIDERS: Final = ("file", "remote-config")
+"""Where configuration may come from that names local files, unless the Agent's own setting says otherwise."""
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+
+
+def instance_source(value: Any, field: Any) -> Any:  # noqa: ARG001 (the generated models pass it)
+    """Refuses a `source` that is none of the forms; for the models' validators."""
+    if isinstance(value, str):
+        scheme = _scheme(value)
+        if scheme == "s3":
+            parse_address(value)
+        elif scheme not in {"", "http", "https"}:
+            raise ValueError(f"{scheme}:// is not supported: write a path, s3://bucket/key, or http(s)://host/path")
+        elif "\0" in value:
+            raise ValueError("a path cannot hold a NUL character")
+    return value
+
+
+def instance_max_age(value: Any, field: Any) -> Any:  # noqa: ARG001 (the generated models pass it)
+    """Refuses a `max_age` that is no duration; for the models' validators."""
+    if isinstance(value, str):
+        parse_duration(value)
+    return value
+
+
+def reader_of(source: str, *, region: str | None, transport: Callable[[], Transport]) -> Reader:
+    """The reader of a `source` that `instance_source` let pass."""
+    match _scheme(source):
+        case "":
+            return LocalReader(source)
+        case "s3":
+            return S3Reader(parse_address(source), region)
+        case _:
+            return WebReader(source, transport)
+
+
+def require_trust(source: str, provider: str, trusted: list[str] | tuple[str, ...] | None) -> None:
+    """Refuse a local path in a configuration that came from elsewhere than the Agent's operator.
+
+    Whoever may annotate a pod could otherwise have the Agent open any file of its host. `provider` is empty on Agents
+    that do not tell it, and outside of the Agent. Raises ConfigurationError.
+    """
+    if _scheme(source) or not provider or provider in (TRUSTED_PROVIDERS if trusted is None else trusted):
+        return
+    raise ConfigurationError(
+        f"`source` is a local path, and this configuration came from `{provider}`, which may not name files of the "
+        "Agent's machine. Use s3:// or http(s)://, or put the configuration into a file in conf.d."
+    )
+
+
+def _scheme(source: str) -> str:
+    """The part before `://`, empty for a local path."""
+    found = _SCHEME.match(source)
+    return found[1] if found else ""

@@ -1,0 +1,137 @@
+"""Publishing health records: all of them, valid, in one step."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from numbers import Integral, Real
+from os import PathLike, fspath
+from typing import Any
+
+from metta_checks.core.clock import utcnow
+from metta_checks.core.decode import parse_json
+from metta_checks.health.destination import destination_of
+from metta_checks.health.document import Document, Entry, EntryFault, Limits, parse_document
+from metta_checks.health.metrics import record_tags, split_by_time
+from metta_checks.health.record import InvalidRecordError, Record, parse_record
+
+NAMED = 10
+"""Faults that the text of an InvalidResultsError names."""
+
+
+class InvalidResultsError(ValueError):
+    """Records that cannot be published; `faults` names every one of them."""
+
+    def __init__(self, faults: Sequence[EntryFault]) -> None:
+        shown = [str(fault) for fault in faults[:NAMED]]
+        if len(faults) > NAMED:
+            shown.append(f"and {len(faults) - NAMED} more")
+        super().__init__("\n".join(shown))
+        self.faults = tuple(faults)
+
+
+def publish(
+    records: Iterable[Record | Mapping[str, Any]],
+    destination: str | PathLike[str],
+    *,
+    merge: bool = False,
+    region: str | None = None,
+    limits: Limits = Limits(),  # noqa: B008 (immutable)
+    now: datetime | None = None,
+) -> int:
+    """Write `records` to `destination`, a file or `s3://bucket/key`, and say how many the document now has.
+
+    They are validated all together with the model that the checks read with; when one is bad, nothing is written. A
+    record without a timestamp gets `now`. With `merge` the records that are there stay, unless one of `records` has
+    the same metric, workflow_name, task, check and tags, of which the later counts.
+
+    `limits` are those of the check that reads it. Raises InvalidResultsError, ValueError for an unusable destination,
+    and SourceError when it cannot be written, or read for a merge.
+    """
+    target = destination_of(fspath(destination), region=region)
+    fresh = validated(records, now or utcnow())
+    if not merge:
+        target.replace(_document(fresh, limits))
+        return len(fresh)
+    counts: list[int] = []
+
+    def merged(existing: Document | None) -> str:
+        together = _merged(_records_of(existing), fresh)
+        counts.append(len(together))
+        return _document(together, limits)
+
+    target.update(merged, limits)
+    return counts[-1]
+
+
+def validated(
+    records: Iterable[Record | Mapping[str, Any]], now: datetime, *, name: str = "results"
+) -> tuple[Record, ...]:
+    """The records as they would be published at `now`. Raises InvalidResultsError, which names all that are bad."""
+    entries: list[Entry] = []
+    faults: list[EntryFault] = []
+    for position, given in enumerate(records, 1):
+        try:
+            record = parse_record(_as_json(given))
+        except InvalidRecordError as error:
+            faults.append(EntryFault(name, position, str(error)))
+            continue
+        if record.timestamp is None:
+            record = record.model_copy(update={"timestamp": now})
+        entries.append(Entry(name, position, record, record.timestamp))
+    usable, late = split_by_time(entries, now)
+    if faults or late:
+        raise InvalidResultsError(sorted((*faults, *late), key=lambda fault: fault.position))
+    return tuple(entry.record for entry in usable)
+
+
+def _as_json(given: object) -> Any:
+    """What a reader gets of `given`: so that a figure of numpy, say, is either a number there or refused here."""
+    content = given.model_dump(exclude_unset=True) if isinstance(given, Record) else given
+    if not isinstance(content, Mapping):
+        return content
+    try:
+        return parse_json(json.dumps(dict(content), allow_nan=False, default=_plain))
+    except (ValueError, TypeError, RecursionError) as error:
+        # Where the culprit is a field of the model, the model names it.
+        parse_record(content)
+        raise InvalidRecordError.of(f"it cannot be written as JSON ({error})") from None
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        return float(value)
+    raise TypeError(f"{type(value).__name__} is no type of JSON")
+
+
+def _records_of(existing: Document | None) -> list[Record]:
+    """What is there, each with its time: the document's own changes when it is written anew."""
+    if existing is None:
+        return []
+    if existing.faults:
+        raise InvalidResultsError(existing.faults)
+    return [entry.record.model_copy(update={"timestamp": entry.at}) for entry in existing.entries]
+
+
+def _merged(existing: Iterable[Record], fresh: Iterable[Record]) -> list[Record]:
+    merged: dict[object, Record] = {}
+    for record in (*existing, *fresh):
+        key = (record.metric, record.workflow_name, record.task, record.check, frozenset(record_tags(record)))
+        known = merged.get(key)
+        if known is None or known.timestamp is None or (record.timestamp or known.timestamp) >= known.timestamp:
+            merged[key] = record
+    return list(merged.values())
+
+
+def _document(records: Sequence[Record], limits: Limits) -> str:
+    """One record per line, and as a last proof read back."""
+    lines = (json.dumps(record.model_dump(mode="json", exclude_unset=True), allow_nan=False) for record in records)
+    text = "[\n" + ",\n".join(lines) + "\n]\n"
+    if faults := parse_document("results", text.encode("utf-8"), limits).faults:
+        raise InvalidResultsError(faults)
+    return text

@@ -1,0 +1,163 @@
+"""What a health record is: the model that everything published or read goes through."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from math import isfinite
+from typing import Annotated, Any, Final, Literal, NamedTuple
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    ValidationError,
+    WithJsonSchema,
+)
+
+METRIC_PATTERN: Final = "^[A-Za-z][A-Za-z0-9_.]*$"
+REFUSED_PATTERN: Final = r"^metta\.(check|infra\.health)\."
+"""Names that belong to the checks' own metrics."""
+
+TIMESTAMP_PATTERN: Final = (
+    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}"
+    r"([T ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,9})?)?(Z|[+-]([01][0-9]|2[0-3]):?[0-5][0-9])?)?$"
+)
+
+_SHOWN: Final = 60
+"""Characters of a foreign field name that a message repeats."""
+
+TagValue = str | int | float | bool
+
+
+class FieldFault(NamedTuple):
+    """What is wrong with one field of a record; the field is empty when it is the record itself."""
+
+    field: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.problem}" if self.field else self.problem
+
+
+class InvalidRecordError(ValueError):
+    """A record that the model refuses; `faults` has at least one entry."""
+
+    def __init__(self, faults: tuple[FieldFault, ...]) -> None:
+        super().__init__("; ".join(map(str, faults)))
+        self.faults = faults
+
+    @classmethod
+    def of(cls, problem: str) -> InvalidRecordError:
+        """A fault of the record as a whole."""
+        return cls((FieldFault("", problem),))
+
+
+def _metric(name: str) -> str:
+    if re.match(REFUSED_PATTERN, name):
+        raise ValueError("metta.check.* and metta.infra.health.* are the names of the checks' own metrics")
+    return name
+
+
+def _timestamp(value: object) -> datetime | None:
+    if value is None or isinstance(value, datetime):
+        return None if value is None else _in_utc(value)
+    if not isinstance(value, str) or not re.match(TIMESTAMP_PATTERN, value) or value.endswith("\n"):
+        raise ValueError("write it in ISO 8601, such as 2025-01-14T15:00:00Z")
+    return _in_utc(datetime.fromisoformat(value))
+
+
+def _in_utc(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        return moment.replace(tzinfo=UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("it lies outside of the calendar") from None
+
+
+def _tag_value(value: object) -> TagValue:
+    if not isinstance(value, str | int | float):
+        raise ValueError("a tag is a string, a number or a boolean")
+    if isinstance(value, float) and not isfinite(value):
+        raise ValueError("it is not a finite number")
+    return value
+
+
+def timestamp_text(moment: datetime) -> str:
+    """`moment` as records have it: ISO 8601 in UTC with a `Z`."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+_Text = Annotated[str, Field(min_length=1, max_length=1000)]
+
+_TIMESTAMP_SCHEMA = {
+    "anyOf": [{"type": "string", "pattern": TIMESTAMP_PATTERN}, {"type": "null"}],
+    "examples": ["2025-01-14T15:00:00Z"],
+}
+
+
+class Record(BaseModel):
+    """One result of a training or evaluation suite: a value, and the condition that it is held against."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="allow", allow_inf_nan=False, title="Metta health record")
+
+    metric: Annotated[
+        str,
+        Field(
+            pattern=METRIC_PATTERN,
+            max_length=150,
+            description="What was measured; a name without a leading `metta.` gets the namespace of its check.",
+            json_schema_extra={"not": {"pattern": REFUSED_PATTERN}},
+        ),
+        AfterValidator(_metric),
+    ]
+    value: Annotated[float, Field(description="The figure, a finite number.")]
+    workflow_name: Annotated[_Text, Field(description="The workflow that was run, such as an arena or a suite.")]
+    task: Annotated[_Text, Field(description="The part of the workflow that the figure is about.")]
+    check: Annotated[_Text, Field(description="What the condition examines, such as `reward_threshold`.")]
+    condition: Annotated[
+        _Text,
+        Field(description="An operator (> >= < <= == !=) and a number, or `in [a, b]`, the closed interval."),
+    ]
+    status: Annotated[
+        Literal["pass", "fail", "unknown"] | None,
+        Field(description="The verdict; when absent it follows from the value and the condition."),
+    ] = None
+    timestamp: Annotated[
+        datetime | None,
+        BeforeValidator(_timestamp),
+        PlainSerializer(lambda moment: None if moment is None else timestamp_text(moment), when_used="json"),
+        Field(
+            description="When it was measured: ISO 8601, UTC unless it has a zone; when absent, the time of the file."
+        ),
+        WithJsonSchema(_TIMESTAMP_SCHEMA),
+    ] = None
+    tags: Annotated[
+        dict[str, Annotated[Any, PlainValidator(_tag_value), WithJsonSchema({"type": ["string", "number", "boolean"]})]]
+        | None,
+        Field(description="Further tags of the metric."),
+    ] = None
+
+
+def parse_record(item: object) -> Record:
+    """The record that `item`, a value from JSON, holds. Raises InvalidRecordError with every fault of it."""
+    if not isinstance(item, Mapping):
+        raise InvalidRecordError.of("a record is a JSON object")
+    try:
+        return Record.model_validate(item)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False, include_context=False)
+        raise InvalidRecordError(tuple(_fault(fault["loc"], fault["msg"]) for fault in found)) from None
+
+
+def _fault(location: tuple[int | str, ...], message: str) -> FieldFault:
+    field = ".".join(map(str, location))
+    if len(field) > _SHOWN or not field.isprintable():
+        field = ascii(field[:_SHOWN])
+    return FieldFault(field, message.removeprefix("Value error, "))

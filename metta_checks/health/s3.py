@@ -1,0 +1,253 @@
+"""Health records in S3: one object, or all objects under a prefix."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from metta_checks.core.collection import Collection
+from metta_checks.core.errors import Kind, SourceError
+from metta_checks.health.bounded import Bounded
+from metta_checks.health.document import Document, Limits, oversized, parse_document
+from metta_checks.health.reading import Candidate, Kept, Reading, printable, read_candidates
+
+if TYPE_CHECKING:
+    from botocore.exceptions import BotoCoreError, ClientError
+
+SCHEME: Final = "s3://"
+
+MAX_LISTED: Final = 20_000
+"""Objects that a prefix may have: S3 lists them by name, so that the newest of more cannot be told."""
+
+_CHUNK: Final = 64 * 1024
+
+
+class Address(NamedTuple):
+    """An object, or with a key that ends in `/` or is empty all objects under it."""
+
+    bucket: str
+    key: str
+
+    @property
+    def is_prefix(self) -> bool:
+        return not self.key or self.key.endswith("/")
+
+    def __str__(self) -> str:
+        return printable(f"{SCHEME}{self.bucket}/{self.key}")
+
+
+def parse_address(text: str) -> Address:
+    """The address in `s3://bucket/key`. Raises ValueError for anything else."""
+    bucket, slash, key = text.removeprefix(SCHEME).partition("/")
+    if not text.startswith(SCHEME) or not bucket or not slash:
+        raise ValueError(f"{printable(text)} is no S3 address: write s3://bucket/key, or s3://bucket/prefix/")
+    return Address(bucket, key)
+
+
+def s3_client(region: str | None) -> Any:
+    """An S3 client with short patience. Raises SourceError where there is none to be had."""
+    # Imported here: it costs a second and 30 MB, which who reads local files need not pay.
+    try:
+        from boto3.session import Session
+        from botocore.config import Config
+        from botocore.exceptions import BotoCoreError
+    except ImportError:
+        remedy = "Install boto3, which every Agent ships."
+        raise SourceError(Kind.UNREACHABLE, "opening S3", "boto3 is not installed", remedy) from None
+    config = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 3, "mode": "standard"})
+    try:
+        return Session(region_name=region).client("s3", config=config)
+    except (BotoCoreError, ValueError) as error:
+        raise fault_of(error, "opening S3") from None
+
+
+class S3Reader:
+    """Reads an address with the machine's AWS credentials. Every request counts, retries included."""
+
+    def __init__(self, address: Address, region: str | None) -> None:
+        self._address = address
+        self._region = region
+        self._bounded: Bounded[Reading] = Bounded(f"reading health records from {address}")
+        self._running = threading.local()
+
+    @property
+    def shown(self) -> str:
+        return str(self._address)
+
+    def read(self, collection: Collection, limits: Limits, kept: Kept) -> Reading:
+        """All documents of the address; see `Reader.read`."""
+        return self._bounded.run(partial(self._read, collection, limits, kept), collection.deadline)
+
+    @cached_property
+    def _client(self) -> Any:
+        client = s3_client(self._region)
+        client.meta.events.register("before-send.s3", self._before_send)
+        return client
+
+    def _before_send(self, **_: Any) -> None:
+        collection: Collection = self._running.collection
+        if collection.deadline.expired:
+            remedy = "`collection_timeout` sets how long a collection may take."
+            raise SourceError(Kind.TIMED_OUT, f"reading health records from {self.shown}", "the time is up", remedy)
+        collection.count_request()
+
+    def _read(self, collection: Collection, limits: Limits, kept: Kept) -> Reading:
+        # Requests are counted by thread: one that was left behind must not count for a later collection.
+        self._running.collection = collection
+        if self._address.is_prefix:
+            candidates = list(self._listed(limits))
+            return read_candidates(self.shown, candidates, collection, limits, kept)
+        document = get_object(self._client, self._address, limits, kept.get(self.shown))
+        kept[document.name] = document
+        return Reading((document,))
+
+    def _listed(self, limits: Limits) -> Iterator[Candidate]:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        tried = f"listing {self.shown}"
+        bucket, prefix = self._address
+        listed = 0
+        try:
+            for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+                items = page.get("Contents", ())
+                listed += len(items)
+                if listed > MAX_LISTED:
+                    remedy = "Let a lifecycle rule delete old ones, or name a narrower prefix."
+                    raise SourceError(Kind.OVERSIZED, tried, f"more than {MAX_LISTED:,} objects", remedy)
+                # A console shows a prefix as a folder, and makes an empty object for it.
+                yield from (
+                    self._candidate(Address(bucket, item["Key"]), item, limits)
+                    for item in items
+                    if not item["Key"].endswith("/")
+                )
+        except (BotoCoreError, ClientError) as error:
+            raise fault_of(error, tried) from None
+
+    def _candidate(self, address: Address, item: dict[str, Any], limits: Limits) -> Candidate:
+        def read(previous: Document | None) -> Document:
+            if previous is not None and previous.fingerprint == item["ETag"]:
+                return previous
+            return get_object(self._client, address, limits, previous)
+
+        return Candidate(str(address), int(item["Size"]), item["LastModified"].astimezone(UTC), read)
+
+
+def get_object(client: Any, address: Address, limits: Limits, previous: Document | None = None) -> Document:
+    """The document at `address`; `previous` when it is still the same by its ETag. Raises SourceError."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    name = str(address)
+    tried = f"reading health records from {name}"
+    condition = {"IfNoneMatch": previous.fingerprint} if previous is not None and previous.fingerprint else {}
+    try:
+        answer = client.get_object(Bucket=address.bucket, Key=address.key, **condition)
+        data = _body(answer, name, limits)
+    except ClientError as error:
+        if previous is not None and _status(error) == 304:
+            return previous
+        raise fault_of(error, tried) from None
+    except BotoCoreError as error:
+        raise fault_of(error, tried) from None
+    modified: datetime = answer["LastModified"].astimezone(UTC)
+    return parse_document(name, data, limits, fingerprint=answer.get("ETag"), modified=modified)
+
+
+def _body(answer: dict[str, Any], name: str, limits: Limits) -> bytes:
+    with closing(answer["Body"]) as body:
+        if answer.get("ContentLength", 0) > limits.max_bytes:
+            raise oversized(name, limits)
+        content = bytearray()
+        while part := body.read(_CHUNK):
+            content += part
+            if len(content) > limits.max_bytes:
+                raise oversized(name, limits)
+        return bytes(content)
+
+
+def fault_of(error: BotoCoreError | ClientError | ValueError, tried: str) -> SourceError:
+    """What an exception of the AWS client means for the operator; its own texts hold whole addresses."""
+    code = _code(error) or type(error).__name__
+    for codes, kind, came_back, remedy in _FAULTS:
+        if code in codes:
+            return SourceError(kind, tried, came_back or f"S3 answers {code}", remedy, status=_status(error))
+    remedy = "Check the address, the region and the AWS configuration of this machine."
+    return SourceError(Kind.REJECTED, tried, f"S3 answers {code}", remedy, status=_status(error))
+
+
+_FAULTS: Final = (
+    (
+        {"NoSuchKey", "NoSuchBucket", "404"},
+        Kind.NOT_FOUND,
+        "",
+        "Check the bucket and the key, and that the pipeline has published.",
+    ),
+    (
+        {"AccessDenied", "403", "AllAccessDisabled"},
+        Kind.FORBIDDEN,
+        "",
+        "Grant s3:GetObject and s3:ListBucket; without the latter a missing object looks like this, too.",
+    ),
+    (
+        {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "RequestTimeTooSkewed"},
+        Kind.UNAUTHORISED,
+        "",
+        "Check the AWS credentials of this machine, and its clock.",
+    ),
+    (
+        {"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "ProfileNotFound"},
+        Kind.UNAUTHORISED,
+        "there are no AWS credentials here",
+        "Give the Agent's pod or machine a role that may read the bucket.",
+    ),
+    (
+        {"SlowDown", "RequestLimitExceeded", "TooManyRequestsException"},
+        Kind.RATE_LIMITED,
+        "",
+        "Raise `min_collection_interval`, or keep fewer objects there.",
+    ),
+    (
+        {"ConnectTimeoutError", "ReadTimeoutError"},
+        Kind.TIMED_OUT,
+        "S3 did not answer in time",
+        "Check the network between here and S3.",
+    ),
+    (
+        {"EndpointConnectionError", "ProxyConnectionError", "ConnectionClosedError", "SSLError", "HTTPClientError"},
+        Kind.UNREACHABLE,
+        "S3 cannot be reached",
+        "Check the network, the region, and AWS_ENDPOINT_URL where it is set.",
+    ),
+    (
+        {"IncompleteReadError", "ResponseStreamingError"},
+        Kind.UNREACHABLE,
+        "the answer was cut short",
+        "The next collection tries again.",
+    ),
+    (
+        {"ParamValidationError", "InvalidBucketName", "NoRegionError", "InvalidRegionError", "ValueError"},
+        Kind.REJECTED,
+        "the bucket, the region or the endpoint is not valid",
+        "Check `source`, `aws_region` and AWS_ENDPOINT_URL.",
+    ),
+    (
+        {"InternalError", "ServiceUnavailable", "500", "503"},
+        Kind.SERVER_ERROR,
+        "",
+        "Look at the status page of AWS; the next collection tries again.",
+    ),
+)
+
+
+def _code(error: Exception) -> str:
+    answer = getattr(error, "response", None)
+    return str(answer.get("Error", {}).get("Code", "")) if isinstance(answer, dict) else ""
+
+
+def _status(error: Exception) -> int | None:
+    answer = getattr(error, "response", None)
+    status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode") if isinstance(answer, dict) else None
+    return status if isinstance(status, int) else None

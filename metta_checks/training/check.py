@@ -1,0 +1,17 @@
+"""The check metta_training: what training suites published about themselves."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from metta_checks.core.environment import Variable, Variables
+from metta_checks.health.check import HealthCheck
+from metta_checks.health.metrics import Origin
+
+
+class TrainingCheck(HealthCheck):
+    """Submits the health records of training suites, and their verdicts."""
+
+    VARIABLES: ClassVar[Variables] = {"source": Variable("TRAINING_HEALTH_FILE")}
+
+    ORIGIN = Origin(namespace="metta.infra.stablesuite", source="stable_suite", workflow_category="training")

@@ -1,0 +1,116 @@
+# Generated from spec.yaml by .ci/generate; do not edit.
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Any, Optional
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from typing_extensions import Literal
+
+from datadog_checks.base.utils.functions import identity
+from datadog_checks.base.utils.models import validation
+
+from . import defaults, validators
+
+
+class AuthToken(BaseModel):
+    model_config = ConfigDict(
+        arbitrary_types_allowed=True,
+        frozen=True,
+    )
+    reader: Optional[MappingProxyType[str, Any]] = None
+    writer: Optional[MappingProxyType[str, Any]] = None
+
+
+class MetricPatterns(BaseModel):
+    model_config = ConfigDict(
+        arbitrary_types_allowed=True,
+        frozen=True,
+    )
+    exclude: Optional[tuple[str, ...]] = None
+    include: Optional[tuple[str, ...]] = None
+
+
+class Proxy(BaseModel):
+    model_config = ConfigDict(
+        arbitrary_types_allowed=True,
+        frozen=True,
+    )
+    http: Optional[str] = None
+    https: Optional[str] = None
+    no_proxy: Optional[tuple[str, ...]] = None
+
+
+class InstanceConfig(BaseModel):
+    model_config = ConfigDict(
+        validate_default=True,
+        arbitrary_types_allowed=True,
+        frozen=True,
+    )
+    allow_redirects: bool = None
+    auth_token: Optional[AuthToken] = None
+    auth_type: str = None
+    aws_host: Optional[str] = None
+    aws_region: Optional[str] = Field(None, min_length=1)
+    aws_service: Optional[str] = None
+    collection_timeout: float = Field(None, gt=0.0, le=3600.0)
+    connect_timeout: Optional[float] = None
+    disable_generic_tags: bool = None
+    empty_default_hostname: bool = None
+    enable_legacy_tags_normalization: bool = None
+    extra_headers: Optional[MappingProxyType[str, Any]] = None
+    headers: Optional[MappingProxyType[str, Any]] = None
+    kerberos_auth: Literal['required', 'optional', 'disabled'] = None
+    kerberos_cache: Optional[str] = None
+    kerberos_delegate: bool = None
+    kerberos_force_initiate: bool = None
+    kerberos_hostname: Optional[str] = None
+    kerberos_keytab: Optional[str] = None
+    kerberos_principal: Optional[str] = None
+    log_requests: bool = None
+    max_age: str = None
+    max_bytes: int = Field(None, ge=1024)
+    max_records: int = Field(None, ge=1)
+    metric_patterns: Optional[MetricPatterns] = None
+    min_collection_interval: int = Field(None, ge=1)
+    ntlm_domain: Optional[str] = None
+    password: Optional[str] = None
+    persist_connections: bool = None
+    proxy: Optional[Proxy] = None
+    read_timeout: Optional[float] = None
+    request_size: float = None
+    service: Optional[str] = None
+    skip_proxy: bool = None
+    source: Optional[str] = Field(None, min_length=1)
+    tags: Optional[tuple[str, ...]] = None
+    timeout: float = None
+    tls_ca_cert: Optional[str] = None
+    tls_cert: Optional[str] = None
+    tls_ciphers: Optional[tuple[str, ...]] = None
+    tls_ignore_warning: bool = None
+    tls_private_key: Optional[str] = None
+    tls_protocols_allowed: Optional[tuple[str, ...]] = None
+    tls_use_host_header: bool = None
+    tls_verify: bool = None
+    use_legacy_auth_encoding: bool = None
+    username: Optional[str] = None
+
+    @model_validator(mode='before')
+    def _initial_validation(cls, values):
+        return validation.core.initialize_config(getattr(validators, 'initialize_instance', identity)(values))
+
+    @field_validator('*', mode='before')
+    def _validate(cls, value, info):
+        field = cls.model_fields[info.field_name]
+        field_name = field.alias or info.field_name
+        if field_name in info.context['configured_fields']:
+            value = getattr(validators, f'instance_{info.field_name}', identity)(value, field=field)
+        else:
+            value = getattr(defaults, f'instance_{info.field_name}', lambda: value)()
+
+        return validation.utils.make_immutable(value)
+
+    @model_validator(mode='after')
+    def _final_validation(cls, model):
+        return validation.core.check_model(getattr(validators, 'check_instance', identity)(model))
