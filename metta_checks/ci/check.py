@@ -55,7 +55,7 @@ class CiCheck(MettaCheck, ConfigMixin):
         self.ledger = self._pending
         self._store.save(to_text(self.ledger))
 
-    def failure_samples(self, error: Exception) -> Iterator[Sample]:
+    def failure_samples(self, error: Exception) -> Iterator[Sample]:  # noqa: ARG002
         """Every verdict is unknown: what was true before the source fell silent may not be any more."""
         yield from judged_samples(self.settings, verdicts_of(self.settings, {}), self.collection.now)
 

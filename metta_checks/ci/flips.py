@@ -47,13 +47,13 @@ def _event(settings: Settings, metric: str, verdict: Verdict, before: float, now
     operands = ", ".join(f"{operand:g}" for operand in condition.operands)
     wanted = f"in [{operands}]" if condition.operator == "in" else f"{condition.operator} {operands}"
     place = f"{settings.repo}" if metric.startswith("github.") else f"{settings.branch} of {settings.repo}"
-    lines = [
+    parts = [
         f"{metric} went from {before:g} to {now:g}; it passes when {wanted}.",
         *_evidence(settings, metric, snapshot),
     ]
     return Event(
         title=f"{metric} {'passes again' if passes else 'fails'} on {place}",
-        text="\n\n".join([moved, *_evidence(settings, metric, snapshot)]),
+        text="\n\n".join(parts),
         tags=(
             *verdict.scope,
             tag("metric_name", metric),

@@ -51,8 +51,11 @@ def _load(path: Path) -> Any:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        # The problem alone: the mark would quote the line, and a key may stand in it.
-        problem = getattr(error, "problem", None) or "cannot be parsed"
+        # Not the mark's own text nor what the problem quotes: a key may stand there.
+        problem = (getattr(error, "problem", None) or "cannot be parsed").partition("'")[0].strip()
         raise ConfigFileError(f"{path}: {place}no valid YAML, {problem}") from None
+    except ValueError as error:
+        # What looks like a date or a number, and is none: the loader lets the constructors' own errors through.
+        raise ConfigFileError(f"{path}: no valid YAML, {str(error).partition(':')[0]}") from None
     except RecursionError:
         raise ConfigFileError(f"{path}: no valid YAML, nested too deeply") from None

@@ -40,6 +40,24 @@ CHECKS: Final = (
         "Weights & Biases runs: counts, duration, speed, metrics, machines",
         ("WANDB_ENTITY", "WANDB_PROJECT", "WANDB_API_KEY"),
     ),
+    CheckEntry(
+        "ci",
+        "metta_checks.ci.check.CiCheck",
+        "GitHub CI: workflow health, flaky and cancelled runs, weekly labels",
+        ("GITHUB_REPOSITORY", "GITHUB_TOKEN"),
+    ),
+    CheckEntry(
+        "training",
+        "metta_checks.training.check.TrainingCheck",
+        "Health records that training suites publish",
+        ("TRAINING_HEALTH_FILE",),
+    ),
+    CheckEntry(
+        "eval",
+        "metta_checks.eval.check.EvalCheck",
+        "Health records that evaluation suites publish",
+        ("EVAL_HEALTH_FILE",),
+    ),
 )
 
 

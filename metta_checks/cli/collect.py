@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
 
 from metta_checks.cli.agent_config import AgentConfig, ConfigFileError, read_agent_config
 from metta_checks.cli.catalogue import CHECKS, CheckEntry, check_entry
+from metta_checks.cli.log import log_shown
 from metta_checks.cli.render import outcome_text, outcomes_json
-from metta_checks.cli.runner import Outcome, collections, new_check, prepare_stubs
+from metta_checks.cli.runner import Outcome, collections, new_check, prepare_stubs, refused
 from metta_checks.core.files import write_atomically
 
 
@@ -20,6 +22,22 @@ def entry_of(context: click.Context, parameter: click.Parameter, value: str) -> 
         return check_entry(value)
     except KeyError as error:
         raise click.BadParameter(error.args[0], context, parameter) from None
+
+
+def in_a_folder(context: click.Context, parameter: click.Parameter, value: Path | None) -> Path | None:
+    """A callback for click: refuses a file that cannot be made before anything is collected for it."""
+    if value is not None and not value.absolute().parent.is_dir():
+        raise click.BadParameter(f"there is no folder {value.parent}", context, parameter)
+    if value is not None and value.is_dir():
+        raise click.BadParameter(f"{value} is a folder", context, parameter)
+    return value
+
+
+def up_to_a_day(context: click.Context, parameter: click.Parameter, value: float) -> float:
+    """A callback for click: refuses what cannot be slept, "nan" and "inf" among it."""
+    if not 0 <= value <= 86_400:
+        raise click.BadParameter("a pause is at least 0 and at most 86400 seconds", context, parameter)
+    return value
 
 
 @click.command()
@@ -36,12 +54,19 @@ def entry_of(context: click.Context, parameter: click.Parameter, value: str) -> 
 @click.option("--repeat", type=click.IntRange(min=1), default=1, show_default=True, help="Collections per instance.")
 @click.option(
     "--pause",
-    type=click.FloatRange(min=0),
+    type=float,
+    callback=up_to_a_day,
+    metavar="SECONDS",
     default=0.0,
     show_default=True,
     help="Seconds between repeated collections.",
 )
-@click.option("--output", type=click.Path(path_type=Path), help="Write there instead of to standard output.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    callback=in_a_folder,
+    help="Write there instead of to standard output: the whole file, or nothing.",
+)
 @click.option("--verbose", is_flag=True, help="Show every series, the check's log, and tracebacks.")
 @click.pass_context
 def collect(
@@ -76,15 +101,18 @@ def collect(
     config = _config(config_path)
     numbers = _numbers(config, instance)
     outcomes: list[Outcome] = []
-    lines: list[str] = []
+    tables: list[str] = []
     for number in numbers:
-        for outcome in _instance_outcomes(check, config, number, repeat, pause):
+        for outcome in _instance_outcomes(check, config, number, repeat, pause, verbose=verbose):
             outcomes.append(outcome)
-            if form == "table":
-                lines += [*outcome_text(check.name, outcome, every_series=verbose), ""]
+            tables.append("\n".join(outcome_text(check.name, outcome, every_series=verbose)))
+            if form == "table" and output is None:
+                click.echo(tables[-1] if len(tables) == 1 else f"\n{tables[-1]}")
             _report(check, outcome, verbose=verbose)
-    text = outcomes_json(check.name, outcomes) if form == "json" else "\n".join(lines).rstrip()
-    _deliver(text, output)
+    if form == "json":
+        _deliver(outcomes_json(check.name, outcomes), output)
+    elif output is not None:
+        _deliver("\n\n".join(tables), output)
     context.exit(exit_status(outcomes))
 
 
@@ -114,10 +142,15 @@ def _numbers(config: AgentConfig, wanted: int | None) -> list[int]:
 
 
 def _instance_outcomes(
-    entry: CheckEntry, config: AgentConfig, number: int, repeat: int, pause: float
+    entry: CheckEntry, config: AgentConfig, number: int, repeat: int, pause: float, *, verbose: bool
 ) -> Iterator[Outcome]:
-    check = new_check(entry, config.init_config, config.instances[number - 1])
-    yield from collections(check, instance=number, repeat=repeat, pause=pause)
+    try:
+        check = new_check(entry, config.init_config, config.instances[number - 1])
+    except Exception as error:
+        yield refused(error, instance=number)
+        return
+    with log_shown(check) if verbose else nullcontext():
+        yield from collections(check, instance=number, repeat=repeat, pause=pause)
 
 
 def _report(entry: CheckEntry, outcome: Outcome, *, verbose: bool) -> None:
@@ -133,6 +166,14 @@ def _deliver(text: str, output: Path | None) -> None:
         click.echo(text)
         return
     try:
-        write_atomically(output, text + "\n")
+        _write(output, text + "\n")
     except OSError as error:
         raise click.UsageError(f"--output {output}: {error.strerror}") from None
+
+
+def _write(path: Path, text: str) -> None:
+    if path.exists() and not path.is_file():
+        # A pipe or a device (/dev/stdout) is there to be written to, not to be replaced.
+        path.write_text(text, encoding="utf-8")
+        return
+    write_atomically(path, text)

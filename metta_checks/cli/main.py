@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+from io import TextIOWrapper
+
 import click
 
 from metta_checks.__about__ import __version__
 from metta_checks.cli.collect import collect
 from metta_checks.cli.demo import demo
 from metta_checks.cli.listing import list_checks
+from metta_checks.cli.publish import publish
+from metta_checks.cli.schema import schema
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -17,8 +22,14 @@ def main() -> None:
 
     Try `metta-checks demo` first: it needs no account.
     """
+    for stream in (sys.stdout, sys.stderr):
+        # Runs are called as people like, rockets included, and not every container's output is UTF-8.
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 main.add_command(list_checks)
 main.add_command(collect)
 main.add_command(demo)
+main.add_command(publish)
+main.add_command(schema)

@@ -17,7 +17,10 @@ EXAMPLES: Final = 2
 
 
 def outcomes_json(check_name: str, outcomes: Iterable[Outcome]) -> str:
-    """One JSON document about one check: instances outermost, then collections; tags sorted."""
+    """One JSON document about one check: instances outermost, then collections; tags sorted.
+
+    A collection has the key `events` only when it sent some.
+    """
     document = {"check": check_name, "collections": [_outcome_json(outcome) for outcome in outcomes]}
     return json.dumps(document, indent=1)
 
@@ -53,7 +56,7 @@ def wrapped(text: str, *, indent: str = "") -> Iterator[str]:
 
 
 def _outcome_json(outcome: Outcome) -> dict[str, Any]:
-    return {
+    document: dict[str, Any] = {
         "instance": outcome.instance,
         "collection": outcome.collection,
         "ok": outcome.ok,
@@ -65,8 +68,10 @@ def _outcome_json(outcome: Outcome) -> dict[str, Any]:
             {"metric": series.metric, "type": series.kind, "value": series.value, "tags": list(series.tags)}
             for series in outcome.series
         ],
-        "events": [dict(event) for event in outcome.events],
     }
+    if outcome.events:
+        document["events"] = [dict(event) for event in outcome.events]
+    return document
 
 
 def _table(all_series: Sequence[Series], *, every_series: bool) -> Iterator[str]:

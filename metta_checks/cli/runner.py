@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from traceback import format_exception
 from typing import Any, Literal
 
 from datadog_checks.base import ConfigurationError
@@ -63,6 +64,22 @@ def new_check(entry: CheckEntry, init_config: Mapping[str, Any], instance: Mappi
     return entry.check_class()(name=entry.name, init_config=dict(init_config), instances=[dict(instance)])
 
 
+def refused(error: Exception, *, instance: int) -> Outcome:
+    """What becomes of an instance that the check's constructor does not take: no collection at all."""
+    return Outcome(
+        instance=instance,
+        collection=1,
+        failure="configuration",
+        error=str(error) if expected(error) else f"{type(error).__name__}: {error}",
+        traceback="".join(format_exception(error)),
+        warnings=(),
+        duration_seconds=0.0,
+        requests=0,
+        series=(),
+        events=(),
+    )
+
+
 def collections(check: MettaCheck, *, instance: int, repeat: int, pause: float) -> Iterator[Outcome]:
     """`repeat` collections of one check object, `pause` seconds apart."""
     for number in range(1, repeat + 1):
@@ -82,7 +99,7 @@ def run_once(check: MettaCheck, *, instance: int, collection: int) -> Outcome:
         instance=instance,
         collection=collection,
         failure=_failure(error, report),
-        error=report[0]["message"] if report else None,
+        error=_told(error, report),
         traceback=report[0]["traceback"] if report else "",
         warnings=tuple(check.get_warnings()),
         duration_seconds=duration,
@@ -92,9 +109,17 @@ def run_once(check: MettaCheck, *, instance: int, collection: int) -> Outcome:
     )
 
 
-def expected(error: Exception | None) -> bool:
+def expected(error: Exception) -> bool:
     """Whether an error speaks to the operator by itself, so that a traceback would only hide it."""
     return isinstance(error, SourceError | CredentialError | ConfigurationError)
+
+
+def _told(error: Exception | None, report: list[Any]) -> str | None:
+    if not report:
+        return None
+    message: str = report[0]["message"]
+    # A stray KeyError's text is one quoted word.
+    return message if error is None or expected(error) else f"{type(error).__name__}: {message}"
 
 
 def _failure(error: Exception | None, report: list[Any]) -> Failure | None:

@@ -4,31 +4,36 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from math import isfinite
 from typing import Any, ClassVar, Final
 
-from datadog_checks.base import AgentCheck
+from datadog_checks.base import AgentCheck, ConfigurationError
 
 from metta_checks.core.clock import Clock, utcnow
 from metta_checks.core.collection import Collection, Reason
+from metta_checks.core.credentials import CredentialPlaces, Credentials
 from metta_checks.core.deadline import Deadline
+from metta_checks.core.diagnosis import Diagnostics
 from metta_checks.core.environment import NO_VARIABLES, Variables, with_environment
-from metta_checks.core.sample import Sample
-from metta_checks.core.state import identity_hash
+from metta_checks.core.hour import SeriesHour
+from metta_checks.core.sample import Event, Sample
+from metta_checks.core.state import Store, identity_hash
 from metta_checks.core.tags import keys_of, tag
 from metta_checks.core.transport import Transport
 
 try:
-    import datadog_agent
+    import datadog_agent  # type: ignore[import-not-found]
 except ImportError:
     from datadog_checks.base.stubs import datadog_agent
 
 DEFAULT_TIMEOUT: Final = 60.0
 """Seconds that a collection has until its own `collection_timeout` is known."""
+
+LONGEST_TIMEOUT: Final = 3600.0
+"""Seconds that `collection_timeout` may be at most: a hanging check holds one of the Agent's few workers."""
 
 
 class MettaCheck(AgentCheck, ABC):
@@ -45,15 +50,21 @@ class MettaCheck(AgentCheck, ABC):
     VARIABLES: ClassVar[Variables] = NO_VARIABLES
     """Which environment variables stand in for which options."""
 
+    _has_metadata = False
+
     def __init__(
-        self, name: str, init_config: Mapping[str, Any] | None, instances: Sequence[Mapping[str, Any]]
+        self,
+        name: str,
+        init_config: Mapping[str, Any] | None,
+        instances: Sequence[Mapping[str, Any]],
+        agentConfig: object = None,  # noqa: ARG002, N803 (where this raises, the Agent calls it again with this one)
     ) -> None:
         given = instances[0] if instances else None
         super().__init__(name, dict(init_config or {}), [with_environment(given or {}, self.VARIABLES)])
         self.clock: Clock = utcnow
         self.collection = Collection(self.clock(), Deadline(DEFAULT_TIMEOUT))
-        # Run inside the collection instead, so that a bad option shows as `up 0` like any other failure.
-        self._initializations, self.check_initializations = self.check_initializations, deque()
+        self.hour = SeriesHour()
+        self._diagnostics = Diagnostics(self)
 
     @abstractmethod
     def collect(self, now: datetime) -> Iterator[Sample]:
@@ -66,7 +77,7 @@ class MettaCheck(AgentCheck, ABC):
         """Keep what this collection learnt; called once all of it is there, before anything is submitted."""
         return
 
-    def failure_samples(self, error: Exception) -> Iterable[Sample]:
+    def failure_samples(self, error: Exception) -> Iterable[Sample]:  # noqa: ARG002 (for those who override it)
         """Samples that tell of a failed collection, beside the telemetry."""
         return ()
 
@@ -76,6 +87,26 @@ class MettaCheck(AgentCheck, ABC):
 
     def identity_tags(self) -> tuple[str, ...]:
         """The tags that tell this instance's telemetry from its siblings'."""
+        return ()
+
+    def settle(self) -> None:
+        """Resolve what the options say beyond their model; asks the source nothing. Raises ConfigurationError."""
+        self.identity()
+
+    def credential_places(self) -> CredentialPlaces | None:
+        """Where the loaded options say that the credential is; None where the check needs none of its own."""
+        return None
+
+    @cached_property
+    def credentials(self) -> Credentials:
+        """The credential, from the first of `credential_places` that has one."""
+        places = self.credential_places()
+        if places is None:
+            raise RuntimeError(f"{self.name} has no credential")
+        return Credentials(places, self.register_secret)
+
+    def stores(self) -> Iterable[Store]:
+        """The state that outlives the process, for the diagnoses."""
         return ()
 
     def persistent_cache_id(self) -> str:
@@ -108,10 +139,28 @@ class MettaCheck(AgentCheck, ABC):
         unified = {
             "env": datadog_agent.get_config("env") or os.environ.get("DD_ENV"),
             "version": os.environ.get("DD_VERSION"),
-            "service": None if self.instance.get("service") else os.environ.get("DD_SERVICE"),
+            "service": None if self._has_service() else os.environ.get("DD_SERVICE"),
         }
         present = keys_of(given)
         return given + tuple(tag(key, value) for key, value in unified.items() if value and key not in present)
+
+    def load_options(self) -> None:
+        """Read and check the options, as each collection does at its start; asks the source nothing.
+
+        Raises ConfigurationError. Once they are loaded, it does nothing.
+        """
+        super().run_check_initializations()  # type: ignore[no-untyped-call]
+        self.settle()
+        self._timeout()
+
+    @property
+    def series_budget(self) -> int | None:
+        """The billed series that an hour may have; None where the options set no limit."""
+        budget: int | None = getattr(self.options, "series_budget", None)
+        return budget
+
+    def run_check_initializations(self) -> None:
+        """Nothing yet: they run inside the collection, so that a bad option shows as `up 0` like any failure."""
 
     def check(self, _: Any) -> None:
         """One collection, as the Agent asks for it."""
@@ -119,39 +168,61 @@ class MettaCheck(AgentCheck, ABC):
         try:
             samples = self._gather(collection)
             self.commit()
+            self._submit(samples)
+            self._submit_events(collection.events)
         except Exception as error:
             collection.error = error
-            self._finish(collection, self._samples_of_failure(error), up=False)
+            samples = self._samples_of_failure(error)
+            self._submit(samples)
+            self._tell(collection, samples, up=False)
             raise
-        self._finish(collection, samples, up=True)
+        self._tell(collection, samples, up=True)
+        self._tell_metadata()
 
     def _gather(self, collection: Collection) -> list[Sample]:
-        while self._initializations:
-            self._initializations[0]()
-            self._initializations.popleft()
-        collection.deadline = Deadline(float(self.options.collection_timeout))
+        self.load_options()
+        # The clock runs since the collection began; only now is known for how long it may.
+        collection.deadline.seconds = self._timeout()
         with self.transport.during(collection):
-            gathered = list(self.collect(collection.now))
-        finite = [sample for sample in gathered if isfinite(sample.value)]
-        collection.drop(Reason.NOT_FINITE, len(gathered) - len(finite))
+            return self._finite(self.collect(collection.now))
+
+    def _timeout(self) -> float:
+        seconds = float(self.options.collection_timeout)
+        if not 0 < seconds <= LONGEST_TIMEOUT:
+            bounds = f"more than 0 and at most {LONGEST_TIMEOUT:g} seconds"
+            raise ConfigurationError(f"`collection_timeout` is {seconds:g}: it must be {bounds}")
+        return seconds
+
+    def _finite(self, samples: Iterable[Sample]) -> list[Sample]:
+        gathered = list(samples)
+        finite = [sample for sample in gathered if _is_finite(sample.value)]
+        self.collection.drop(Reason.NOT_FINITE, len(gathered) - len(finite))
         return finite
 
     def _samples_of_failure(self, error: Exception) -> list[Sample]:
         try:
-            return list(self.failure_samples(error))
+            return self._finite(self.failure_samples(error))
         except Exception:
             # It speaks of options that may be what is wrong; the first error is the one to show.
             self.log.debug("no samples for the failure", exc_info=True)
             return []
 
-    def _finish(self, collection: Collection, samples: Sequence[Sample], *, up: bool) -> None:
+    def _submit(self, samples: Iterable[Sample]) -> None:
         common = self.instance_tags
         for sample in samples:
-            self._submit(sample, common)
-        for event in collection.events if up else ():
+            tags = [*sample.tags, *common]
+            if sample.kind == "gauge":
+                self.gauge(sample.name, sample.value, tags=tags)
+            else:
+                # The base's comment says that bounds are whole numbers; what takes them reads doubles.
+                low: Any = sample.value
+                self.submit_histogram_bucket(sample.name, 1, low, low, False, "", tags)
+
+    def _submit_events(self, events: Iterable[Event]) -> None:
+        for event in events:
             self.event(
                 {
-                    "timestamp": int(collection.now.timestamp()),
+                    "timestamp": int(self.collection.now.timestamp()),
                     "event_type": self.name,
                     "source_type_name": self.name,
                     "msg_title": event.title,
@@ -159,19 +230,35 @@ class MettaCheck(AgentCheck, ABC):
                     "aggregation_key": event.aggregation_key,
                     "alert_type": event.alert_type,
                     "host": "",
-                    "tags": [*event.tags, *common],
+                    "tags": [*event.tags, *self.instance_tags],
                 }
             )
-        series = len({(sample.name, sample.tags) for sample in samples if sample.kind == "gauge"})
-        for sample in collection.telemetry(up=up, series=series, tags=self._telemetry_tags()):
-            self._submit(sample, common)
 
-    def _submit(self, sample: Sample, common: tuple[str, ...]) -> None:
-        tags = [*sample.tags, *common]
-        if sample.kind == "gauge":
-            self.gauge(sample.name, sample.value, tags=tags)
-        else:
-            self.submit_histogram_bucket(sample.name, 1, sample.value, sample.value, False, None, tags)
+    def _tell(self, collection: Collection, samples: Sequence[Sample], *, up: bool) -> None:
+        series = _distinct_series(samples)
+        telemetry = list(collection.telemetry(up=up, series=series, tags=self._telemetry_tags()))
+        self._submit(telemetry)
+        self.hour.add(collection.now, (*samples, *telemetry))
+        self._warn_of_budget()
+        self._diagnostics.note(collection)
+
+    def _warn_of_budget(self) -> None:
+        budget, billed = self.series_budget, self.hour.billed
+        if budget is not None and billed > budget:
+            over = (
+                "%d billed series this hour, over the `series_budget` of %d; `metta-checks estimate` shows what to do"
+            )
+            self.warning(over, billed, budget)
+
+    @AgentCheck.metadata_entrypoint
+    def _tell_metadata(self) -> None:
+        """What `agent status` shows below the check, and the inventory of Agents: once a process, since it is kept."""
+        if self._has_metadata:
+            return
+        self._has_metadata = True
+        self.set_metadata("version", self.check_version)
+        if self.credential_places() is not None and (credential := self.credentials.at_hand()):
+            self.set_metadata("credential_origin", credential.origin)
 
     def _telemetry_tags(self) -> tuple[str, ...]:
         try:
@@ -180,3 +267,25 @@ class MettaCheck(AgentCheck, ABC):
             # The options that make the identity may be the very ones that do not hold.
             identity = ()
         return (tag("check_name", self.name), tag("runner", datadog_agent.get_hostname()), *identity)
+
+    def _has_service(self) -> bool:
+        """Whether the Agent adds a `service` tag by itself, from the instance or from what all instances share."""
+        return bool(self.instance.get("service") or self.init_config.get("service"))
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return isfinite(value)
+    except OverflowError:
+        # A whole number from JSON can be larger than any float.
+        return False
+
+
+def _distinct_series(samples: Sequence[Sample]) -> int:
+    """The number of gauge series among `samples`: a name and its tags."""
+    # A set per name: a pair per sample would be a fifth of what it costs to submit them all.
+    tag_sets: dict[str, set[frozenset[str]]] = {}
+    for sample in samples:
+        if sample.kind == "gauge":
+            tag_sets.setdefault(sample.name, set()).add(frozenset(sample.tags))
+    return sum(map(len, tag_sets.values()))

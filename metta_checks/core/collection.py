@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
@@ -41,6 +41,11 @@ class Collection:
         self.events: list[Event] = []
         self.error: Exception | None = None
         self._lock = threading.Lock()
+
+    @property
+    def present(self) -> datetime:
+        """`now`, and what has passed since."""
+        return self.now + timedelta(seconds=self.deadline.elapsed)
 
     def count_request(self) -> None:
         """One more request was sent to the source, retries included."""

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from metta_checks.core.decode import parse_json
 from metta_checks.core.errors import CredentialError, NoCredentialError
+from metta_checks.core.quiet import quieten_aws
 
 AWS_LOOKUP_SECONDS: Final = 5.0
 """The time that one look into AWS may take in all, the search for AWS credentials included."""
@@ -55,6 +56,8 @@ class Credentials:
         self._register = register
         self._kept: Credential | None = None
         self._kept_since = 0.0
+        self._lookup: _Lookup | None = None
+        self._lock = threading.Lock()
 
     def get(self) -> Credential:
         """The credential. Raises NoCredentialError, which names the three places, when there is none, and another
@@ -66,16 +69,25 @@ class Credentials:
             return kept
         return self._keep(self._from_aws())
 
+    def at_hand(self) -> Credential | None:
+        """The credential, if it can be known without asking AWS. Raises CredentialError for an unusable one."""
+        return self._near() or self._kept
+
     def renewed(self, refused: Credential) -> Credential | None:
         """After a 401: the secret as AWS has it now, if that is another one than the `refused`; else None.
 
         Only AWS is asked again: an option and the environment do not change while the process runs.
         """
-        if self._kept is None or refused != self._kept:
+        if refused.origin != self._aws_origin:
             return None
-        self._kept = None
-        fresh = self._keep(self._from_aws())
+        kept = self._kept
+        # Another thread may have been refused too, and have it renewed already.
+        fresh = kept if kept not in {None, refused} else self._keep(self._from_aws())
         return fresh if fresh != refused else None
+
+    @property
+    def _aws_origin(self) -> str:
+        return f"the AWS secret {self._places.secret}"
 
     def _near(self) -> Credential | None:
         places = self._places
@@ -90,6 +102,9 @@ class Credentials:
         if credential.value.startswith("ENC[") and credential.value.endswith("]"):
             came = f"{credential.origin} holds an unresolved {credential.value.split(';')[0].rstrip(']')}] handle"
             raise CredentialError(f"{self._places.what}: {came}. Set up the Agent's secret backend.")
+        if not credential.value.isascii() or not credential.value.isprintable():
+            came = f"{credential.origin} holds a line break, or a character that no credential has"
+            raise CredentialError(f"{self._places.what}: {came}. Store it again, without quotes and line breaks.")
         self._register(credential.value)
         return credential
 
@@ -100,20 +115,53 @@ class Credentials:
 
     def _from_aws(self) -> Credential:
         places = self._places
-        origin = f"the AWS secret {places.secret}"
+        with self._lock:
+            # One at a time: where AWS hangs, each collection would leave another thread behind.
+            if self._lookup is None or not self._lookup.is_alive():
+                self._lookup = _Lookup(places.secret, places.region)
+            lookup = self._lookup
         try:
-            text = _bounded(lambda: _read_secret(places.secret, places.region))
-            return Credential(_only_value(text), origin)
-        except _AwsFault as fault:
+            return Credential(_only_value(lookup.outcome()), self._aws_origin)
+        except _AwsError as fault:
             variables = " or ".join(places.variables)
             raise NoCredentialError(
                 f"no {places.what} found: the option `{places.option}` is not set, neither is the environment variable "
-                f"{variables}, and {origin} could not be used ({fault}). Set one of the three."
+                f"{variables}, and {self._aws_origin} could not be used ({fault}). Set one of the three."
             ) from None
 
 
-class _AwsFault(Exception):
+class _AwsError(Exception):
     """Why AWS gave no secret, in words that hold no secret."""
+
+
+class _Lookup(threading.Thread):
+    """One look into AWS, on a thread that is left behind after five seconds: the AWS client searches several places for
+    credentials, each with a patience of its own, and none of its settings bounds the sum."""
+
+    def __init__(self, secret: str, region: str | None) -> None:
+        super().__init__(name="metta-aws-secret", daemon=True)
+        self._secret = secret
+        self._region = region
+        self._outcome: str | _AwsError | None = None
+        self.start()
+
+    def run(self) -> None:
+        try:
+            self._outcome = _read_secret(self._secret, self._region)
+        except _AwsError as error:
+            self._outcome = error
+        except Exception as error:
+            self._outcome = _AwsError(f"AWS client fault {type(error).__name__}")
+
+    def outcome(self) -> str:
+        """The secret's text. Raises _AwsError with the reason when there is none, or none in time."""
+        self.join(AWS_LOOKUP_SECONDS)
+        outcome = self._outcome
+        if outcome is None:
+            raise _AwsError(f"AWS did not answer within {AWS_LOOKUP_SECONDS:g} s")
+        if isinstance(outcome, _AwsError):
+            raise outcome
+        return outcome
 
 
 def _read_secret(name: str, region: str | None) -> str:
@@ -123,18 +171,21 @@ def _read_secret(name: str, region: str | None) -> str:
         from botocore.config import Config
         from botocore.exceptions import BotoCoreError, ClientError
     except ImportError:
-        raise _AwsFault("boto3 is not installed") from None
+        raise _AwsError("boto3 is not installed") from None
+    quieten_aws()
     config = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 1})
     try:
-        client: Any = Session(region_name=region or None).client("secretsmanager", config=config)
+        # The AWS SDK for Python knows AWS_DEFAULT_REGION; what EKS and ECS set is AWS_REGION.
+        session = Session(region_name=region or os.environ.get("AWS_REGION") or None)
+        client: Any = session.client("secretsmanager", config=config)
         answer = client.get_secret_value(SecretId=name)
     except ClientError as error:
-        raise _AwsFault(f"AWS answers {error.response.get('Error', {}).get('Code', 'with an error')}") from None
+        raise _AwsError(f"AWS answers {error.response.get('Error', {}).get('Code', 'with an error')}") from None
     except BotoCoreError as error:
-        raise _AwsFault(_plain(error)) from None
+        raise _AwsError(_plain(error)) from None
     secret = answer.get("SecretString")
     if not isinstance(secret, str):
-        raise _AwsFault("it is binary; store it as text")
+        raise _AwsError("it is binary; store it as text")
     return secret
 
 
@@ -153,7 +204,7 @@ def _only_value(text: str) -> str:
     """The secret itself: a plain string, or the one value of a JSON object."""
     text = text.strip()
     if not text:
-        raise _AwsFault("it is empty")
+        raise _AwsError("it is empty")
     if not text.startswith("{"):
         return text
     try:
@@ -162,28 +213,5 @@ def _only_value(text: str) -> str:
         return text
     values = list(document.values())
     if len(values) != 1 or not isinstance(values[0], str) or not values[0].strip():
-        raise _AwsFault("it is a JSON object that does not hold exactly one text; store the plain key or one entry")
+        raise _AwsError("it is a JSON object that does not hold exactly one text; store the plain key or one entry")
     return values[0].strip()
-
-
-def _bounded(read: Callable[[], str]) -> str:
-    """`read()` on a thread that is left behind after five seconds: the AWS client searches several places for
-    credentials, each with a patience of its own, and none of its settings bounds the sum."""
-    outcome: list[str | _AwsFault] = []
-
-    def work() -> None:
-        try:
-            outcome.append(read())
-        except _AwsFault as fault:
-            outcome.append(fault)
-        except Exception as error:
-            outcome.append(_AwsFault(f"AWS client fault {type(error).__name__}"))
-
-    thread = threading.Thread(target=work, name="metta-aws-secret", daemon=True)
-    thread.start()
-    thread.join(AWS_LOOKUP_SECONDS)
-    if not outcome:
-        raise _AwsFault(f"AWS did not answer within {AWS_LOOKUP_SECONDS:g} s")
-    if isinstance(outcome[0], _AwsFault):
-        raise outcome[0]
-    return outcome[0]

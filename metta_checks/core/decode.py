@@ -19,13 +19,15 @@ def parse_json(data: bytes | str, *, allow_nan: bool = False) -> Any:
     """The value of a JSON document.
 
     Raises ValueError for anything that is not JSON, for nesting deeper than pydantic-core's bound (some 200 levels;
-    the standard library ends in RecursionError instead), and for NaN or Infinity unless `allow_nan`. Half a surrogate
-    pair, which JSON allows and the parser does not, is read as U+FFFD.
+    the standard library ends in RecursionError instead), and for NaN or Infinity unless `allow_nan`. A number beyond
+    the range of a float is infinite all the same. Half a surrogate pair, which JSON allows and the parser does not,
+    is read as U+FFFD.
     """
+    raw = data.encode("utf-8", "replace") if isinstance(data, str) else data
     try:
-        return pydantic_core.from_json(data, allow_inf_nan=allow_nan, cache_strings="keys")
+        return pydantic_core.from_json(raw, allow_inf_nan=allow_nan, cache_strings="keys")
     except ValueError:
-        if (mended := _without_lone_surrogates(data)) is None:
+        if (mended := _without_lone_surrogates(raw)) is None:
             raise
     return pydantic_core.from_json(mended, allow_inf_nan=allow_nan, cache_strings="keys")
 
@@ -40,8 +42,7 @@ def parse_model(model: type[M], data: bytes) -> M:
     return model.model_validate_json(mended)
 
 
-def _without_lone_surrogates(data: bytes | str) -> bytes | None:
+def _without_lone_surrogates(data: bytes) -> bytes | None:
     """`data` with each lone surrogate replaced; None when it has none. One such name must not blind a check."""
-    raw = data.encode("utf-8", "replace") if isinstance(data, str) else data
-    mended = _ESCAPE.sub(lambda match: b"\\ufffd" if match["lone"] else match[0], raw)
-    return mended if mended != raw else None
+    mended = _ESCAPE.sub(lambda match: b"\\ufffd" if match["lone"] else match[0], data)
+    return mended if mended != data else None

@@ -50,9 +50,7 @@ class SourceError(Exception):
 
     def with_remedy(self, remedy: str) -> SourceError:
         """The same error with an advice that fits the object better."""
-        return SourceError(
-            self.kind, self.tried, self.came_back, remedy, status=self.status, reset_at=self.reset_at
-        )
+        return SourceError(self.kind, self.tried, self.came_back, remedy, status=self.status, reset_at=self.reset_at)
 
 
 class CredentialError(Exception):

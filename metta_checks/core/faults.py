@@ -7,15 +7,21 @@ import ssl
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from requests import exceptions
-from urllib3.exceptions import HTTPError, NameResolutionError
+from urllib3.exceptions import HTTPError, LocationParseError, NameResolutionError
 
 from metta_checks.core.decode import parse_json
 from metta_checks.core.errors import Kind, SourceError
 
 Headers = Mapping[str, str]
+
+RequestFault = OSError | HTTPError | ValueError
+"""What sending a request may raise: `requests` derives its exceptions from OSError, some of urllib3's slip through it,
+and an address or a header that cannot be written ends in a ValueError."""
+
+REQUEST_FAULTS = (OSError, HTTPError, ValueError)
 
 RETRIED_STATUSES = frozenset({502, 503, 504})
 """Answers of a gateway whose backend is away for a moment; 500 is the service's own fault and repeats."""
@@ -32,13 +38,13 @@ def display_url(url: str) -> str:
     return f"{split.scheme}://{host}{port}{split.path}"
 
 
-def fault_of(error: exceptions.RequestException | HTTPError, tried: str, url: str) -> SourceError:
-    """What an exception of `requests` or urllib3 means for the operator.
+def fault_of(error: RequestFault, tried: str, url: str) -> SourceError:
+    """What an exception of `requests`, urllib3 or the system below them means for the operator.
 
-    The texts of those exceptions are not passed on: they hold whole URLs.
+    The texts of those exceptions are not passed on: they hold whole URLs, and headers.
     """
     host = urlsplit(display_url(url)).netloc
-    chain = list(_causes(error))
+    chain = _causes(error)
     reason = _innermost(chain)
     if any(isinstance(cause, exceptions.ProxyError) for cause in chain):
         remedy = "Check the `proxy` option, the Agent's proxy settings and the proxy itself."
@@ -55,6 +61,12 @@ def fault_of(error: exceptions.RequestException | HTTPError, tried: str, url: st
     if any(isinstance(cause, exceptions.ReadTimeout | TimeoutError) for cause in chain):
         remedy = "The source is slow or hangs; look at its status page. `read_timeout` sets how long to wait."
         return SourceError(Kind.TIMED_OUT, tried, "the server stopped sending", remedy)
+    if isinstance(error, LocationParseError | exceptions.InvalidURL | exceptions.InvalidSchema):
+        remedy = "Check the address, and the `proxy` option where it is set."
+        return SourceError(Kind.UNREACHABLE, tried, "the address, or that of the proxy, cannot be used", remedy)
+    if isinstance(error, ValueError):
+        remedy = "Check the credential and the `headers` options for line breaks and characters outside of ASCII."
+        return SourceError(Kind.REJECTED, tried, "a header cannot be written", remedy)
     if isinstance(error, exceptions.ContentDecodingError):
         remedy = "Something between here and the server changes its answers; look at the proxy."
         return SourceError(Kind.MALFORMED, tried, "the answer's compression is broken", remedy)
@@ -65,13 +77,10 @@ def fault_of(error: exceptions.RequestException | HTTPError, tried: str, url: st
     return SourceError(Kind.UNREACHABLE, tried, f"the connection failed: {reason}", remedy)
 
 
-def is_reset(error: exceptions.RequestException | HTTPError) -> bool:
+def is_reset(error: RequestFault) -> bool:
     """Whether the connection broke after it stood: worth another try, unlike a refusal."""
-    names = (ConnectionResetError, BrokenPipeError, ConnectionAbortedError)
-    chain = list(_causes(error))
-    if any(isinstance(cause, names) for cause in chain):
-        return True
-    return any(type(cause).__name__ in {"RemoteDisconnected", "IncompleteRead"} for cause in chain)
+    broken = (ConnectionResetError, BrokenPipeError, ConnectionAbortedError, ssl.SSLEOFError)
+    return any(isinstance(cause, broken) or type(cause).__name__ == "IncompleteRead" for cause in _causes(error))
 
 
 def fault_of_status(status: int, headers: Headers, body: bytes, tried: str, url: str, now: datetime) -> SourceError:
@@ -82,8 +91,8 @@ def fault_of_status(status: int, headers: Headers, body: bytes, tried: str, url:
     def fault(kind: Kind, remedy: str, reset_at: datetime | None = None) -> SourceError:
         return SourceError(kind, tried, came_back, remedy, status=status, reset_at=reset_at)
 
-    if 300 <= status < 400:
-        target = display_url(headers.get("location", ""))
+    if 300 <= status < 400 and (location := headers.get("location", "")):
+        target = _redirect_target(url, location)
         return fault(Kind.REDIRECTED, f"It redirects to {target}: put the right address into the configuration.")
     if status == 429 or (status == 403 and _is_limit(headers, said)):
         reset_at = reset_time(headers, now)
@@ -99,26 +108,39 @@ def fault_of_status(status: int, headers: Headers, body: bytes, tried: str, url:
     if status in {404, 410}:
         return fault(Kind.NOT_FOUND, "Check the address and the names, and that the credential may see them.")
     if status >= 500:
-        return fault(Kind.SERVER_ERROR, "The service has a fault; look at its status page. The next collection tries again.")
+        return fault(
+            Kind.SERVER_ERROR, "The service has a fault; look at its status page. The next collection tries again."
+        )
     return fault(Kind.REJECTED, f"The server {display_url(url)} does not accept this request; is it the right one?")
 
 
 def reset_time(headers: Headers, now: datetime) -> datetime | None:
     """When a rate limit ends, from `Retry-After` (seconds or a date), `x-ratelimit-reset` (epoch seconds, GitHub) or
     `RateLimit-Reset` (seconds, W&B and the IETF draft); None where none of them can be read."""
-    after = headers.get("retry-after", "").strip()
-    if after.isdigit():
-        return _later(now, int(after))
-    if after:
-        try:
-            return parsedate_to_datetime(after).astimezone(UTC)
-        except (ValueError, TypeError, OverflowError):
-            pass
-    epoch = headers.get("x-ratelimit-reset", "").strip()
-    if epoch.isdigit():
-        return _later(datetime(1970, 1, 1, tzinfo=UTC), int(epoch))
-    seconds = headers.get("ratelimit-reset", "").strip()
-    return _later(now, int(seconds)) if seconds.isdigit() else None
+    if (after := retry_after(headers, now)) is not None:
+        return after
+    if (epoch := whole_number(headers.get("x-ratelimit-reset", ""))) is not None:
+        return _later(datetime(1970, 1, 1, tzinfo=UTC), epoch)
+    seconds = whole_number(headers.get("ratelimit-reset", ""))
+    return None if seconds is None else _later(now, seconds)
+
+
+def retry_after(headers: Headers, now: datetime) -> datetime | None:
+    """When the server wants to be asked again: the time of `Retry-After` alone, since GitHub sends the reset of its
+    rate limit with every answer, a 502 included."""
+    text = headers.get("retry-after", "").strip()
+    seconds = whole_number(text)
+    if seconds is not None:
+        return _later(now, seconds)
+    try:
+        return parsedate_to_datetime(text).astimezone(UTC)
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def whole_number(text: str) -> int | None:
+    """The number that a header holds; None for anything else, and beyond twelve digits."""
+    return int(text) if re.fullmatch(r"\s*[0-9]{1,12}\s*", text) else None
 
 
 def _later(start: datetime, seconds: int) -> datetime | None:
@@ -128,6 +150,13 @@ def _later(start: datetime, seconds: int) -> datetime | None:
         return None
 
 
+def _redirect_target(url: str, location: str) -> str:
+    try:
+        return display_url(urljoin(url, location))
+    except ValueError:
+        return "an address that does not parse"
+
+
 def _is_limit(headers: Headers, said: str) -> bool:
     """GitHub's secondary limits come without a header now and then, so that the words have to do."""
     told = headers.get("x-ratelimit-remaining", "").strip() == "0" or "retry-after" in headers
@@ -135,7 +164,7 @@ def _is_limit(headers: Headers, said: str) -> bool:
 
 
 def _causes(error: BaseException) -> list[BaseException]:
-    """The exception and all that it wraps: in `args` (as urllib3 and requests nest them), `reason` and `__context__`."""
+    """The exception and all that it wraps: in `args` (as requests and urllib3 nest it), `reason` or `__context__`."""
     found: list[BaseException] = []
     queue: list[BaseException | None] = [error]
     while queue and len(found) < 20:
@@ -159,6 +188,8 @@ def _innermost(chain: list[BaseException]) -> str:
     for cause in chain:
         if isinstance(cause, OSError) and not isinstance(cause, exceptions.RequestException) and cause.strerror:
             return cause.strerror
+        if type(cause) is OSError and str(cause).startswith("Tunnel connection failed"):
+            return _printable(str(cause))
     names = {"RemoteDisconnected": "it was closed without an answer", "IncompleteRead": "the answer was cut short"}
     return next((names[name] for cause in chain if (name := type(cause).__name__) in names), "it broke off")
 
@@ -180,4 +211,8 @@ def _excerpt(headers: Headers, body: bytes) -> str:
         said = said.get("message")
     if not isinstance(said, str):
         return ""
-    return f'"{re.sub(r"[^ -~]+", " ", said).strip()[:200]}"'
+    return f'"{_printable(said)}"'
+
+
+def _printable(text: str) -> str:
+    return re.sub(r"[^ -~]+", " ", text).strip()[:200]

@@ -9,16 +9,25 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urljoin, urlsplit
 
 from requests.auth import AuthBase
-from requests.exceptions import RequestException
-from urllib3.exceptions import HTTPError
 
+from metta_checks.core.address import require_address, same_server, split_query, with_params
 from metta_checks.core.collection import Collection
 from metta_checks.core.decode import parse_json
 from metta_checks.core.errors import Kind, SourceError
-from metta_checks.core.faults import RETRIED_STATUSES, display_url, fault_of, fault_of_status, is_reset, reset_time
+from metta_checks.core.faults import (
+    REQUEST_FAULTS,
+    RETRIED_STATUSES,
+    RequestFault,
+    display_url,
+    fault_of,
+    fault_of_status,
+    is_reset,
+    retry_after,
+    whole_number,
+)
+from metta_checks.core.quiet import without_urls_in_the_log
 from metta_checks.core.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -119,29 +128,23 @@ class Transport:
         and so no credential, goes. Raises SourceError for everything else.
         """
         tried = f"{self.source}: {method} {display_url(url)} for {about}"
-        _require_address(url, tried)
+        require_address(url, tried)
         options = {
             "auth": auth or self._http.options["auth"] or NoAuth(),
             "extra_headers": dict(headers or {}),
-            "params": params,
             "json": json,
         }
+        whole = with_params(url, params)
         for attempt in range(RETRIES + 1):
-            try:
-                answer = self._follow(method, url, tried, options)
-            except (RequestException, HTTPError) as error:
-                self._check_time(tried)
-                if attempt == RETRIES or not is_reset(error):
-                    raise fault_of(error, tried, url) from None
-                self._wait(attempt, {}, tried)
-                continue
-            if answer.status < 300 or answer.status == 304:
-                return answer
-            if attempt == RETRIES or answer.status not in RETRIED_STATUSES or not self._wait(
-                attempt, answer.headers, tried
-            ):
+            outcome = self._attempt(method, whole, tried, options)
+            if isinstance(outcome, Answer) and (200 <= outcome.status < 300 or outcome.status == 304):
+                return outcome
+            self._check_time(tried)
+            if attempt == RETRIES or not _may_pass(outcome) or not self._wait(attempt, outcome):
                 break
-        raise fault_of_status(answer.status, answer.headers, answer.body, tried, url, self._running.now)
+        if isinstance(outcome, Answer):
+            raise fault_of_status(outcome.status, outcome.headers, outcome.body, tried, url, self._running.present)
+        raise fault_of(outcome, tried, url)
 
     @property
     def _running(self) -> Collection:
@@ -149,16 +152,25 @@ class Transport:
             raise RuntimeError("a request was sent outside of a collection")
         return self._collection
 
+    def _attempt(self, method: str, url: str, tried: str, options: dict[str, Any]) -> Answer | RequestFault:
+        try:
+            with without_urls_in_the_log():
+                return self._follow(method, url, tried, options)
+        except REQUEST_FAULTS as error:
+            # Handed back, so that it is no context of the error that is raised for it: the traceback in the Agent's
+            # status would show its text, the whole URL included.
+            return error
+
     def _follow(self, method: str, url: str, tried: str, options: dict[str, Any]) -> Answer:
         for _ in range(MAX_REDIRECTS + 1):
             answer = self._once(method, url, tried, options)
             location = answer.headers.get("location", "")
             if method != "GET" or answer.status not in {301, 302, 303, 307, 308} or not location:
                 return answer
-            target = urljoin(url, location)
-            if _origin(target) != _origin(url):
+            target = same_server(url, location)
+            if target is None:
                 return answer
-            url, options = target, {**options, "params": None}
+            url = target
         remedy = "The server sends its clients round in a circle: check the address."
         raise SourceError(Kind.REDIRECTED, tried, f"more than {MAX_REDIRECTS} redirects", remedy)
 
@@ -166,11 +178,15 @@ class Transport:
         collection = self._running
         self._check_time(tried)
         self._watch_session()
-        remaining = collection.deadline.remaining
+        # Zero would be refused as a timeout.
+        remaining = max(collection.deadline.remaining, 0.001)
         connect, read = self._http.options["timeout"]
+        # Apart, since the wrapper writes the address into the Agent's log.
+        address, query = split_query(url)
         collection.count_request()
         response: Response = getattr(self._http, method.lower())(
-            url,
+            address,
+            params=query or None,
             # The wrapper consumes `extra_headers`, so that each request needs a copy of its own.
             **{**options, "extra_headers": dict(options["extra_headers"])},
             timeout=(min(connect, remaining), min(read, remaining)),
@@ -182,9 +198,13 @@ class Transport:
             body = self._read(response, tried)
         self._check_time(tried)
         self._note_quota(response.headers)
+        self._http.logger.debug("%s: HTTP %d, %d bytes", tried, response.status_code, len(body))
         return Answer(tried, response.status_code, response.headers, body)
 
     def _read(self, response: Response, tried: str) -> bytes:
+        if "," in response.headers.get("content-encoding", ""):
+            remedy = "No API does that: look at what stands between here and the server."
+            raise SourceError(Kind.MALFORMED, tried, "an answer compressed more than once", remedy)
         parts: list[bytes] = []
         size = 0
         for part in response.iter_content(_CHUNK):
@@ -203,23 +223,23 @@ class Transport:
             came_back = f"not answered within the collection's {deadline.seconds:g} s"
             raise SourceError(Kind.TIMED_OUT, tried, came_back, remedy)
 
-    def _wait(self, attempt: int, headers: Mapping[str, str], tried: str) -> bool:
-        """Pause before the next attempt; False when the server asks for more patience than there is."""
+    def _wait(self, attempt: int, outcome: Answer | RequestFault) -> bool:
+        """Pause before the next attempt; False when the server asks for more patience, or time, than there is."""
         collection = self._running
         pause = self.pause * 2**attempt * random.uniform(0.5, 1.5)  # noqa: S311 (jitter, no cryptography)
-        if (reset_at := reset_time(headers, collection.now)) is not None:
-            pause = max(pause, (reset_at - collection.now).total_seconds())
-            if pause > LONGEST_PAUSE:
-                return False
-        time.sleep(min(pause, collection.deadline.remaining))
-        self._check_time(tried)
+        present = collection.present
+        if isinstance(outcome, Answer) and (asked := retry_after(outcome.headers, present)) is not None:
+            pause = max(pause, (asked - present).total_seconds())
+        if pause > min(LONGEST_PAUSE, collection.deadline.remaining):
+            return False
+        time.sleep(pause)
         return True
 
     def _note_quota(self, headers: Mapping[str, str]) -> None:
-        told = headers.get("x-ratelimit-remaining") or headers.get("ratelimit-remaining") or ""
+        told = whole_number(headers.get("x-ratelimit-remaining") or headers.get("ratelimit-remaining") or "")
         # GitHub's search has a small budget of its own, which says nothing about the next collection.
-        if told.strip().isdigit() and headers.get("x-ratelimit-resource") != "search":
-            self._running.note_quota(float(told))
+        if told is not None and headers.get("x-ratelimit-resource") != "search":
+            self._running.note_quota(told)
 
     def _watch_session(self) -> None:
         with self._lock:
@@ -228,23 +248,14 @@ class Transport:
             # Chasing missing certificates opens connections of its own, which no deadline bounds.
             if hasattr(self._http, "aia_chasing_max_depth"):
                 self._http.aia_chasing_max_depth = 0
-            self._watchdog.watch(self._http.session)
+            session = self._http.session
+            # Even where it does not follow a redirect, `requests` reads the body of one, without a cap.
+            session.get_redirect_target = lambda _: None
+            self._watchdog.watch(session)
             self._watched = True
 
 
-def _require_address(url: str, tried: str) -> None:
-    try:
-        split = urlsplit(url)
-        usable = split.scheme in {"http", "https"} and bool(split.hostname) and split.port != 0
-    except ValueError:
-        usable = False
-    if not usable:
-        raise SourceError(Kind.UNREACHABLE, tried, "the address is not a URL", "Write it as https://host/path.")
-
-
-def _origin(url: str) -> tuple[str, str | None, int | None]:
-    split = urlsplit(url)
-    try:
-        return split.scheme, split.hostname, split.port
-    except ValueError:
-        return split.scheme, None, None
+def _may_pass(outcome: Answer | RequestFault) -> bool:
+    if isinstance(outcome, Answer):
+        return outcome.status in RETRIED_STATUSES
+    return is_reset(outcome)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self, cast
 
@@ -38,15 +39,25 @@ class Watchdog:
 
     def watch(self, session: requests.Session) -> None:
         """Make every connection that `session` opens from now on a watched one, whatever adapter it uses."""
-        choose = session.get_adapter
+        choose, mount = session.get_adapter, session.mount
+        # The Agent's wrapper mounts its TLS adapter anew for each request, which re-orders the table that another
+        # thread may be looking through.
+        table = threading.Lock()
 
         def get_adapter(url: str | bytes) -> Any:
-            adapter = choose(url=cast(str, url))
-            if isinstance(adapter, HTTPAdapter):
-                self._adopt(adapter)
+            with table:
+                adapter = choose(url=cast(str, url))
+                if isinstance(adapter, HTTPAdapter):
+                    self._adopt(adapter)
             return adapter
 
-        session.get_adapter = get_adapter  # type: ignore[method-assign, assignment]
+        def mount_one(prefix: str | bytes, adapter: Any) -> None:
+            with table:
+                if session.adapters.get(cast(str, prefix)) is not adapter:
+                    mount(prefix, adapter)
+
+        session.get_adapter = get_adapter  # type: ignore[method-assign]
+        session.mount = mount_one  # type: ignore[method-assign]
 
     def guard(self, deadline: Deadline) -> _Guard:
         """A context manager that enforces `deadline`."""
@@ -171,30 +182,35 @@ def _within(deadline: Deadline, open_socket: Callable[[], socket.socket]) -> soc
 
 
 def _shut_down(handle: socket.socket) -> None:
-    try:
+    # An error says that the other side closed it already, which is what is wanted.
+    with suppress(OSError):
         # Not the method of a TLS socket, which would touch state that the reading thread is using.
         socket.socket.shutdown(handle, socket.SHUT_RDWR)
-    except OSError:
-        # It was closed by the other side already, which is what is wanted.
-        pass
 
 
 def _pool_classes(watchdog: Watchdog) -> dict[str, type[HTTPConnectionPool]]:
     class WatchedConnection(HTTPConnection):
+        _hands_over = False
+
         def _new_conn(self) -> socket.socket:
             return watchdog.connect(self, super()._new_conn)
 
+        def getresponse(self) -> Any:
+            # Where the server will not keep the connection alive, `http.client` closes it in here while the response
+            # goes on reading the socket: that one must stay watched.
+            self._hands_over = True
+            try:
+                return super().getresponse()
+            finally:
+                self._hands_over = False
+
         def close(self) -> None:
-            watchdog.forget(self)
+            if not self._hands_over:
+                watchdog.forget(self)
             super().close()
 
-    class WatchedTLSConnection(HTTPSConnection):
-        def _new_conn(self) -> socket.socket:
-            return watchdog.connect(self, super()._new_conn)
-
-        def close(self) -> None:
-            watchdog.forget(self)
-            super().close()
+    class WatchedTLSConnection(WatchedConnection, HTTPSConnection):
+        pass
 
     class WatchedPool(HTTPConnectionPool):
         ConnectionCls = WatchedConnection

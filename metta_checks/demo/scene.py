@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
 
 from metta_checks.core.clock import utcnow
+from metta_checks.demo.github_sample import BENCHMARKS, TESTS_BLOCKING_MERGE, sample_repository
+from metta_checks.demo.github_server import GitHubServer
+from metta_checks.demo.health import write_sample_records
 from metta_checks.demo.wandb_project import sample_project
 from metta_checks.demo.wandb_server import DEMO_API_KEY, WandbServer
+
+DEMO_TOKEN: Final = "demo-token-for-loopback"  # noqa: S105 (opens nothing but the server beside it)
+
+# A proxy of the environment does not know this machine's loopback.
+_COMMON: Final = {"skip_proxy": True, "tags": ["env:demo", "team:research"]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +31,16 @@ class Scene:
 
 @contextmanager
 def scene() -> Iterator[Scene]:
-    """Servers with sample data for as long as the block lasts."""
-    project = sample_project(utcnow())
-    with WandbServer(project) as wandb:
+    """Servers and files with sample data for as long as the block lasts."""
+    now = utcnow()
+    project = sample_project(now)
+    repository = sample_repository(now)
+    with (
+        WandbServer(project) as wandb,
+        GitHubServer([repository], token=DEMO_TOKEN) as github,
+        TemporaryDirectory(prefix="metta-checks-demo-") as folder,
+    ):
+        records = write_sample_records(Path(folder), now)
         yield Scene(
             {
                 "wandb": {
@@ -31,7 +48,17 @@ def scene() -> Iterator[Scene]:
                     "project": project.name,
                     "base_url": wandb.url,
                     "api_key": DEMO_API_KEY,
-                    "tags": ["env:demo", "team:research"],
-                }
+                    **_COMMON,
+                },
+                "ci": {
+                    "repo": repository.full_name,
+                    "api_url": github.url,
+                    "token": DEMO_TOKEN,
+                    "tests_blocking_merge_workflows": list(TESTS_BLOCKING_MERGE),
+                    "benchmarks_workflows": list(BENCHMARKS),
+                    **_COMMON,
+                },
+                "training": {"source": str(records["training"]), **_COMMON},
+                "eval": {"source": str(records["eval"]), **_COMMON},
             }
         )

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 from urllib.parse import parse_qsl, urlsplit
 
 DRIP_LIMIT_BYTES = 600
@@ -60,6 +60,8 @@ class Fault:
 
 
 Answer = Response | Fault
+
+_PLAIN: Final = {"Content-Type": "text/plain; charset=utf-8"}
 Interceptor = Callable[[Request], Answer | None]
 
 
@@ -149,7 +151,7 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     server: _Server
 
-    def do_GET(self) -> None:  # noqa: N802 (the name that http.server looks for)
+    def do_GET(self) -> None:
         owner = self.server.owner
         split = urlsplit(self.path)
         request = Request(
@@ -159,8 +161,14 @@ class _Handler(BaseHTTPRequestHandler):
             headers={name.lower(): value for name, value in self.headers.items()},
             body=self.rfile.read(int(self.headers.get("Content-Length") or 0)),
         )
-        response, fault = owner._respond(request)
-        headers = {"Content-Length": str(len(response.body)), **response.headers}
+        try:
+            response, fault = owner._respond(request)
+        except Exception as error:
+            # Said aloud: a connection that merely closes looks like a fault that was asked for.
+            response, fault = Response(500, f"{type(error).__name__}: {error}".encode(), _PLAIN), None
+        headers = dict(response.headers)
+        if not any(name.lower() == "content-length" for name in headers):
+            headers["Content-Length"] = str(len(response.body))
         head = [f"HTTP/1.1 {response.status} {self.responses.get(response.status, ('Status',))[0]}"]
         head += [f"{name}: {value}" for name, value in headers.items()]
         whole_head = "\r\n".join([*head, "", ""]).encode("latin-1")
@@ -171,7 +179,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(whole_head + response.body)
         owner._count(len(response.body))
 
-    do_POST = do_HEAD = do_PUT = do_GET  # noqa: N815 (likewise)
+    do_POST = do_HEAD = do_PUT = do_GET
 
     def _send_badly(self, fault: Fault, head: bytes, body: bytes) -> None:
         half = body[: len(body) // 2]
@@ -204,5 +212,5 @@ class _Handler(BaseHTTPRequestHandler):
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.connection.close()
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 (the name of the method that it replaces)
+    def log_message(self, format: str, *args: Any) -> None:
         """Nothing on stderr: what came is in `requests`."""

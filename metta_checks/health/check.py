@@ -52,7 +52,7 @@ class HealthCheck(MettaCheck):
 
     def identity(self) -> Mapping[str, str]:
         """What is watched: the source."""
-        return {"source": self._source}
+        return {"source": str(self.instance.get("source", ""))}
 
     def max_answer_bytes(self) -> int:
         """The largest answer is the largest document."""

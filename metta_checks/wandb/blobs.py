@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import translate
+from functools import lru_cache
 from math import isfinite
 from typing import Any, Final
 
@@ -50,6 +51,8 @@ class Wanted:
         self._pattern = re.compile("|".join(patterns)) if patterns else None
         self._sps_keys = tuple(dict.fromkeys(sps_keys))
         self._system = {name: SYSTEM_KEYS[name] for name in dict.fromkeys(system_metrics)}
+        # The runs of a project have the same few dozen keys in the same order; the bound is for one where they do not.
+        self._device_keys = lru_cache(maxsize=128)(self._matched_keys)
         self.summary_keys = None if patterns else list(dict.fromkeys([*self._exact, *self._sps_keys]))
 
     @property
@@ -59,15 +62,18 @@ class Wanted:
     def summary(self, blob: str | None) -> Summary:
         """Read a summary. Raises UnreadableError."""
         values = _object(blob)
-        names = dict.fromkeys(key for key in self._exact if values.get(key) is not None)
-        if self._pattern is not None:
-            names |= dict.fromkeys(key for key in values if values[key] is not None and self._pattern.fullmatch(key))
-        metrics = {key: number for key in names if (number := _number(values[key])) is not None}
-        candidates = {key: _number(values[key]) for key in self._sps_keys if values.get(key) is not None}
-        sps = next((number for number in candidates.values() if number is not None), None)
-        asked = len(names | dict.fromkeys(candidates))
-        finite = len(dict.fromkeys(metrics) | {key: None for key, number in candidates.items() if number is not None})
-        return Summary(sps, metrics, asked - finite)
+        names = self._metric_names(values)
+        numbers: dict[str, float] = {}
+        not_finite = 0
+        for key in self.summary_keys or dict.fromkeys([*names, *self._sps_keys]):
+            if (value := values.get(key)) is None:
+                continue
+            if (number := _number(value)) is None:
+                not_finite += 1
+            else:
+                numbers[key] = number
+        sps = next((numbers[key] for key in self._sps_keys if key in numbers), None)
+        return Summary(sps, {key: numbers[key] for key in names if key in numbers}, not_finite)
 
     def system(self, blob: str | None) -> tuple[Mapping[str, float], int]:
         """Means over the devices by metric name, and how many wanted values are no numbers. Raises UnreadableError."""
@@ -75,14 +81,23 @@ class Wanted:
             return {}, 0
         values = _object(blob)
         means: dict[str, float] = {}
-        dropped = 0
-        for name, keys in self._system.items():
-            devices = [value for key, value in values.items() if value is not None and keys.fullmatch(key)]
+        not_finite = 0
+        for name, keys in self._device_keys(tuple(values)):
+            devices = [value for key in keys if (value := values[key]) is not None]
             numbers = [number for value in devices if (number := _number(value)) is not None]
-            dropped += len(devices) - len(numbers)
+            not_finite += len(devices) - len(numbers)
             if numbers:
                 means[name] = sum(numbers) / len(numbers)
-        return means, dropped
+        return means, not_finite
+
+    def _metric_names(self, values: Mapping[str, Any]) -> list[str]:
+        if self._pattern is None:
+            return self._exact
+        return list(dict.fromkeys([*self._exact, *filter(self._pattern.fullmatch, values)]))
+
+    def _matched_keys(self, keys: tuple[str, ...]) -> list[tuple[str, list[str]]]:
+        """Of `keys`, those behind each wanted system metric."""
+        return [(name, [key for key in keys if pattern.fullmatch(key)]) for name, pattern in self._system.items()]
 
 
 def _only_stars(pattern: str) -> str:
@@ -109,10 +124,11 @@ def _object(blob: str | None) -> dict[str, Any]:
 
 def _number(value: object) -> float | None:
     """`value` if it is a finite number; booleans, strings (also "NaN") and objects are none."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    if isinstance(value, bool) or not isinstance(value, int):
         return None
     try:
-        number = float(value)
+        return float(value)
     except OverflowError:
         return None
-    return number if isfinite(number) else None

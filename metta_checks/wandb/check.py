@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import cached_property
 
 from metta_checks.core import MettaCheck, Reason, Sample
-from metta_checks.core.credentials import Credentials
+from metta_checks.core.credentials import CredentialPlaces
 from metta_checks.core.state import Store
 from metta_checks.wandb import saved
 from metta_checks.wandb.client import WandbClient, summary_of_unknown
@@ -17,7 +17,7 @@ from metta_checks.wandb.metrics import completed_samples, count_samples, run_sam
 from metta_checks.wandb.query import active_filter
 from metta_checks.wandb.registry import Knowledge, refreshed
 from metta_checks.wandb.runs import Run
-from metta_checks.wandb.settings import VARIABLES, Settings, identity_tags, settings_of
+from metta_checks.wandb.settings import VARIABLES, Settings, identity_tags, places_of, settings_of
 
 
 class WandbCheck(MettaCheck, ConfigMixin):
@@ -38,7 +38,7 @@ class WandbCheck(MettaCheck, ConfigMixin):
         settings = self.settings
         return WandbClient(
             self.transport,
-            Credentials(settings.places, self.register_secret),
+            self.credentials,
             settings.project,
             settings.wanted,
             settings.run_tags,
@@ -56,6 +56,12 @@ class WandbCheck(MettaCheck, ConfigMixin):
 
     def identity_tags(self) -> tuple[str, ...]:
         return identity_tags(self.settings.project)
+
+    def credential_places(self) -> CredentialPlaces:
+        return places_of(self.options)
+
+    def stores(self) -> Iterable[Store]:
+        return (self.store,)
 
     def collect(self, now: datetime) -> Iterator[Sample]:
         settings, options = self.settings, self.settings.metric_options
@@ -84,14 +90,15 @@ class WandbCheck(MettaCheck, ConfigMixin):
 
     def _remembered(self) -> Knowledge:
         if self._known is None:
-            self._known = saved.restore(self.store.load()) or Knowledge()
+            restored = saved.restore(self.store.load())
+            if restored is None:
+                self.store.refuse()
+            self._known = restored or Knowledge()
         return self._known
 
     def _filter(self, known: Knowledge, now: datetime, *, full: bool) -> str:
-        since = now - self.settings.timeframe
-        if full:
-            return active_filter(since)
-        return active_filter(known.delta_since() or since, known.alive)
+        since = None if full else known.delta_since()
+        return active_filter(since or now - self.settings.timeframe, known.alive)
 
     def _note_dropped(self, runs: Iterable[Run], unknown: tuple[str, ...], over_limit: int) -> None:
         self.collection.drop(Reason.OVER_LIMIT, over_limit)

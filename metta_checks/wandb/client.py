@@ -71,9 +71,7 @@ class WandbClient:
         self._run_tags = run_tags
         self._page_size = page_size
         self._max_pages = max_pages
-        self._query = runs_query(
-            restrict_summary=wanted.summary_keys is not None, system=wanted.wants_system, extra=run_tags
-        )
+        self._query = runs_query(summary_keys=wanted.summary_keys, system=wanted.wants_system, extra=run_tags)
 
     def runs(self, filters: str) -> Listing:
         """Every run that `filters` (W&B's filter language, JSON) matches.
@@ -86,15 +84,12 @@ class WandbClient:
         seen: set[str | None] = {None}
         for _ in range(self._max_pages):
             answer, page = self._page(filters, cursor)
-            before = len(found) + len(unknown)
             self._read(page, found, unknown)
             cursor = page.pageInfo.endCursor
-            if not page.pageInfo.hasNextPage:
+            # An empty page that promises more and leads nowhere has been seen live: it is the last one.
+            if not page.pageInfo.hasNextPage or (cursor in seen and not page.edges):
                 return Listing(found, tuple(unknown.values()))
             if cursor in seen:
-                # An empty last page that promises more has been seen live; one with runs means that some are lost.
-                if len(found) + len(unknown) == before:
-                    return Listing(found, tuple(unknown.values()))
                 remedy = "The next collection tries again; if it stays, look at W&B's status page."
                 raise SourceError(Kind.MALFORMED, answer.tried, "more pages, but the cursor repeats", remedy)
             seen.add(cursor)
@@ -110,7 +105,7 @@ class WandbClient:
                 unknown[edge.node.name] = str(error)
 
     def _page(self, filters: str, cursor: str | None) -> tuple[Answer, RunConnection]:
-        variables = {
+        variables: dict[str, Any] = {
             "entity": self._project.entity,
             "project": self._project.name,
             "filters": filters,
@@ -118,7 +113,7 @@ class WandbClient:
             "first": self._page_size,
             "after": cursor,
         }
-        if self._wanted.summary_keys is not None:
+        if self._wanted.summary_keys:
             variables["keys"] = self._wanted.summary_keys
         credential = self._credentials.get()
         try:
@@ -140,7 +135,8 @@ class WandbClient:
             )
             return answer, self._connection(answer)
         except SourceError as error:
-            if error.kind is Kind.UNAUTHORISED:
+            # 407 is the proxy's, and its advice stands.
+            if error.kind is Kind.UNAUTHORISED and error.status != 407:
                 raise error.with_remedy(self._key_remedy(credential)) from None
             raise
 
@@ -149,7 +145,7 @@ class WandbClient:
             parsed = parse_model(RunsAnswer, answer.body)
         except ValidationError as error:
             answer.json()
-            raise _malformed(answer, error) from None
+            raise _malformed(answer, _first_place(error)) from None
         if parsed.errors:
             raise self._graphql_fault(answer, parsed.errors[0].message)
         data = parsed.data
@@ -158,6 +154,8 @@ class WandbClient:
             raise SourceError(Kind.UNAUTHORISED, answer.tried, "W&B knows no user for this key", "")
         if data.project is None:
             raise SourceError(Kind.NOT_FOUND, answer.tried, "W&B has no such project", self._project_remedy())
+        if data.project.runs is None:
+            raise _malformed(answer, "data.project.runs: nothing, and no error that says why")
         return data.project.runs
 
     def _graphql_fault(self, answer: Answer, message: str) -> SourceError:
@@ -178,11 +176,15 @@ class WandbClient:
         return "Check `entity` and `project`, and that the key's user may see them."
 
 
-def _malformed(answer: Answer, error: ValidationError) -> SourceError:
-    first = error.errors(include_input=False, include_url=False)[0]
-    place = ".".join(str(part) for part in first["loc"])
+def _malformed(answer: Answer, came_back: str) -> SourceError:
     remedy = "Check `base_url`: another service may answer there, or a newer W&B than this version knows."
-    return SourceError(Kind.MALFORMED, answer.tried, f"{place}: {first['msg']}", remedy, status=answer.status)
+    return SourceError(Kind.MALFORMED, answer.tried, came_back, remedy, status=answer.status)
+
+
+def _first_place(error: ValidationError) -> str:
+    """The first field that does not fit, and why; never its value."""
+    first = error.errors(include_input=False, include_url=False)[0]
+    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
 
 
 def summary_of_unknown(unknown: Iterable[str]) -> str:

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Final
 from urllib.parse import quote, urlsplit
 
 from metta_checks.core import Event
 from metta_checks.wandb.client import ProjectPath
 from metta_checks.wandb.metrics import MetricOptions, run_tags
 from metta_checks.wandb.runs import Run, RunState
+
+MAX_VALUES: Final = 30
+"""How many of the run's values the text shows; Datadog cuts an event's text after 4,000 characters."""
+
+MAX_NAME: Final = 200
+"""Characters that a name may take in the title and the text."""
 
 
 def failure_events(runs: Iterable[Run], project: ProjectPath, options: MetricOptions) -> Iterator[Event]:
@@ -17,7 +25,7 @@ def failure_events(runs: Iterable[Run], project: ProjectPath, options: MetricOpt
         if run.state is not RunState.FAILED:
             continue
         yield Event(
-            title=f"W&B run failed: {run.name}",
+            title=f"W&B run failed: {_line(run.name)}",
             text="%%% \n" + "\n\n".join(_lines(run, project)) + "\n %%%",
             tags=run_tags(run, options),
             aggregation_key=f"wandb:{project}:{run.id}",
@@ -37,5 +45,11 @@ def _lines(run: Run, project: ProjectPath) -> Iterator[str]:
     if (hours := run.duration_hours) is not None:
         yield f"It ran for {hours:.2f} h."
     values = {"sps": run.sps} if run.sps is not None else {}
-    for name, value in (values | dict(run.metrics)).items():
-        yield f"`{name}`: {value:g}"
+    for name, value in islice((values | dict(run.metrics)).items(), MAX_VALUES):
+        yield f"`{_line(name).replace('`', '_')}`: {value:g}"
+
+
+def _line(name: str) -> str:
+    """`name` on one line: people and launchers put line breaks and control characters into names."""
+    printable = "".join(character if character.isprintable() else " " for character in name)
+    return " ".join(printable.split())[:MAX_NAME]

@@ -6,10 +6,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Final
 
 from metta_checks.core import Sample, tag
 from metta_checks.wandb.run_types import RunTypes
 from metta_checks.wandb.runs import Run, RunState
+
+_recurring_tag: Final = lru_cache(maxsize=1024)(tag)
+"""Types, states and metric names come again with every run; ids and names do not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +65,9 @@ def run_samples(runs: Iterable[Run], options: MetricOptions, now: datetime) -> I
         if run.sps is not None:
             yield Sample("wandb.run.sps", run.sps, tags)
         for name, value in run.metrics.items():
-            yield Sample("wandb.run.metric", value, (tag("metric_name", name), *tags))
+            yield Sample("wandb.run.metric", value, (_recurring_tag("metric_name", name), *tags))
         for name, value in run.system.items():
-            yield Sample("wandb.run.system", value, (tag("metric", name), *tags))
+            yield Sample("wandb.run.system", value, (_recurring_tag("metric", name), *tags))
         if not run.ended and (age := run.heartbeat_age(now)) is not None:
             yield Sample("wandb.run.heartbeat_age_seconds", age, tags)
 
@@ -76,7 +81,8 @@ def completed_samples(runs: Iterable[Run], options: MetricOptions) -> Iterator[S
         if run.sps is not None:
             yield Sample("wandb.run.completed.sps", run.sps, tags, "distribution")
         for name, value in run.metrics.items():
-            yield Sample("wandb.run.completed.metric", value, (tag("metric_name", name), *tags), "distribution")
+            named = (_recurring_tag("metric_name", name), *tags)
+            yield Sample("wandb.run.completed.metric", value, named, "distribution")
 
 
 def run_tags(run: Run, options: MetricOptions) -> tuple[str, ...]:
@@ -91,7 +97,7 @@ def run_tags(run: Run, options: MetricOptions) -> tuple[str, ...]:
 
 
 def _class_tags(run: Run, options: MetricOptions) -> tuple[str, ...]:
-    return (tag("run_type", _type_of(run, options)), tag("state", run.state))
+    return (_recurring_tag("run_type", _type_of(run, options)), _recurring_tag("state", run.state))
 
 
 def _type_of(run: Run, options: MetricOptions) -> str:

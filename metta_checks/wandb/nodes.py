@@ -15,7 +15,10 @@ from metta_checks.wandb.runs import STATES, Run
 
 def _in_utc(moment: datetime) -> datetime:
     """W&B's times are UTC; older answers leave the zone out."""
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    try:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("a time outside of the calendar") from None
 
 
 ApiTime = Annotated[datetime, AfterValidator(_in_utc)]
@@ -61,7 +64,9 @@ class RunConnection(_Model):
 
 
 class Project(_Model):
-    runs: RunConnection
+    """`runs` is null where the listing failed; the answer's errors then say why."""
+
+    runs: RunConnection | None
 
 
 class Viewer(_Model):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -31,14 +31,17 @@ query Runs(
 _FIELDS: Final = "id name displayName state createdAt heartbeatAt sweepName group jobType"
 
 
-def runs_query(*, restrict_summary: bool, system: bool, extra: Iterable[str]) -> str:
-    """The query text. `restrict_summary` asks for the summary keys in `$keys` only; `extra` names optional fields."""
+def runs_query(*, summary_keys: Collection[str] | None, system: bool, extra: Iterable[str]) -> str:
+    """The query text. With `summary_keys` it takes `$keys` and asks for those alone; None asks for whole summaries,
+    an empty collection for none. `extra` names optional fields."""
     fields = [_FIELDS, *(OPTIONAL_FIELDS[name] for name in extra if name in OPTIONAL_FIELDS)]
-    fields.append("summaryMetrics(keys: $keys)" if restrict_summary else "summaryMetrics")
+    if summary_keys is None:
+        fields.append("summaryMetrics")
+    elif summary_keys:
+        fields.append("summaryMetrics(keys: $keys)")
     if system:
         fields.append("systemMetrics")
-    keys_type = ", $keys: [String!]" if restrict_summary else ""
-    return _QUERY % {"fields": " ".join(fields), "keys_type": keys_type}
+    return _QUERY % {"fields": " ".join(fields), "keys_type": ", $keys: [String!]" if summary_keys else ""}
 
 
 def active_filter(since: datetime, names: Iterable[str] = ()) -> str:

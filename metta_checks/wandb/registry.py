@@ -22,7 +22,7 @@ class Knowledge:
 
     `runs` are the active runs by id, `alive` the ids of those that have not ended, and `ended_seen` says when the check
     first saw each of the others as ended. After a restart the ids are known again, the runs not yet.
-    `reported` are the runs whose end has been told (a point or an event), or never will be: those that had ended
+    `reported` are the runs whose end has been told (by a point or an event), or never will be: those that had ended
     before the first collection ever. `began` is when that was. `refreshed_at` is the last full listing of this
     process, None before it; `newest_heartbeat` is the newest heartbeat seen, never later than `now`.
     """
@@ -55,26 +55,24 @@ class Refreshed:
 def refreshed(
     known: Knowledge, listed: Mapping[str, Run], now: datetime, timeframe: timedelta, *, full: bool
 ) -> Refreshed:
-    """What is known after `listed` came in: all active runs when `full`, else those that a delta asked for.
-
-    A run that was not ended was asked for by name; when it is not among the listed ones it is gone.
+    """What is known after `listed` came in: all active runs when `full`, else what has changed; either way the runs
+    that were last seen alive, by name. One of those that is not among the listed ones is gone.
     """
     merged = dict(listed) if full else _merged(known, listed)
-    runs = {run_id: run for run_id, run in merged.items() if run.active(now, timeframe)}
-    ended_seen = {run_id: known.ended_seen.get(run_id, now) for run_id, run in runs.items() if run.ended}
-    newly = [runs[run_id] for run_id in ended_seen if run_id not in known.ended_seen]
-    just_ended = tuple(run for run in newly if run.id not in known.reported and _ended_in_our_time(known, run))
+    newly_ended = [run for run in merged.values() if run.ended and run.id not in known.ended_seen]
+    just_ended = tuple(run for run in newly_ended if run.id not in known.reported and _ended_in_our_time(known, run))
     reported = dict(known.reported)
     # Moved to the end, so that the oldest are the first to be forgotten.
-    for run in newly:
+    for run in newly_ended:
         reported.pop(run.id, None)
         reported[run.id] = None
+    runs = {run_id: run for run_id, run in merged.items() if run.active(now, timeframe)}
     knowledge = Knowledge(
-        began=known.began or now,
+        began=_no_later(known.began, now),
         runs=runs,
         alive=frozenset(run_id for run_id, run in runs.items() if not run.ended),
-        ended_seen=ended_seen,
-        reported=_bounded(reported, ended_seen),
+        ended_seen={run_id: _no_later(known.ended_seen.get(run_id), now) for run_id, run in runs.items() if run.ended},
+        reported=_bounded(reported, runs),
         refreshed_at=now if full else known.refreshed_at,
         newest_heartbeat=_newest(known, listed, now),
     )
@@ -101,7 +99,12 @@ def _newest(known: Knowledge, listed: Mapping[str, Run], now: datetime) -> datet
     return min(max(heartbeats), now) if heartbeats else None
 
 
-def _bounded(reported: dict[str, None], present: Mapping[str, datetime]) -> dict[str, None]:
+def _no_later(then: datetime | None, now: datetime) -> datetime:
+    """`then`, unless the clock was set back since: a moment in the future would keep series alive until it comes."""
+    return now if then is None else min(then, now)
+
+
+def _bounded(reported: dict[str, None], present: Mapping[str, Run]) -> dict[str, None]:
     gone = [run_id for run_id in reported if run_id not in present]
     for run_id in gone[: max(0, len(gone) - REMEMBERED_POINTS)]:
         del reported[run_id]

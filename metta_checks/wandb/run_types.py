@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import Final
 
 EVERYTHING_ELSE: Final = "all"
@@ -14,14 +14,15 @@ SWEEP: Final = "sweep"
 
 
 class RunTypes:
-    """An ordered table of type name → pattern, searched in the run's display name; the first hit wins.
+    """An ordered table of type name and pattern, searched in the run's display name; the first hit wins.
 
-    Raises ValueError for a pattern that does not compile, and for a name that cannot be a tag value of its own.
+    A name may stand there more than once. Raises ValueError for a pattern that does not compile, and for a name that
+    cannot be a tag value of its own.
     """
 
-    def __init__(self, patterns: Mapping[str, str]) -> None:
-        self._patterns = [(name, _compiled(name, pattern)) for name, pattern in patterns.items()]
-        self.names = (*patterns, EVERYTHING_ELSE)
+    def __init__(self, patterns: Iterable[tuple[str, str]]) -> None:
+        self._patterns = [(name, _compiled(name, pattern)) for name, pattern in patterns]
+        self.names = (*dict.fromkeys(name for name, _ in self._patterns), EVERYTHING_ELSE)
 
     def type_of(self, name: str, *, in_sweep: bool) -> str:
         """The type of a run with this display name."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
 
 from datadog_checks.base import ConfigurationError
 
@@ -34,7 +35,6 @@ class Settings:
     """What an instance asks for. Durations are parsed, patterns compiled, names resolved."""
 
     project: ProjectPath
-    places: CredentialPlaces
     wanted: Wanted
     run_tags: tuple[str, ...]
     metric_options: MetricOptions
@@ -56,22 +56,14 @@ def settings_of(options: Any) -> Settings:
     project = ProjectPath(
         entity=_required(options, "entity"),
         name=_required(options, "project"),
-        base_url=(options.base_url or DEFAULT_BASE_URL).rstrip("/"),
+        base_url=_checked("base_url", _address, options.base_url or DEFAULT_BASE_URL),
     )
     return Settings(
         project=project,
-        places=CredentialPlaces(
-            what="W&B API key",
-            option="api_key",
-            given=options.api_key,
-            variables=("WANDB_API_KEY",),
-            secret=options.api_key_secret,
-            region=options.aws_region,
-        ),
         wanted=Wanted(options.metrics, options.sps_keys, options.system_metrics),
         run_tags=tuple(dict.fromkeys(options.run_tags)),
         metric_options=MetricOptions(
-            run_types=_checked("run_types", RunTypes, options.run_types),
+            run_types=_checked("run_types", RunTypes, [(entry.name, entry.pattern) for entry in options.run_types]),
             timeframe=options.timeframe.strip(),
             identity=identity_tags(project),
         ),
@@ -86,6 +78,18 @@ def settings_of(options: Any) -> Settings:
     )
 
 
+def places_of(options: Any) -> CredentialPlaces:
+    """Where the API key is looked for."""
+    return CredentialPlaces(
+        what="W&B API key",
+        option="api_key",
+        given=options.api_key,
+        variables=("WANDB_API_KEY",),
+        secret=options.api_key_secret,
+        region=options.aws_region,
+    )
+
+
 def identity_tags(project: ProjectPath) -> tuple[str, ...]:
     """The tags that say which project a series is of."""
     return (tag("wandb_entity", project.entity), tag("wandb_project", project.name))
@@ -96,6 +100,16 @@ def _required(options: Any, option: str) -> str:
     if value and value.strip():
         return value.strip()
     raise ConfigurationError(f"`{option}` is not set: give it in the instance or as {VARIABLES[option].name}")
+
+
+def _address(text: str) -> str:
+    """`text` without the slash at its end. The error does not repeat it: a password may stand in it."""
+    address = text.strip().rstrip("/")
+    split = urlsplit(address)
+    plain = not (split.query or split.fragment or "@" in split.netloc)
+    if split.scheme not in {"http", "https"} or not split.hostname or split.port == 0 or not plain:
+        raise ValueError("write the address as https://host or https://host:port/path, without user name and query")
+    return address
 
 
 def _checked(option: str, parse: Callable[[Any], T], value: Any) -> T:

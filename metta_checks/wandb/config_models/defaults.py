@@ -105,7 +105,7 @@ def instance_run_tags():
 
 
 def instance_run_types():
-    return {'train': '^github\\.sky\\.', 'sweep': '(?i)sweep'}
+    return [{'name': 'train', 'pattern': '^github\\.sky\\.'}, {'name': 'sweep', 'pattern': '(?i)sweep'}]
 
 
 def instance_skip_proxy():

@@ -42,6 +42,15 @@ class Proxy(BaseModel):
     no_proxy: Optional[tuple[str, ...]] = None
 
 
+class RunType(BaseModel):
+    model_config = ConfigDict(
+        arbitrary_types_allowed=True,
+        frozen=True,
+    )
+    name: str = Field(..., min_length=1)
+    pattern: str = Field(..., min_length=1)
+
+
 class InstanceConfig(BaseModel):
     model_config = ConfigDict(
         validate_default=True,
@@ -92,7 +101,7 @@ class InstanceConfig(BaseModel):
     read_timeout: Optional[float] = None
     request_size: float = None
     run_tags: tuple[Literal['user', 'group', 'job_type', 'sweep', 'host'], ...] = None
-    run_types: MappingProxyType[str, str] = None
+    run_types: tuple[RunType, ...] = None
     series_budget: Optional[int] = Field(None, ge=1)
     service: Optional[str] = None
     skip_proxy: bool = None

@@ -1,0 +1,53 @@
+"""Addresses of sources: which can be used, and which lead to the same server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import urlencode, urljoin, urlsplit
+
+from metta_checks.core.errors import Kind, SourceError
+
+
+def require_address(url: str, tried: str) -> None:
+    """Raises SourceError where `url` is no http or https address, or holds a user name."""
+    try:
+        split = urlsplit(url)
+        usable = split.scheme in {"http", "https"} and bool(split.hostname) and split.port != 0
+        named = "@" in split.netloc
+    except ValueError:
+        usable = named = False
+    if named:
+        # Every library on the way would write it into the log, and it is not sent: that is for `auth`.
+        remedy = "Use the options `username` and `password` instead."
+        raise SourceError(Kind.UNREACHABLE, tried, "the address holds a user name", remedy)
+    if not usable:
+        raise SourceError(Kind.UNREACHABLE, tried, "the address is not a URL", "Write it as https://host/path.")
+
+
+def with_params(url: str, params: Mapping[str, str] | None) -> str:
+    """`url` with `params` added to its query, and without its fragment."""
+    address, query = split_query(url)
+    query = "&".join(part for part in (query, urlencode(params or {})) if part)
+    return f"{address}?{query}" if query else address
+
+
+def split_query(url: str) -> tuple[str, str]:
+    """The address, and its query as it stands."""
+    address, _, query = url.partition("#")[0].partition("?")
+    return address, query
+
+
+def same_server(url: str, location: str) -> str | None:
+    """Where the redirect to `location` leads from `url`; None when that is another server, or no address."""
+    try:
+        target = urljoin(url, location)
+        return target if _server(target) == _server(url) else None
+    except ValueError:
+        return None
+
+
+def _server(url: str) -> tuple[str, str, int | None]:
+    split = urlsplit(url)
+    # With the user name, if there is one: nobody wrote that into the configuration.
+    host = split.netloc.lower().removesuffix(f":{split.port}")
+    return split.scheme, host, split.port or {"http": 80, "https": 443}.get(split.scheme)

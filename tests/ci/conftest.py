@@ -1,0 +1,51 @@
+"""A demo repository on loopback, and the check that watches it; the parts live in `support`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from datadog_checks.base.stubs import datadog_agent
+from datadog_checks.base.stubs.aggregator import AggregatorStub
+
+from metta_checks.demo.github_sample import sample_repository
+
+sys.path.insert(0, str(Path(__file__).parent / "support"))
+
+from ci_support.scene import NOW, Scene
+
+SceneMaker = Callable[..., Scene]
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Nothing of the machine reaches a check: no option, no credential, no state of an earlier test."""
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "DD_", "GITHUB_")) or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("DDEV_SKIP_GENERIC_TAGS_CHECK", "1")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "NETRC"):
+        monkeypatch.setenv(name, os.devnull)
+    datadog_agent.reset()
+    yield
+    datadog_agent.reset()
+
+
+@pytest.fixture
+def scene(aggregator: AggregatorStub) -> Iterator[SceneMaker]:
+    """`scene(workflows, runs_per_day, **options)`: a sample repository of that size as of `NOW`, watched."""
+    with ExitStack() as stack:
+
+        def make(
+            workflows: int = 28, runs_per_day: int = 90, *, days: int = 10, seed: int = 7, **options: Any
+        ) -> Scene:
+            repository = sample_repository(NOW, workflows=workflows, runs_per_day=runs_per_day, days=days, seed=seed)
+            return stack.enter_context(Scene(repository, aggregator, **options))
+
+        yield make

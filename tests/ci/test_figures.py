@@ -1,0 +1,76 @@
+"""Every figure equals the truth: cold, warm, after every change, and whatever the size of the repository."""
+
+from __future__ import annotations
+
+import random
+from datetime import timedelta
+
+import pytest
+from ci_support.scene import Scene
+from ci_support.truth import Truth
+
+from metta_checks.demo.github_activity import RepositoryActivity
+
+SIZES = pytest.mark.parametrize(
+    ("workflows", "runs_per_day"),
+    [
+        pytest.param(28, 90, id="28 workflows, 90 runs a day"),
+        pytest.param(40, 600, id="40 workflows, 600 runs a day"),
+        pytest.param(120, 2_500, id="120 workflows, 2500 runs a day"),
+    ],
+)
+
+
+def assert_truth(scene: Scene, truth: Truth, context: str = "") -> None:
+    """Collect, and hold each figure and each point against the truth of this moment."""
+    collected = scene.collect()
+    expected = truth.look(scene.clock())
+    assert collected.error is None, context
+    assert collected.figures.gauges == pytest.approx(expected.gauges, abs=1e-9), context
+    assert collected.figures.points == expected.points, context
+
+
+@SIZES
+def test_the_first_collection_tells_the_truth(scene, workflows, runs_per_day):
+    watched = scene(workflows, runs_per_day, days=4)
+
+    assert_truth(watched, Truth(watched.repository))
+
+
+@SIZES
+def test_so_does_every_later_one_as_time_passes(scene, workflows, runs_per_day):
+    watched = scene(workflows, runs_per_day, days=4)
+    truth, activity = Truth(watched.repository), RepositoryActivity(watched.repository, runs_per_day=runs_per_day)
+    assert_truth(watched, truth)
+
+    for minutes in (4, 4, 4, 60, 4, 11 * 60, 4):
+        watched.later(timedelta(minutes=minutes))
+        activity.catch_up()
+        assert_truth(watched, truth, f"after {minutes} minutes")
+
+
+@SIZES
+def test_so_does_a_collection_after_each_of_fifty_changes(scene, workflows, runs_per_day):
+    watched = scene(workflows, runs_per_day, days=4)
+    truth, activity = Truth(watched.repository), RepositoryActivity(watched.repository, runs_per_day=runs_per_day)
+    assert_truth(watched, truth)
+
+    for step in range(50):
+        watched.later()
+        change = activity.mutate()
+        assert_truth(watched, truth, f"step {step}: {change}")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_so_does_a_repository_that_rests_and_wakes(scene, seed):
+    """Hours and days pass at random, longer than the look-back now and then, with changes in between."""
+    watched = scene(seed=seed)
+    truth, activity = Truth(watched.repository), RepositoryActivity(watched.repository, runs_per_day=90, seed=seed)
+    rng = random.Random(seed)
+    assert_truth(watched, truth)
+
+    for step in range(25):
+        watched.later(timedelta(minutes=rng.choice((4, 4, 30, 600, 1500))))
+        activity.catch_up()
+        changes = [activity.mutate() for _ in range(rng.randint(0, 12))]
+        assert_truth(watched, truth, f"step {step}: {changes}")

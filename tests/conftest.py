@@ -1,0 +1,34 @@
+"""What every test stands on: an environment without the machine's own settings, and a fresh Agent stub."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from datadog_checks.base.stubs import datadog_agent as agent_stub
+
+OWN_PREFIXES = ("AWS_", "DD_", "GITHUB_", "WANDB_")
+PROXIES = {"http_proxy", "https_proxy", "all_proxy", "no_proxy"}
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No option, credential, proxy or netrc entry of the machine reaches a check."""
+    for name in list(os.environ):
+        if name.startswith(OWN_PREFIXES) or name.lower() in PROXIES:
+            monkeypatch.delenv(name)
+    # The checks submit `env` and `version` on purpose; the stub refuses generic tags unless it is told not to.
+    monkeypatch.setenv("DDEV_SKIP_GENERIC_TAGS_CHECK", "1")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+    monkeypatch.setenv("NETRC", os.devnull)
+
+
+@pytest.fixture(autouse=True)
+def fresh_agent() -> Iterator[None]:
+    """Configuration and persistent cache of the Agent stub start empty: it is one object for the whole process."""
+    agent_stub.reset()
+    yield
+    agent_stub.reset()

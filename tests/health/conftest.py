@@ -1,0 +1,185 @@
+"""What the tests of health records stand on: a record to vary, and a collection to look into."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from datadog_checks.base.stubs import aggregator as agent
+from moto.server import ThreadedMotoServer
+
+from metta_checks.health.check import HealthCheck
+from metta_checks.training.check import TrainingCheck
+
+NOW = datetime(2025, 1, 14, 16, tzinfo=UTC)
+
+EXAMPLE: Mapping[str, Any] = {
+    "metric": "hearts",
+    "workflow_name": "multigpu_arena_basic_easy_shaped",
+    "task": "runs_successfully",
+    "check": "reward_threshold",
+    "condition": "> 0.5",
+    "value": 0.91,
+    "status": "pass",
+    "timestamp": "2025-01-14T15:00:00Z",
+    "tags": {"commit": "abc123", "workflow": "training"},
+}
+
+ABSENT = object()
+"""Leaves a field out of a record."""
+
+
+@dataclass(frozen=True)
+class Collected:
+    """One collection: what the Agent received, and what `agent status` shows."""
+
+    series: Mapping[tuple[str, frozenset[str]], float]
+    warnings: tuple[str, ...]
+    error: Exception | None
+    requests: int
+
+    def values(self, name: str, *tags: str) -> list[float]:
+        """The values of the gauges called `name` that carry all of `tags`."""
+        return [value for (metric, have), value in self.series.items() if metric == name and have.issuperset(tags)]
+
+    def value(self, name: str, *tags: str) -> float:
+        """The value of the only such gauge."""
+        (value,) = self.values(name, *tags)
+        return value
+
+    def tags(self, name: str) -> frozenset[str]:
+        """The tags of the only gauge called `name`."""
+        (tags,) = (have for metric, have in self.series if metric == name)
+        return tags
+
+    def dropped(self, reason: str) -> float:
+        return self.value("metta.check.dropped", f"reason:{reason}")
+
+    @property
+    def up(self) -> float:
+        return self.value("metta.check.up")
+
+    @property
+    def data_missing(self) -> float:
+        return self.value("metta.infra.health.data_missing")
+
+    @property
+    def hearts(self) -> list[float]:
+        return sorted(self.values("metta.infra.stablesuite.hearts"))
+
+
+def _collected(check: HealthCheck) -> Collected:
+    agent.reset()
+    check.run()
+    received = [stub for name in agent.metric_names for stub in agent.metrics(name)]
+    series = {(stub.name, frozenset(stub.tags)): stub.value for stub in received}
+    assert len(series) == len(received), "a series was submitted twice"
+    return Collected(series, tuple(check.get_warnings()), check.collection.error, check.collection.requests)
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No option or credential of this machine reaches a check."""
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "DD_")) or name.endswith("_HEALTH_FILE") or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("DDEV_SKIP_GENERIC_TAGS_CHECK", "true")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+
+
+@pytest.fixture
+def now() -> datetime:
+    """The moment of every collection."""
+    return NOW
+
+
+@pytest.fixture(scope="session")
+def record() -> Callable[..., dict[str, Any]]:
+    """The example record with the given fields instead; `ABSENT` leaves one out."""
+
+    def make(**fields: Any) -> dict[str, Any]:
+        return {name: value for name, value in {**EXAMPLE, **fields}.items() if value is not ABSENT}
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def absent() -> object:
+    return ABSENT
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., Path]:
+    """Write `content`, as JSON unless it is bytes, into a file of the test's directory."""
+
+    def write_file(content: Any, name: str = "results.json") -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
+        return path
+
+    return write_file
+
+
+@pytest.fixture
+def make_check() -> Callable[..., HealthCheck]:
+    """A check of `source`, whose clock stands at NOW."""
+
+    def make(source: object, kind: type[HealthCheck] = TrainingCheck, **options: Any) -> HealthCheck:
+        instance = {**({} if source is None else {"source": str(source)}), **options}
+        check = kind(name="metta_training", init_config={}, instances=[instance])
+        check.clock = lambda: NOW
+        return check
+
+    return make
+
+
+@pytest.fixture
+def run() -> Callable[[HealthCheck], Collected]:
+    """One more collection of a check."""
+    return _collected
+
+
+@pytest.fixture
+def collect(make_check: Callable[..., HealthCheck]) -> Callable[..., Collected]:
+    """The first collection of a new check of `source`."""
+
+    def collect_once(source: object, **options: Any) -> Collected:
+        return _collected(make_check(source, **options))
+
+    return collect_once
+
+
+@pytest.fixture(scope="session")
+def moto_url() -> Iterator[str]:
+    """An S3 on loopback."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def s3(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A client of that S3, where the bucket `results` is empty."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", moto_url)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="results")
+    yield client
+    for page in client.get_paginator("list_objects_v2").paginate(Bucket="results"):
+        for item in page.get("Contents", ()):
+            client.delete_object(Bucket="results", Key=item["Key"])
+    client.delete_bucket(Bucket="results")

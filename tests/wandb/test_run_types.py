@@ -1,0 +1,64 @@
+"""Which type a run is of."""
+
+from __future__ import annotations
+
+import pytest
+
+from metta_checks.wandb.run_types import RunTypes
+
+DEFAULT = {"train": r"^github\.sky\.", "sweep": "(?i)sweep"}
+
+
+@pytest.mark.parametrize(
+    ("name", "in_sweep", "run_type"),
+    [
+        ("github.sky.main.1a2b", False, "train"),
+        ("github.sky.sweep.7", False, "train"),  # train wins over sweep
+        ("github.sky.main.1a2b", True, "train"),
+        ("github.sky.", False, "train"),
+        ("githubXsky.main", False, "all"),  # the dot is a dot
+        ("not.github.sky.main", False, "all"),  # it has to begin so
+        ("GitHub.Sky.main", False, "all"),
+        ("daphne.sweep.lr", False, "sweep"),
+        ("Sweep-lr-3e4", False, "sweep"),
+        ("resweeping", False, "sweep"),
+        ("daphne.navigation", True, "sweep"),
+        ("daphne.navigation", False, "all"),
+        ("", False, "all"),
+        ("two\ngithub.sky.lines", False, "all"),
+    ],
+)
+def test_run_type(name: str, in_sweep: bool, run_type: str) -> None:
+    assert RunTypes(DEFAULT.items()).type_of(name, in_sweep=in_sweep) == run_type
+
+
+@pytest.mark.parametrize(
+    ("patterns", "name", "in_sweep", "run_type"),
+    [
+        ({"nightly": "nightly$", "ci": "."}, "arena.nightly", False, "nightly"),
+        ({"ci": ".", "nightly": "nightly$"}, "arena.nightly", False, "ci"),  # the first one decides
+        ({"nightly": "nightly"}, "github.sky.main", False, "all"),  # the built-in ones are replaced
+        ({"nightly": "nightly"}, "arena", True, "all"),  # membership counts for a type called sweep only
+        ({"nightly": "nightly", "sweep": "$^"}, "arena", True, "sweep"),
+        ({"nightly": "nightly", "sweep": "$^"}, "arena.nightly", True, "nightly"),
+        ({}, "github.sky.main", True, "all"),
+    ],
+)
+def test_the_option_replaces_the_types(patterns: dict[str, str], name: str, in_sweep: bool, run_type: str) -> None:
+    types = RunTypes(patterns.items())
+    assert types.type_of(name, in_sweep=in_sweep) == run_type
+    assert types.names == (*patterns, "all")
+
+
+@pytest.mark.parametrize(
+    ("patterns", "words"),
+    [
+        ({"train": "("}, "'train' is no regular expression"),
+        ({"train": "ok", "sweep": "*x"}, "'sweep' is no regular expression"),
+        ({"all": "."}, "cannot be called 'all'"),
+        ({"": "."}, "cannot be called ''"),
+    ],
+)
+def test_tables_that_are_refused(patterns: dict[str, str], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        RunTypes(patterns.items())
