@@ -33,8 +33,7 @@ class CiCheck(MettaCheck, ConfigMixin):
     VARIABLES: ClassVar[Variables] = VARIABLES
 
     def collect(self, now: datetime) -> Iterator[Sample]:
-        """All figures of the window that ends `now`. Raises SourceError, CredentialError, or ValueError for an option
-        that cannot be meant."""
+        """All figures of the window that ends `now`. Raises SourceError, CredentialError or ConfigurationError."""
         settings = self.settings
         self.github.begin(now)
         ledger = self._pending = self.ledger.copy()
@@ -75,7 +74,7 @@ class CiCheck(MettaCheck, ConfigMixin):
 
     @cached_property
     def settings(self) -> Settings:
-        """The resolved options. Raises ValueError for one that cannot be meant."""
+        """The resolved options. Raises ConfigurationError for one that cannot be meant."""
         return resolve(self.config)
 
     @cached_property

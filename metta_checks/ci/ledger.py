@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -159,22 +159,21 @@ class Ledger:
                 latest[run.workflow_id] = run
         return latest
 
-    def prune(self, since: datetime, wanted: Iterable[int]) -> None:
-        """Forget what can no longer count: runs from before `since`, but for the latest decisive one of each wanted
-        workflow and those after it, which a re-run may make decisive."""
-        kept = set(wanted)
+    def prune(self, since: datetime) -> None:
+        """Forget what can no longer count: runs from before `since`, but for the latest decisive one of each workflow
+        and those after it, which a re-run may make decisive. A workflow that is switched off may come back."""
         latest = self.latest_decisive()
+        room = dict.fromkeys(self.workflows, KEPT_PER_WORKFLOW)
         old = [known.run for known in self.runs.values() if known.run.created_at < since]
-        room = dict.fromkeys(kept, KEPT_PER_WORKFLOW)
         for run in sorted(old, key=lambda run: run.number, reverse=True):
             decided = latest.get(run.workflow_id)
-            if not run.own or run.workflow_id not in kept or (decided and run.number < decided.number):
+            if not run.own or run.workflow_id not in room or (decided and run.number < decided.number):
                 del self.runs[run.id]
             elif run is not decided:
                 room[run.workflow_id] -= 1
                 if room[run.workflow_id] < 0:
                     del self.runs[run.id]
-        self.searched &= kept
+        self.searched &= self.workflows.keys()
         self.buckets = {key: bucket for key, bucket in self.buckets.items() if bucket.newest >= since}
 
 

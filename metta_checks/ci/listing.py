@@ -50,8 +50,8 @@ class Listing:
     def refresh(self) -> None:
         """All runs created since the last collection, or in the whole look-back where there was none.
 
-        The listing is sorted by creation, newest first, so that a page with a known run on it is the last one
-        needed: a time to stop at would lose what the listing shows late. Raises SourceError.
+        The listing is sorted by creation, newest first, so that a page whose last run is known is the last one
+        needed. A time to stop at would lose what the listing shows late. Raises SourceError.
         """
         ledger, cold = self._ledger, self.cold
         page = self._page({}, etag=ledger.front_etag)
@@ -93,7 +93,7 @@ class Listing:
                 self._admit(page)
 
     def _follow(self, page: RunPage) -> None:
-        """The pages behind the first one, until one with a known run on it."""
+        """The pages behind the first one, until one that ends with a known run."""
         for number in range(2, LISTED // PER_PAGE + 1):
             page = self._some_page({"page": str(number)})
             self._admit(page)
@@ -174,9 +174,10 @@ class Listing:
 
     def _reaches_back(self, page: RunPage) -> bool:
         """Whether the runs behind this page are known, too old, or none."""
-        if len(page.runs) < PER_PAGE or page.runs[-1].created_at < self._since:
+        if len(page.runs) < PER_PAGE:
             return True
-        return any(run.id in self._known_before for run in page.runs)
+        oldest = page.runs[-1]
+        return oldest.created_at < self._since or oldest.id in self._known_before
 
     def _admit(self, page: RunPage) -> None:
         for run in page.runs:

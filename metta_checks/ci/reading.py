@@ -67,7 +67,7 @@ class Reading:
             self._listing.maintain()
         counts = self._count_without_token() if self._github.anonymous else self._ask()
         self._search_the_past()
-        attempts.settle(self._github, self._ledger, [known.run.id for known in self._in_window()])
+        attempts.settle(self._github, self._ledger, self._coming_into_question())
         return self._snapshot(counts)
 
     def _can_afford_care(self) -> bool:
@@ -172,6 +172,13 @@ class Reading:
         if not any(run.own and run.decisive for run in runs):
             self._ledger.searched.add(workflow.id)
 
+    def _coming_into_question(self) -> list[int]:
+        """The runs that are in the window, or will be: by GitHub's clock one may have started after `now`. By the
+        next collection it may be deleted."""
+        opens = self._now - self._settings.window
+        known_ones = self._ledger.runs.values()
+        return [known.run.id for known in known_ones if known.run.own and known.run.started_at >= opens]
+
     def _in_window(self) -> Iterator[Known]:
         """Completed runs of the repository's own branch whose latest attempt started inside the window, and which are
         not older than the look-back."""
@@ -185,7 +192,7 @@ class Reading:
     def _snapshot(self, counts: Mapping[str, int]) -> Snapshot:
         ledger = self._ledger
         completed = tuple(run for run in ledger.newly_completed(self._now) if run.created_at >= self._since)
-        ledger.prune(self._since, self._wanted())
+        ledger.prune(self._since)
         return Snapshot(
             now=self._now,
             runs=tuple(self._in_window()),
