@@ -9,7 +9,6 @@ from typing import Final
 
 from metta_checks.board.filters import AllOf, AnyOf, Everything, Filter, Match, Not, Variable
 from metta_checks.board.metadata import ROOMS, MetricRow, interval_of, metric_rows
-from metta_checks.board.names import matches
 from metta_checks.board.shapes import RECORD_NAMESPACES, RECORD_SHAPES, Shape, shapes_of
 from metta_checks.core.sample import SampleKind
 
@@ -156,8 +155,3 @@ def _joined(known: Emitted | None, other: Emitted) -> Emitted:
 
 def _with(metric: Emitted, extra: Mapping[str, None]) -> Emitted:
     return replace(metric, shapes=tuple(Shape({**extra, **shape.values}) for shape in metric.shapes))
-
-
-def same_values(pattern: str, values: Iterable[str]) -> bool:
-    """Whether `pattern` stands for one of `values`."""
-    return any(matches(pattern, value) for value in values)

@@ -24,6 +24,9 @@ COMPARATORS: Final[Mapping[str, Callable[[float, float], bool]]] = {
     "<=": lambda value, limit: value <= limit,
 }
 
+CHARACTER: Final = 0.57
+"""The width of an average character, in ems, of the widest of the usual fonts: text is sized so that it fits."""
+
 NO_DATA: Final = '<p class="nothing">no data</p>'
 NOTHING: Final = '<p class="nothing">none</p>'
 
@@ -51,8 +54,12 @@ def shown(value: float, precision: int | None = None) -> str:
     """A figure as people read it: thousands apart, as many decimals as asked for or as mean something."""
     if precision is not None:
         return f"{value:,.{precision}f}"
+    if abs(value) >= 1e9:
+        return f"{value:.3g}"
     if value == int(value) or abs(value) >= 1000:
         return f"{value:,.0f}"
+    if abs(value) >= 10:
+        return f"{value:.1f}"
     return f"{value:.2f}" if abs(value) >= 0.1 else f"{value:.3g}"
 
 
@@ -90,7 +97,7 @@ def _query_value(definition: Definition, answers: Answers) -> str:
     text = shown(cell.value, definition.precision)
     unit = definition.custom_unit or ""
     return (
-        f'<p class="figure {escape(cell.palette)}" style="--chars:{len(text) + 0.6 * len(unit):.1f}"'
+        f'<p class="figure {escape(cell.palette)}" style="--ems:{0.64 * len(text) + 0.5 * len(unit):.1f}"'
         f' data-value="{cell.value!r}"><span class="number">{text}</span><span class="unit">{escape(unit)}</span></p>'
     )
 
@@ -123,7 +130,7 @@ def _query_table(definition: Definition, answers: Answers) -> str:
         f"<th{'' if place < len(keys) else ' class=amount'}>{escape(text)}</th>" for place, text in enumerate(head)
     )
     return (
-        f'<table style="--rows:{len(rows) + 1};--chars:{sum(widths) + 3 * len(widths)}">'
+        f'<table style="--rows:{len(rows) + 1};--ems:{CHARACTER * sum(widths) + len(widths) + 1.5:.1f}">'
         f"<thead><tr>{titles}</tr></thead><tbody>{lines}</tbody></table>"
     )
 
@@ -150,14 +157,14 @@ def _toplist(definition: Definition, answers: Answers) -> str:
     largest = max(abs(cells[group].value) for group in groups) or 1.0
     labels = [" · ".join(value for _, value in group) or definition.title for group in groups]
     texts = [shown(cells[group].value) for group in groups]
-    chars = max(map(len, labels)) + max(map(len, texts)) + 4
+    ems = CHARACTER * (max(map(len, labels)) + max(map(len, texts))) + 2
     items = "".join(
         f'<li class="{escape(cells[group].palette)}" data-value="{cells[group].value!r}">'
         f'<i style="width:{max(1.0, abs(cells[group].value) / largest * 100):.1f}%"></i>'
         f"<b>{text}</b><span>{escape(label)}</span></li>"
         for group, label, text in zip(groups, labels, texts, strict=True)
     )
-    return f'<ol style="--rows:{len(groups)};--chars:{chars}">{items}</ol>'
+    return f'<ol style="--rows:{len(groups)};--ems:{ems:.1f}">{items}</ol>'
 
 
 def _timeseries(definition: Definition, answers: Answers) -> str:

@@ -31,10 +31,10 @@
 
   const choose = () => {
     const wanted = decodeURIComponent(location.hash.slice(1));
-    const chosen = sections.find((section) => section.id === wanted) || sections[0];
+    const chosen = sections.find((section) => section.dataset.name === wanted) || sections[0];
     for (const section of sections) section.classList.toggle("chosen", section === chosen);
     for (const link of document.querySelectorAll("nav a"))
-      link.classList.toggle("chosen", link.hash === "#" + chosen.id);
+      link.classList.toggle("chosen", link.hash === "#" + chosen.dataset.name);
     scrollTo(0, 0);
     draw();
   };

@@ -63,9 +63,12 @@ def _time(moment: datetime) -> str:
 def _section(name: str, dashboard: Dashboard, answers: Answers) -> str:
     tiles = list(_tiles(dashboard.widgets, answers, 0))
     rows = max((layout.y + layout.height for layout, _ in tiles), default=1)
-    kind = "screen" if rows <= ROWS_OF_A_SCREEN else "scrolling"
+    headings = {layout.y for layout, html in tiles if html.startswith("<h2")}
+    kind, heights = "scrolling", " ".join("3.4rem" if row in headings else "var(--row)" for row in range(rows))
+    if rows <= ROWS_OF_A_SCREEN:
+        kind, heights = "screen", f"repeat({rows},minmax(0,1fr))"
     return (
-        f'<section id="{escape(name)}" class="{kind}" style="--grid-rows:{rows}">'
+        f'<section data-name="{escape(name)}" class="{kind}" style="grid-template-rows:{heights}">'
         + "".join(_placed(layout, html) for layout, html in tiles)
         + "</section>"
     )

@@ -92,7 +92,7 @@ def _verdict(name: str, rule: ci.Rule) -> Shape:
 def _wandb(metric: str) -> Shape:
     tags: dict[str, Values] = {
         **_IDENTITY["wandb"],
-        "run_type": _of(*defaults.instance_run_types(), EVERYTHING_ELSE),
+        "run_type": _of(*(entry["name"] for entry in defaults.instance_run_types()), EVERYTHING_ELSE),
         "state": _of(*RunState),
     }
     if metric == "wandb.runs":
