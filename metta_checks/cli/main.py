@@ -10,6 +10,7 @@ import click
 from metta_checks.__about__ import __version__
 from metta_checks.cli.collect import collect
 from metta_checks.cli.demo import demo
+from metta_checks.cli.install import install, uninstall
 from metta_checks.cli.listing import list_checks
 from metta_checks.cli.publish import publish
 from metta_checks.cli.schema import schema
@@ -28,8 +29,5 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-main.add_command(list_checks)
-main.add_command(collect)
-main.add_command(demo)
-main.add_command(publish)
-main.add_command(schema)
+for command in (demo, list_checks, install, uninstall, collect, publish, schema):
+    main.add_command(command)

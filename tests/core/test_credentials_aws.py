@@ -46,15 +46,20 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     return point
 
 
+@pytest.fixture(scope="module")
+def manager(moto_server: str) -> Any:
+    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+    return boto3.client("secretsmanager", region_name=REGION, endpoint_url=moto_server, **keys)
+
+
 @pytest.fixture
-def put(moto_server: str, aws: Callable[[str], None]) -> Callable[..., None]:
+def put(manager: Any, moto_server: str, aws: Callable[[str], None]) -> Callable[..., None]:
     """Stores the secret, in place of any that is there."""
     aws(moto_server)
-    client = boto3.client("secretsmanager", region_name=REGION)
 
     def store(**value: Any) -> None:
-        client.delete_secret(SecretId="probe/token", ForceDeleteWithoutRecovery=True)
-        client.create_secret(Name="probe/token", **value)
+        manager.delete_secret(SecretId="probe/token", ForceDeleteWithoutRecovery=True)
+        manager.create_secret(Name="probe/token", **value)
 
     return store
 
@@ -176,7 +181,7 @@ def test_several_threads_that_were_refused_all_get_the_new_one(put: Callable[...
 def test_a_lookup_ends_after_five_seconds(
     aws: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, answers: int
 ) -> None:
-    monkeypatch.setattr(module, "AWS_LOOKUP_SECONDS", 1.0)
+    monkeypatch.setattr(module, "AWS_LOOKUP_SECONDS", 0.5)
 
     def behave(line: Line) -> None:
         line.head()

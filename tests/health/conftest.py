@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -85,15 +84,10 @@ def _collected(check: HealthCheck) -> Collected:
 
 
 @pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No option or credential of this machine reaches a check."""
-    for name in list(os.environ):
-        if name.startswith(("AWS_", "DD_")) or name.endswith("_HEALTH_FILE") or name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("DDEV_SKIP_GENERIC_TAGS_CHECK", "true")
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+def no_default_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No source of this machine reaches a check."""
+    for variable in ("TRAINING_HEALTH_FILE", "EVAL_HEALTH_FILE"):
+        monkeypatch.delenv(variable, raising=False)
 
 
 @pytest.fixture
@@ -169,17 +163,28 @@ def moto_url() -> Iterator[str]:
     server.stop()
 
 
+@pytest.fixture(scope="session")
+def s3_client(moto_url: str) -> Any:
+    """A client of that S3, whatever the environment says: to make one takes a while."""
+    return boto3.client(
+        "s3",
+        endpoint_url=moto_url,
+        region_name="us-east-1",
+        aws_access_key_id="testing",
+        aws_secret_access_key="testing",
+    )
+
+
 @pytest.fixture
-def s3(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A client of that S3, where the bucket `results` is empty."""
+def s3(s3_client: Any, moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """An environment in which the bucket `results` of that S3 is empty, and a client to fill it with."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", moto_url)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    client = boto3.client("s3")
-    client.create_bucket(Bucket="results")
-    yield client
-    for page in client.get_paginator("list_objects_v2").paginate(Bucket="results"):
+    s3_client.create_bucket(Bucket="results")
+    yield s3_client
+    for page in s3_client.get_paginator("list_objects_v2").paginate(Bucket="results"):
         for item in page.get("Contents", ()):
-            client.delete_object(Bucket="results", Key=item["Key"])
-    client.delete_bucket(Bucket="results")
+            s3_client.delete_object(Bucket="results", Key=item["Key"])
+    s3_client.delete_bucket(Bucket="results")

@@ -60,6 +60,8 @@ def test_without_a_source_the_error_names_both_places(
         ({"source": "s3://bucket"}, "s3://bucket is no S3 address"),
         ({"source": "s3:///key"}, "s3:///key is no S3 address"),
         ({"source": "a\0b"}, "NUL"),
+        ({"source": "https://"}, "the address is not a URL"),
+        ({"source": "https://me:s3cret@host/results.json"}, "the address holds a user name"),
         ({"source": 7}, "source"),
         ({"max_age": "soon"}, "'soon' is not a duration"),
         ({"max_age": "0h"}, "out of range"),
@@ -76,6 +78,7 @@ def test_a_bad_option_is_named(options: dict[str, Any], message: str, write: Mak
     assert (collected.up, collected.data_missing) == (0, 1)
     assert isinstance(collected.error, ConfigurationError)
     assert message in str(collected.error)
+    assert "s3cret" not in str(collected.error)
 
 
 @pytest.mark.parametrize(
