@@ -23,4 +23,7 @@ def findings_in(text: str, emitted: Contract | None = None) -> list[Finding]:
         found = [*models.dashboard_findings(document), *lint_dashboard.dashboard_findings(board, emitted)]
     else:
         found = [*models.monitor_findings(document), *lint_monitor.monitor_findings(board, emitted)]
+    if any(finding.rule is Rule.MODEL for finding in found):
+        # A kind of widget that Datadog does not know either is told once.
+        found = [finding for finding in found if finding.rule is not Rule.WIDGET]
     return list(dict.fromkeys(found))

@@ -108,7 +108,7 @@ def _reducing_findings(
             Rule.REDUCER, place, f"{query.aggregator}:{metric.name} is reduced by {wanted[0]}, not by {reducer}"
         )
     span = definition.time.live_span if definition.time else None
-    seconds = SPANS[span].total_seconds() if span in SPANS else 0.0
+    seconds = SPANS[span].total_seconds() if span is not None and span in SPANS else 0.0
     if metric.kind == "gauge" and seconds < INTERVALS * metric.interval:
         told = "no time span of its own" if span is None else f"a time span of {span}"
         yield Finding(

@@ -76,9 +76,8 @@ def _threshold_findings(thresholds: Thresholds, query: MonitorQuery) -> Iterator
         yield Finding(Rule.THRESHOLD, "query", f"a monitor cannot compare with {query.comparator}")
         return
     if thresholds.critical != query.threshold:
-        yield Finding(
-            Rule.THRESHOLD, place, f"the query says {query.threshold:g}, the critical threshold {thresholds.critical}"
-        )
+        told = "is not set" if thresholds.critical is None else f"is {thresholds.critical:g}"
+        yield Finding(Rule.THRESHOLD, place, f"the query says {query.threshold:g}, and critical {told}")
         return
     earlier = {
         "warning": thresholds.warning,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -11,6 +12,9 @@ HOW_TO_GET: Final = "pip install 'metta-checks[board]'"
 
 _DISCRIMINATORS: Final = ("type", "data_source", "response_format")
 """Fields whose value says which of several models is meant."""
+
+
+_MISSING: Final = re.compile(r"missing \d+ required positional arguments?: (.+)")
 
 
 class MissingClientError(Exception):
@@ -127,5 +131,6 @@ def _problem_of_loading(value: Mapping[str, Any], model: Any) -> str | None:
             dict(value), (model,), ["document"], True, True, configuration=Configuration()
         )
     except (ApiAttributeError, ApiTypeError, ApiValueError, TypeError) as error:
-        return str(error).partition("\n")[0]
+        missing = _MISSING.search(str(error))
+        return f"the field {missing[1]} is missing" if missing else str(error).partition("\n")[0]
     return f"{model.__name__} does not take this" if loaded._unparsed else None
