@@ -27,6 +27,9 @@ COMPARATORS: Final[Mapping[str, Callable[[float, float], bool]]] = {
 CHARACTER: Final = 0.57
 """The width of an average character, in ems, of the widest of the usual fonts: text is sized so that it fits."""
 
+HEADING: Final = 0.64
+"""The same in bold."""
+
 NO_DATA: Final = '<p class="nothing">no data</p>'
 NOTHING: Final = '<p class="nothing">none</p>'
 
@@ -43,7 +46,7 @@ def body_of(definition: Definition, answers: Answers) -> str:
     """What stands under a widget's title. What cannot be drawn says so."""
     draw = _DRAWN.get(definition.type)
     if draw is None:
-        return _not_drawn(f"a {definition.type} widget")
+        return _not_drawn(f"a widget of type {definition.type}")
     try:
         return draw(definition, answers)
     except (UnsupportedError, QuerySyntaxError) as error:
@@ -118,7 +121,9 @@ def _query_table(definition: Definition, answers: Answers) -> str:
         ]
         for group in groups
     ]
-    widths = [max(len(row[place]) for row in [head, *rows]) for place in range(len(head))]
+    widths = [
+        max(HEADING * len(title), *(CHARACTER * len(row[place]) for row in rows)) for place, title in enumerate(head)
+    ]
     lines = "".join(
         "<tr>"
         + "".join(f"<th>{escape(text)}</th>" for text in row[: len(keys)])
@@ -130,7 +135,7 @@ def _query_table(definition: Definition, answers: Answers) -> str:
         f"<th{'' if place < len(keys) else ' class=amount'}>{escape(text)}</th>" for place, text in enumerate(head)
     )
     return (
-        f'<table style="--rows:{len(rows) + 1};--ems:{CHARACTER * sum(widths) + len(widths) + 1.5:.1f}">'
+        f'<table style="--rows:{len(rows) + 1};--ems:{sum(widths) + len(widths) + 2:.1f}">'
         f"<thead><tr>{titles}</tr></thead><tbody>{lines}</tbody></table>"
     )
 

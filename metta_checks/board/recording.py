@@ -71,9 +71,9 @@ class Recording:
                 yield point
 
 
-def recorded(texts: Iterable[str]) -> Recording:
-    """The recording that JSON documents of any checks make. Raises RecordingError, with the document's number."""
-    collections = [one for number, text in enumerate(texts, 1) for one in _collections(number, text)]
+def recorded(documents: Mapping[str, str]) -> Recording:
+    """The recording that JSON documents of any checks make, given by name. Raises RecordingError, with the name."""
+    collections = [one for name, text in documents.items() for one in _collections(name, text)]
     if not collections:
         raise RecordingError("there is no collection to draw")
     moments = _moments(sorted(collection.at for collection in collections))
@@ -91,7 +91,7 @@ def recorded(texts: Iterable[str]) -> Recording:
     )
 
 
-def _collections(number: int, text: str) -> tuple[_Collection, ...]:
+def _collections(name: str, text: str) -> tuple[_Collection, ...]:
     try:
         return _Document.model_validate(json.loads(text)).collections
     except ValidationError as error:
@@ -99,7 +99,7 @@ def _collections(number: int, text: str) -> tuple[_Collection, ...]:
         problem = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
     except (ValueError, RecursionError):
         problem = "it is no JSON"
-    raise RecordingError(f"document {number} does not come from `collect --format json`: {problem}")
+    raise RecordingError(f"{name} does not come from `collect --format json`: {problem}")
 
 
 def _moments(times: Sequence[datetime]) -> dict[datetime, datetime]:

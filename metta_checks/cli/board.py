@@ -105,8 +105,8 @@ def preview(dashboards: tuple[str, ...], sources: tuple[str, ...], variables: tu
       metta-checks board preview ci --from ci.json --var branch=main -o ci.html
     """
     chosen = _dashboards(dashboards)
-    recording = _recording(sources or (DEMO,))
-    _write(output, page(chosen, recording, _values(variables, chosen)))
+    values = _values(variables, chosen)
+    _write(output, page(chosen, _recording(sources or (DEMO,)), values))
     click.echo(f"wrote {output}: {', '.join(chosen)}")
     if not available():
         click.echo(f"without its charts: {HOW_TO_GET}")
@@ -129,7 +129,7 @@ def export_command(directory: Path, page_to: str, ticket_to: str) -> None:
 
 def board_of(outcomes: Mapping[str, Sequence[Outcome]]) -> str:
     """The page of all our dashboards, drawn from collections by the name of their check."""
-    documents = [outcomes_json(name, collections) for name, collections in outcomes.items()]
+    documents = {name: outcomes_json(name, collections) for name, collections in outcomes.items()}
     return page(_dashboards(()), recorded(documents))
 
 
@@ -160,17 +160,17 @@ def _dashboard(name: str) -> tuple[str, Dashboard]:
 
 
 def _recording(sources: Sequence[str]) -> Recording:
-    documents: list[str] = []
+    documents: dict[str, str] = {}
     for source in sources:
-        documents += _demo_documents() if source == DEMO else [_read(Path(source))]
+        documents |= _demo_documents() if source == DEMO else {source: _read(Path(source))}
     try:
         return recorded(documents)
     except RecordingError as error:
         raise click.UsageError(str(error)) from None
 
 
-def _demo_documents() -> list[str]:
-    """The sample data as every check collects it while time passes."""
+def _demo_documents() -> dict[str, str]:
+    """The sample data as every check collects it while time passes, a document for each check."""
     prepare_stubs()
     outcomes: dict[str, list[Outcome]] = {entry.name: [] for entry in CHECKS}
     with course(utcnow()) as life:
@@ -181,7 +181,7 @@ def _demo_documents() -> list[str]:
                 outcomes[check.name].append(run_once(check, instance=1, collection=number))
             if number <= STEPS:
                 life.advance()
-    return [outcomes_json(name, collections) for name, collections in outcomes.items()]
+    return {name: outcomes_json(name, collections) for name, collections in outcomes.items()}
 
 
 def _values(given: Sequence[str], dashboards: Mapping[str, Dashboard]) -> dict[str, str]:
