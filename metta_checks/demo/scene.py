@@ -30,14 +30,14 @@ class Scene:
 
 
 @contextmanager
-def scene() -> Iterator[Scene]:
-    """Servers and files with sample data for as long as the block lasts."""
+def scene(host: str = "127.0.0.1", *, wandb_port: int = 0, github_port: int = 0) -> Iterator[Scene]:
+    """Servers and files with sample data for as long as the block lasts; a port that is 0 is any free one."""
     now = utcnow()
     project = sample_project(now)
     repository = sample_repository(now)
     with (
-        WandbServer(project) as wandb,
-        GitHubServer([repository], token=DEMO_TOKEN) as github,
+        WandbServer(project, address=(host, wandb_port)) as wandb,
+        GitHubServer([repository], token=DEMO_TOKEN, address=(host, github_port)) as github,
         TemporaryDirectory(prefix="metta-checks-demo-") as folder,
     ):
         records = write_sample_records(Path(folder), now)
