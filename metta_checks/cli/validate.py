@@ -10,7 +10,8 @@ from typing import Final
 
 import click
 
-from metta_checks.cli.catalogue import CHECKS, CheckEntry, check_entry
+from metta_checks.cli.catalogue import CheckEntry
+from metta_checks.cli.check_names import METAVAR, completed, optional_entry
 from metta_checks.cli.conf_faults import Examined, examined
 from metta_checks.cli.conf_files import ConfFile, found_at
 from metta_checks.cli.conf_warnings import same_twice, warnings_of
@@ -22,20 +23,13 @@ from metta_checks.cli.runner import prepare_stubs
 _ORDER: Final = {"fault": 0, "warning": 1}
 
 
-def optional_entry(context: click.Context, parameter: click.Parameter, value: str | None) -> CheckEntry | None:
-    """A callback for click: the check behind a slug or a name, if one is given."""
-    try:
-        return None if value is None else check_entry(value)
-    except KeyError as error:
-        raise click.BadParameter(error.args[0], context, parameter) from None
-
-
 @click.command()
 @click.argument("paths", type=click.Path(path_type=Path, exists=True), nargs=-1, required=True, metavar="PATH...")
 @click.option(
     "--check",
     callback=optional_entry,
-    metavar=f"[{'|'.join(entry.slug for entry in CHECKS)}]",
+    metavar=METAVAR,
+    shell_complete=completed,
     help="What a configuration is for whose place does not tell.",
 )
 @click.option("--daemonset", is_flag=True, help="The files go to the Agent of every node.")

@@ -20,6 +20,7 @@ from metta_checks.core.diagnosis import Diagnostics
 from metta_checks.core.environment import NO_VARIABLES, Variables, with_environment
 from metta_checks.core.hour import SeriesHour
 from metta_checks.core.sample import Event, Sample, is_finite
+from metta_checks.core.secrets import secrets_of
 from metta_checks.core.state import Store, identity_hash
 from metta_checks.core.tags import keys_of, tag
 from metta_checks.core.transport import Transport
@@ -61,6 +62,8 @@ class MettaCheck(AgentCheck, ABC):
     ) -> None:
         given = instances[0] if instances else None
         super().__init__(name, dict(init_config or {}), [with_environment(given or {}, self.VARIABLES)])
+        for secret in secrets_of(self.instance, self.init_config):
+            self.register_secret(secret)
         self.clock: Clock = utcnow
         self.collection = Collection(self.clock(), Deadline(DEFAULT_TIMEOUT))
         self._initializations: deque[Callable[[], None]] = deque()
@@ -104,7 +107,7 @@ class MettaCheck(AgentCheck, ABC):
         places = self.credential_places()
         if places is None:
             raise RuntimeError(f"{self.name} has no credential")
-        return Credentials(places, self.register_secret)
+        return Credentials(places, self.register_secret, lambda: self.collection.deadline.remaining)
 
     def stores(self) -> Iterable[Store]:
         """The state that outlives the process, for the diagnoses."""
