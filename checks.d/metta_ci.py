@@ -1,3 +1,5 @@
+"""What the Agent loads: one check class and its version."""
+
 from metta_checks.ci import __version__
 from metta_checks.ci.check import CiCheck
 

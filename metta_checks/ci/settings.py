@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from datadog_checks.base import ConfigurationError
 
 from metta_checks.ci.rules import RULES
+from metta_checks.core.address import plain_address
 from metta_checks.core.duration import parse_duration
 from metta_checks.core.environment import Variable, Variables
 from metta_checks.health.condition import Condition, parse_condition
@@ -36,6 +39,9 @@ VARIABLES: Final[Variables] = {
 
 RERUN_SPAN: Final = timedelta(hours=24)
 """How much older than the window a run may be whose re-run counts."""
+
+T = TypeVar("T")
+V = TypeVar("V")
 
 _REPO = re.compile(r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+")
 
@@ -75,13 +81,14 @@ class Settings:
 
 
 def resolve(options: InstanceConfig) -> Settings:
-    """The settings that the options say. Raises ValueError, with the option's name, for what cannot be meant."""
+    """The settings that the options say. Raises ConfigurationError, which names the option, for what the model of
+    the options cannot see."""
     return Settings(
         repo=_repo(options.repo),
-        branch=options.branch,
-        api_url=(options.api_url or PUBLIC_API).rstrip("/"),
-        window=_duration("window", options.window),
-        label_window=_duration("label_window", options.label_window),
+        branch=options.branch.strip(),
+        api_url=_checked("api_url", plain_address, options.api_url or PUBLIC_API),
+        window=_checked("window", parse_duration, options.window),
+        label_window=_checked("label_window", parse_duration, options.label_window),
         labels={
             "github.hotfix.count": _texts(options.hotfix_labels),
             "github.force_merge.count": _texts(options.force_merge_labels),
@@ -91,23 +98,24 @@ def resolve(options: InstanceConfig) -> Settings:
             "ci.workflow.tests_blocking_merge": _texts(options.tests_blocking_merge_workflows),
             "ci.workflow.benchmarks": _texts(options.benchmarks_workflows),
         },
-        conditions=_conditions(options.conditions or {}),
+        conditions=_checked("conditions", _conditions, options.conditions or {}),
     )
 
 
 def _repo(text: str | None) -> str:
-    if not text:
-        raise ValueError("no repository is set: write owner/name into the option `repo` or into GITHUB_REPOSITORY")
-    if not _REPO.fullmatch(text):
-        raise ValueError(f"`repo` is {text!r}: write it as owner/name, without an address around it")
-    return text
+    repo = (text or "").strip()
+    if not repo:
+        raise ConfigurationError(f"`repo` is not set: give it in the instance or as {VARIABLES['repo'].name}")
+    if not _REPO.fullmatch(repo):
+        raise ConfigurationError(f"`repo` is {repo!r}: write it as owner/name, without an address around it")
+    return repo
 
 
-def _duration(option: str, text: str) -> timedelta:
+def _checked(option: str, parse: Callable[[V], T], value: V) -> T:
     try:
-        return parse_duration(text)
+        return parse(value)
     except ValueError as error:
-        raise ValueError(f"`{option}`: {error}") from None
+        raise ConfigurationError(f"`{option}`: {error}") from None
 
 
 def _texts(values: tuple[str, ...]) -> tuple[str, ...]:
@@ -120,9 +128,6 @@ def _conditions(given: Mapping[str, str]) -> dict[str, Condition]:
     for name, text in given.items():
         metric = name.removeprefix("metta.infra.cron.")
         if metric not in texts:
-            raise ValueError(f"`conditions` names {name!r}, which is none of {', '.join(texts)}")
+            raise ValueError(f"{name!r} is none of {', '.join(texts)}")
         texts[metric] = text
-    try:
-        return {metric: parse_condition(text) for metric, text in texts.items()}
-    except ValueError as error:
-        raise ValueError(f"`conditions`: {error}") from None
+    return {metric: parse_condition(text) for metric, text in texts.items()}

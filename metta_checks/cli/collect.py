@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import click
 
 from metta_checks.cli.agent_config import AgentConfig, ConfigFileError, read_agent_config
-from metta_checks.cli.catalogue import CHECKS, CheckEntry, check_entry
+from metta_checks.cli.catalogue import CheckEntry
+from metta_checks.cli.check_names import METAVAR, completed, entry_of
+from metta_checks.cli.dogstatsd import AddressError, NoAgentError, destination
 from metta_checks.cli.log import log_shown
-from metta_checks.cli.render import outcome_text, outcomes_json
+from metta_checks.cli.progress import Progress
+from metta_checks.cli.push import MissingClientError, Pusher, require_client
+from metta_checks.cli.render import outcome_text, outcomes_json, sent_text
 from metta_checks.cli.runner import Outcome, collections, new_check, prepare_stubs, refused
 from metta_checks.core.files import write_atomically
-
-
-def entry_of(context: click.Context, parameter: click.Parameter, value: str) -> CheckEntry:
-    """A callback for click: the check behind a slug or a name."""
-    try:
-        return check_entry(value)
-    except KeyError as error:
-        raise click.BadParameter(error.args[0], context, parameter) from None
 
 
 def in_a_folder(context: click.Context, parameter: click.Parameter, value: Path | None) -> Path | None:
@@ -41,7 +37,7 @@ def up_to_a_day(context: click.Context, parameter: click.Parameter, value: float
 
 
 @click.command()
-@click.argument("check", callback=entry_of, metavar=f"[{'|'.join(entry.slug for entry in CHECKS)}]")
+@click.argument("check", callback=entry_of, metavar=METAVAR, shell_complete=completed)
 @click.option(
     "--config",
     "config_path",
@@ -50,6 +46,8 @@ def up_to_a_day(context: click.Context, parameter: click.Parameter, value: float
 )
 @click.option("--instance", type=click.IntRange(min=1), help="Only this instance of the file, counted from 1.")
 @click.option("--dry-run", is_flag=True, help="Collect and show, send nothing. This is the default.")
+@click.option("--push", is_flag=True, help="Also send it to the local Agent through DogStatsD, once.")
+@click.option("--hostless", is_flag=True, help="With --push: keep the Agent's host off the series.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.option("--repeat", type=click.IntRange(min=1), default=1, show_default=True, help="Collections per instance.")
 @click.option(
@@ -67,48 +65,66 @@ def up_to_a_day(context: click.Context, parameter: click.Parameter, value: float
     callback=in_a_folder,
     help="Write there instead of to standard output: the whole file, or nothing.",
 )
-@click.option("--verbose", is_flag=True, help="Show every series, the check's log, and tracebacks.")
+@click.option("-q", "--quiet", is_flag=True, help="Show errors only; a document that is asked for is still written.")
+@click.option("-v", "--verbose", is_flag=True, help="Show every series, the check's log, and tracebacks.")
 @click.pass_context
 def collect(
     context: click.Context,
     check: CheckEntry,
     config_path: Path | None,
     instance: int | None,
-    dry_run: bool,  # noqa: ARG001 (nothing else can be asked for yet)
+    dry_run: bool,
+    push: bool,
+    hostless: bool,
     form: str,
     repeat: int,
     pause: float,
     output: Path | None,
+    quiet: bool,
     verbose: bool,
 ) -> None:
     """Run a check now and show what the Agent would receive.
 
     The real check class runs through the Agent's own entry point; what it submits is shown instead of sent.
 
+    With --push the same figures also go to the local Agent through DogStatsD, to see one set of them in Datadog
+    before the Agent runs the check. Its address: DD_DOGSTATSD_URL (unix:///path or udp://host:port), else
+    DD_AGENT_HOST and DD_DOGSTATSD_PORT, else udp://localhost:8125. Of a failed collection the Agent gets
+    what the check would have given it: metta.check.up 0. The Agent puts its own host on what it is pushed, which
+    makes other series than the check's own; --hostless keeps it off.
+
     \b
     Exit status:
       0  every collection succeeded
-      1  a collection failed: the source, the network, a credential
+      1  a collection failed: the source, the network, a credential; or no Agent took what was pushed
       2  the command line or the configuration is wrong
 
     \b
     Examples:
       metta-checks collect wandb --config conf.d/metta_wandb.d/conf.yaml
       WANDB_ENTITY=my-team WANDB_PROJECT=my-project metta-checks collect wandb
-      metta-checks collect wandb --config conf.yaml --repeat 3 --pause 120 --format json --output out.json
+      metta-checks collect wandb --repeat 3 --pause 120 --format json --output collections.json
+      DD_DOGSTATSD_URL=unix:///var/run/datadog/dsd.socket metta-checks collect wandb --push --hostless
     """
+    _refuse_contradictions(dry_run=dry_run, push=push, hostless=hostless, quiet=quiet, verbose=verbose)
     prepare_stubs()
     config = _config(config_path)
     numbers = _numbers(config, instance)
+    progress = Progress(quiet=quiet)
     outcomes: list[Outcome] = []
     tables: list[str] = []
-    for number in numbers:
-        for outcome in _instance_outcomes(check, config, number, repeat, pause, verbose=verbose):
-            outcomes.append(outcome)
-            tables.append("\n".join(outcome_text(check.name, outcome, every_series=verbose)))
-            if form == "table" and output is None:
-                click.echo(tables[-1] if len(tables) == 1 else f"\n{tables[-1]}")
-            _report(check, outcome, verbose=verbose)
+    with _pusher(hostless=hostless) if push else nullcontext() as pusher:
+        for number in numbers:
+            progress.say(f"{check.name}: collecting instance {number} of {len(config.instances)} …")
+            for outcome in _instance_outcomes(check, config, number, repeat, pause, verbose=verbose):
+                progress.clear()
+                outcomes.append(outcome)
+                tables.append("\n".join(outcome_text(check.name, outcome, every_series=verbose)))
+                if form == "table" and output is None and not quiet:
+                    click.echo(tables[-1] if len(tables) == 1 else f"\n{tables[-1]}")
+                _report(check, outcome, verbose=verbose)
+                if pusher is not None:
+                    _push(pusher, outcome, aside=form == "json", quiet=quiet)
     if form == "json":
         _deliver(outcomes_json(check.name, outcomes), output)
     elif output is not None:
@@ -122,6 +138,37 @@ def exit_status(outcomes: list[Outcome]) -> int:
     if "configuration" in failures:
         return 2
     return 1 if "collection" in failures else 0
+
+
+def _refuse_contradictions(*, dry_run: bool, push: bool, hostless: bool, quiet: bool, verbose: bool) -> None:
+    if push and dry_run:
+        raise click.UsageError("--push sends and --dry-run does not: give one of them")
+    if hostless and not push:
+        raise click.UsageError("--hostless says how to push: give --push too")
+    if quiet and verbose:
+        raise click.UsageError("--quiet and --verbose contradict each other")
+
+
+@contextmanager
+def _pusher(*, hostless: bool) -> Iterator[Pusher]:
+    """The way to the Agent, found before the source is asked; an Agent that is not there is a failure."""
+    try:
+        require_client()
+        target = destination()
+    except (MissingClientError, AddressError) as error:
+        raise click.UsageError(str(error)) from None
+    try:
+        with Pusher(target, hostless=hostless) as pusher:
+            yield pusher
+    except NoAgentError as error:
+        raise click.ClickException(f"not pushed: {error}") from None
+
+
+def _push(pusher: Pusher, outcome: Outcome, *, aside: bool, quiet: bool) -> None:
+    """Send all that the Agent would have received, the `up 0` of a failed collection too, and tell of it."""
+    sent = pusher.send(outcome.series)
+    if not quiet:
+        click.echo("\n".join(sent_text(sent, pusher.destination, len(outcome.events))), err=aside)
 
 
 def _config(path: Path | None) -> AgentConfig:

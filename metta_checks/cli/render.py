@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any, Final
 
+from metta_checks.cli.dogstatsd import Destination
+from metta_checks.cli.push import Sent
 from metta_checks.cli.runner import Outcome, Series
 
 WIDTH: Final = 100
@@ -43,6 +45,23 @@ def outcome_text(check_name: str, outcome: Outcome, *, every_series: bool) -> It
     yield from _table(outcome.series, every_series=every_series)
 
 
+def sent_text(sent: Sent, destination: Destination, events: int) -> Iterator[str]:
+    """What was pushed, in lines of at most `WIDTH` columns."""
+    parts = [_plural(sent.gauges, "series", "series")]
+    if sent.points:
+        parts.append(_plural(sent.points, "distribution point", "distribution points"))
+    told = f"pushed {' and '.join(parts)} in {_plural(sent.datagrams, 'datagram', 'datagrams')} to {destination}"
+    if destination.socket_path is None:
+        told += "; UDP gives no receipt, so look for them in Datadog"
+    yield from wrapped(told, indent="  ")
+    if sent.too_long:
+        yield from wrapped(
+            f"not pushed: {_plural(sent.too_long, 'series', 'series')} with longer tags than fit", indent="  "
+        )
+    if events:
+        yield from wrapped(f"not pushed: {_plural(events, 'event', 'events')}; only figures are", indent="  ")
+
+
 def wrapped(text: str, *, indent: str = "") -> Iterator[str]:
     """`text` in lines of at most `WIDTH` columns, the first flush, the others indented by two more."""
     line = indent
@@ -59,6 +78,7 @@ def _outcome_json(outcome: Outcome) -> dict[str, Any]:
     document: dict[str, Any] = {
         "instance": outcome.instance,
         "collection": outcome.collection,
+        "at": outcome.at.isoformat(timespec="seconds"),
         "ok": outcome.ok,
         "error": outcome.error,
         "warnings": list(outcome.warnings),

@@ -24,6 +24,24 @@ def require_address(url: str, tried: str) -> None:
         raise SourceError(Kind.UNREACHABLE, tried, "the address is not a URL", "Write it as https://host/path.")
 
 
+def plain_address(text: str) -> str:
+    """An address from an option, without the slash at its end. Raises ValueError for what is none, and for one with a
+    user name, a query or a fragment; the error does not repeat it, since a password may stand in it."""
+    address = text.strip().rstrip("/")
+    if not _is_plain(address):
+        raise ValueError("write the address as https://host or https://host:port/path, without user name and query")
+    return address
+
+
+def _is_plain(address: str) -> bool:
+    try:
+        split = urlsplit(address)
+        named = bool(split.hostname) and split.port != 0 and "@" not in split.netloc
+    except ValueError:
+        return False
+    return split.scheme in {"http", "https"} and named and not split.query and not split.fragment
+
+
 def with_params(url: str, params: Mapping[str, str] | None) -> str:
     """`url` with `params` added to its query, and without its fragment."""
     address, query = split_query(url)

@@ -39,7 +39,7 @@ class SeriesHour:
         gauges: set[int] = set()
         for name, _, tags, kind in samples:
             # A hash of 64 bits stands for the series: of the most that are kept, two meet once in a billion hours.
-            key = hash((name, tags))
+            key = hash((name, frozenset(tags)))
             if kind == "gauge":
                 gauges.add(key)
             if key not in self._seen and len(self._seen) < MOST_REMEMBERED:

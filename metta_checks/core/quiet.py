@@ -1,4 +1,4 @@
-"""Keeps the URLs of our requests out of the Agent's log: a query may be a credential, as that of a presigned URL is."""
+"""Keeps credentials out of the Agent's log, where the libraries below us would write them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,22 @@ _quiet: ContextVar[bool] = ContextVar("metta_quiet", default=False)
 
 @contextmanager
 def without_urls_in_the_log() -> Iterator[None]:
-    """Silences urllib3 for what this thread does in the block; other checks' requests are logged as ever."""
+    """Silences urllib3 for what this thread does in the block: the query of a presigned URL is a credential.
+
+    Other checks' requests are logged as ever.
+    """
     token = _quiet.set(True)
     try:
         yield
     finally:
         _quiet.reset(token)
+
+
+def quieten_aws() -> None:
+    """Keeps the AWS client's debug lines from the log: they hold whole answers, secrets and session tokens included."""
+    logger = logging.getLogger("botocore")
+    if logger.level == logging.NOTSET:
+        logger.setLevel(logging.INFO)
 
 
 def _is_wanted(_: logging.LogRecord) -> bool:

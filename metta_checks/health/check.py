@@ -50,9 +50,19 @@ class HealthCheck(MettaCheck):
         """What the wall shows when the source cannot be read."""
         return (self._data_missing(True),)
 
+    def settle(self) -> None:
+        """Refuse to go without a source, and a local one that whoever wrote the configuration may not name."""
+        source: str | None = self.options.source
+        if not source:
+            variable = self.VARIABLES["source"].name
+            raise ConfigurationError(f"no `source`: set the option, or the environment variable {variable}.")
+        # Base classes of older Agents know neither the provider nor the setting.
+        security = getattr(self, "security_config", None)
+        require_trust(source, getattr(self, "provider", ""), getattr(security, "trusted_providers", None) or None)
+
     def identity(self) -> Mapping[str, str]:
         """What is watched: the source."""
-        return {"source": self._source}
+        return {"source": str(self.instance.get("source", ""))}
 
     def max_answer_bytes(self) -> int:
         """The largest answer is the largest document."""
@@ -63,19 +73,8 @@ class HealthCheck(MettaCheck):
         return {}
 
     @cached_property
-    def _source(self) -> str:
-        source: str | None = self.options.source
-        if not source:
-            variable = self.VARIABLES["source"].name
-            raise ConfigurationError(f"no `source`: set the option, or the environment variable {variable}.")
-        return source
-
-    @cached_property
     def _reader(self) -> Reader:
-        # Base classes of older Agents know neither the provider nor the setting.
-        security = getattr(self, "security_config", None)
-        require_trust(self._source, getattr(self, "provider", ""), getattr(security, "trusted_providers", None) or None)
-        return reader_of(self._source, region=self.options.aws_region, transport=lambda: self.transport)
+        return reader_of(self.options.source, region=self.options.aws_region, transport=lambda: self.transport)
 
     @cached_property
     def _limits(self) -> Limits:

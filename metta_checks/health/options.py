@@ -8,7 +8,9 @@ from typing import Any, Final
 
 from datadog_checks.base import ConfigurationError
 
+from metta_checks.core.address import require_address
 from metta_checks.core.duration import parse_duration
+from metta_checks.core.errors import SourceError
 from metta_checks.core.transport import Transport
 from metta_checks.health.local import LocalReader
 from metta_checks.health.reading import Reader
@@ -25,12 +27,17 @@ def instance_source(value: Any, field: Any) -> Any:  # noqa: ARG001 (the generat
     """Refuses a `source` that is none of the forms; for the models' validators."""
     if isinstance(value, str):
         scheme = _scheme(value)
-        if scheme == "s3":
-            parse_address(value)
-        elif scheme not in {"", "http", "https"}:
-            raise ValueError(f"{scheme}:// is not supported: write a path, s3://bucket/key, or http(s)://host/path")
-        elif "\0" in value:
-            raise ValueError("a path cannot hold a NUL character")
+        match scheme:
+            case "s3":
+                parse_address(value)
+            case "http" | "https":
+                _require_address(value)
+            case "":
+                if "\0" in value:
+                    raise ValueError("a path cannot hold a NUL character")
+            case _:
+                forms = "a path, s3://bucket/key, or http(s)://host/path"
+                raise ValueError(f"{scheme}:// is not supported: write {forms}")
     return value
 
 
@@ -64,6 +71,13 @@ def require_trust(source: str, provider: str, trusted: list[str] | tuple[str, ..
         f"`source` is a local path, and this configuration came from `{provider}`, which may not name files of the "
         "Agent's machine. Use s3:// or http(s)://, or put the configuration into a file in conf.d."
     )
+
+
+def _require_address(url: str) -> None:
+    try:
+        require_address(url, "")
+    except SourceError as error:
+        raise ValueError(f"{error.came_back}. {error.remedy}") from None
 
 
 def _scheme(source: str) -> str:

@@ -14,16 +14,19 @@ from metta_checks.health.document import Document, Limits
 MAX_DOCUMENTS: Final = 1000
 """Documents that one source may have; of more, the newest count."""
 
-MAX_TOTAL: Final = 10
-"""All documents of a source together may be this many times as large as one; of more, the newest count."""
+MAX_TOTAL: Final = 4
+"""All documents of a source may have this many times the bytes and records of one; of more, the newest count."""
 
 Kept = MutableMapping[str, Document]
-"""Documents by name, as they were last parsed: what is unchanged is not read again."""
+"""Documents by name, as they were last parsed: what is unchanged is not read again.
+
+No state but a saving, since the same content gives the same records: it may change in a collection that fails.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a source gave: its documents, why others could not be read, and how many were too many."""
+    """What a source gave: its documents, why others could not be read, and how many older ones were too many."""
 
     documents: tuple[Document, ...]
     unreadable: tuple[SourceError, ...] = ()
@@ -65,6 +68,7 @@ def read_candidates(
     chosen = _newest(candidates, limits)
     documents: list[Document] = []
     unreadable: list[SourceError] = []
+    room = MAX_TOTAL * limits.max_records
     for candidate in chosen:
         if collection.deadline.expired:
             came_back = f"{len(documents)} of {len(chosen)} documents within {collection.deadline.seconds:g} s"
@@ -76,11 +80,14 @@ def read_candidates(
             unreadable.append(error)
             continue
         kept[candidate.name] = document
+        room -= len(document.entries)
+        if room < 0:
+            break
         documents.append(document)
     if unreadable and not documents:
         raise _none_of(shown, unreadable)
     documents.sort(key=lambda document: document.name)
-    return Reading(tuple(documents), tuple(unreadable), len(candidates) - len(chosen))
+    return Reading(tuple(documents), tuple(unreadable), len(candidates) - len(documents) - len(unreadable))
 
 
 def printable(text: str) -> str:

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, TypeVar
-from urllib.parse import urlsplit
 
 from datadog_checks.base import ConfigurationError
 
 from metta_checks.core import tag
+from metta_checks.core.address import plain_address
 from metta_checks.core.credentials import CredentialPlaces
 from metta_checks.core.duration import parse_duration
 from metta_checks.core.environment import Variable
@@ -56,7 +56,7 @@ def settings_of(options: Any) -> Settings:
     project = ProjectPath(
         entity=_required(options, "entity"),
         name=_required(options, "project"),
-        base_url=_checked("base_url", _address, options.base_url or DEFAULT_BASE_URL),
+        base_url=_checked("base_url", plain_address, options.base_url or DEFAULT_BASE_URL),
     )
     return Settings(
         project=project,
@@ -100,16 +100,6 @@ def _required(options: Any, option: str) -> str:
     if value and value.strip():
         return value.strip()
     raise ConfigurationError(f"`{option}` is not set: give it in the instance or as {VARIABLES[option].name}")
-
-
-def _address(text: str) -> str:
-    """`text` without the slash at its end. The error does not repeat it: a password may stand in it."""
-    address = text.strip().rstrip("/")
-    split = urlsplit(address)
-    plain = not (split.query or split.fragment or "@" in split.netloc)
-    if split.scheme not in {"http", "https"} or not split.hostname or split.port == 0 or not plain:
-        raise ValueError("write the address as https://host or https://host:port/path, without user name and query")
-    return address
 
 
 def _checked(option: str, parse: Callable[[Any], T], value: Any) -> T:

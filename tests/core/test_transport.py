@@ -171,7 +171,7 @@ def test_a_proxy_is_used(client: Callable[..., Any], certificate: Path, tls: boo
     seen: list[bytes] = []
     context = server_context(certificate) if tls else None
     with RawServer(answering(b"[1]"), tls=context) as server, RawServer(proxying(seen)) as proxy:
-        proxied = client(proxy={"http": proxy.url, "https": proxy.url}, tls_ca_cert=str(certificate))
+        proxied = client(proxy={"http": proxy.url, "https": proxy.url})
         assert proxied.get(f"{server.url}/page").json() == [1]
         expected = f"CONNECT 127.0.0.1:{server.port}" if tls else f"GET {server.url}/page"
         assert [head.split(b" HTTP/")[0].decode() for head in seen] == [expected]
@@ -182,7 +182,7 @@ def test_four_threads_at_once(client: Callable[..., Any], certificate: Path, tls
     context = server_context(certificate) if tls else None
     together = threading.Barrier(4)
     with RawServer(answering(b"[1]"), tls=context) as server:
-        asker = client(tls_ca_cert=str(certificate))
+        asker = client()
 
         def pages(_: int) -> int:
             together.wait(5)

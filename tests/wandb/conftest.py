@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -12,6 +13,8 @@ from typing import Any
 import pytest
 from datadog_checks.base.stubs.aggregator import AggregatorStub
 
+from metta_checks.core import SourceError
+from metta_checks.demo.server import Request, Response
 from metta_checks.demo.wandb_project import DemoProject
 from metta_checks.demo.wandb_server import DEMO_API_KEY, WandbServer
 from metta_checks.wandb.check import WandbCheck
@@ -51,6 +54,8 @@ def new_check(server: WandbServer, now: datetime) -> Callable[..., WandbCheck]:
             "project": "metta",
             "base_url": server.url,
             "api_key": DEMO_API_KEY,
+            # Loading the machine's certificates takes longer than a whole collection.
+            "tls_verify": False,
             **options,
         }
         check = WandbCheck(name="metta_wandb", init_config=None, instances=[instance])
@@ -79,6 +84,41 @@ def received(aggregator: AggregatorStub) -> Figures:
         name: {tuple(sorted(stub.tags)): stub.value for stub in aggregator.metrics(name)}
         for name in aggregator.metric_names
     }
+
+
+@pytest.fixture
+def answers(server: WandbServer) -> Callable[..., None]:
+    """Makes the server give these documents one after the other, the last one for ever."""
+
+    def give(*documents: Any, status: int = 200, headers: dict[str, str] | None = None) -> None:
+        bodies = [json.dumps(document).encode() for document in documents]
+
+        def intercept(_: Request) -> Response:
+            body = bodies.pop(0) if len(bodies) > 1 else bodies[0]
+            return Response(status, body, {"Content-Type": "application/json", **(headers or {})})
+
+        server.intercept = intercept
+
+    return give
+
+
+@pytest.fixture
+def fault(new_check: Callable[..., WandbCheck], aggregator: AggregatorStub) -> Callable[..., SourceError]:
+    """Runs a collection that has to fail, and gives its error: one line, and nothing but telemetry was submitted."""
+
+    def collect(check: WandbCheck | None = None, **options: Any) -> SourceError:
+        aggregator.reset()
+        check = check or new_check(**options)
+        report = json.loads(check.run())
+        error = check.collection.error
+        assert isinstance(error, SourceError)
+        assert report[0]["message"] == str(error)
+        assert "\n" not in str(error)
+        assert [name for name in aggregator.metric_names if not name.startswith("metta.check.")] == []
+        aggregator.assert_metric("metta.check.up", 0.0, count=1)
+        return error
+
+    return collect
 
 
 @pytest.fixture

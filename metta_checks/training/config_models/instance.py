@@ -80,6 +80,7 @@ class InstanceConfig(BaseModel):
     proxy: Optional[Proxy] = None
     read_timeout: Optional[float] = None
     request_size: float = None
+    series_budget: Optional[int] = Field(None, ge=1)
     service: Optional[str] = None
     skip_proxy: bool = None
     source: Optional[str] = Field(None, min_length=1)

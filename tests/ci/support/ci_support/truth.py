@@ -40,7 +40,7 @@ class Truth:
             self.seen[run.id] = run
         mine = [run for run in self.seen.values() if run.branch == "main" and run.head_repository == "demo-org/arena"]
         gauges = self.window_gauges(mine, now) | self.latest_gauges(mine) | self.label_gauges(now)
-        return Expected(gauges, self.points(mine, now))
+        return Expected({key: float(value) for key, value in gauges.items()}, self.points(mine, now))
 
     def window_gauges(self, mine: list[DemoWorkflowRun], now: datetime) -> dict[Key, float]:
         window = []
@@ -52,14 +52,16 @@ class Truth:
 
         succeeded = [run for run in window if run.conclusion == "success"]
         broken = [run for run in window if run.conclusion in ("failure", "timed_out", "startup_failure")]
-        flaky = []
-        for run in succeeded:
-            if any(attempt.conclusion in ("failure", "timed_out", "startup_failure") for attempt in run.attempts[:-1]):
-                flaky.append(run)
-        minutes = []
-        for run in window:
-            if run.conclusion in ("success", "failure", "timed_out"):
-                minutes.append((run.updated_at - run.run_started_at).total_seconds() / 60)
+        flaky = [
+            run
+            for run in succeeded
+            if any(attempt.conclusion in ("failure", "timed_out", "startup_failure") for attempt in run.attempts[:-1])
+        ]
+        minutes = [
+            (run.updated_at - run.run_started_at).total_seconds() / 60
+            for run in window
+            if run.conclusion in ("success", "failure", "timed_out")
+        ]
 
         gauges: dict[Key, float] = {}
         gauges["ci.workflow.flaky_tests", "", ""] = len(flaky)

@@ -1,0 +1,145 @@
+"""`metta-checks install` and `uninstall`: what the Agent needs in its own folders, and away with it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from metta_checks.cli.agent_files import CONFIGURATIONS, AgentFile, MissingFilesError, example_of, shim_of
+from metta_checks.cli.catalogue import CHECKS, CheckEntry
+from metta_checks.cli.check_names import completed, entries_of
+from metta_checks.cli.installation import Change, Installation
+
+AGENT_DIR: Final = Path("/etc/datadog-agent")
+
+EMBEDDED: Final = Path("/opt/datadog-agent/embedded")
+"""Where the Agent's own Python is on Linux hosts and in its images."""
+
+
+def _common_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in (
+        click.option("--dry-run", is_flag=True, help="Show what would change, change nothing."),
+        click.option(
+            "--checks",
+            callback=entries_of,
+            metavar="NAMES",
+            shell_complete=completed,
+            help=f"Only these, comma-separated: {', '.join(entry.slug for entry in CHECKS)}. Without it, all.",
+        ),
+        click.option(
+            "--agent-dir",
+            type=click.Path(path_type=Path, exists=True, file_okay=False),
+            default=AGENT_DIR,
+            show_default=True,
+            help="The Agent's configuration folder.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command()
+@_common_options
+def install(agent_dir: Path, checks: tuple[CheckEntry, ...], dry_run: bool) -> None:
+    """Put the checks where the Agent looks for them.
+
+    Writes checks.d/<check>.py, a few lines that import the check, and conf.d/<check>.d/conf.yaml.example, which
+    explains every option. A conf.yaml is yours: it is never written. Doing it again changes nothing; after an
+    upgrade of the package it renews what is old, but not what was changed by hand.
+
+    Files are 0644 and folders 0755; run as root, they get the owner of the Agent's folder.
+
+    \b
+    Exit status:
+      0  everything is in place, or would be
+      1  a file cannot be written
+      2  the command line is wrong
+
+    \b
+    Examples:
+      metta-checks install --dry-run
+      sudo metta-checks install --checks wandb,ci
+      metta-checks install --agent-dir ./agent
+    """
+    with _installation(agent_dir, dry_run=dry_run) as installation:
+        for entry in checks:
+            for file in _files(entry):
+                click.echo(str(installation.put(file)))
+            for own in _configurations(agent_dir, entry):
+                click.echo(str(Change("keep", own, "yours")))
+    _tell_what_is_next(agent_dir, checks, dry_run=dry_run)
+
+
+@click.command()
+@_common_options
+def uninstall(agent_dir: Path, checks: tuple[CheckEntry, ...], dry_run: bool) -> None:
+    """Take away what `install` wrote.
+
+    What was changed by hand stays, and so does every conf.yaml: as long as one is there, the Agent tries to load
+    its check and says in its status that it cannot.
+
+    \b
+    Exit status:
+      0  done, or would be
+      1  a file cannot be removed
+      2  the command line is wrong
+
+    \b
+    Examples:
+      metta-checks uninstall --dry-run
+      sudo metta-checks uninstall --checks eval
+    """
+    with _installation(agent_dir, dry_run=dry_run) as installation:
+        for entry in checks:
+            for file in _files(entry):
+                change = installation.take_away(file)
+                if change is not None:
+                    click.echo(str(change))
+            for own in _configurations(agent_dir, entry):
+                click.echo(str(Change("keep", own, "yours; the Agent will miss the check until it is gone")))
+    if dry_run:
+        click.echo("Nothing was changed: --dry-run.")
+
+
+@contextmanager
+def _installation(agent_dir: Path, *, dry_run: bool) -> Iterator[Installation]:
+    try:
+        installation = Installation(agent_dir, dry_run=dry_run)
+        yield installation
+        installation.close()
+    except MissingFilesError as error:
+        raise click.ClickException(str(error)) from None
+    except PermissionError as error:
+        remedy = "run it as root, or as the user that owns the folder"
+        raise click.ClickException(f"{error.filename}: {error.strerror}; {remedy}") from None
+    except OSError as error:
+        raise click.ClickException(f"{error.filename}: {error.strerror}") from None
+
+
+def _files(entry: CheckEntry) -> tuple[AgentFile, ...]:
+    return shim_of(entry), example_of(entry)
+
+
+def _configurations(agent_dir: Path, entry: CheckEntry) -> list[str]:
+    """The check's own configuration files, below the Agent's folder."""
+    folder = agent_dir / CONFIGURATIONS / f"{entry.name}.d"
+    return sorted(str(path.relative_to(agent_dir)) for pattern in ("*.yaml", "*.yml") for path in folder.glob(pattern))
+
+
+def _tell_what_is_next(agent_dir: Path, checks: tuple[CheckEntry, ...], *, dry_run: bool) -> None:
+    if dry_run:
+        click.echo("Nothing was changed: --dry-run.")
+        return
+    bare = [entry for entry in checks if not _configurations(agent_dir, entry)]
+    if bare:
+        folder = agent_dir / CONFIGURATIONS / f"{bare[0].name}.d"
+        click.echo(f"Next: copy {folder}/conf.yaml.example to conf.yaml beside it and edit that, then")
+        click.echo(f"  metta-checks validate {agent_dir / CONFIGURATIONS}")
+    if EMBEDDED.is_dir() and not Path(sys.prefix).is_relative_to(EMBEDDED):
+        click.echo("This Python is not the Agent's. The Agent needs the package in its own:")
+        click.echo(f"  {EMBEDDED}/bin/pip install --no-deps metta_checks-<version>-py3-none-any.whl")

@@ -1,0 +1,180 @@
+"""Records behind HTTP: asked for conditionally, through the check's own HTTP, within the deadline."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from metta_checks.core import Kind, SourceError
+from metta_checks.demo.server import Fault, LoopbackServer, Request, Response
+
+Make = Callable[..., Any]
+
+
+class ResultServer(LoopbackServer):
+    """Serves one document; answers 304 when the request names the validator that it would send."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.content: Any = []
+        self.headers: dict[str, str] = {}
+
+    def answer(self, request: Request) -> Response:
+        for asked, told in (("if-none-match", "ETag"), ("if-modified-since", "Last-Modified")):
+            if asked in request.headers and request.headers[asked] == self.headers.get(told):
+                return Response(304, headers=self.headers)
+        body = self.content if isinstance(self.content, bytes) else json.dumps(self.content).encode()
+        return Response(body=body, headers=self.headers)
+
+
+@pytest.fixture
+def server() -> Iterator[ResultServer]:
+    with ResultServer() as running:
+        yield running
+
+
+MODIFIED = "Tue, 14 Jan 2025 15:30:00 GMT"
+
+
+def test_a_document_is_read_and_its_request_counted(server: ResultServer, record: Make, collect: Make) -> None:
+    server.content = [record()]
+
+    collected = collect(f"{server.url}/results.json")
+
+    assert (collected.hearts, collected.value("metta.check.requests")) == ([0.91], 1)
+
+
+@pytest.mark.parametrize(
+    ("headers", "asked"),
+    [
+        ({"ETag": '"v1"'}, {"if-none-match": '"v1"'}),
+        ({"ETag": 'W/"v1"'}, {"if-none-match": 'W/"v1"'}),
+        ({"Last-Modified": MODIFIED}, {"if-modified-since": MODIFIED}),
+        ({"ETag": '"v1"', "Last-Modified": MODIFIED}, {"if-none-match": '"v1"', "if-modified-since": MODIFIED}),
+    ],
+)
+def test_an_unchanged_document_is_not_sent_again(
+    headers: dict[str, str], asked: dict[str, str], server: ResultServer, record: Make, make_check: Make, run: Make
+) -> None:
+    server.content, server.headers = [record()], headers
+    check = make_check(server.url)
+    first = run(check)
+
+    server.content = b"not sent"
+    second = run(check)
+
+    assert (second.hearts, second.series.keys()) == ([0.91], first.series.keys())
+    conditions = {name: value for name, value in server.requests[-1].headers.items() if name.startswith("if-")}
+    assert conditions == asked
+
+
+def test_a_changed_document_is_read(server: ResultServer, record: Make, make_check: Make, run: Make) -> None:
+    server.content, server.headers = [record()], {"ETag": '"v1"'}
+    check = make_check(server.url)
+    run(check)
+
+    server.content, server.headers = [record(value=0.92)], {"ETag": '"v2"'}
+
+    assert run(check).hearts == [0.92]
+
+
+def test_a_server_that_tells_no_validator_is_read_every_time(
+    server: ResultServer, record: Make, make_check: Make, run: Make
+) -> None:
+    check = make_check(server.url)
+    for value in (0.91, 0.92):
+        server.content = [record(value=value)]
+        assert run(check).hearts == [value]
+
+
+def test_after_a_failure_the_document_is_asked_for_conditionally_again(
+    server: ResultServer, record: Make, make_check: Make, run: Make
+) -> None:
+    server.content, server.headers = [record()], {"ETag": '"v1"'}
+    check = make_check(server.url)
+    run(check)
+    server.intercept = lambda request: Response(500)
+    assert run(check).up == 0
+    server.intercept = None
+
+    assert run(check).hearts == [0.91]
+    assert server.requests[-1].headers["if-none-match"] == '"v1"'
+
+
+def test_without_a_timestamp_last_modified_counts(
+    server: ResultServer, record: Make, absent: object, collect: Make
+) -> None:
+    server.content, server.headers = [record(timestamp=absent)], {"Last-Modified": MODIFIED}
+
+    assert collect(server.url).value("metta.infra.health.age_seconds") == 1800
+
+
+@pytest.mark.parametrize("header", [None, "yesterday", ""])
+def test_a_record_whose_time_nobody_knows_is_left_out(
+    header: str | None, server: ResultServer, record: Make, absent: object, collect: Make
+) -> None:
+    server.content, server.headers = [record(timestamp=absent)], {} if header is None else {"Last-Modified": header}
+
+    collected = collect(server.url)
+
+    assert (collected.up, collected.data_missing, collected.dropped("invalid")) == (1, 1, 1)
+    assert "timestamp: it has none, and neither has its document" in collected.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (Response(404), Kind.NOT_FOUND),
+        (Response(403), Kind.FORBIDDEN),
+        (Response(401), Kind.UNAUTHORISED),
+        (Response(500), Kind.SERVER_ERROR),
+        (Response(body=b"<html>Sign in</html>"), Kind.MALFORMED),
+        (Response(body=b"[" + b" " * 20_000), Kind.OVERSIZED),
+        (Response(302, headers={"Location": "http://127.0.0.2/results.json"}), Kind.REDIRECTED),
+        (Response(304), Kind.MALFORMED),
+        (Fault("silent"), Kind.TIMED_OUT),
+        (Fault("drip_headers"), Kind.TIMED_OUT),
+    ],
+)
+def test_what_cannot_be_read_is_a_failure(
+    answer: Response | Fault, kind: Kind, server: ResultServer, collect: Make
+) -> None:
+    server.intercept = lambda request: answer
+
+    collected = collect(server.url, max_bytes=10_000, collection_timeout=1)
+
+    assert (collected.up, collected.data_missing) == (0, 1)
+    assert isinstance(collected.error, SourceError)
+    assert collected.error.kind is kind
+
+
+def test_a_dripping_server_is_left_at_the_deadline(server: ResultServer, record: Make, collect: Make) -> None:
+    server.content = [record()]
+    server.intercept = lambda request: Fault("drip_body", pause=0.2)
+    started = time.monotonic()
+
+    collected = collect(server.url, collection_timeout=1)
+
+    assert (collected.up, collected.hearts) == (0, [])
+    assert time.monotonic() - started < 10
+
+
+def test_an_oversized_answer_names_the_option_that_bounds_it(server: ResultServer, collect: Make) -> None:
+    server.content = b"[" + b" " * 20_000 + b"]"
+
+    assert "raise `max_bytes`" in str(collect(server.url, max_bytes=10_000).error)
+
+
+def test_credentials_are_sent_and_never_shown(server: ResultServer, record: Make, collect: Make) -> None:
+    server.content = [record(), {}]
+
+    collected = collect(f"{server.url}/results.json?sig=s3cret", username="me", password="pass")
+
+    assert server.requests[0].query == {"sig": "s3cret"}
+    assert server.requests[0].headers["authorization"].startswith("Basic ")
+    assert collected.hearts == [0.91]
+    assert collected.warnings[0].startswith(f"left out: {server.url}/results.json, record 2: ")

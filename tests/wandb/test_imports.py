@@ -1,0 +1,94 @@
+"""What the check loads: nothing that an Agent does not ship, since there it is installed without dependencies."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib.metadata import packages_distributions
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# What an Agent's own Python has, by distribution: datadog-checks-base with its extra `deps`, and the Agent's lock.
+SHIPPED = {
+    "annotated-types",
+    "attrs",
+    "binary",
+    "boto3",
+    "botocore",
+    "bytecode",
+    "cachetools",
+    "certifi",
+    "cffi",
+    "charset-normalizer",
+    "click",
+    "cryptography",
+    "datadog-checks-base",
+    "ddtrace",
+    "envier",
+    "idna",
+    "importlib-metadata",
+    "jellyfish",
+    "jmespath",
+    "kubernetes",
+    "lazy-loader",
+    "opentelemetry-api",
+    "orjson",
+    "packaging",
+    "platformdirs",
+    "prometheus-client",
+    "protobuf",
+    "psutil",
+    "pydantic",
+    "pydantic-core",
+    "pyjwt",
+    "python-dateutil",
+    "pytz",
+    "pyyaml",
+    "requests",
+    "requests-unixsocket2",
+    "s3transfer",
+    "simplejson",
+    "six",
+    "typing-extensions",
+    "typing-inspection",
+    "urllib3",
+    "wrapt",
+    "zipp",
+}
+
+LOADED = """
+import json, sys
+before = set(sys.modules)
+{statement}
+print(json.dumps({{name: getattr(sys.modules[name], "__file__", None) for name in set(sys.modules) - before}}))
+"""
+
+
+def answer_of(program: str) -> dict[str, Any]:
+    """The JSON object that a fresh interpreter prints."""
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    answer: dict[str, Any] = json.loads(ran.stdout)
+    return answer
+
+
+@pytest.mark.parametrize("module", ["metta_checks.wandb.check", "metta_checks.cli"])
+def test_only_what_an_agent_ships_is_loaded(module: str) -> None:
+    loaded = answer_of(LOADED.format(statement=f"import {module}"))
+    owners = packages_distributions()
+    assert module in loaded
+    # Without a file are those that compiled modules make up at run time.
+    installed = {name: file for name, file in loaded.items() if file and "site-packages" in Path(file).parts}
+    foreign = {name.partition(".")[0] for name in installed} - {"metta_checks"}
+    assert "pydantic" in foreign
+    assert {
+        name: owners.get(name)
+        for name in foreign
+        if not {owner.lower().replace("_", "-") for owner in owners.get(name, [])} & SHIPPED
+    } == {}
+    # It shares its top-level name with the base package.
+    assert [name for name in loaded if name.startswith("datadog_checks.dev")] == []
+    # botocore takes a second and 30 MB: only a secret in AWS is worth it.
+    assert [name for name in foreign if name in {"boto3", "botocore"}] == []
