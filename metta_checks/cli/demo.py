@@ -12,12 +12,22 @@ from metta_checks.demo.scene import Scene, scene
 
 
 @click.command()
-@click.option("--verbose", is_flag=True, help="Show every series.")
+@click.option("-v", "--verbose", is_flag=True, help="Show every series.")
 @click.pass_context
 def demo(context: click.Context, verbose: bool) -> None:
     """Run every check against sample data on this machine; no account, no network.
 
     Servers that speak as W&B and GitHub do are started on free loopback ports and stopped at the end.
+
+    \b
+    Exit status:
+      0  every check collected
+      1  one did not
+
+    \b
+    Examples:
+      metta-checks demo
+      metta-checks demo --verbose | grep metta.infra.health.state
     """
     prepare_stubs()
     outcomes: list[Outcome] = []
