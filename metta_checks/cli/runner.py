@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import socket
 import time
@@ -59,6 +60,8 @@ def prepare_stubs() -> None:
     """Make the Agent's stand-ins behave like an Agent on this machine. Outside of the Agent only."""
     # The stand-in refuses `env:` and the like, which the real submission path takes from every instance.
     os.environ["DDEV_SKIP_GENERIC_TAGS_CHECK"] = "true"
+    # Without a handler, Python writes warnings to standard error; those of a check are in its report.
+    logging.getLogger("datadog_checks").addHandler(logging.NullHandler())
     datadog_agent.set_hostname(os.environ.get("DD_HOSTNAME") or socket.gethostname())
 
 
