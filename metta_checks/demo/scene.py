@@ -37,14 +37,19 @@ class Scene:
 
 
 @contextmanager
-def scene(clock: Clock = utcnow) -> Iterator[Scene]:
-    """Servers and files with sample data, as of the clock's time, for as long as the block lasts."""
+def scene(
+    clock: Clock = utcnow, *, host: str = "127.0.0.1", wandb_port: int = 0, github_port: int = 0
+) -> Iterator[Scene]:
+    """Servers and files with sample data, as of the clock's time, for as long as the block lasts.
+
+    A port that is 0 is any free one.
+    """
     now = clock()
     project = sample_project(now)
     repository = sample_repository(now, clock=clock)
     with (
-        WandbServer(project) as wandb,
-        GitHubServer([repository], token=DEMO_TOKEN) as github,
+        WandbServer(project, address=(host, wandb_port)) as wandb,
+        GitHubServer([repository], token=DEMO_TOKEN, address=(host, github_port)) as github,
         TemporaryDirectory(prefix="metta-checks-demo-") as folder,
     ):
         records = write_sample_records(Path(folder), now)
