@@ -28,7 +28,8 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def fresh_agent() -> Iterator[None]:
-    """Configuration and persistent cache of the Agent stub start empty: it is one object for the whole process."""
+    """Configuration, persistent cache and host name of the Agent stub start anew: it is one object for the process."""
     agent_stub.reset()
     yield
     agent_stub.reset()
+    agent_stub.reset_hostname()

@@ -7,7 +7,7 @@ from functools import partial
 
 from metta_checks.ci.client import GitHub
 from metta_checks.ci.ledger import Known, Ledger
-from metta_checks.ci.listing import together
+from metta_checks.ci.together import together
 from metta_checks.ci.wire import attempt_conclusion
 
 

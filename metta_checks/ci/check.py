@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import cached_property
 from typing import ClassVar
@@ -19,7 +19,7 @@ from metta_checks.ci.reading import Reading, Snapshot
 from metta_checks.ci.settings import VARIABLES, Settings, resolve
 from metta_checks.ci.verdicts import verdicts_of
 from metta_checks.core.check import MettaCheck
-from metta_checks.core.credentials import Credentials
+from metta_checks.core.credentials import CredentialPlaces
 from metta_checks.core.environment import Variables
 from metta_checks.core.sample import Sample
 from metta_checks.core.state import Store
@@ -72,6 +72,14 @@ class CiCheck(MettaCheck, ConfigMixin):
         """`repo` and `branch`."""
         return tag("repo", self.settings.repo), tag("branch", self.settings.branch)
 
+    def credential_places(self) -> CredentialPlaces:
+        """Where the token is looked for; without one GitHub is asked anonymously."""
+        return token_places(self.config.token, self.config.token_secret, self.config.aws_region)
+
+    def stores(self) -> Iterable[Store]:
+        """What is remembered of workflow runs."""
+        return (self._store,)
+
     @cached_property
     def settings(self) -> Settings:
         """The resolved options. Raises ConfigurationError for one that cannot be meant."""
@@ -85,13 +93,15 @@ class CiCheck(MettaCheck, ConfigMixin):
     @cached_property
     def access(self) -> Access:
         """The token, which may be missing unless the options name a secret for it."""
-        places = token_places(self.config.token, self.config.token_secret, self.config.aws_region)
-        return Access(Credentials(places, self.register_secret), required="token_secret" in self.instance)
+        return Access(self.credentials, required="token_secret" in self.instance)
 
     @cached_property
     def ledger(self) -> Ledger:
         """What was remembered when the Agent stopped, or nothing."""
-        return from_text(self._store.load()) or Ledger()
+        known = from_text(self._store.load())
+        if known is None:
+            self._store.refuse()
+        return known or Ledger()
 
     @cached_property
     def _store(self) -> Store:

@@ -22,13 +22,14 @@ class Known:
 
     `earlier` has a letter for each attempt before the latest: `f` failed, `o` ended otherwise, `?` not known.
     `measured` says that its duration was reported, or that it never will be. `stamp` is its last change as it was
-    last told, by REST or GraphQL; the two are not known to agree.
+    last told, by REST or GraphQL; the two are not known to agree. `gone` says that it was deleted upstream.
     """
 
     run: Run
     earlier: str
     measured: bool
     stamp: datetime
+    gone: bool = False
 
     @property
     def flaky(self) -> bool:
@@ -44,7 +45,8 @@ class Known:
 @dataclass(frozen=True, slots=True)
 class Bucket:
     """A page of a listing between two fixed times of creation: its address never changes, so that an ETag answers
-    for it. `newest` is the creation of its newest run."""
+    for it. `newest` is the creation of its newest run; `stale` says that the ETag no longer holds, as a change there
+    was seen elsewhere."""
 
     since: datetime
     until: datetime
@@ -52,6 +54,7 @@ class Bucket:
     etag: str | None
     newest: datetime
     checked_at: datetime
+    stale: bool = False
 
     @property
     def key(self) -> tuple[datetime, datetime, int]:
@@ -112,14 +115,13 @@ class Ledger:
                 setattr(self, name, getattr(fresh, name))
         self.collected_at = now
 
-    def admit(self, run: Run, *, since: datetime) -> None:
+    def admit(self, run: Run) -> None:
         """Take note of a run as it was just read. An answer that is behind what is known already is left aside:
         GitHub answers from replicas."""
         known = self.runs.get(run.id)
         if known is None:
-            # Of a run that is older than the look-back nobody can say whether it was reported before.
-            self.runs[run.id] = Known(run, "?" * (run.attempt - 1), run.created_at < since, run.updated_at)
-        elif known.run != run and _later(run, known.run):
+            self.runs[run.id] = Known(run, "?" * (run.attempt - 1), False, run.updated_at)
+        elif known.gone or (known.run != run and _later(run, known.run)):
             earlier = known.earlier + _letters(known.run, run.attempt)
             self.runs[run.id] = Known(run, earlier, known.measured, run.updated_at)
 
@@ -130,21 +132,35 @@ class Ledger:
         earlier = known.earlier[: attempt - 1] + letter + known.earlier[attempt:]
         self.runs[run_id] = replace(known, earlier=earlier)
 
-    def note_stamp(self, run_id: int, stamp: datetime) -> None:
+    def note_change(self, run_id: int, stamp: datetime) -> None:
         """The run was read again because of this change; the next question asks for later ones."""
         self.runs[run_id] = replace(self.runs[run_id], stamp=stamp)
+        self._spoil(self.runs[run_id].run.created_at)
 
-    def newly_completed(self, now: datetime) -> Iterator[Run]:
+    def note_deletion(self, run_id: int) -> None:
+        """The run is gone upstream; what it was keeps counting."""
+        self.runs[run_id] = replace(self.runs[run_id], gone=True)
+        self._spoil(self.runs[run_id].run.created_at)
+
+    def _spoil(self, created_at: datetime) -> None:
+        """Pages of one range change together: each tells how many runs there are in all."""
+        for key, bucket in self.buckets.items():
+            if bucket.since <= created_at <= bucket.until:
+                self.buckets[key] = replace(bucket, stale=True)
+
+    def newly_completed(self, now: datetime, since: datetime) -> Iterator[Run]:
         """The runs whose end is seen for the first time, each once. Those that had ended before the first collection
-        ever are passed over: their durations belong to another time."""
+        ever are passed over: their durations belong to another time. So are those from before `since`: they are
+        forgotten now and then, so that nobody can say whether they were reported."""
         first_ever = self.started_at is None
         started_at = self.started_at = self.started_at or now
         for run_id, known in self.runs.items():
             if known.measured or known.run.conclusion is None:
                 continue
             self.runs[run_id] = replace(known, measured=True)
-            if known.run.own and not first_ever and known.run.updated_at >= started_at.replace(microsecond=0):
-                yield known.run
+            run, counts = known.run, known.run.own and not first_ever
+            if counts and run.created_at >= since and run.updated_at >= started_at.replace(microsecond=0):
+                yield run
 
     def latest_decisive(self) -> dict[int, Run]:
         """By workflow: its run on the branch with the highest number that came to a decision."""

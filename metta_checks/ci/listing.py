@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final
 
 from metta_checks.ci.client import GitHub
 from metta_checks.ci.ledger import Bucket, Ledger
 from metta_checks.ci.records import Run
+from metta_checks.ci.together import together
 from metta_checks.ci.wire import RunPage, run_page
 from metta_checks.core.errors import Kind, SourceError
 
 PER_PAGE: Final = 100
 LISTED: Final = 1_000
 """GitHub lists no more runs than this for one filter."""
-
-THREADS: Final = 4
-
-T = TypeVar("T")
 
 
 class Listing:
@@ -74,14 +70,18 @@ class Listing:
 
     def maintain(self) -> None:
         """One request for what lies behind the first page: a new bucket when enough has gathered, else the one that
-        was not looked at for longest. A re-run of an old run shows there, and what the listing showed late."""
+        was not looked at for longest. A re-run of an old run shows there, and what the listing showed late.
+
+        As long as nothing happens that request shall cost nothing: it goes to a bucket that should not have changed.
+        """
         ledger = self._ledger
-        opened = self._next_bucket() if self._front_changed else None
-        if opened is not None:
+        if self._front_changed and (opened := self._next_bucket()):
             ledger.covered_until = opened.until
             self._check(opened)
-        elif ledger.buckets:
-            self._check(min(ledger.buckets.values(), key=lambda bucket: (bucket.checked_at, bucket.until)))
+            return
+        buckets = [bucket for bucket in ledger.buckets.values() if self._front_changed or not bucket.stale]
+        if buckets:
+            self._check(min(buckets, key=lambda bucket: (not bucket.stale, bucket.checked_at, bucket.until)))
 
     def reread(self, runs: Iterable[Run]) -> None:
         """Read these runs again, neighbours in one request."""
@@ -181,7 +181,7 @@ class Listing:
 
     def _admit(self, page: RunPage) -> None:
         for run in page.runs:
-            self._ledger.admit(run, since=self._since)
+            self._ledger.admit(run)
             self.read.add(run.id)
         self._ledger.full_name = page.full_name or self._ledger.full_name
         self._ledger.web_url = page.web_url or self._ledger.web_url
@@ -209,14 +209,6 @@ class Listing:
             etag=etag,
         )
         return None if answer.status == 304 else run_page(answer)
-
-
-def together(calls: Sequence[Callable[[], T]]) -> list[T]:
-    """What the calls return, in their order, made by a few threads. The first error is raised once all are done."""
-    if len(calls) < 2:
-        return [call() for call in calls]
-    with ThreadPoolExecutor(THREADS, thread_name_prefix="metta-github") as pool:
-        return list(pool.map(lambda call: call(), calls))
 
 
 def _range_parameters(bucket: Bucket) -> dict[str, str]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial, reduce
 from typing import Final, NamedTuple
 
 from metta_checks.ci.client import GitHub
 from metta_checks.ci.records import Run, Workflow
 from metta_checks.ci.reply import IDS_PER_FIELD, Reply, parse_reply
+from metta_checks.ci.together import together
 
 HISTORY: Final = 20
 """How many of a quiet workflow's latest runs are asked for: those of all branches, since none can be named."""
@@ -39,25 +41,26 @@ class Question:
 
 def ask(github: GitHub, question: Question) -> Reply:
     """Put the question, in one request unless very many runs are watched. Raises SourceError."""
-    reply = Reply()
-    for part in _parts(question):
-        fields = list(_fields(part))
-        declared = ", ".join(f"${one.alias}: {one.type}" for one in fields)
-        query = f"query({declared}) {{ {' '.join(one.text for one in fields)} }}"
-        variables = {one.alias: one.value for one in fields}
-        data = github.query(query, variables, about=f"labels and runs of {github.settings.repo}")
-        reply = reply.joined(
-            parse_reply(
-                data,
-                tried=f"{github.source}: POST {github.settings.graphql_url}",
-                metrics=tuple(part.searches),
-                states=part.states,
-                histories=part.histories,
-                watched=part.watched,
-                closely_watched=part.closely_watched,
-            )
-        )
-    return reply
+    replies = together([partial(_ask_part, github, part) for part in _parts(question)])
+    return reduce(Reply.joined, replies, Reply())
+
+
+def _ask_part(github: GitHub, part: Question) -> Reply:
+    fields = list(_fields(part))
+    if not fields:
+        return Reply()
+    declared = ", ".join(f"${one.alias}: {one.type}" for one in fields)
+    query = f"query({declared}) {{ {' '.join(one.text for one in fields)} }}"
+    variables = {one.alias: one.value for one in fields}
+    return parse_reply(
+        github.query(query, variables, about=f"labels and runs of {github.settings.repo}"),
+        tried=f"{github.source}: POST {github.settings.graphql_url}",
+        metrics=tuple(part.searches),
+        states=part.states,
+        histories=part.histories,
+        watched=part.watched,
+        closely_watched=part.closely_watched,
+    )
 
 
 def _parts(question: Question) -> Iterator[Question]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -14,7 +14,7 @@ from metta_checks.ci.ledger import Known, Ledger
 from metta_checks.ci.listing import Listing
 from metta_checks.ci.question import Question, ask
 from metta_checks.ci.records import Run, Workflow
-from metta_checks.ci.reply import Reply
+from metta_checks.ci.reply import Pulse, Reply
 from metta_checks.ci.settings import Settings
 from metta_checks.ci.workflows import Selection
 from metta_checks.core.errors import Kind, SourceError
@@ -79,21 +79,22 @@ class Reading:
 
     def _ask(self) -> Mapping[str, int]:
         """The one GraphQL question, and what its answer calls for. Returns the counts."""
-        watched = list(self._watched()) if self._may_watch() else []
-        question = Question(
-            searches=self._searches(),
-            states=list(self._ledger.workflows.values()),
-            histories=self._quiet_workflows(),
-            watched=[known.run for known in watched if not self._is_unsettled(known)],
-            closely_watched=[known.run for known in watched if self._is_unsettled(known)],
+        watched = list(self._watched())
+        reply = self._put(
+            Question(
+                searches=self._searches(),
+                states=list(self._ledger.workflows.values()),
+                histories=self._quiet_workflows(),
+                watched=[known.run for known in watched if not self._is_unsettled(known)],
+                closely_watched=[known.run for known in watched if self._is_unsettled(known)],
+            )
         )
-        reply = self._ask_or_do_without(question)
         self._ledger.workflows |= reply.states
         self._take_histories(reply)
         self._read_changed(reply)
         return reply.counts
 
-    def _ask_or_do_without(self, question: Question) -> Reply:
+    def _put(self, question: Question) -> Reply:
         """The reply; where watching the runs is too much for the server, the one without them. The buckets show what
         they would have shown, only later."""
         try:
@@ -102,11 +103,7 @@ class Reading:
             if error.kind is not Kind.SERVER_ERROR or not (question.watched or question.closely_watched):
                 raise
         self._ledger.watch_again_at = self._now + WATCH_PAUSE
-        return ask(self._github, Question(question.searches, question.states, question.histories))
-
-    def _may_watch(self) -> bool:
-        again_at = self._ledger.watch_again_at
-        return again_at is None or self._now >= again_at
+        return ask(self._github, replace(question, watched=(), closely_watched=()))
 
     def _searches(self) -> dict[str, str]:
         repo = self._ledger.full_name or self._settings.repo
@@ -114,8 +111,11 @@ class Reading:
 
     def _watched(self) -> Iterator[Known]:
         """The runs of which no answer of this collection has spoken yet."""
+        again_at = self._ledger.watch_again_at
+        if again_at is not None and self._now < again_at:
+            return
         for run_id, known in self._ledger.runs.items():
-            if known.run.own and run_id not in self._listing.read:
+            if not known.gone and run_id not in self._listing.read:
                 yield known
 
     def _is_unsettled(self, known: Known) -> bool:
@@ -123,14 +123,13 @@ class Reading:
 
     def _read_changed(self, reply: Reply) -> None:
         """Read again what has changed since it was read."""
-        changed = []
-        for run_id, pulse in reply.pulses.items():
-            known = self._ledger.runs[run_id]
-            if pulse.updated_at != known.stamp or (pulse.asked_outcome and pulse.outcome != known.run.conclusion):
-                changed.append(known.run)
-        self._listing.reread(changed)
-        for run in changed:
-            self._ledger.note_stamp(run.id, reply.pulses[run.id].updated_at)
+        known = self._ledger.runs
+        changed = {run_id: pulse for run_id, pulse in reply.pulses.items() if _has_changed(known[run_id], pulse)}
+        self._listing.reread(known[run_id].run for run_id in changed)
+        for run_id, pulse in changed.items():
+            self._ledger.note_change(run_id, pulse.updated_at)
+        for run_id in reply.gone:
+            self._ledger.note_deletion(run_id)
 
     def _quiet_workflows(self) -> list[Workflow]:
         """The workflows that count, of which no decisive run is known and the past was not searched yet."""
@@ -168,7 +167,7 @@ class Reading:
 
     def _remember(self, workflow: Workflow, runs: list[Run]) -> None:
         for run in runs:
-            self._ledger.admit(run, since=self._since)
+            self._ledger.admit(run)
         if not any(run.own and run.decisive for run in runs):
             self._ledger.searched.add(workflow.id)
 
@@ -191,7 +190,7 @@ class Reading:
 
     def _snapshot(self, counts: Mapping[str, int]) -> Snapshot:
         ledger = self._ledger
-        completed = tuple(run for run in ledger.newly_completed(self._now) if run.created_at >= self._since)
+        completed = tuple(ledger.newly_completed(self._now, self._since))
         ledger.prune(self._since)
         return Snapshot(
             now=self._now,
@@ -204,3 +203,7 @@ class Reading:
             repo=ledger.full_name or self._settings.repo,
             web_url=ledger.web_url or f"https://github.com/{self._settings.repo}",
         )
+
+
+def _has_changed(known: Known, pulse: Pulse) -> bool:
+    return pulse.updated_at != known.stamp or (pulse.asked_outcome and pulse.outcome != known.run.conclusion)

@@ -35,12 +35,13 @@ class PastRun(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The answers: counts by metric, the rest by id. What no longer exists is left out."""
+    """The answers: counts by metric, the rest by id. What no longer exists is left out; `gone` are such runs."""
 
     counts: Mapping[str, int] = field(default_factory=dict)
     states: Mapping[int, Workflow] = field(default_factory=dict)
     histories: Mapping[int, Sequence[PastRun]] = field(default_factory=dict)
     pulses: Mapping[int, Pulse] = field(default_factory=dict)
+    gone: frozenset[int] = frozenset()
 
     def joined(self, other: Reply) -> Reply:
         """Both together, for a question that was put in parts."""
@@ -49,6 +50,7 @@ class Reply:
             {**self.states, **other.states},
             {**self.histories, **other.histories},
             {**self.pulses, **other.pulses},
+            self.gone | other.gone,
         )
 
 
@@ -65,11 +67,13 @@ def parse_reply(
     """The reply to a question about these; `tried` is for the message of the SourceError that is raised when it is
     of another shape."""
     try:
+        pulses = _pulses(watched, closely_watched, data)
         return Reply(
             counts=_counts(metrics, data),
             states=_states(states, data),
             histories=_histories(histories, data),
-            pulses=_pulses(watched, closely_watched, data),
+            pulses=pulses,
+            gone=frozenset(run.id for run in (*watched, *closely_watched) if run.id not in pulses),
         )
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]

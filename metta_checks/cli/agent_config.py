@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,14 @@ class ConfigFileError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class AgentConfig:
-    """One file's content. Each instance is a mapping; `init_config` is empty where the file has none."""
+    """One file's content. Each instance is a mapping; `init_config` is empty where the file has none.
+
+    `more` is what else stands at the top of the file, such as `cluster_check`.
+    """
 
     init_config: Mapping[str, Any]
     instances: tuple[Mapping[str, Any], ...]
+    more: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_agent_config(path: Path) -> AgentConfig:
@@ -36,7 +40,8 @@ def read_agent_config(path: Path) -> AgentConfig:
     init_config = document.get("init_config") or {}
     if not isinstance(init_config, dict):
         raise ConfigFileError(f"{path}: `init_config` is not a mapping of options")
-    return AgentConfig(init_config, tuple(instances))
+    more = {key: value for key, value in document.items() if key not in {"init_config", "instances"}}
+    return AgentConfig(init_config, tuple(instances), more)
 
 
 def _load(path: Path) -> Any:

@@ -13,13 +13,15 @@ from metta_checks.core import MettaCheck
 class CheckEntry:
     """One check: what the command calls it, where its class is, and what it watches.
 
-    `variables` are the environment variables that are enough to run it without a configuration file.
+    `variables` are the environment variables that are enough to run it without a configuration file. `paths` are the
+    options that may name a local file.
     """
 
     slug: str
     class_path: str
     watches: str
     variables: tuple[str, ...]
+    paths: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -51,12 +53,14 @@ CHECKS: Final = (
         "metta_checks.training.check.TrainingCheck",
         "Health records that training suites publish",
         ("TRAINING_HEALTH_FILE",),
+        paths=("source",),
     ),
     CheckEntry(
         "eval",
         "metta_checks.eval.check.EvalCheck",
         "Health records that evaluation suites publish",
         ("EVAL_HEALTH_FILE",),
+        paths=("source",),
     ),
 )
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 
 from metta_checks.cli.agent_config import AgentConfig, ConfigFileError, read_agent_config
-from metta_checks.cli.catalogue import CHECKS, CheckEntry, check_entry
+from metta_checks.cli.catalogue import CheckEntry
+from metta_checks.cli.check_names import METAVAR, completed, entry_of
 from metta_checks.cli.dogstatsd import AddressError, NoAgentError, destination
 from metta_checks.cli.log import log_shown
 from metta_checks.cli.progress import Progress
@@ -17,14 +18,6 @@ from metta_checks.cli.push import MissingClientError, Pusher, require_client
 from metta_checks.cli.render import outcome_text, outcomes_json, sent_text
 from metta_checks.cli.runner import Outcome, collections, new_check, prepare_stubs, refused
 from metta_checks.core.files import write_atomically
-
-
-def entry_of(context: click.Context, parameter: click.Parameter, value: str) -> CheckEntry:
-    """A callback for click: the check behind a slug or a name."""
-    try:
-        return check_entry(value)
-    except KeyError as error:
-        raise click.BadParameter(error.args[0], context, parameter) from None
 
 
 def in_a_folder(context: click.Context, parameter: click.Parameter, value: Path | None) -> Path | None:
@@ -44,7 +37,7 @@ def up_to_a_day(context: click.Context, parameter: click.Parameter, value: float
 
 
 @click.command()
-@click.argument("check", callback=entry_of, metavar=f"[{'|'.join(entry.slug for entry in CHECKS)}]")
+@click.argument("check", callback=entry_of, metavar=METAVAR, shell_complete=completed)
 @click.option(
     "--config",
     "config_path",

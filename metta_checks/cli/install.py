@@ -11,7 +11,8 @@ from typing import Any, Final
 import click
 
 from metta_checks.cli.agent_files import CONFIGURATIONS, AgentFile, MissingFilesError, example_of, shim_of
-from metta_checks.cli.catalogue import CHECKS, CheckEntry, check_entry
+from metta_checks.cli.catalogue import CHECKS, CheckEntry
+from metta_checks.cli.check_names import completed, entries_of
 from metta_checks.cli.installation import Change, Installation
 
 AGENT_DIR: Final = Path("/etc/datadog-agent")
@@ -20,23 +21,14 @@ EMBEDDED: Final = Path("/opt/datadog-agent/embedded")
 """Where the Agent's own Python is on Linux hosts and in its images."""
 
 
-def checks_of(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[CheckEntry, ...]:
-    """A callback for click: the checks in a comma-separated list; all of them without one."""
-    if value is None:
-        return CHECKS
-    try:
-        return tuple(dict.fromkeys(check_entry(name.strip()) for name in value.split(",") if name.strip()))
-    except KeyError as error:
-        raise click.BadParameter(error.args[0], context, parameter) from None
-
-
 def _common_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option("--dry-run", is_flag=True, help="Show what would change, change nothing."),
         click.option(
             "--checks",
-            callback=checks_of,
+            callback=entries_of,
             metavar="NAMES",
+            shell_complete=completed,
             help=f"Only these, comma-separated: {', '.join(entry.slug for entry in CHECKS)}. Without it, all.",
         ),
         click.option(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import socket
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from traceback import format_exception
 from typing import Any, Literal
 
@@ -16,6 +18,7 @@ from datadog_checks.base.stubs import aggregator, datadog_agent
 
 from metta_checks.cli.catalogue import CheckEntry
 from metta_checks.core import CredentialError, MettaCheck, SourceError
+from metta_checks.core.clock import utcnow
 from metta_checks.core.sample import SampleKind
 from metta_checks.core.tags import tag
 
@@ -34,7 +37,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One collection of one instance, counted from 1. `traceback` is empty unless it failed."""
+    """One collection of one instance, counted from 1. `traceback` is empty unless it failed; `at` is UTC."""
 
     instance: int
     collection: int
@@ -46,6 +49,7 @@ class Outcome:
     requests: int
     series: tuple[Series, ...]
     events: tuple[Mapping[str, Any], ...]
+    at: datetime = field(default_factory=utcnow)
 
     @property
     def ok(self) -> bool:
@@ -56,6 +60,8 @@ def prepare_stubs() -> None:
     """Make the Agent's stand-ins behave like an Agent on this machine. Outside of the Agent only."""
     # The stand-in refuses `env:` and the like, which the real submission path takes from every instance.
     os.environ["DDEV_SKIP_GENERIC_TAGS_CHECK"] = "true"
+    # Without a handler, Python writes warnings to standard error; those of a check are in its report.
+    logging.getLogger("datadog_checks").addHandler(logging.NullHandler())
     datadog_agent.set_hostname(os.environ.get("DD_HOSTNAME") or socket.gethostname())
 
 
@@ -106,6 +112,7 @@ def run_once(check: MettaCheck, *, instance: int, collection: int) -> Outcome:
         requests=check.collection.requests,
         series=tuple(_received(check)),
         events=tuple(aggregator.events),
+        at=check.collection.now,
     )
 
 

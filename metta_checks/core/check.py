@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
-from math import isfinite
 from typing import Any, ClassVar, Final
 
 from datadog_checks.base import AgentCheck, ConfigurationError
@@ -19,7 +19,8 @@ from metta_checks.core.deadline import Deadline
 from metta_checks.core.diagnosis import Diagnostics
 from metta_checks.core.environment import NO_VARIABLES, Variables, with_environment
 from metta_checks.core.hour import SeriesHour
-from metta_checks.core.sample import Event, Sample
+from metta_checks.core.sample import Event, Sample, is_finite
+from metta_checks.core.secrets import secrets_of
 from metta_checks.core.state import Store, identity_hash
 from metta_checks.core.tags import keys_of, tag
 from metta_checks.core.transport import Transport
@@ -61,8 +62,11 @@ class MettaCheck(AgentCheck, ABC):
     ) -> None:
         given = instances[0] if instances else None
         super().__init__(name, dict(init_config or {}), [with_environment(given or {}, self.VARIABLES)])
+        for secret in secrets_of(self.instance, self.init_config):
+            self.register_secret(secret)
         self.clock: Clock = utcnow
         self.collection = Collection(self.clock(), Deadline(DEFAULT_TIMEOUT))
+        self._initializations: deque[Callable[[], None]] = deque()
         self.hour = SeriesHour()
         self._diagnostics = Diagnostics(self)
 
@@ -103,7 +107,7 @@ class MettaCheck(AgentCheck, ABC):
         places = self.credential_places()
         if places is None:
             raise RuntimeError(f"{self.name} has no credential")
-        return Credentials(places, self.register_secret)
+        return Credentials(places, self.register_secret, lambda: self.collection.deadline.remaining)
 
     def stores(self) -> Iterable[Store]:
         """The state that outlives the process, for the diagnoses."""
@@ -112,6 +116,18 @@ class MettaCheck(AgentCheck, ABC):
     def persistent_cache_id(self) -> str:
         """An id that follows what is watched, not how the file around it looks."""
         return identity_hash(self.name, self.identity())
+
+    def read_persistent_cache(self, key: str) -> str:
+        """What was written under `key`, or `''`. The base class of older Agents knows no id of the check's own."""
+        return str(datadog_agent.read_persistent_cache(self._cache_key(key)))
+
+    def write_persistent_cache(self, key: str, value: str) -> None:
+        """Keep `value` under `key`, for whoever watches the same."""
+        datadog_agent.write_persistent_cache(self._cache_key(key), value)
+
+    def _cache_key(self, key: str) -> str:
+        # The form that newer Agents give it.
+        return f"{self.name}:{self.persistent_cache_id()}_{key}"
 
     @property
     def options(self) -> Any:
@@ -149,7 +165,10 @@ class MettaCheck(AgentCheck, ABC):
 
         Raises ConfigurationError. Once they are loaded, it does nothing.
         """
-        super().run_check_initializations()  # type: ignore[no-untyped-call]
+        self._set_initializations_aside()
+        while self._initializations:
+            self._initializations[0]()
+            self._initializations.popleft()
         self.settle()
         self._timeout()
 
@@ -159,8 +178,15 @@ class MettaCheck(AgentCheck, ABC):
         budget: int | None = getattr(self.options, "series_budget", None)
         return budget
 
-    def run_check_initializations(self) -> None:
-        """Nothing yet: they run inside the collection, so that a bad option shows as `up 0` like any failure."""
+    def run(self) -> str:
+        """A collection, with the initialisations inside of it: a bad option shows as `up 0` like any failure."""
+        self._set_initializations_aside()
+        return str(super().run())
+
+    def _set_initializations_aside(self) -> None:
+        # What `run` of the base class finds in its own queue it runs before the check.
+        self._initializations.extend(self.check_initializations)
+        self.check_initializations.clear()
 
     def check(self, _: Any) -> None:
         """One collection, as the Agent asks for it."""
@@ -195,7 +221,7 @@ class MettaCheck(AgentCheck, ABC):
 
     def _finite(self, samples: Iterable[Sample]) -> list[Sample]:
         gathered = list(samples)
-        finite = [sample for sample in gathered if _is_finite(sample.value)]
+        finite = [sample for sample in gathered if is_finite(sample.value)]
         self.collection.drop(Reason.NOT_FINITE, len(gathered) - len(finite))
         return finite
 
@@ -235,10 +261,10 @@ class MettaCheck(AgentCheck, ABC):
             )
 
     def _tell(self, collection: Collection, samples: Sequence[Sample], *, up: bool) -> None:
-        series = _distinct_series(samples)
+        series = self.hour.add(collection.now, samples)
         telemetry = list(collection.telemetry(up=up, series=series, tags=self._telemetry_tags()))
         self._submit(telemetry)
-        self.hour.add(collection.now, (*samples, *telemetry))
+        self.hour.add(collection.now, telemetry)
         self._warn_of_budget()
         self._diagnostics.note(collection)
 
@@ -271,21 +297,3 @@ class MettaCheck(AgentCheck, ABC):
     def _has_service(self) -> bool:
         """Whether the Agent adds a `service` tag by itself, from the instance or from what all instances share."""
         return bool(self.instance.get("service") or self.init_config.get("service"))
-
-
-def _is_finite(value: float) -> bool:
-    try:
-        return isfinite(value)
-    except OverflowError:
-        # A whole number from JSON can be larger than any float.
-        return False
-
-
-def _distinct_series(samples: Sequence[Sample]) -> int:
-    """The number of gauge series among `samples`: a name and its tags."""
-    # A set per name: a pair per sample would be a fifth of what it costs to submit them all.
-    tag_sets: dict[str, set[frozenset[str]]] = {}
-    for sample in samples:
-        if sample.kind == "gauge":
-            tag_sets.setdefault(sample.name, set()).add(frozenset(sample.tags))
-    return sum(map(len, tag_sets.values()))

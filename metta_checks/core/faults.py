@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from urllib.parse import urljoin, urlsplit
@@ -75,6 +76,16 @@ def fault_of(error: RequestFault, tried: str, url: str) -> SourceError:
         return SourceError(Kind.UNREACHABLE, tried, f"{host} refused the connection", remedy)
     remedy = "Check the network and the proxy; the next collection tries again."
     return SourceError(Kind.UNREACHABLE, tried, f"the connection failed: {reason}", remedy)
+
+
+@contextmanager
+def tls_errors_in_disguise() -> Iterator[None]:
+    """Raises the TLS errors of the block as plain connection errors, for callers that do more than report the former.
+    `fault_of` sees through it."""
+    try:
+        yield
+    except exceptions.SSLError as error:
+        raise exceptions.ConnectionError(error) from None
 
 
 def is_reset(error: RequestFault) -> bool:

@@ -28,19 +28,24 @@ class SeriesHour:
         self._seen: set[int] = set()
         self._billed = 0
 
-    def add(self, now: datetime, samples: Iterable[Sample]) -> None:
-        """Count what was submitted at `now` (aware, UTC). The tags that all samples share need not be there."""
+    def add(self, now: datetime, samples: Iterable[Sample]) -> int:
+        """Count what was submitted at `now` (aware, UTC), and say how many gauge series are among `samples`.
+
+        The tags that all samples share need not be there.
+        """
         hour = now.replace(minute=0, second=0, microsecond=0)
         if hour != self._hour:
             self._hour, self._seen, self._billed = hour, set(), 0
-        for sample in samples:
-            if len(self._seen) >= MOST_REMEMBERED:
-                return
+        gauges: set[int] = set()
+        for name, _, tags, kind in samples:
             # A hash of 64 bits stands for the series: of the most that are kept, two meet once in a billion hours.
-            key = hash((sample.name, frozenset(sample.tags)))
-            if key not in self._seen:
+            key = hash((name, frozenset(tags)))
+            if kind == "gauge":
+                gauges.add(key)
+            if key not in self._seen and len(self._seen) < MOST_REMEMBERED:
                 self._seen.add(key)
-                self._billed += PER_DISTRIBUTION if sample.kind == "distribution" else 1
+                self._billed += PER_DISTRIBUTION if kind == "distribution" else 1
+        return len(gauges)
 
     @property
     def began(self) -> datetime | None:

@@ -1,7 +1,8 @@
-"""What a check hands to the Agent: samples."""
+"""What a check hands to the Agent."""
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Literal, NamedTuple
 
 SampleKind = Literal["gauge", "distribution"]
@@ -31,3 +32,12 @@ class Event(NamedTuple):
     tags: tuple[str, ...]
     aggregation_key: str
     alert_type: Literal["error", "warning", "success", "info"] = "info"
+
+
+def is_finite(value: float) -> bool:
+    """Whether Datadog takes `value`: it refuses NaN and infinities."""
+    try:
+        return isfinite(value)
+    except OverflowError:
+        # A whole number from JSON can be larger than any float.
+        return False

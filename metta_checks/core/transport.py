@@ -245,9 +245,6 @@ class Transport:
         with self._lock:
             if self._watched:
                 return
-            # Chasing missing certificates opens connections of its own, which no deadline bounds.
-            if hasattr(self._http, "aia_chasing_max_depth"):
-                self._http.aia_chasing_max_depth = 0
             session = self._http.session
             # Even where it does not follow a redirect, `requests` reads the body of one, without a cap.
             session.get_redirect_target = lambda _: None

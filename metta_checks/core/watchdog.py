@@ -21,6 +21,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError
 
 from metta_checks.core.deadline import Deadline
+from metta_checks.core.faults import tls_errors_in_disguise
 
 
 class Watchdog:
@@ -73,7 +74,15 @@ class Watchdog:
             self._arm(manager)
             return manager
 
+        send = adapter.send
+
+        def send_once(request: requests.PreparedRequest, **options: Any) -> requests.Response:
+            # The Agent's wrapper answers a TLS error by looking for certificates, on connections of its own.
+            with tls_errors_in_disguise():
+                return send(request, **options)
+
         self._arm(adapter.poolmanager)
+        adapter.send = send_once  # type: ignore[method-assign, assignment]
         adapter.proxy_manager_for = watched_proxy_manager_for  # type: ignore[method-assign]
         adapter.__dict__["_metta_watchdog"] = self
 

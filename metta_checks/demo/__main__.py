@@ -24,7 +24,7 @@ def serve(host: str, wandb_port: int, github_port: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
     try:
-        with scene(host, wandb_port=wandb_port, github_port=github_port) as stage:
+        with scene(host=host, wandb_port=wandb_port, github_port=github_port) as stage:
             instances = {f"metta_{slug}": dict(instance) for slug, instance in stage.instances.items()}
             click.echo(yaml.safe_dump(instances, sort_keys=False), nl=False)
             click.echo("---")

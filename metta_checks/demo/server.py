@@ -182,8 +182,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             self._send_badly(fault, whole_head, response.body)
             return
-        self.wfile.write(whole_head + response.body)
+        # Before it is sent: whoever has the answer may ask for the count at once.
         owner._count(len(response.body))
+        self.wfile.write(whole_head + response.body)
 
     do_POST = do_HEAD = do_PUT = do_GET
 

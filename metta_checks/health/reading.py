@@ -18,7 +18,10 @@ MAX_TOTAL: Final = 4
 """All documents of a source may have this many times the bytes and records of one; of more, the newest count."""
 
 Kept = MutableMapping[str, Document]
-"""Documents by name, as they were last parsed: what is unchanged is not read again."""
+"""Documents by name, as they were last parsed: what is unchanged is not read again.
+
+No state but a saving, since the same content gives the same records: it may change in a collection that fails.
+"""
 
 
 @dataclass(frozen=True, slots=True)

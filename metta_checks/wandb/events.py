@@ -15,7 +15,7 @@ from metta_checks.wandb.runs import Run, RunState
 MAX_VALUES: Final = 30
 """How many of the run's values the text shows; Datadog cuts an event's text after 4,000 characters."""
 
-MAX_NAME: Final = 200
+MAX_NAME: Final = 100
 """Characters that a name may take in the title and the text."""
 
 
@@ -33,15 +33,15 @@ def failure_events(runs: Iterable[Run], project: ProjectPath, options: MetricOpt
         )
 
 
-def run_url(run: Run, project: ProjectPath) -> str:
+def run_url(run_id: str, project: ProjectPath) -> str:
     """The run's page. W&B's own cloud has its pages on another host than its API; a server of one's own does not."""
     base = "https://wandb.ai" if urlsplit(project.base_url).hostname == "api.wandb.ai" else project.base_url
-    path = "/".join(quote(part, safe="") for part in (project.entity, project.name, "runs", run.id))
+    path = "/".join(quote(part, safe="") for part in (project.entity, project.name, "runs", run_id))
     return f"{base}/{path}"
 
 
 def _lines(run: Run, project: ProjectPath) -> Iterator[str]:
-    yield f"[{run.id}]({run_url(run, project)}) in {project}"
+    yield f"[{run.id}]({run_url(run.id, project)}) in {project}"
     if (hours := run.duration_hours) is not None:
         yield f"It ran for {hours:.2f} h."
     values = {"sps": run.sps} if run.sps is not None else {}

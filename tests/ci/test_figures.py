@@ -37,6 +37,15 @@ def test_the_first_collection_tells_the_truth(scene, workflows, runs_per_day):
     assert_truth(watched, Truth(watched.repository))
 
 
+@pytest.mark.parametrize("microseconds", [0, 1, 250_000, 999_999])
+def test_the_edges_of_the_window_are_the_same_at_any_fraction_of_a_second(scene, microseconds):
+    """GitHub tells whole seconds; runs and merges stand on both edges, and a second beside them."""
+    watched = scene()
+    watched.later(timedelta(microseconds=microseconds))
+
+    assert_truth(watched, Truth(watched.repository))
+
+
 @SIZES
 def test_so_does_every_later_one_as_time_passes(scene, workflows, runs_per_day):
     watched = scene(workflows, runs_per_day, days=4)

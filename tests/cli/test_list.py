@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from click.testing import Result
 
 from metta_checks.__about__ import __version__
+
+KEY = "0123456789abcdef0123456789abcdef01234567"
 
 INSTALLED = ([str(Path(sys.executable).with_name("metta-checks"))], [sys.executable, "-m", "metta_checks"])
 
@@ -22,6 +27,61 @@ def test_each_check_has_a_line(command: Callable[..., Result]) -> None:
     assert head.split() == ["SLUG", "CHECK", "WATCHES"]
     assert ["wandb", "metta_wandb", "Weights"] in [line.split()[:3] for line in lines]
     assert max(map(len, lines)) <= 100
+
+
+NEITHER = "neither `api_key` nor WANDB_API_KEY is set; left is the AWS secret wandb/api-key, which is not asked now"
+GOOD = {"entity": "a", "project": "b", "min_collection_interval": 120}
+
+
+@pytest.mark.parametrize(
+    ("options", "environment", "interval", "credential"),
+    [
+        ({}, {}, 120, NEITHER),
+        ({"api_key_secret": "other"}, {}, 120, NEITHER.replace("wandb/api-key", "other")),
+        ({}, {"WANDB_API_KEY": KEY}, 120, "the environment variable WANDB_API_KEY"),
+        ({"api_key": KEY}, {"WANDB_API_KEY": KEY}, 120, "the option `api_key`"),
+        ({"api_key": "ENC[a;b]"}, {}, 120, "the option `api_key`, which the Agent's secret backend resolves"),
+        ({"api_key": "two\nlines"}, {}, 120, "W&B API key: the option `api_key` holds a line break"),
+        ({"project": None, "api_key": KEY}, {}, 120, "the option `api_key`"),
+        ({"min_collection_interval": "often"}, {}, None, "unknown: the options do not hold"),
+        ({"min_collection_interval": None}, {}, None, NEITHER),
+    ],
+)
+def test_what_a_configured_instance_shows(
+    command: Callable[..., Result],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: dict[str, Any],
+    environment: dict[str, str],
+    interval: int | None,
+    credential: str,
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    path = tmp_path / "conf.d/metta_wandb.d/conf.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(yaml.safe_dump({"instances": [{**GOOD, **options}]}))
+    result = command("list", "--agent-dir", tmp_path, "--format", "json")
+    (shown,) = json.loads(result.stdout)[0]["instances"]
+    assert (shown["file"], shown["instance"], shown["interval"]) == (str(path), 1, interval)
+    assert shown["credential"].startswith(credential)
+    assert KEY not in result.output + command("list", "--agent-dir", tmp_path).output
+
+
+def test_a_check_that_is_not_configured_shows_its_example(command: Callable[..., Result], tmp_path: Path) -> None:
+    lines = " ".join(command("list", "--agent-dir", tmp_path).stdout.split())
+    for interval in (120, 240):
+        assert f"not configured; the example runs it every {interval} s" in lines
+    assert "credential: none of its own is needed" in lines
+
+
+def test_a_file_that_cannot_be_read_is_named(command: Callable[..., Result], tmp_path: Path) -> None:
+    path = tmp_path / "conf.d/metta_ci.d/conf.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text("instances: 5")
+    result = command("list", "--agent-dir", tmp_path)
+    assert result.exit_code == 0
+    assert f"{path}: `instances` has to be a list" in " ".join(result.stdout.split())
 
 
 @pytest.mark.parametrize("program", INSTALLED, ids=["entry point", "module"])

@@ -129,7 +129,7 @@ THROUGH_REFUSER = {"https": "http://127.0.0.1:{refuser}"}
         ("https://source.invalid/", {"proxy": THROUGH_REFUSER}, NOBODY, "the proxy .*: Tunnel .*: 407 Who are you"),
         ("https://source.invalid/", {"proxy": {"https": "socks5://127.0.0.1:1"}}, NOBODY, "`proxy` option"),
         (f"http://{'a' * 70}.invalid/", {}, NOBODY, "cannot be used"),
-        ("http://a b.invalid/", {}, NOBODY, "cannot be used"),
+        ("http://a b.invalid/", {}, NOBODY, "cannot be used|does not resolve"),
         ("http://[::1/", {}, NOBODY, "the address is not a URL .* https://host/path"),
         ("http://127.0.0.1:99999/", {}, NOBODY, "the address is not a URL"),
         ("http://127.0.0.1:0/", {}, NOBODY, "the address is not a URL"),

@@ -188,3 +188,32 @@ def s3(s3_client: Any, moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterat
         for item in page.get("Contents", ()):
             s3_client.delete_object(Bucket="results", Key=item["Key"])
     s3_client.delete_bucket(Bucket="results")
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where to publish to; `content` tells what is there, None for nothing."""
+
+    address: str
+    content: Callable[[], bytes | None]
+
+    def records(self) -> Any:
+        return json.loads(self.content() or b"null")
+
+
+@pytest.fixture(params=["file", "s3"])
+def destination(request: pytest.FixtureRequest, tmp_path: Path) -> Destination:
+    """A file, and an object in S3."""
+    if request.param == "file":
+        path = tmp_path / "shared" / "training.json"
+        path.parent.mkdir()
+        return Destination(str(path), lambda: path.read_bytes() if path.exists() else None)
+    s3 = request.getfixturevalue("s3")
+
+    def content() -> bytes | None:
+        if not s3.list_objects_v2(Bucket="results")["KeyCount"]:
+            return None
+        body: bytes = s3.get_object(Bucket="results", Key="health/training.json")["Body"].read()
+        return body
+
+    return Destination("s3://results/health/training.json", content)

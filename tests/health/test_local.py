@@ -80,6 +80,8 @@ INSIDE = [
     ("link.json", "../site/a.json"),
     ("link.json", ".data/../a.json"),
 ]
+
+
 OUTSIDE = [
     ("link.json", "../elsewhere/secret.json"),
     ("link.json", "up/secret.json"),
@@ -196,120 +198,6 @@ def test_a_file_of_somebody_else_is_an_error(write: Make, record: Make, collect:
     path.chmod(0)
 
     assert "permission denied" in str(collect(path).error)
-
-
-@pytest.mark.parametrize(("changes", "up"), [(0, 1), (1, 1), (2, 1), (3, 0)])
-def test_a_file_that_changes_while_it_is_read_is_read_again_a_few_times(
-    changes: int, up: float, write: Make, record: Make, collect: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = write([record()])
-    pending = [b" "] * changes
-    pread = os.pread
-
-    def pread_while_somebody_writes(handle: int, size: int, offset: int) -> bytes:
-        content = pread(handle, size, offset)
-        # At the end of each pass.
-        if pending and not content:
-            with path.open("ab") as file:
-                file.write(pending.pop())
-        return content
-
-    monkeypatch.setattr(os, "pread", pread_while_somebody_writes)
-    collected = collect(path)
-
-    assert (collected.up, collected.hearts) == (up, [0.91] if up else [])
-    assert ("it changed while it was read, 3 times" in str(collected.error)) == (not up)
-
-
-def overwrite_unnoticed(path: Path, content: bytes) -> None:
-    """Change a file such that size and time stay: whoever looks at these alone does not read it again."""
-    before = path.stat()
-    with path.open("r+b") as file:
-        file.write(content.ljust(before.st_size))
-        file.truncate(before.st_size)
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-
-
-@pytest.mark.parametrize("of_directory", [False, True])
-def test_an_unchanged_file_is_not_read_again(
-    of_directory: bool, write: Make, record: Make, make_check: Make, run: Make
-) -> None:
-    path = write([record()])
-    check = make_check(path.parent if of_directory else path)
-    first = run(check)
-
-    overwrite_unnoticed(path, b"torn")
-    second = run(check)
-
-    assert (second.up, second.series.keys()) == (1, first.series.keys())
-    assert second.hearts == [0.91]
-
-
-@pytest.mark.parametrize("of_directory", [False, True])
-def test_a_changed_file_is_read_again(
-    of_directory: bool, write: Make, record: Make, make_check: Make, run: Make
-) -> None:
-    path = write([record()])
-    check = make_check(path.parent if of_directory else path)
-    assert run(check).hearts == [0.91]
-
-    overwrite_unnoticed(path, b"[]")
-    os.utime(path, (1, 1))
-
-    assert run(check).hearts == []
-
-
-def test_a_file_renamed_into_place_is_read_whatever_its_time(
-    write: Make, record: Make, make_check: Make, run: Make
-) -> None:
-    path, other = write([record(value=0.91)]), write([record(value=0.92)], "other.json")
-    for file in (path, other):
-        os.utime(file, (1, 1))
-    check = make_check(path)
-    assert run(check).hearts == [0.91]
-
-    other.rename(path)
-
-    assert run(check).hearts == [0.92]
-
-
-def test_a_file_that_went_away_takes_its_records_along(site: Path, make_check: Make, run: Make) -> None:
-    check = make_check(site)
-    assert run(check).hearts == [0, 1]
-
-    (site / "b.json").unlink()
-
-    assert run(check).hearts == [0]
-
-
-def test_of_too_many_documents_the_newest_count(write: Make, record: Make, collect: Make, tmp_path: Path) -> None:
-    for number in range(1003):
-        path = write([record(value=number, tags={"n": number})], f"many/{number:04}.json")
-        os.utime(path, (number, number))
-
-    collected = collect(tmp_path / "many")
-
-    assert collected.hearts == list(range(3, 1003))
-    assert collected.dropped("over_limit") == 3
-    assert any(warning.startswith("3 older documents of") for warning in collected.warnings)
-
-
-@pytest.mark.parametrize(
-    ("limits", "records"),
-    [({"max_records": 3}, 3), ({"max_bytes": 2000}, 7)],
-    ids=["records", "bytes"],
-)
-def test_documents_that_are_too_much_together_give_way_to_newer_ones(
-    limits: dict[str, int], records: int, write: Make, record: Make, collect: Make, tmp_path: Path
-) -> None:
-    for number in range(6):
-        content = [record(value=number, tags={"file": number, "n": n}) for n in range(records)]
-        os.utime(write(content, f"many/{number}.json"), (number, number))
-
-    collected = collect(tmp_path / "many", **limits)
-
-    assert sorted(set(collected.hearts)) == [2, 3, 4, 5]
-    assert (collected.up, collected.dropped("over_limit")) == (1, 2)
 
 
 @pytest.mark.parametrize("name", ["two\nlines.json", "tab\t.json", "caf\udce9.json"])

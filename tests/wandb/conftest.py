@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +18,10 @@ from metta_checks.demo.server import Request, Response
 from metta_checks.demo.wandb_project import DemoProject
 from metta_checks.demo.wandb_server import DEMO_API_KEY, WandbServer
 from metta_checks.wandb.check import WandbCheck
+
+sys.path.insert(0, str(Path(__file__).parent / "support"))
+
+from wandb_support.watch import Watch
 
 Figures = dict[str, dict[tuple[str, ...], float]]
 """Gauges as the Agent received them: metric → sorted tags → value."""
@@ -112,3 +119,10 @@ def fault(new_check: Callable[..., WandbCheck], aggregator: AggregatorStub) -> C
         return error
 
     return collect
+
+
+@pytest.fixture
+def watch(aggregator: AggregatorStub) -> Iterator[Callable[..., Watch]]:
+    """Makes an empty project and an Agent that watches it over time; keywords are the instance's options."""
+    with ExitStack() as stack:
+        yield lambda **options: stack.enter_context(closing(Watch(aggregator, **options)))

@@ -71,9 +71,13 @@ class Scene:
         self.check.cancel()
         self.server.close()
 
-    def new_check(self) -> CiCheck:
+    def new_check(self, *, load: bool = True) -> CiCheck:
         check = CiCheck(name="metta_ci", init_config={}, instances=[dict(self.options)])
         check.clock = self.clock
+        if load:
+            check.load_configuration_models()
+            # Retries shall not take a test's time.
+            check.transport.pause = 0.001
         return check
 
     def restart(self) -> None:

@@ -1,0 +1,95 @@
+"""Which files of a tree are configurations of these checks, and for which check each is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from metta_checks.cli.catalogue import CHECKS, CheckEntry
+from metta_checks.cli.findings import Finding
+from metta_checks.cli.hints import meant_check
+
+SUFFIXES: Final = (".yaml", ".yml", ".yaml.default", ".yml.default")
+"""Endings of the files that the Agent reads."""
+
+ROOT_FOLDER: Final = "conf.d"
+
+
+@dataclass(frozen=True, slots=True)
+class ConfFile:
+    """A configuration and its check."""
+
+    path: Path
+    entry: CheckEntry
+
+
+Found = ConfFile | Path | Finding
+"""A configuration, a file of health records, or what is wrong with where a file stands."""
+
+
+def found_at(path: Path, wanted: CheckEntry | None) -> Iterator[Found]:
+    """What there is at `path`: a file, a check's folder, a `conf.d`, or an Agent's whole folder.
+
+    A `.json` file is one of health records. Configurations of other integrations are passed over. `wanted` is the
+    check of a file whose place does not tell. Raises OSError.
+    """
+    if not path.is_dir():
+        yield path if path.suffix == ".json" else _conf_file(path, wanted)
+    elif _is_check_folder(path):
+        yield from _in_check_folder(path)
+    else:
+        yield from _in_tree(path)
+
+
+def _in_tree(folder: Path) -> Iterator[Found]:
+    for child in sorted(folder.iterdir()):
+        if child.is_dir() and child.name == ROOT_FOLDER:
+            yield from _in_tree(child)
+        elif child.is_dir() and _is_check_folder(child):
+            yield from _in_check_folder(child)
+        elif child.is_file() and child.suffix == ".json" and not child.name.startswith("."):
+            yield child
+        elif child.is_file() and child.name.endswith(SUFFIXES) and (entry := _named(_stem(child.name))):
+            yield ConfFile(child, entry)
+
+
+def _in_check_folder(folder: Path) -> Iterator[Found]:
+    name = folder.name.removesuffix(".d")
+    entry = _named(name)
+    if entry is None:
+        meant = meant_check(name)
+        if meant is not None:
+            yield Finding("fault", folder, f"there is no check `{name}`: the folder has to be called {meant.name}.d")
+        elif name.startswith("metta_"):
+            known = ", ".join(f"{each.name}.d" for each in CHECKS)
+            yield Finding("fault", folder, f"there is no check `{name}`; the folders are {known}")
+        return
+    for child in sorted(folder.iterdir()):
+        if child.is_file() and child.name.endswith(SUFFIXES):
+            yield ConfFile(child, entry)
+
+
+def _conf_file(path: Path, wanted: CheckEntry | None) -> Found:
+    parent = path.absolute().parent.name
+    entry = wanted or _named(parent.removesuffix(".d")) or _named(_stem(path.name))
+    if entry is not None:
+        return ConfFile(path, entry)
+    meant = meant_check(parent.removesuffix(".d")) if _is_check_folder(Path(parent)) else None
+    if meant is not None:
+        return Finding("fault", path, f"the folder `{parent}` has to be called {meant.name}.d")
+    remedy = "put it into a folder such as metta_wandb.d, or name the check with --check"
+    return Finding("fault", path, f"its place does not tell which check it is for: {remedy}")
+
+
+def _is_check_folder(path: Path) -> bool:
+    return path.name.endswith(".d") and path.name != ROOT_FOLDER
+
+
+def _named(name: str) -> CheckEntry | None:
+    return next((entry for entry in CHECKS if entry.name == name), None)
+
+
+def _stem(name: str) -> str:
+    return name.removesuffix(".default").rpartition(".")[0]

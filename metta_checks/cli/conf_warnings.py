@@ -1,0 +1,168 @@
+"""What will hurt in a configuration that the check accepts."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from metta_checks.cli.agent_config import AgentConfig
+from metta_checks.cli.catalogue import CheckEntry
+from metta_checks.cli.conf_faults import Examined
+from metta_checks.cli.conf_files import ConfFile
+from metta_checks.cli.findings import Finding
+from metta_checks.core.tags import keys_of
+
+LONGEST_INTERVAL: Final = 300
+"""Seconds over which Datadog draws a gauge on when no point comes."""
+
+DEFAULT_INTERVAL: Final = 15
+"""Seconds between collections where the file says nothing."""
+
+DEFAULT_TIMEOUT: Final = 60
+"""Seconds of `collection_timeout` where the file says nothing."""
+
+SECRETS: Final = ("api_key", "token", "password")
+"""Options that hold a secret."""
+
+HOST_TAGS: Final = frozenset({"host", "hostname", "host_name"})
+
+_USER_IN_URL = re.compile(r"://[^/@\s:]*:[^/@\s]+@")
+
+
+def warnings_of(examined: Examined, *, daemonset: bool) -> Iterator[Finding]:
+    """The warnings about one file. `daemonset` says that every node's Agent gets it."""
+    config, file = examined.config, examined.file
+    if config is None:
+        return
+    yield from _about_the_file(config, file, daemonset=daemonset)
+    for number, given in enumerate(config.instances, 1):
+        for option, text in _about_an_instance(config, given, file):
+            yield Finding("warning", file.path, text, number, option)
+
+
+def same_twice(all_examined: Iterable[Examined]) -> Iterator[Finding]:
+    """A warning for each instance that watches what another one of the tree watches already."""
+    places: dict[tuple[str, str], list[tuple[Path, int]]] = defaultdict(list)
+    for examined in all_examined:
+        for loaded in examined.loaded:
+            identity = examined.file.entry.name, loaded.check.persistent_cache_id()
+            places[identity].append((examined.file.path, loaded.number))
+    for first, *others in places.values():
+        for path, number in others:
+            where = f"instance {first[1]}" if path == first[0] else f"instance {first[1]} of {first[0]}"
+            text = f"it watches the same as {where}: gauges overwrite each other, distribution points count twice"
+            yield Finding("warning", path, text, number)
+
+
+def _about_the_file(config: AgentConfig, file: ConfFile, *, daemonset: bool) -> Iterator[Finding]:
+    path = file.path
+    if path.suffix == ".yml":
+        text = "the Agent's container image copies only *.yaml from a mounted /conf.d: rename it to .yaml"
+        yield Finding("warning", path, text)
+    if config.more.get("cluster_check") is True:
+        return
+    everywhere = "every node submits the same series, gauges overwrite each other and distribution points multiply"
+    if daemonset:
+        yield Finding("warning", path, f"on a DaemonSet {everywhere}: set it to true", None, "cluster_check")
+    elif "ad_identifiers" in config.more:
+        text = f"a check runs beside each matching container, on each node, so that {everywhere}"
+        yield Finding("warning", path, text, None, "ad_identifiers")
+
+
+def _about_an_instance(
+    config: AgentConfig, given: Mapping[str, Any], file: ConfFile
+) -> Iterator[tuple[str | None, str]]:
+    yield from _about_hosts(given)
+    yield from _about_tags(given, config, file.path)
+    yield from _about_time(given)
+    yield from _about_secrets(given, file.path)
+    if config.more.get("cluster_check") is True:
+        yield from _about_local_paths(given, file.entry)
+
+
+def _about_hosts(given: Mapping[str, Any]) -> Iterator[tuple[str | None, str]]:
+    if given.get("empty_default_hostname") is not True:
+        text = "is not true: every series gets the host of whichever Agent asked, and becomes another one when it moves"
+        yield "empty_default_hostname", text
+
+
+def _about_tags(given: Mapping[str, Any], config: AgentConfig, path: Path) -> Iterator[tuple[str | None, str]]:
+    configured = given.get("tags")
+    tags = [text for text in configured if isinstance(text, str)] if isinstance(configured, list) else []
+    keys = keys_of(tags)
+    if "env" not in keys and not os.environ.get("DD_ENV") and not _env_of_the_agent(path):
+        text = "no `env:` tag anywhere, nor DD_ENV, nor the Agent's `env`: dashboards cannot tell environments apart"
+        yield "tags", text
+    for key in sorted(HOST_TAGS & keys):
+        yield "tags", f"`{key}:` ties figures that belong to no host to one, and adds its host tags to each series"
+    if "service" in keys and (given.get("service") or config.init_config.get("service")):
+        yield "tags", "`service:` is set by the option `service` too: each series carries both"
+    for text in tags:
+        if ":" not in text:
+            yield "tags", f"`{text}` has no value: write it as key:value, else it cannot be grouped by"
+
+
+def _env_of_the_agent(path: Path) -> bool:
+    """Whether the `datadog.yaml` beside the `conf.d` that holds `path` sets `env`."""
+    for folder in path.absolute().parents:
+        if folder.name == "conf.d":
+            try:
+                document = yaml.safe_load((folder.parent / "datadog.yaml").read_text(encoding="utf-8"))
+            except (OSError, ValueError, yaml.YAMLError):
+                return False
+            return isinstance(document, dict) and bool(document.get("env"))
+    return False
+
+
+def _about_time(given: Mapping[str, Any]) -> Iterator[tuple[str | None, str]]:
+    interval = given.get("min_collection_interval", DEFAULT_INTERVAL)
+    if not isinstance(interval, int) or isinstance(interval, bool):
+        return
+    if "min_collection_interval" not in given:
+        yield "min_collection_interval", f"is not set: the check would run every {DEFAULT_INTERVAL} s"
+    elif interval > LONGEST_INTERVAL:
+        text = (
+            f"{interval} s is longer than the {LONGEST_INTERVAL} s over which Datadog draws a gauge: graphs get holes"
+        )
+        yield "min_collection_interval", text
+    timeout = given.get("collection_timeout", DEFAULT_TIMEOUT)
+    if isinstance(timeout, int | float) and timeout > interval and "min_collection_interval" in given:
+        text = f"a collection may take {timeout:g} s and the next is due after {interval} s: it would be skipped"
+        yield "collection_timeout", text
+
+
+def _about_secrets(given: Mapping[str, Any], path: Path) -> Iterator[tuple[str | None, str]]:
+    plain = [option for option in SECRETS if _is_plain(given.get(option))]
+    for option in plain:
+        yield option, "a plain secret stands in the file: use ENC[...], the environment or AWS Secrets Manager"
+    for option, value in given.items():
+        if any(_USER_IN_URL.search(text) for text in _texts_in(value)):
+            yield str(option), "an address holds a password: it is shown wherever the address is"
+            plain.append(str(option))
+    if plain and path.stat().st_mode & stat.S_IROTH:
+        yield plain[0], "and everybody on this machine can read the file: chmod 640, with the Agent's group"
+
+
+def _is_plain(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip()) and not (value.startswith("ENC[") and value.endswith("]"))
+
+
+def _texts_in(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from (text for text in value.values() if isinstance(text, str))
+
+
+def _about_local_paths(given: Mapping[str, Any], entry: CheckEntry) -> Iterator[tuple[str | None, str]]:
+    for option in entry.paths:
+        value = given.get(option)
+        if isinstance(value, str) and "://" not in value:
+            yield option, "a cluster check runs on any runner, which has no such file: use s3:// or https://"

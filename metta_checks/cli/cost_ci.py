@@ -1,0 +1,64 @@
+"""What metta_ci costs."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from metta_checks.ci.rules import NAMESPACE
+from metta_checks.ci.settings import resolve
+from metta_checks.cli.costs import (
+    TELEMETRY,
+    Cost,
+    Formula,
+    Item,
+    Requests,
+    WhatIf,
+    Workload,
+    collections_an_hour,
+    kinds_seen,
+)
+
+QUOTA: Final = 5000
+"""Requests an hour that GitHub allows with a token; 60 without."""
+
+COUNTED: Final = 3
+"""Conclusions that every active workflow has a count for, zeros too: success, failure, cancelled."""
+
+ENDINGS: Final = 2
+"""Conclusions that a workflow's runs mostly have: success and failure."""
+
+WARM: Final = 3
+"""Requests of a collection that has seen the repository before; most get a 304, which GitHub does not count."""
+
+
+def cost(options: Any, workload: Workload) -> Cost:
+    """Every judged metric that is on has its own series and four of the wall's: state, status, value, target.
+
+    The own series has the tag `status`, so that an hour in which a verdict flips costs one more. Each active workflow
+    has a count for three conclusions, and whether its latest run succeeded.
+    """
+    judged = len(resolve(options).metrics)
+    runs = workload.runs_per_day / 24
+    endings = kinds_seen(workload.workflows * ENDINGS, runs) if options.distributions else 0.0
+    items = (
+        Item("the judged metrics", judged),
+        *(Item(f"metta.infra.health.{name}", judged) for name in ("state", "status", "value", "target")),
+        Item(f"{NAMESPACE}.ci.workflow.success_ratio", 1),
+        Item(f"{NAMESPACE}.ci.workflow.duration.p50", 1),
+        Item(f"{NAMESPACE}.ci.workflow.runs", workload.workflows * COUNTED),
+        Item(f"{NAMESPACE}.ci.workflow.latest_success", workload.workflows),
+        Item(f"{NAMESPACE}.ci.run.duration_minutes", endings, "distribution"),
+        Item("metta.check.*", TELEMETRY + 1),
+    )
+    requests = Requests(collections_an_hour(options) * WARM, QUOTA, "5,000 an hour with a GitHub token")
+    return Cost(items, requests, f"{workload.workflows:,} workflows with {workload.runs_per_day:g} runs a day together")
+
+
+FORMULA: Final = Formula(
+    cost,
+    (
+        WhatIf("distributions: false", {"distributions": False}),
+        WhatIf("distributions: true", {"distributions": True}),
+        WhatIf("no label metrics", {"hotfix_labels": [], "force_merge_labels": [], "revert_labels": []}),
+    ),
+)

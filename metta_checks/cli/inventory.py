@@ -1,0 +1,107 @@
+"""What is known of a check on this machine without asking anybody: configuration, interval, credential."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from datadog_checks.base import ConfigurationError
+
+from metta_checks.cli.agent_config import AgentConfig, ConfigFileError, read_agent_config
+from metta_checks.cli.agent_files import CONFIGURATIONS, MissingFilesError, example_of
+from metta_checks.cli.catalogue import CheckEntry
+from metta_checks.cli.conf_files import SUFFIXES
+from metta_checks.cli.runner import new_check
+from metta_checks.core import CredentialError
+
+
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """One instance of a configuration file, or the environment alone, where `path` is None.
+
+    `interval` is in seconds, None where it is not a number. `credential` says in words which place has one.
+    """
+
+    path: Path | None
+    instance: int
+    interval: int | None
+    credential: str
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """What there is of one check. `unusable` are its configuration files that cannot be read, with the reason."""
+
+    entry: CheckEntry
+    configured: tuple[Configured, ...]
+    unusable: tuple[str, ...]
+
+
+def inventory_of(entry: CheckEntry, agent_dir: Path) -> Inventory:
+    """Look the check up in the Agent's folder; where it is not configured, in the environment and the example."""
+    configured: list[Configured] = []
+    unusable: list[str] = []
+    for path in _files(entry, agent_dir):
+        try:
+            configured += _instances(entry, path, read_agent_config(path))
+        except ConfigFileError as error:
+            unusable.append(str(error))
+    if not configured and not unusable:
+        configured.append(Configured(None, 1, _interval_of_the_example(entry), _credential(entry, {}, {})))
+    return Inventory(entry, tuple(configured), tuple(unusable))
+
+
+def _files(entry: CheckEntry, agent_dir: Path) -> Sequence[Path]:
+    folder = agent_dir / CONFIGURATIONS / f"{entry.name}.d"
+    try:
+        return sorted(path for path in folder.iterdir() if path.name.endswith(SUFFIXES))
+    except OSError:
+        return ()
+
+
+def _instances(entry: CheckEntry, path: Path, config: AgentConfig) -> list[Configured]:
+    return [
+        Configured(path, number, _interval(given), _credential(entry, config.init_config, given))
+        for number, given in enumerate(config.instances, 1)
+    ]
+
+
+def _interval(given: Mapping[str, Any]) -> int | None:
+    value = given.get("min_collection_interval", 15)
+    return value if isinstance(value, int) else None
+
+
+def _interval_of_the_example(entry: CheckEntry) -> int | None:
+    try:
+        return _interval(yaml.safe_load(example_of(entry).text)["instances"][0])
+    except MissingFilesError:
+        return None
+
+
+def _credential(entry: CheckEntry, shared: Mapping[str, Any], given: Mapping[str, Any]) -> str:
+    try:
+        check = new_check(entry, shared, given)
+    except Exception:
+        return "unknown: the options do not hold"
+    try:
+        check.load_options()
+    except ConfigurationError:
+        # What is wrong is mostly another option; then the places are known all the same.
+        if check.options is None:
+            return "unknown: the options do not hold"
+    places = check.credential_places()
+    if places is None:
+        return "none of its own is needed"
+    if str(places.given or "").startswith("ENC["):
+        return f"the option `{places.option}`, which the Agent's secret backend resolves"
+    try:
+        found = check.credentials.at_hand()
+    except CredentialError as error:
+        return str(error)
+    if found is not None:
+        return found.origin
+    near = " nor ".join((f"`{places.option}`", *places.variables))
+    return f"neither {near} is set; left is the AWS secret {places.secret}, which is not asked now"

@@ -1,0 +1,119 @@
+"""`metta-checks validate`: everything wrong with configurations and health records, before the Agent meets it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from itertools import groupby
+from pathlib import Path
+from typing import Final
+
+import click
+
+from metta_checks.cli.catalogue import CheckEntry
+from metta_checks.cli.check_names import METAVAR, completed, optional_entry
+from metta_checks.cli.conf_faults import Examined, examined
+from metta_checks.cli.conf_files import ConfFile, found_at
+from metta_checks.cli.conf_warnings import same_twice, warnings_of
+from metta_checks.cli.findings import Finding
+from metta_checks.cli.record_files import record_findings
+from metta_checks.cli.render import wrapped
+from metta_checks.cli.runner import prepare_stubs
+
+_ORDER: Final = {"fault": 0, "warning": 1}
+
+
+@click.command()
+@click.argument("paths", type=click.Path(path_type=Path, exists=True), nargs=-1, required=True, metavar="PATH...")
+@click.option(
+    "--check",
+    callback=optional_entry,
+    metavar=METAVAR,
+    shell_complete=completed,
+    help="What a configuration is for whose place does not tell.",
+)
+@click.option("--daemonset", is_flag=True, help="The files go to the Agent of every node.")
+@click.option("--strict", is_flag=True, help="Warnings count as faults.")
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.pass_context
+def validate(
+    context: click.Context, paths: tuple[Path, ...], check: CheckEntry | None, daemonset: bool, strict: bool, form: str
+) -> None:
+    """Look for faults in configurations and files of health records. Nothing is asked of any source.
+
+    PATH is a configuration, a check's folder, a conf.d, an Agent's whole folder, or a .json file of health records.
+    The options are loaded by the checks themselves, so that what passes here loads in the Agent. Options that come
+    from the environment are looked for in the environment of this command: run it with the Agent's.
+
+    A fault keeps a check from running as it is meant to. A warning is about what will hurt: a missing `env:` tag,
+    series that change with the host, an interval that leaves holes in graphs, a plain secret, the same thing watched
+    twice, and what goes wrong on a cluster.
+
+    \b
+    Exit status:
+      0  no fault; there may be warnings, unless --strict is given
+      1  a fault
+      2  the command line is wrong, or there is nothing to validate
+
+    \b
+    Examples:
+      metta-checks validate /etc/datadog-agent/conf.d
+      metta-checks validate --check wandb my-configuration.yaml
+      metta-checks validate --strict --daemonset deploy/conf.d results/training.json
+    """
+    prepare_stubs()
+    files, findings = _looked_at(paths, check, daemonset=daemonset)
+    if not files and not findings:
+        raise click.UsageError("there is no configuration of these checks and no file of health records")
+    findings.sort(key=lambda finding: (str(finding.path), finding.instance or 0, _ORDER[finding.level]))
+    faults = sum(finding.level == "fault" for finding in findings)
+    if form == "json":
+        click.echo(
+            json.dumps({"files": sorted(map(str, files)), "findings": [one.as_json() for one in findings]}, indent=1)
+        )
+    else:
+        _show(findings)
+        click.echo(
+            f"{_count(len(files), 'file')}: {_count(faults, 'fault')}, {_count(len(findings) - faults, 'warning')}"
+        )
+    context.exit(1 if faults or (strict and findings) else 0)
+
+
+def _looked_at(paths: Iterable[Path], check: CheckEntry | None, *, daemonset: bool) -> tuple[set[Path], list[Finding]]:
+    """The files that were read, and what was found in them and around them."""
+    files: set[Path] = set()
+    findings: list[Finding] = []
+    configurations: list[Examined] = []
+    for found in _found(paths, check):
+        if isinstance(found, Finding):
+            findings.append(found)
+        elif isinstance(found, ConfFile) and found.path not in files:
+            files.add(found.path)
+            configurations.append(examined(found))
+        elif isinstance(found, Path) and found not in files:
+            files.add(found)
+            findings += record_findings(found)
+    for configuration in configurations:
+        findings += [*configuration.faults, *warnings_of(configuration, daemonset=daemonset)]
+    findings += same_twice(configurations)
+    return files, findings
+
+
+def _found(paths: Iterable[Path], check: CheckEntry | None) -> Iterable[ConfFile | Path | Finding]:
+    try:
+        for path in paths:
+            yield from found_at(path, check)
+    except OSError as error:
+        raise click.UsageError(f"{error.filename}: {error.strerror}") from None
+
+
+def _show(findings: Iterable[Finding]) -> None:
+    for path, group in groupby(findings, key=lambda finding: finding.path):
+        click.echo(str(path))
+        for finding in group:
+            for line in wrapped(f"{finding.level}: {finding}", indent="  "):
+                click.echo(line)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

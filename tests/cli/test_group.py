@@ -1,0 +1,123 @@
+"""The command's frame: help, completion, the line that a terminal shows, and what was not foreseen."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+
+from metta_checks.cli import main
+from metta_checks.cli.catalogue import CHECKS
+
+Command = Callable[..., Result]
+Conf = Callable[..., Path]
+
+PROGRAM = str(Path(sys.executable).with_name("metta-checks"))
+
+
+@pytest.mark.parametrize("name", main.commands)
+def test_help_reads_as_documentation(command: Command, name: str) -> None:
+    result = command(name, "--help")
+    assert result.exit_code == 0
+    assert result.stdout.startswith(f"Usage: main {name}") or result.stdout.startswith("Usage: ")
+    assert max(map(len, result.stdout.splitlines())) <= 100
+    for heading in ("Exit status:", "Examples:") if name not in {"demo", "schema"} else ():
+        assert heading in result.stdout
+
+
+def test_the_commands_stand_in_the_order_of_their_use(command: Command) -> None:
+    lines = command("--help").stdout.partition("Commands:")[2].split("\n")
+    assert [line.split()[0] for line in lines if line.strip()][:4] == ["demo", "list", "install", "uninstall"]
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("metta-checks val", {"validate"}),
+        ("metta-checks collect ", {entry.slug for entry in CHECKS}),
+        ("metta-checks collect tr", {"training"}),
+        ("metta-checks collect wandb --for", {"--format"}),
+        ("metta-checks estimate --check e", {"eval"}),
+    ],
+)
+def test_completion(words: str, offered: set[str]) -> None:
+    environment = {
+        **os.environ,
+        "_METTA_CHECKS_COMPLETE": "bash_complete",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(words.count(" ")),
+    }
+    ran = subprocess.run([PROGRAM], env=environment, capture_output=True, text=True, check=True, timeout=60)
+    assert {line.partition(",")[2] for line in ran.stdout.splitlines()} == offered
+
+
+def test_the_completion_scripts_are_there() -> None:
+    for shell in ("zsh", "fish"):
+        environment = {**os.environ, "_METTA_CHECKS_COMPLETE": f"{shell}_source"}
+        ran = subprocess.run([PROGRAM], env=environment, capture_output=True, text=True, check=True, timeout=60)
+        assert "metta-checks" in ran.stdout
+
+
+def on_a_terminal(*arguments: object) -> tuple[str, str]:
+    """Standard output, and what a terminal as standard error was sent."""
+    ours, theirs = pty.openpty()
+    ran = subprocess.run([PROGRAM, *map(str, arguments)], stdout=subprocess.PIPE, stderr=theirs, text=True, timeout=60)
+    os.close(theirs)
+    told = b""
+    try:
+        while part := os.read(ours, 4096):
+            told += part
+    except OSError:
+        # The end of a terminal is an error on Linux.
+        pass
+    os.close(ours)
+    return ran.stdout, told.decode()
+
+
+def test_a_terminal_shows_that_something_happens(conf: Conf, instance: dict[str, Any]) -> None:
+    path = conf(instance, instance)
+    stdout, told = on_a_terminal("collect", "wandb", "--config", path)
+    assert "collecting instance 1 of 2" in told
+    assert "collecting instance 2 of 2" in told
+    assert told.endswith("\r\x1b[K")
+    assert "collecting" not in stdout
+    assert on_a_terminal("collect", "wandb", "--config", path, "--quiet") == ("", "")
+
+
+def test_no_terminal_sees_none_of_it(command: Command, conf: Conf, instance: dict[str, Any]) -> None:
+    result = command("collect", "wandb", "--config", conf(instance))
+    assert (result.exit_code, result.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdout", "stderr"),
+    [
+        (["--quiet"], False, False),
+        (["--quiet", "--format", "json"], True, False),
+        ([], True, False),
+    ],
+)
+def test_quiet(
+    command: Command, conf: Conf, instance: dict[str, Any], arguments: list[str], stdout: bool, stderr: bool
+) -> None:
+    result = command("collect", "wandb", "--config", conf(instance), *arguments)
+    assert (result.exit_code, bool(result.stdout), bool(result.stderr)) == (0, stdout, stderr)
+
+
+def test_quiet_still_tells_of_errors(command: Command, conf: Conf, instance: dict[str, Any]) -> None:
+    result = command("collect", "wandb", "--quiet", "--config", conf({**instance, "project": "other"}))
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "W&B has no such project" in result.stderr
+
+
+def test_quiet_and_verbose_contradict_each_other(command: Command, conf: Conf, instance: dict[str, Any]) -> None:
+    result = command("collect", "wandb", "-q", "-v", "--config", conf(instance))
+    assert result.exit_code == 2
+    assert "contradict each other" in result.stderr

@@ -1,0 +1,307 @@
+"""`metta-checks validate`: every fault with its place, and warnings of what will hurt."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import Result
+
+Command = Callable[..., Result]
+
+GOOD = {
+    "entity": "team",
+    "project": "arena",
+    "tags": ["env:prod"],
+    "min_collection_interval": 120,
+    "empty_default_hostname": True,
+}
+HEALTH = {**GOOD, "source": "s3://bucket/key"} | {}
+del HEALTH["entity"], HEALTH["project"]
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a configuration into a `conf.d` and returns its path."""
+
+    def write(*instances: Any, folder: str = "metta_wandb.d", name: str = "conf.yaml", **top: Any) -> Path:
+        path = tmp_path / "agent" / "conf.d" / folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(yaml.safe_dump({"init_config": None, "instances": list(instances), **top}))
+        path.chmod(0o640)
+        return path
+
+    return write
+
+
+def findings(result: Result) -> list[tuple[str, int | None, str | None, str]]:
+    """Level, instance, option and text."""
+    return [
+        (one["level"], one["instance"], one["option"], one["text"]) for one in json.loads(result.stdout)["findings"]
+    ]
+
+
+def test_a_good_configuration(command: Command, tree: Callable[..., Path]) -> None:
+    result = command("validate", tree(GOOD))
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "1 file: 0 faults, 0 warnings\n", "")
+
+
+@pytest.mark.parametrize(
+    ("change", "option", "said"),
+    [
+        ({"entity": None}, "entity", "is not set: give it in the instance or as WANDB_ENTITY"),
+        ({"timefrme": "7d"}, "timefrme", "there is no such option; did you mean `timeframe`?"),
+        ({"max-runs": 5}, "max-runs", "there is no such option; did you mean `max_runs`?"),
+        ({"branch": "main"}, "branch", "metta_wandb has no such option; it is one of metta_ci"),
+        ({"zzz": 1}, "zzz", "there is no such option"),
+        ({"cluster_check": True}, "cluster_check", "it belongs to the top of the file"),
+        ({"timeframe": "7 days"}, "timeframe", "'7 days' is not a duration"),
+        ({"max_runs": "many"}, "max_runs", "should be a valid integer"),
+        ({"max_runs": -1}, "max_runs", "greater than or equal to 0"),
+        ({"system_metrics": ["gpu_utilization", "gpu_heat"]}, "system_metrics", "entry 2: Input should be"),
+        ({"run_types": {"train": "("}}, "run_types", "no regular expression"),
+        ({"tags": [{"env": "prod"}]}, "tags", "entry 1 is a mapping for YAML: write `env:prod`, without the space"),
+        ({"tags": ["env:prod", 5]}, "tags", "entry 2: has to be text, in quotes"),
+        ({"project": "<PROJECT>"}, "project", "still holds <PROJECT> of the example"),
+        ({"tags": ["env:<ENV>"]}, "tags", "still holds <ENV> of the example"),
+        ({"base_url": "api.wandb.ai"}, "base_url", "https://"),
+        ({"min_collection_interval": 1.5}, "min_collection_interval", "should be a valid integer"),
+        ({"metric_patterns": "all"}, "metric_patterns", "must be a mapping"),
+        ({"debug_metrics": 5}, None, "the check cannot be made of it (TypeError)"),
+    ],
+)
+def test_a_fault_of_an_instance(
+    command: Command, tree: Callable[..., Path], change: dict[str, Any], option: str | None, said: str
+) -> None:
+    result = command("validate", tree(GOOD, {**GOOD, **change}), "--format", "json")
+    faults = [finding for finding in findings(result) if finding[0] == "fault"]
+    assert result.exit_code == 1
+    assert [(level, number, name) for level, number, name, _ in faults] == [("fault", 2, option)]
+    assert said in faults[0][3]
+
+
+@pytest.mark.parametrize(
+    ("top", "option", "said"),
+    [
+        ({"cluster_chekc": True}, "cluster_chekc", "the Agent does not read it; did you mean `cluster_check`?"),
+        ({"timeframe": "7d"}, "timeframe", "it belongs into each entry of `instances`"),
+        ({"cluster_check": "true"}, "cluster_check", "it is true or false, without quotes"),
+        ({"init_config": {"timeframe": "7d"}}, "timeframe", "it belongs into each entry of `instances`"),
+        ({"init_config": {"cluster_check": True}}, "cluster_check", "it belongs to the top of the file"),
+        ({"init_config": {"proxxy": {}}}, "proxxy", "there is no such option; did you mean `proxy`?"),
+        ({"init_config": {"proxy": "http://proxy"}}, "proxy", "in `init_config`: "),
+        ({"init_config": ["proxy"]}, None, "`init_config` is not a mapping of options"),
+        ({"instances": []}, None, "`instances` has to be a list with at least one entry"),
+        ({"instances": [5]}, None, "instance 1 is not a mapping of options"),
+    ],
+)
+def test_a_fault_of_the_file(
+    command: Command, tree: Callable[..., Path], top: dict[str, Any], option: str | None, said: str
+) -> None:
+    result = command("validate", tree(GOOD, **top), "--format", "json")
+    assert result.exit_code == 1
+    ((level, number, name, text),) = findings(result)
+    assert (level, number, name) == ("fault", None, option)
+    assert said in text
+
+
+def test_five_mistakes_are_put_right_from_one_report(command: Command, tree: Callable[..., Path]) -> None:
+    wrong = {
+        "entitty": "team",
+        "project": "<PROJECT>",
+        "timeframe": "a week",
+        "tags": [{"env": "prod"}],
+        "max_runs": "many",
+        "min_collection_interval": 120,
+        "empty_default_hostname": True,
+    }
+    result = command("validate", tree(wrong), "--format", "json")
+    named = {option for _, _, option, _ in findings(result)}
+    assert named == {"entitty", "entity", "project", "timeframe", "tags", "max_runs"}
+
+
+def test_yaml_that_is_none_is_told_with_its_line(command: Command, tree: Callable[..., Path]) -> None:
+    path = tree(GOOD)
+    path.write_text("init_config:\ninstances:\n  - entity: a\n   project: b\n")
+    result = command("validate", path)
+    assert result.exit_code == 1
+    assert "line 4" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("change", "top", "option", "said"),
+    [
+        ({"empty_default_hostname": False}, {}, "empty_default_hostname", "is not true"),
+        ({"empty_default_hostname": None}, {}, "empty_default_hostname", "is not true"),
+        ({"tags": ["team:research"]}, {}, "tags", "no `env:` tag anywhere"),
+        ({"tags": ["env:prod", "host:a"]}, {}, "tags", "`host:` ties figures"),
+        ({"tags": ["env:prod", "service:a"], "service": "b"}, {}, "tags", "each series carries both"),
+        ({"tags": ["env:prod", "research"]}, {}, "tags", "`research` has no value"),
+        ({"min_collection_interval": 301}, {}, "min_collection_interval", "graphs get holes"),
+        ({"collection_timeout": 121}, {}, "collection_timeout", "it would be skipped"),
+        ({"api_key": "0123456789abcdef"}, {}, "api_key", "a plain secret stands in the file"),
+        ({"proxy": {"https": "http://me:pw@proxy:1"}}, {}, "proxy", "an address holds a password"),
+        ({}, {"ad_identifiers": ["redis"]}, "ad_identifiers", "beside each matching container"),
+    ],
+)
+def test_a_warning(
+    command: Command, tree: Callable[..., Path], change: dict[str, Any], top: dict[str, Any], option: str, said: str
+) -> None:
+    path = tree({**GOOD, **change}, **top)
+    result = command("validate", path, "--format", "json")
+    ((level, _, name, text),) = findings(result)
+    assert (result.exit_code, level, name) == (0, "warning", option)
+    assert said in text
+    assert "0123456789abcdef" not in result.output
+    assert command("validate", path, "--strict").exit_code == 1
+
+
+def test_no_interval_means_every_fifteen_seconds(command: Command, tree: Callable[..., Path]) -> None:
+    without = {option: value for option, value in GOOD.items() if option != "min_collection_interval"}
+    ((_, _, option, text),) = findings(command("validate", tree(without), "--format", "json"))
+    assert (option, text) == ("min_collection_interval", "is not set: the check would run every 15 s")
+
+
+@pytest.mark.parametrize("secret", ["ENC[wandb/api-key;key]", ""])
+def test_what_is_no_plain_secret(command: Command, tree: Callable[..., Path], secret: str) -> None:
+    result = command("validate", tree({**GOOD, "api_key": secret or None}), "--format", "json")
+    assert findings(result) == []
+
+
+def test_a_secret_that_everybody_can_read(command: Command, tree: Callable[..., Path]) -> None:
+    path = tree({**GOOD, "api_key": "0123456789abcdef"})
+    path.chmod(0o644)
+    texts = [text for *_, text in findings(command("validate", path, "--format", "json"))]
+    assert any("everybody on this machine can read the file" in text for text in texts)
+
+
+@pytest.mark.parametrize("by", ["DD_ENV", "datadog.yaml"])
+def test_the_environment_may_be_named_elsewhere(
+    command: Command, tree: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    path = tree({**GOOD, "tags": []})
+    if by == "DD_ENV":
+        monkeypatch.setenv("DD_ENV", "prod")
+    else:
+        (path.parents[2] / "datadog.yaml").write_text("api_key: x\nenv: prod\n")
+    assert findings(command("validate", path, "--format", "json")) == []
+
+
+def test_on_a_daemonset_only_cluster_checks_run_once(command: Command, tree: Callable[..., Path]) -> None:
+    path = tree(GOOD)
+    ((level, _, option, text),) = findings(command("validate", "--daemonset", path, "--format", "json"))
+    assert (level, option) == ("warning", "cluster_check")
+    assert "every node submits the same series" in text
+    path = tree(GOOD, cluster_check=True)
+    assert findings(command("validate", "--daemonset", path, "--format", "json")) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "warned"),
+    [("/var/health.json", True), ("s3://bucket/key", False), ("https://host/health.json", False)],
+)
+@pytest.mark.parametrize("folder", ["metta_training.d", "metta_eval.d"])
+def test_a_cluster_check_has_no_local_files(
+    command: Command, tree: Callable[..., Path], folder: str, source: str, warned: bool
+) -> None:
+    path = tree({**HEALTH, "source": source}, folder=folder, cluster_check=True)
+    options = [option for _, _, option, _ in findings(command("validate", path, "--format", "json"))]
+    assert options == (["source"] if warned else [])
+
+
+def test_the_same_project_twice_in_one_tree(command: Command, tree: Callable[..., Path]) -> None:
+    first = tree(GOOD, {**GOOD, "project": "other"})
+    tree({**GOOD, "max_runs": 5}, name="more.yaml")
+    result = command("validate", first.parents[1], "--format", "json")
+    ((level, number, _, text),) = findings(result)
+    assert (level, number) == ("warning", 1)
+    assert text.startswith(f"it watches the same as instance 1 of {first}")
+
+
+@pytest.mark.parametrize(
+    ("folder", "said"),
+    [
+        ("metta_wandbb.d", "the folder has to be called metta_wandb.d"),
+        ("wandb.d", "the folder has to be called metta_wandb.d"),
+        ("metta-ci.d", "the folder has to be called metta_ci.d"),
+        ("metta_gpu.d", "there is no check `metta_gpu`; the folders are metta_wandb.d"),
+        ("redisdb.d", None),
+    ],
+)
+def test_the_folder_names_the_check(command: Command, tree: Callable[..., Path], folder: str, said: str | None) -> None:
+    root = tree(GOOD).parents[1]
+    tree(GOOD, folder=folder)
+    result = command("validate", root)
+    assert result.exit_code == (1 if said else 0)
+    assert said is None or said in " ".join(result.stdout.split())
+
+
+def test_what_is_read_of_a_whole_agent_folder(command: Command, tree: Callable[..., Path]) -> None:
+    """As the Agent does: *.yaml, *.yml and *.default of the checks' folders, and files named after a check."""
+    root = tree(GOOD).parents[2]
+    tree({**GOOD, "project": "b"}, name="b.yml")
+    tree({**GOOD, "project": "c"}, name="conf.yaml.default")
+    tree({"nonsense": 1}, name="conf.yaml.example")
+    tree({**GOOD, "project": "d"}, folder=".", name="metta_wandb.yaml")
+    tree({"nonsense": 1}, folder=".", name="other.yaml")
+    result = command("validate", root, "--format", "json")
+    names = {Path(name).name for name in json.loads(result.stdout)["files"]}
+    assert names == {"conf.yaml", "b.yml", "conf.yaml.default", "metta_wandb.yaml"}
+    assert [text for *_, text in findings(result) if "rename it to .yaml" in text]
+    assert result.exit_code == 0
+
+
+def test_a_file_whose_place_does_not_tell(command: Command, tree: Callable[..., Path], tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    tree(GOOD).rename(path)
+    result = command("validate", path)
+    assert result.exit_code == 1
+    assert "name the check with --check" in " ".join(result.stdout.split())
+    assert command("validate", "--check", "wandb", path).exit_code == 0
+
+
+RECORD = {"metric": "hearts", "workflow_name": "w", "task": "t", "check": "c", "condition": "> 0.5", "value": 0.9}
+
+
+@pytest.mark.parametrize(
+    ("document", "status", "said"),
+    [
+        ([RECORD], 0, "1 file: 0 faults, 0 warnings"),
+        ({"records": [RECORD]}, 0, "1 file: 0 faults, 0 warnings"),
+        ([RECORD, {**RECORD, "value": "high"}], 1, "fault: record 2: value:"),
+        ([{**RECORD, "timestamp": "2999-01-01T00:00:00Z"}], 1, "fault: record 1: timestamp:"),
+        ([{**RECORD, "condition": "about 5"}], 0, "warning: record 1: condition:"),
+        ([{**RECORD, "status": "fail"}], 0, "warning: record 1: status:"),
+        ("records", 1, "fault: "),
+    ],
+)
+def test_health_records(command: Command, tmp_path: Path, document: Any, status: int, said: str) -> None:
+    path = tmp_path / "training.json"
+    path.write_text(json.dumps(document))
+    result = command("validate", path)
+    assert result.exit_code == status
+    assert said in " ".join(result.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "Missing argument 'PATH...'"),
+        (["/no/such/file"], "does not exist"),
+        (["--check", "wand", "."], "there is no check 'wand'"),
+        (["{empty}"], "there is no configuration of these checks and no file of health records"),
+    ],
+)
+def test_refusals(command: Command, tmp_path: Path, arguments: list[str], said: str) -> None:
+    result = command("validate", *(text.format(empty=tmp_path) for text in arguments))
+    assert result.exit_code == 2
+    assert said in " ".join(result.stderr.split())
+
+
+def test_lines_fit_into_a_terminal(command: Command, tree: Callable[..., Path]) -> None:
+    result = command("validate", tree({"zzz": 1, "timefrme": 2, "api_key": "x" * 20}))
+    assert max(map(len, result.stdout.splitlines()[1:])) <= 100
