@@ -14,6 +14,7 @@ from metta_checks.ci.records import CANCELLED, TIMED, Run
 from metta_checks.ci.settings import Settings
 from metta_checks.core.sample import Event
 from metta_checks.core.tags import tag
+from metta_checks.health.condition import Condition
 from metta_checks.health.verdict import State, Verdict
 
 SHOWN: Final = 5
@@ -43,17 +44,12 @@ def decided(verdicts: Mapping[str, Verdict]) -> dict[str, Decided]:
 
 def _event(settings: Settings, metric: str, verdict: Verdict, before: float, now: float, snapshot: Snapshot) -> Event:
     passes = verdict.state is State.PASS
-    condition = settings.conditions[metric]
-    operands = ", ".join(f"{operand:g}" for operand in condition.operands)
-    wanted = f"in [{operands}]" if condition.operator == "in" else f"{condition.operator} {operands}"
-    place = f"{settings.repo}" if metric.startswith("github.") else f"{settings.branch} of {settings.repo}"
-    parts = [
-        f"{metric} went from {before:g} to {now:g}; it passes when {wanted}.",
-        *_evidence(settings, metric, snapshot),
-    ]
+    place = settings.repo if metric in settings.labels else f"{settings.branch} of {settings.repo}"
+    moved = f"{metric} went from {before:g} to {now:g}; it passes when {_words(settings.conditions[metric])}."
+    paragraphs = [moved, *_evidence(settings, metric, snapshot)]
     return Event(
         title=f"{metric} {'passes again' if passes else 'fails'} on {place}",
-        text="\n\n".join(parts),
+        text="%%% \n" + "\n\n".join(paragraphs) + "\n %%%",
         tags=(
             *verdict.scope,
             tag("metric_name", metric),
@@ -65,6 +61,11 @@ def _event(settings: Settings, metric: str, verdict: Verdict, before: float, now
         aggregation_key=f"{settings.repo}/{settings.branch}/{metric}",
         alert_type="success" if passes else "error",
     )
+
+
+def _words(condition: Condition) -> str:
+    operands = ", ".join(f"{operand:g}" for operand in condition.operands)
+    return f"in [{operands}]" if condition.operator == "in" else f"{condition.operator} {operands}"
 
 
 def _evidence(settings: Settings, metric: str, snapshot: Snapshot) -> Iterator[str]:

@@ -115,13 +115,12 @@ class Ledger:
                 setattr(self, name, getattr(fresh, name))
         self.collected_at = now
 
-    def admit(self, run: Run, *, since: datetime) -> None:
+    def admit(self, run: Run) -> None:
         """Take note of a run as it was just read. An answer that is behind what is known already is left aside:
         GitHub answers from replicas."""
         known = self.runs.get(run.id)
         if known is None:
-            # Of a run that is older than the look-back nobody can say whether it was reported before.
-            self.runs[run.id] = Known(run, "?" * (run.attempt - 1), run.created_at < since, run.updated_at)
+            self.runs[run.id] = Known(run, "?" * (run.attempt - 1), False, run.updated_at)
         elif known.gone or (known.run != run and _later(run, known.run)):
             earlier = known.earlier + _letters(known.run, run.attempt)
             self.runs[run.id] = Known(run, earlier, known.measured, run.updated_at)
@@ -149,17 +148,19 @@ class Ledger:
             if bucket.since <= created_at <= bucket.until:
                 self.buckets[key] = replace(bucket, stale=True)
 
-    def newly_completed(self, now: datetime) -> Iterator[Run]:
+    def newly_completed(self, now: datetime, since: datetime) -> Iterator[Run]:
         """The runs whose end is seen for the first time, each once. Those that had ended before the first collection
-        ever are passed over: their durations belong to another time."""
+        ever are passed over: their durations belong to another time. So are those from before `since`: they are
+        forgotten now and then, so that nobody can say whether they were reported."""
         first_ever = self.started_at is None
         started_at = self.started_at = self.started_at or now
         for run_id, known in self.runs.items():
             if known.measured or known.run.conclusion is None:
                 continue
             self.runs[run_id] = replace(known, measured=True)
-            if known.run.own and not first_ever and known.run.updated_at >= started_at.replace(microsecond=0):
-                yield known.run
+            run, counts = known.run, known.run.own and not first_ever
+            if counts and run.created_at >= since and run.updated_at >= started_at.replace(microsecond=0):
+                yield run
 
     def latest_decisive(self) -> dict[int, Run]:
         """By workflow: its run on the branch with the highest number that came to a decision."""

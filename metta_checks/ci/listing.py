@@ -181,7 +181,7 @@ class Listing:
 
     def _admit(self, page: RunPage) -> None:
         for run in page.runs:
-            self._ledger.admit(run, since=self._since)
+            self._ledger.admit(run)
             self.read.add(run.id)
         self._ledger.full_name = page.full_name or self._ledger.full_name
         self._ledger.web_url = page.web_url or self._ledger.web_url

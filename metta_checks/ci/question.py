@@ -42,11 +42,13 @@ class Question:
 def ask(github: GitHub, question: Question) -> Reply:
     """Put the question, in one request unless very many runs are watched. Raises SourceError."""
     replies = together([partial(_ask_part, github, part) for part in _parts(question)])
-    return reduce(Reply.joined, replies)
+    return reduce(Reply.joined, replies, Reply())
 
 
 def _ask_part(github: GitHub, part: Question) -> Reply:
     fields = list(_fields(part))
+    if not fields:
+        return Reply()
     declared = ", ".join(f"${one.alias}: {one.type}" for one in fields)
     query = f"query({declared}) {{ {' '.join(one.text for one in fields)} }}"
     variables = {one.alias: one.value for one in fields}

@@ -167,7 +167,7 @@ class Reading:
 
     def _remember(self, workflow: Workflow, runs: list[Run]) -> None:
         for run in runs:
-            self._ledger.admit(run, since=self._since)
+            self._ledger.admit(run)
         if not any(run.own and run.decisive for run in runs):
             self._ledger.searched.add(workflow.id)
 
@@ -190,7 +190,7 @@ class Reading:
 
     def _snapshot(self, counts: Mapping[str, int]) -> Snapshot:
         ledger = self._ledger
-        completed = tuple(run for run in ledger.newly_completed(self._now) if run.created_at >= self._since)
+        completed = tuple(ledger.newly_completed(self._now, self._since))
         ledger.prune(self._since)
         return Snapshot(
             now=self._now,

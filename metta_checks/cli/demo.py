@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import gettempdir
+
 import click
 
+from metta_checks.board.charts import HOW_TO_GET, available
+from metta_checks.cli.board import board_of
 from metta_checks.cli.catalogue import CHECKS
-from metta_checks.cli.collect import exit_status
+from metta_checks.cli.collect import exit_status, in_a_folder
 from metta_checks.cli.render import outcome_text
 from metta_checks.cli.runner import Outcome, new_check, prepare_stubs, run_once
+from metta_checks.core.files import write_atomically
 from metta_checks.demo.scene import Scene, scene
 
 
 @click.command()
 @click.option("-v", "--verbose", is_flag=True, help="Show every series.")
+@click.option(
+    "--board",
+    "board_path",
+    type=click.Path(path_type=Path),
+    callback=in_a_folder,
+    help="Where to draw the dashboards. [default: metta-checks-board.html in the temporary folder]",
+)
 @click.pass_context
-def demo(context: click.Context, verbose: bool) -> None:
+def demo(context: click.Context, verbose: bool, board_path: Path | None) -> None:
     """Run every check against sample data on this machine; no account, no network.
 
     Servers that speak as W&B and GitHub do are started on free loopback ports and stopped at the end.
+    The dashboards are drawn from what was collected; `metta-checks board preview` shows them over two hours.
 
     \b
     Exit status:
@@ -27,22 +42,36 @@ def demo(context: click.Context, verbose: bool) -> None:
     \b
     Examples:
       metta-checks demo
+      metta-checks demo --board board.html
       metta-checks demo --verbose | grep metta.infra.health.state
     """
     prepare_stubs()
-    outcomes: list[Outcome] = []
+    outcomes: dict[str, Outcome] = {}
     with scene() as stage:
         for entry in CHECKS:
             outcome = _collected(entry.slug, stage)
-            outcomes.append(outcome)
+            outcomes[entry.name] = outcome
             for line in outcome_text(entry.name, outcome, every_series=verbose):
                 click.echo(line)
             click.echo()
             if outcome.error:
                 click.echo(outcome.error, err=True)
-    context.exit(exit_status(outcomes))
+    _draw(outcomes, board_path or Path(gettempdir(), "metta-checks-board.html"))
+    context.exit(exit_status(list(outcomes.values())))
 
 
 def _collected(slug: str, stage: Scene) -> Outcome:
     entry = next(entry for entry in CHECKS if entry.slug == slug)
     return run_once(new_check(entry, {}, stage.instances[slug]), instance=1, collection=1)
+
+
+def _draw(outcomes: Mapping[str, Outcome], path: Path) -> None:
+    """The dashboards as a page; a demo that cannot write it is none the worse."""
+    try:
+        write_atomically(path, board_of({name: [outcome] for name, outcome in outcomes.items()}))
+    except OSError as error:
+        click.echo(f"the dashboards could not be drawn: {path}: {error.strerror}", err=True)
+        return
+    click.echo(f"the dashboards, to open in a browser: {path}")
+    if not available():
+        click.echo(f"without their charts: {HOW_TO_GET}")

@@ -8,6 +8,7 @@ from io import TextIOWrapper
 import click
 
 from metta_checks.__about__ import __version__
+from metta_checks.cli.board import board
 from metta_checks.cli.collect import collect
 from metta_checks.cli.demo import demo
 from metta_checks.cli.estimate import estimate
@@ -41,5 +42,5 @@ def main(verbose: bool) -> None:  # noqa: ARG001 (the group looks for it among t
             stream.reconfigure(errors="backslashreplace")
 
 
-for command in (demo, list_checks, install, uninstall, validate, estimate, collect, publish, schema):
+for command in (demo, list_checks, install, uninstall, validate, estimate, collect, publish, schema, board):
     main.add_command(command)

@@ -78,6 +78,7 @@ def _outcome_json(outcome: Outcome) -> dict[str, Any]:
     document: dict[str, Any] = {
         "instance": outcome.instance,
         "collection": outcome.collection,
+        "at": outcome.at.isoformat(timespec="seconds"),
         "ok": outcome.ok,
         "error": outcome.error,
         "warnings": list(outcome.warnings),

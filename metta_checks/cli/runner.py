@@ -8,7 +8,8 @@ import os
 import socket
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from traceback import format_exception
 from typing import Any, Literal
 
@@ -17,6 +18,7 @@ from datadog_checks.base.stubs import aggregator, datadog_agent
 
 from metta_checks.cli.catalogue import CheckEntry
 from metta_checks.core import CredentialError, MettaCheck, SourceError
+from metta_checks.core.clock import utcnow
 from metta_checks.core.sample import SampleKind
 from metta_checks.core.tags import tag
 
@@ -37,7 +39,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One collection of one instance, counted from 1. `traceback` is empty unless it failed."""
+    """One collection of one instance, counted from 1. `traceback` is empty unless it failed; `at` is UTC."""
 
     instance: int
     collection: int
@@ -49,6 +51,7 @@ class Outcome:
     requests: int
     series: tuple[Series, ...]
     events: tuple[Mapping[str, Any], ...]
+    at: datetime = field(default_factory=utcnow)
 
     @property
     def ok(self) -> bool:
@@ -111,6 +114,7 @@ def run_once(check: MettaCheck, *, instance: int, collection: int) -> Outcome:
         requests=check.collection.requests,
         series=tuple(_received(check)),
         events=tuple(aggregator.events),
+        at=check.collection.now,
     )
 
 

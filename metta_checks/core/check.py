@@ -107,7 +107,7 @@ class MettaCheck(AgentCheck, ABC):
         places = self.credential_places()
         if places is None:
             raise RuntimeError(f"{self.name} has no credential")
-        return Credentials(places, self.register_secret)
+        return Credentials(places, self.register_secret, lambda: self.collection.deadline.remaining)
 
     def stores(self) -> Iterable[Store]:
         """The state that outlives the process, for the diagnoses."""

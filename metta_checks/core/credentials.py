@@ -48,12 +48,19 @@ class CredentialPlaces:
 class Credentials:
     """Finds the credential of one check instance and keeps one from AWS for an hour.
 
-    Each value found goes to `register` (the check's `register_secret`) before anything else sees it.
+    Each value found goes to `register` (the check's `register_secret`) before anything else sees it. `time_left` tells
+    how many seconds the running collection has; a look into AWS ends with it.
     """
 
-    def __init__(self, places: CredentialPlaces, register: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        places: CredentialPlaces,
+        register: Callable[[str], None],
+        time_left: Callable[[], float] = lambda: AWS_LOOKUP_SECONDS,
+    ) -> None:
         self._places = places
         self._register = register
+        self._time_left = time_left
         self._kept: Credential | None = None
         self._kept_since = 0.0
         self._lookup: _Lookup | None = None
@@ -67,7 +74,13 @@ class Credentials:
         kept = self._kept
         if kept is not None and time.monotonic() - self._kept_since <= KEPT_SECONDS:
             return kept
-        return self._keep(self._from_aws())
+        try:
+            return self._keep(self._from_aws())
+        except CredentialError:
+            # AWS is away, or somebody's permissions are: what was good an hour ago goes on until a 401 says otherwise.
+            if kept is None:
+                raise
+            return kept
 
     def at_hand(self) -> Credential | None:
         """The credential, if it can be known without asking AWS. Raises CredentialError for an unusable one."""
@@ -121,7 +134,7 @@ class Credentials:
                 self._lookup = _Lookup(places.secret, places.region)
             lookup = self._lookup
         try:
-            return Credential(_only_value(lookup.outcome()), self._aws_origin)
+            return Credential(_only_value(lookup.outcome(self._time_left())), self._aws_origin)
         except _AwsError as fault:
             variables = " or ".join(places.variables)
             raise NoCredentialError(
@@ -153,12 +166,13 @@ class _Lookup(threading.Thread):
         except Exception as error:
             self._outcome = _AwsError(f"AWS client fault {type(error).__name__}")
 
-    def outcome(self) -> str:
+    def outcome(self, time_left: float) -> str:
         """The secret's text. Raises _AwsError with the reason when there is none, or none in time."""
-        self.join(AWS_LOOKUP_SECONDS)
+        patience = min(AWS_LOOKUP_SECONDS, time_left)
+        self.join(patience)
         outcome = self._outcome
         if outcome is None:
-            raise _AwsError(f"AWS did not answer within {AWS_LOOKUP_SECONDS:g} s")
+            raise _AwsError(f"AWS did not answer within {patience:.2g} s")
         if isinstance(outcome, _AwsError):
             raise outcome
         return outcome

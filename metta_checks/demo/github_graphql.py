@@ -95,7 +95,11 @@ class GraphQLQuery:
         return Node("SearchResultItemConnection", found_page(found, arguments))
 
     def _nodes(self, _: Any, arguments: Arguments) -> list[Node | None]:
-        return [self._node(node, ("nodes", position)) for position, node in enumerate(_ids(arguments))]
+        ids = _ids(arguments)
+        if len(ids) > PAGE_LIMIT:
+            message = f"You may not provide more than {PAGE_LIMIT} node ids; you provided {len(ids)}."
+            raise QueryError({"type": "ARGUMENT_LIMIT", "path": ["nodes"], "message": message})
+        return [self._node(node, ("nodes", position)) for position, node in enumerate(ids)]
 
     def _node(self, node: Any, path: tuple[str | int, ...]) -> Node | None:
         for repository in self.repositories:

@@ -28,7 +28,7 @@ from metta_checks.demo.github_refusals import (
 )
 from metta_checks.demo.github_repository import DemoRepository
 from metta_checks.demo.github_rest import RestApi
-from metta_checks.demo.server import LoopbackServer, Request, Response
+from metta_checks.demo.server import ON_LOOPBACK, Address, LoopbackServer, Request, Response
 
 NOT_MODIFIED_HEADERS = ("ETag", "Link", "Cache-Control", "Vary")
 
@@ -52,6 +52,7 @@ class GitHubServer(LoopbackServer):
         anonymous_allowed: bool = True,
         clock: Clock | None = None,
         latency: float = 0.0,
+        address: Address = ON_LOOPBACK,
     ) -> None:
         self.repositories = (repositories,) if isinstance(repositories, DemoRepository) else tuple(repositories)
         self.token = token
@@ -59,7 +60,7 @@ class GitHubServer(LoopbackServer):
         self.limits = RateLimits(clock or self.repositories[0].clock)
         self._refusals: dict[str, Response] = {}
         self._state = threading.Lock()
-        super().__init__(latency=latency)
+        super().__init__(latency=latency, address=address)
 
     @property
     def counted(self) -> Mapping[str, int]:

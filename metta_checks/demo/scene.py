@@ -9,11 +9,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-from metta_checks.core.clock import utcnow
+from metta_checks.core.clock import Clock, utcnow
+from metta_checks.demo.github_repository import DemoRepository
 from metta_checks.demo.github_sample import BENCHMARKS, TESTS_BLOCKING_MERGE, sample_repository
 from metta_checks.demo.github_server import GitHubServer
 from metta_checks.demo.health import write_sample_records
-from metta_checks.demo.wandb_project import sample_project
+from metta_checks.demo.wandb_project import DemoProject, sample_project
 from metta_checks.demo.wandb_server import DEMO_API_KEY, WandbServer
 
 DEMO_TOKEN: Final = "demo-token-for-loopback"  # noqa: S105 (opens nothing but the server beside it)
@@ -24,25 +25,36 @@ _COMMON: Final = {"skip_proxy": True, "tags": ["env:demo", "team:research"]}
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """`instances` holds, by slug, the options with which a check runs against the sample data."""
+    """`instances` holds, by slug, the options with which a check runs against the sample data.
+
+    The data behind it, for those who move it: the W&B project, the GitHub repository, the folder of the records.
+    """
 
     instances: Mapping[str, Mapping[str, Any]]
+    project: DemoProject
+    repository: DemoRepository
+    folder: Path
 
 
 @contextmanager
-def scene() -> Iterator[Scene]:
-    """Servers and files with sample data for as long as the block lasts."""
-    now = utcnow()
+def scene(
+    clock: Clock = utcnow, *, host: str = "127.0.0.1", wandb_port: int = 0, github_port: int = 0
+) -> Iterator[Scene]:
+    """Servers and files with sample data, as of the clock's time, for as long as the block lasts.
+
+    A port that is 0 is any free one.
+    """
+    now = clock()
     project = sample_project(now)
-    repository = sample_repository(now)
+    repository = sample_repository(now, clock=clock)
     with (
-        WandbServer(project) as wandb,
-        GitHubServer([repository], token=DEMO_TOKEN) as github,
+        WandbServer(project, address=(host, wandb_port)) as wandb,
+        GitHubServer([repository], token=DEMO_TOKEN, address=(host, github_port)) as github,
         TemporaryDirectory(prefix="metta-checks-demo-") as folder,
     ):
         records = write_sample_records(Path(folder), now)
         yield Scene(
-            {
+            instances={
                 "wandb": {
                     "entity": project.entity,
                     "project": project.name,
@@ -60,5 +72,8 @@ def scene() -> Iterator[Scene]:
                 },
                 "training": {"source": str(records["training"]), **_COMMON},
                 "eval": {"source": str(records["eval"]), **_COMMON},
-            }
+            },
+            project=project,
+            repository=repository,
+            folder=Path(folder),
         )

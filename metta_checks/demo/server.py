@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
 from types import TracebackType
 from typing import Any, Final, Literal, Self
 from urllib.parse import parse_qsl, urlsplit
@@ -60,13 +61,16 @@ class Fault:
 
 
 Answer = Response | Fault
+Address = tuple[str, int]
+
+ON_LOOPBACK: Final[Address] = ("127.0.0.1", 0)
 
 _PLAIN: Final = {"Content-Type": "text/plain; charset=utf-8"}
 Interceptor = Callable[[Request], Answer | None]
 
 
 class LoopbackServer:
-    """Serves `answer(request)` on 127.0.0.1 and a free port until `close()`; a context manager.
+    """Serves `answer(request)` until `close()`; a context manager. `address` is a host and a port, 0 for a free one.
 
     `latency` is slept before each answer (seconds). `intercept`, where set, is asked first: what it
     returns is sent instead, `None` lets the real answer through. A `Fault` is applied to the real
@@ -74,14 +78,14 @@ class LoopbackServer:
     `bytes_sent` counts the bodies.
     """
 
-    def __init__(self, *, latency: float = 0.0) -> None:
+    def __init__(self, *, latency: float = 0.0, address: Address = ON_LOOPBACK) -> None:
         self.latency = latency
         self.intercept: Interceptor | None = None
         self.requests: list[Request] = []
         self.bytes_sent = 0
         self._lock = threading.Lock()
         self._closing = threading.Event()
-        self._server = _Server(self)
+        self._server = _Server(self, address)
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, name=type(self).__name__, daemon=True
         )
@@ -97,7 +101,9 @@ class LoopbackServer:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        """The address for clients on this machine."""
+        host = str(self._server.server_address[0])
+        return f"http://{'127.0.0.1' if ip_address(host).is_unspecified else host}:{self.port}"
 
     def close(self) -> None:
         """Stop listening and let every waiting answer go. Safe to call twice."""
@@ -138,9 +144,9 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False
     request_queue_size = 128
 
-    def __init__(self, owner: LoopbackServer) -> None:
+    def __init__(self, owner: LoopbackServer, address: Address) -> None:
         self.owner = owner
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(address, _Handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that went away is the normal end of a fault, not something to print."""

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from metta_checks.demo.server import LoopbackServer, Request, Response
+from metta_checks.demo.server import ON_LOOPBACK, Address, LoopbackServer, Request, Response
 from metta_checks.demo.wandb_filters import FilterError
 from metta_checks.demo.wandb_graphql import Operation, QueryError, parse
 from metta_checks.demo.wandb_paging import PagingError
@@ -45,6 +45,7 @@ class WandbServer(LoopbackServer):
         invalid_key: Literal["401", "null"] = "401",
         budget: int | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        address: Address = ON_LOOPBACK,
     ) -> None:
         self.projects = {(project.entity, project.name): project for project in projects}
         self.api_key = api_key
@@ -54,7 +55,7 @@ class WandbServer(LoopbackServer):
         self._window_end = clock()
         self._spent = 0
         self._budget_lock = threading.Lock()
-        super().__init__(latency=latency)
+        super().__init__(latency=latency, address=address)
 
     def answer(self, request: Request) -> Response:
         if request.path.startswith(SDK_TELEMETRY):

@@ -52,6 +52,16 @@ def test_one_that_had_ended_before_the_first_collection_never_counts(watched):
     assert watched.collect().figures.points == Counter()
 
 
+def test_one_that_was_under_way_for_days_is_too_old_to_count(watched):
+    run_id = start(watched)
+    for _ in range(5):
+        watched.later(timedelta(hours=10))
+        assert watched.collect().error is None
+    watched.repository.complete(run_id, "timed_out")
+
+    assert watched.collect().figures.points == Counter()
+
+
 def test_a_run_that_is_run_again_is_no_second_point(watched):
     run_id = start(watched, conclusion="failure", duration=2 * MINUTES)
     assert watched.collect().figures.points.total() == 1

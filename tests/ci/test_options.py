@@ -6,10 +6,12 @@ from datetime import timedelta
 from urllib.parse import urlencode
 
 import pytest
-from ci_support.scene import Scene
+from ci_support.scene import NOW, Scene
 from ci_support.truth import Truth
 
+from metta_checks.demo.github_clock import ManualClock
 from metta_checks.demo.github_records import DemoWorkflow
+from metta_checks.demo.github_repository import DemoRepository
 from metta_checks.demo.server import Request, Response
 
 METRIC = "metta.infra.cron.ci.workflow.tests_blocking_merge"
@@ -197,6 +199,22 @@ def test_the_environment_stands_in_for_a_configuration_file(scene, monkeypatch):
 )
 def test_graphql_is_where_this_kind_of_server_has_it(scene, api_url, graphql_url):
     assert scene(api_url=api_url).check.settings.graphql_url == graphql_url
+
+
+def test_with_nothing_to_ask_of_graphql_nothing_is_asked(aggregator):
+    """A repository without a workflow, watched for its runs alone."""
+    with Scene(DemoRepository("demo-org/empty", clock=ManualClock(NOW)), aggregator) as watched:
+        watched.options = {
+            option: [] if isinstance(value, list) else value for option, value in watched.options.items()
+        }
+        watched.options |= {"hotfix_labels": [], "force_merge_labels": [], "revert_labels": []}
+        watched.restart()
+        for _ in range(3):
+            collected = watched.collect()
+            assert collected.error is None
+            assert collected.figures.gauges["ci.workflow.other_failing", "", ""] == 0
+            assert {request.method for request in collected.requests} == {"GET"}
+            watched.later()
 
 
 def test_the_name_is_the_same_in_any_case(scene):

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import boto3
@@ -21,8 +22,11 @@ from metta_checks.core.credentials import AWS_LOOKUP_SECONDS, KEPT_SECONDS, Cred
 REGION = "eu-west-1"
 
 
+PLACES = CredentialPlaces("Probe token", "token", None, ("PROBE_TOKEN",), "probe/token", REGION)
+
+
 def credentials(region: str | None = REGION, registered: list[str] | None = None) -> Credentials:
-    places = CredentialPlaces("Probe token", "token", None, ("PROBE_TOKEN",), "probe/token", region)
+    places = replace(PLACES, region=region)
     return Credentials(places, [].append if registered is None else registered.append)
 
 
@@ -156,6 +160,20 @@ def test_it_is_kept_for_an_hour(put: Callable[..., None], clock: list[float]) ->
     assert found.get().value == "token-2"
 
 
+def test_it_goes_on_while_aws_is_away(
+    put: Callable[..., None], aws: Callable[[str], None], moto_server: str, clock: list[float]
+) -> None:
+    put(SecretString="token-1")
+    found = credentials()
+    assert found.get().value == "token-1"
+    clock[0] = KEPT_SECONDS + 1
+    aws("http://127.0.0.1:1")
+    assert found.get().value == "token-1"
+    put(SecretString="token-2")
+    aws(moto_server)
+    assert found.get().value == "token-2"
+
+
 def test_it_is_read_again_after_a_401(put: Callable[..., None]) -> None:
     put(SecretString="token-1")
     found = credentials()
@@ -198,6 +216,16 @@ def test_a_lookup_ends_after_five_seconds(
             assert time.monotonic() - started < 3
             lookups = [thread for thread in threading.enumerate() if thread.name == "metta-aws-secret"]
             assert len(lookups) <= 1
+
+
+def test_a_lookup_ends_with_the_collection(aws: Callable[[str], None]) -> None:
+    with RawServer(lambda line: line.hold()) as server:
+        aws(server.url)
+        found = Credentials(PLACES, [].append, lambda: 0.3)
+        started = time.monotonic()
+        with pytest.raises(CredentialError, match=r"AWS did not answer within 0\.3 s"):
+            found.get()
+        assert time.monotonic() - started < 2
 
 
 def test_five_seconds_is_what_the_lookup_has() -> None:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
+from metta_checks.ci.check import CiCheck
 from metta_checks.demo.github_graphql_types import TYPES
 from metta_checks.demo.github_refusals import permission_missing, primary_limit_exceeded, secondary_limit_exceeded
 from metta_checks.demo.github_sample import sample_repository
@@ -197,6 +198,21 @@ def test_graphql_answers_are_what_the_schema_says(
     (operation,) = (part for part in document.definitions if hasattr(part, "operation"))
     assert answer.status_code == 200
     assert [*_misfits(schema, schema.query_type, operation.selection_set, answer.json()["data"], fragments)] == []
+
+
+def test_what_metta_ci_asks_is_valid(schema: Any, server: GitHubServer) -> None:
+    instance = {"repo": "demo-org/arena", "api_url": server.url, "token": "a-token"}
+    check = CiCheck(name="metta_ci", init_config=None, instances=[instance])
+    check.clock = lambda: NOW
+    server.requests.clear()
+    assert [check.run(), check.run()] == ["", ""]
+
+    queries = [json.loads(request.body)["query"] for request in server.requests if request.path == "/graphql"]
+
+    asked = " ".join(queries)
+    for part in ("search0:", "state0:", "history0:", "pulse0:", "close0:"):
+        assert part in asked
+    assert [error for query in queries for error in graphql.validate(schema, graphql.parse(query))] == []
 
 
 def _published(package: str, member: str) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -177,6 +178,7 @@ def test_what_is_not_there_is_null_and_an_error_beside_the_rest(server: GitHubSe
         ('{ search(type: ISSUE, query: "is:pr") { nodes { __typename } } }', "provide a `first` or `last` value"),
         ('{ search(type: ISSUE, query: "is:pr", first: 101) { issueCount } }', "exceeds the `first` limit of 100"),
         ('{ search(type: ISSUE, query: "is:brilliant", first: 1) { issueCount } }', "brilliant"),
+        (f"{{ nodes(ids: {json.dumps(['W_MQ'] * 101)}) {{ id }} }}", "not provide more than 100 node ids"),
         ("{ viewer { ...Missing } }", "Fragment Missing was used, but not defined"),
         ("{ viewer { ...Again } } fragment Again on User { ...Again }", "nested too deeply"),
         ("{ viewer { login }", "Unexpected end of document"),
@@ -206,8 +208,9 @@ def test_graphql_wants_a_token_and_a_query(server: GitHubServer) -> None:
 def test_graphql_costs_points_and_runs_out_of_them_with_status_200(server: GitHubServer) -> None:
     server.limits.graphql = 3
     query = """query($ids: [ID!]!) { rateLimit { cost remaining }
-        nodes(ids: $ids) { ... on Workflow { runs(first: 1) { totalCount } } } }"""
-    answer = ask(server, query, ids=["W_x"] * 200)
+        nodes(ids: $ids) { ... on Workflow { runs(first: 1) { totalCount } } }
+        again: nodes(ids: $ids) { ... on Workflow { runs(first: 1) { totalCount } } } }"""
+    answer = ask(server, query, ids=["W_x"] * 100)
     assert answer["data"]["rateLimit"] == {"cost": 2, "remaining": 1}
     assert ask(server, "{ rateLimit { cost remaining } }")["data"]["rateLimit"] == {"cost": 1, "remaining": 0}
     assert server.counted == {"core": 0, "search": 0, "graphql": 3}

@@ -1,0 +1,164 @@
+"""Metric queries answered from a recording, as Datadog would answer them from what it stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import product
+from typing import Final
+
+from metta_checks.board.document import QueryEntry, TemplateVariable
+from metta_checks.board.filters import AnyOf, Everything, Filter, Match, QuerySyntaxError, Tags, Variable, filled, holds
+from metta_checks.board.names import normalised
+from metta_checks.board.query import MetricQuery, parse_query
+from metta_checks.board.recording import Recording
+from metta_checks.core.sample import SampleKind
+
+Group = tuple[tuple[str, str], ...]
+"""The tags that a query groups by, key and value; empty where it does not group."""
+
+Series = Mapping[datetime, float]
+Frame = dict[Group, Series]
+"""One series for each group."""
+
+WHOLE: Final = datetime.max.replace(tzinfo=UTC)
+"""The moment of a value that stands for a whole time window."""
+
+NOT_THERE: Final = "N/A"
+"""The value of a tag that a series does not have."""
+
+SPANS: Final[Mapping[str, timedelta]] = {
+    "1m": timedelta(minutes=1),
+    "5m": timedelta(minutes=5),
+    "10m": timedelta(minutes=10),
+    "15m": timedelta(minutes=15),
+    "30m": timedelta(minutes=30),
+    "1h": timedelta(hours=1),
+    "4h": timedelta(hours=4),
+    "1d": timedelta(days=1),
+    "2d": timedelta(days=2),
+    "1w": timedelta(weeks=1),
+    "1mo": timedelta(days=30),
+    "3mo": timedelta(days=91),
+    "6mo": timedelta(days=182),
+    "1y": timedelta(days=365),
+}
+"""How far back a widget looks that says so."""
+
+
+class UnsupportedError(Exception):
+    """Something that Datadog can do and this cannot; the text names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a query found: by group and moment the values of all series (a gauge) or runs (a distribution)."""
+
+    query: MetricQuery
+    kind: SampleKind
+    reducer: str
+    found: Mapping[Group, Mapping[datetime, Sequence[float]]]
+
+    def series(self) -> Frame:
+        """The course of each group."""
+        over_series = self._over_series()
+        return {
+            group: {at: over_series(values) for at, values in course.items()} for group, course in self.found.items()
+        }
+
+    def reduced(self, frame: Frame | None = None) -> Frame:
+        """One value for each group: of a distribution that over all its points, of a gauge by the reducer."""
+        if self.kind == "distribution" and frame is None:
+            over_series = self._over_series()
+            pooled = {
+                group: [value for values in course.values() for value in values] for group, course in self.found.items()
+            }
+            return {group: {WHOLE: over_series(values)} for group, values in pooled.items()}
+        reduce = _reducer(self.reducer)
+        courses = self.series() if frame is None else frame
+        return {
+            group: {WHOLE: reduce([course[at] for at in sorted(course)])} for group, course in courses.items() if course
+        }
+
+    def _over_series(self) -> Callable[[Sequence[float]], float]:
+        share = self.query.percentile
+        if share is not None:
+            return lambda values: percentile(values, share / 100)
+        return _reducer(self.query.aggregator)
+
+
+class Answers:
+    """Answers queries from one recording. `values` are the template variables' by name, where they are not `*`."""
+
+    def __init__(
+        self, recording: Recording, variables: Iterable[TemplateVariable] = (), values: Mapping[str, str] | None = None
+    ) -> None:
+        self.recording = recording
+        self._variables = {variable.name: variable for variable in variables}
+        self._values = values or {}
+
+    def to(self, entry: QueryEntry, live_span: str | None) -> Answer:
+        """The answer to one query of a widget. Raises QuerySyntaxError and UnsupportedError."""
+        if entry.data_source != "metrics":
+            raise UnsupportedError(f"the data source {entry.data_source}")
+        query = parse_query(entry.query)
+        for method in query.methods:
+            if method.name != "as_count":
+                raise UnsupportedError(f".{method.name}()")
+        condition = filled(query.filter, self._value_of)
+        found: dict[Group, dict[datetime, list[float]]] = {}
+        for point in self.recording.of(query.metric, self._since(live_span)):
+            if holds(condition, point.tags):
+                for group in _groups(query.by, point.tags):
+                    found.setdefault(group, {}).setdefault(point.at, []).append(point.value)
+        kind = self.recording.kinds.get(query.metric, "gauge")
+        return Answer(query, kind, entry.aggregator or "avg", found)
+
+    def _since(self, live_span: str | None) -> datetime | None:
+        if live_span is None:
+            return None
+        if live_span not in SPANS:
+            raise UnsupportedError(f"the time span {live_span}")
+        return self.recording.last - SPANS[live_span]
+
+    def _value_of(self, variable: Variable) -> Filter:
+        declared = self._variables.get(variable.name)
+        if declared is None:
+            raise QuerySyntaxError(f"the dashboard has no variable ${variable.name}")
+        key = variable.key or declared.prefix or declared.name
+        values = (self._values[variable.name],) if variable.name in self._values else declared.values
+        if "*" in values:
+            return Everything()
+        return AnyOf(tuple(Match(normalised(key), normalised(value)) for value in values))
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value below which `share` (0 to 1) of them lie, interpolated between the closest ranks."""
+    ordered = sorted(values)
+    rank = share * (len(ordered) - 1)
+    below = int(rank)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (ordered[above] - ordered[below]) * (rank - below)
+
+
+def _groups(by: tuple[str, ...], tags: Tags) -> Iterator[Group]:
+    """The groups that a series belongs to: more than one where a key has several values."""
+    for values in product(*(sorted(tags.get(key, (NOT_THERE,))) for key in by)):
+        yield tuple(zip(by, values, strict=True))
+
+
+_REDUCERS: Final[Mapping[str, Callable[[Sequence[float]], float]]] = {
+    "avg": lambda values: sum(values) / len(values),
+    "count": lambda values: float(len(values)),
+    "last": lambda values: values[-1],
+    "max": max,
+    "min": min,
+    "sum": sum,
+}
+
+
+def _reducer(name: str) -> Callable[[Sequence[float]], float]:
+    if name not in _REDUCERS:
+        raise UnsupportedError(f"the aggregator {name}")
+    return _REDUCERS[name]

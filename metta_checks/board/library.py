@@ -1,0 +1,67 @@
+"""The dashboards and monitors that come with the package, and how they leave it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Final, Literal
+
+from metta_checks.board.document import Dashboard, parse_board, parse_json
+from metta_checks.core.files import write_atomically
+
+Kind = Literal["dashboards", "monitors"]
+
+KINDS: Final[tuple[Kind, ...]] = ("dashboards", "monitors")
+
+FIRST: Final = "health_wall"
+"""The dashboard for the wall comes before the others."""
+
+PAGING: Final = "urgency:page"
+"""The tag of monitors that wake somebody; the others make tickets."""
+
+
+def names(kind: Kind) -> tuple[str, ...]:
+    """What there is of a kind, by file name without its ending."""
+    found = {entry.name.removesuffix(".json") for entry in files("metta_checks.board").joinpath(kind).iterdir()}
+    return tuple(sorted(found, key=lambda name: (name != FIRST, name)))
+
+
+def text_of(kind: Kind, name: str) -> str:
+    """The JSON of one dashboard or monitor."""
+    return files("metta_checks.board").joinpath(kind, f"{name}.json").read_text(encoding="utf-8")
+
+
+def dashboard(name: str) -> Dashboard:
+    """One of our dashboards. Raises KeyError, with the names there are, for an unknown one."""
+    if name not in names("dashboards"):
+        raise KeyError(f"there is no dashboard {name!r}; there are {', '.join(names('dashboards'))}")
+    parsed = parse_board(parse_json(text_of("dashboards", name)))
+    if not isinstance(parsed, Dashboard):
+        raise TypeError(f"{name} is no dashboard")
+    return parsed
+
+
+def export(directory: Path, *, page_to: str = "", ticket_to: str = "") -> Iterator[Path]:
+    """Write everything into `directory`, a folder for each kind, ready to be imported. Raises OSError.
+
+    The handles (`@pagerduty-…`, `@slack-…`) go behind the messages: `page_to` where somebody is woken, `ticket_to`
+    where nobody is.
+    """
+    for kind in KINDS:
+        (directory / kind).mkdir(parents=True, exist_ok=True)
+        for name in names(kind):
+            path = directory / kind / f"{name}.json"
+            text = text_of(kind, name)
+            write_atomically(path, _addressed(text, page_to, ticket_to) if kind == "monitors" else text)
+            yield path
+
+
+def _addressed(text: str, page_to: str, ticket_to: str) -> str:
+    monitor = parse_json(text)
+    handle = page_to if PAGING in monitor["tags"] else ticket_to
+    if not handle:
+        return text
+    monitor["message"] = f"{monitor['message']}\n\n{handle}"
+    return json.dumps(monitor, indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,75 @@
+"""What is wrong with one metric query, by the contract of what the checks emit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from metta_checks.board.contract import COUNTS, Contract, Emitted
+from metta_checks.board.filters import Everything, Filter, Match, Variable, filled, leaves
+from metta_checks.board.findings import Finding, Rule
+from metta_checks.board.query import MetricQuery
+
+OVER_SERIES: Final = ("avg", "max", "min", "sum")
+"""Aggregators over the series of a gauge."""
+
+
+def query_findings(query: MetricQuery, contract: Contract, place: str) -> Iterator[Finding]:
+    """Everything that the contract has against a query."""
+    metric = contract.find(query.metric)
+    if metric is None:
+        yield Finding(Rule.METRIC, place, f"no check emits {query.metric}")
+        return
+    if problem := _aggregator_problem(query, metric):
+        yield Finding(Rule.AGGREGATOR, place, problem)
+    yield from _tag_findings(query, metric, place)
+    for method in query.methods:
+        if method.name == "fill" and method.arguments[:1] == ("zero",) and metric.of_source:
+            yield Finding(Rule.ZERO, place, f"with .fill(zero) an outage of the source shows as {metric.name} 0")
+
+
+def without_variables(condition: Filter) -> Filter:
+    """The filter where every variable may be anything."""
+    return filled(condition, lambda _: Everything())
+
+
+def _aggregator_problem(query: MetricQuery, metric: Emitted) -> str | None:
+    aggregator = query.aggregator
+    if metric.kind == "distribution":
+        if aggregator not in (*OVER_SERIES, "count") and query.percentile is None:
+            return f"a distribution has no {aggregator}:"
+        if (aggregator == "count") != query.counts:
+            return "count: and .as_count() belong together: they add up the points of a distribution"
+        return None
+    if query.percentile is not None:
+        return f"{metric.name} is a gauge, and {aggregator}: is for distributions"
+    if aggregator == "count":
+        return f"count: over the gauge {metric.name} counts points, not things; sum: a gauge that counts"
+    if aggregator not in OVER_SERIES:
+        return f"there is no aggregator {aggregator}:"
+    if query.counts:
+        return f"{metric.name} is a gauge, and .as_count() is for counts"
+    if aggregator == "avg" and metric.name in COUNTS:
+        return f"{metric.name} counts things: avg: is their mean over series, sum: is their number"
+    if aggregator == "sum" and metric.name not in COUNTS:
+        return f"{metric.name} is no count: the sum over its series means nothing"
+    return None
+
+
+def _tag_findings(query: MetricQuery, metric: Emitted, place: str) -> Iterator[Finding]:
+    faults = list(_filter_findings(query.filter, metric, place))
+    yield from faults
+    for key in query.by:
+        if not metric.can_carry(key):
+            yield Finding(Rule.TAG, place, f"{metric.name} has no tag {key!r} to group by")
+    if not faults and not metric.can_match(without_variables(query.filter)):
+        yield Finding(Rule.VALUE, place, f"no series of {metric.name} has all the tags of the filter together")
+
+
+def _filter_findings(condition: Filter, metric: Emitted, place: str) -> Iterator[Finding]:
+    for leaf in leaves(condition):
+        match leaf:
+            case Match(key, _) | Variable(_, str(key)) if not metric.can_carry(key):
+                yield Finding(Rule.TAG, place, f"{metric.name} has no tag {key!r}")
+            case Match(key, value) if not metric.can_be(leaf):
+                yield Finding(Rule.VALUE, place, f"the tag {key!r} of {metric.name} is never {value!r}")

@@ -1,0 +1,120 @@
+"""Collections as `collect --format json` writes them, put together into series over time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated, Final
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from metta_checks.board.filters import Tags
+from metta_checks.board.names import key_and_value
+from metta_checks.core.sample import SampleKind
+
+ROUND: Final = timedelta(seconds=60)
+"""Collections that are no further apart are points of the same moment: the checks run one after another."""
+
+
+class RecordingError(ValueError):
+    """A document holds no collections; the text says what is wrong with it."""
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+class _Sample(_Model):
+    metric: str
+    type: SampleKind
+    value: float
+    tags: tuple[str, ...]
+
+
+class _Collection(_Model):
+    at: AwareDatetime
+    metrics: tuple[_Sample, ...]
+
+
+class _Document(_Model):
+    check: str
+    collections: Annotated[tuple[_Collection, ...], Field(min_length=1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One submitted value; the tags are as Datadog keeps them."""
+
+    at: datetime
+    value: float
+    tags: Tags
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """What several collections submitted, by metric. `moments` are the times of the rounds, in order."""
+
+    moments: tuple[datetime, ...]
+    kinds: Mapping[str, SampleKind]
+    points: Mapping[str, tuple[Point, ...]]
+
+    @property
+    def last(self) -> datetime:
+        return self.moments[-1]
+
+    def of(self, metric: str, since: datetime | None) -> Iterator[Point]:
+        """The points of a metric, oldest first, that are younger than `since`."""
+        for point in self.points.get(metric, ()):
+            if since is None or point.at > since:
+                yield point
+
+
+def recorded(documents: Mapping[str, str]) -> Recording:
+    """The recording that JSON documents of any checks make, given by name. Raises RecordingError, with the name."""
+    collections = [one for name, text in documents.items() for one in _collections(name, text)]
+    if not collections:
+        raise RecordingError("there is no collection to draw")
+    moments = _moments(sorted(collection.at for collection in collections))
+    points: dict[str, list[Point]] = {}
+    kinds: dict[str, SampleKind] = {}
+    for collection in sorted(collections, key=lambda one: one.at):
+        for sample in collection.metrics:
+            kinds[sample.metric] = sample.type
+            point = Point(moments[collection.at], sample.value, _tags(sample.tags))
+            points.setdefault(sample.metric, []).append(point)
+    return Recording(
+        moments=tuple(sorted(set(moments.values()))),
+        kinds=kinds,
+        points={metric: tuple(found) for metric, found in points.items()},
+    )
+
+
+def _collections(name: str, text: str) -> tuple[_Collection, ...]:
+    try:
+        return _Document.model_validate(json.loads(text)).collections
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        problem = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    except (ValueError, RecursionError):
+        problem = "it is no JSON"
+    raise RecordingError(f"{name} does not come from `collect --format json`: {problem}")
+
+
+def _moments(times: Sequence[datetime]) -> dict[datetime, datetime]:
+    """For each time the latest one of its round."""
+    rounds: list[list[datetime]] = []
+    for time in times:
+        if rounds and time - rounds[-1][0] <= ROUND:
+            rounds[-1].append(time)
+        else:
+            rounds.append([time])
+    return {time: members[-1] for members in rounds for time in members}
+
+
+def _tags(texts: Iterable[str]) -> Tags:
+    found: dict[str, frozenset[str]] = {}
+    for key, value in map(key_and_value, texts):
+        found[key] = found.get(key, frozenset()) | {value}
+    return found

@@ -1,0 +1,211 @@
+"""`metta-checks board`: dashboards and monitors checked, drawn on this machine, and written out for import."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import click
+
+from metta_checks.board import library
+from metta_checks.board.charts import HOW_TO_GET, available
+from metta_checks.board.contract import contract
+from metta_checks.board.document import Dashboard, DocumentError, parse_board, parse_json
+from metta_checks.board.findings import Rule
+from metta_checks.board.lint import findings_in
+from metta_checks.board.models import MissingClientError
+from metta_checks.board.page import page
+from metta_checks.board.recording import Recording, RecordingError, recorded
+from metta_checks.cli.catalogue import CHECKS
+from metta_checks.cli.collect import in_a_folder
+from metta_checks.cli.render import outcomes_json
+from metta_checks.cli.runner import Outcome, new_check, prepare_stubs, run_once
+from metta_checks.core.clock import utcnow
+from metta_checks.core.files import write_atomically
+from metta_checks.demo.course import STEPS, course
+
+DEMO = "demo"
+
+
+@click.group()
+def board() -> None:
+    """Dashboards and monitors: check them, look at them, write them out for import."""
+
+
+@board.command()
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--tag", "tags", multiple=True, metavar="KEY", help="A tag that your instances put on every series.")
+@click.option("--rules", is_flag=True, help="Show the rules, and check nothing.")
+@click.pass_context
+def lint(context: click.Context, files: tuple[Path, ...], tags: tuple[str, ...], rules: bool) -> None:
+    """Check dashboards and monitors against what the checks emit; without FILES, those of this package.
+
+    Tags that only your own instances have (`tags:` in the configuration) are unknown here: name them with --tag.
+
+    \b
+    Exit status:
+      0  nothing was found
+      1  something was found
+      2  the command line is wrong, a file cannot be read, or the API client is missing
+
+    \b
+    Examples:
+      metta-checks board lint
+      metta-checks board lint --tag team my-dashboard.json
+    """
+    if rules:
+        for rule in Rule:
+            click.echo(f"{rule:<11} {rule.meaning}")
+        return
+    texts = {str(path): _read(path) for path in files} if files else _ours()
+    emitted = contract().with_tags(tags)
+    found = 0
+    for name, text in texts.items():
+        try:
+            findings = findings_in(text, emitted)
+        except MissingClientError as error:
+            raise click.UsageError(str(error)) from None
+        found += len(findings)
+        for finding in findings:
+            click.echo(f"{name}: {finding}")
+    click.echo(f"{len(texts)} checked, {found or 'nothing'} found")
+    context.exit(1 if found else 0)
+
+
+@board.command()
+@click.argument("dashboards", nargs=-1, metavar="[NAME|FILE]...")
+@click.option(
+    "--from",
+    "sources",
+    multiple=True,
+    metavar="[demo|FILE]",
+    help="Documents of `collect --format json`, or `demo`, two hours of sample data. [default: demo]",
+)
+@click.option("--var", "variables", multiple=True, metavar="NAME=VALUE", help="The value of a template variable.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    callback=in_a_folder,
+    default=Path("board.html"),
+    show_default=True,
+    help="The HTML file to write.",
+)
+def preview(dashboards: tuple[str, ...], sources: tuple[str, ...], variables: tuple[str, ...], output: Path) -> None:
+    """Draw dashboards from collections, as one HTML file that needs no network.
+
+    NAME is one of ours (health_wall, ci, wandb_runs; all of them unless told), FILE a dashboard as JSON. Several
+    collections, in one document or in several, give the charts their course. In the browser `#name` chooses a
+    dashboard, `?theme=dark` or `?theme=light` the colours.
+
+    \b
+    Examples:
+      metta-checks board preview
+      metta-checks collect ci --repeat 5 --pause 60 --format json --output ci.json
+      metta-checks board preview ci --from ci.json --var branch=main -o ci.html
+    """
+    chosen = _dashboards(dashboards)
+    values = _values(variables, chosen)
+    _write(output, page(chosen, _recording(sources or (DEMO,)), values))
+    click.echo(f"wrote {output}: {', '.join(chosen)}")
+    if not available():
+        click.echo(f"without its charts: {HOW_TO_GET}")
+
+
+@board.command("export")
+@click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--page-to", default="", metavar="HANDLE", help="Whom monitors wake, such as @pagerduty-training.")
+@click.option(
+    "--ticket-to", default="", metavar="HANDLE", help="Whom the other monitors tell, such as @slack-training."
+)
+def export_command(directory: Path, page_to: str, ticket_to: str) -> None:
+    """Write the JSON of all dashboards and monitors into DIRECTORY, for import into Datadog."""
+    try:
+        for path in library.export(directory, page_to=page_to, ticket_to=ticket_to):
+            click.echo(path)
+    except OSError as error:
+        raise click.UsageError(f"{directory}: {error.strerror}") from None
+
+
+def board_of(outcomes: Mapping[str, Sequence[Outcome]]) -> str:
+    """The page of all our dashboards, drawn from collections by the name of their check."""
+    documents = {name: outcomes_json(name, collections) for name, collections in outcomes.items()}
+    return page(_dashboards(()), recorded(documents))
+
+
+def _ours() -> dict[str, str]:
+    return {
+        f"{kind}/{name}.json": library.text_of(kind, name) for kind in library.KINDS for name in library.names(kind)
+    }
+
+
+def _dashboards(wanted: Sequence[str]) -> dict[str, Dashboard]:
+    return dict(_dashboard(name) for name in wanted or library.names("dashboards"))
+
+
+def _dashboard(name: str) -> tuple[str, Dashboard]:
+    if not name.endswith(".json"):
+        try:
+            return name, library.dashboard(name)
+        except KeyError as error:
+            raise click.UsageError(error.args[0]) from None
+    path = Path(name)
+    try:
+        parsed = parse_board(parse_json(_read(path)))
+    except DocumentError as error:
+        raise click.UsageError(f"{path}: {error}") from None
+    if not isinstance(parsed, Dashboard):
+        raise click.UsageError(f"{path}: this is a monitor, and there is nothing to draw")
+    return path.stem, parsed
+
+
+def _recording(sources: Sequence[str]) -> Recording:
+    documents: dict[str, str] = {}
+    for source in sources:
+        documents |= _demo_documents() if source == DEMO else {source: _read(Path(source))}
+    try:
+        return recorded(documents)
+    except RecordingError as error:
+        raise click.UsageError(str(error)) from None
+
+
+def _demo_documents() -> dict[str, str]:
+    """The sample data as every check collects it while time passes, a document for each check."""
+    prepare_stubs()
+    outcomes: dict[str, list[Outcome]] = {entry.name: [] for entry in CHECKS}
+    with course(utcnow()) as life:
+        checks = [new_check(entry, {}, life.stage.instances[entry.slug]) for entry in CHECKS]
+        for number in range(1, STEPS + 2):
+            for check in checks:
+                check.clock = life.clock
+                outcomes[check.name].append(run_once(check, instance=1, collection=number))
+            if number <= STEPS:
+                life.advance()
+    return {name: outcomes_json(name, collections) for name, collections in outcomes.items()}
+
+
+def _values(given: Sequence[str], dashboards: Mapping[str, Dashboard]) -> dict[str, str]:
+    declared = {variable.name for dashboard in dashboards.values() for variable in dashboard.variables}
+    values: dict[str, str] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or name not in declared:
+            raise click.UsageError(f"--var {text}: write NAME=VALUE; the names are {', '.join(sorted(declared))}")
+        values[name] = value
+    return values
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise click.UsageError(f"{path}: this is not UTF-8 text") from None
+    except OSError as error:
+        raise click.UsageError(f"{path}: {error.strerror}") from None
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        write_atomically(path, text)
+    except OSError as error:
+        raise click.UsageError(f"{path}: {error.strerror}") from None

@@ -1,0 +1,159 @@
+"""Figures are computed from samples as Datadog computes them from what it stored."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from metta_checks.board.answers import Answer, Answers, UnsupportedError
+from metta_checks.board.computing import at_once, over_time
+from metta_checks.board.document import QueryEntry, TemplateVariable
+from metta_checks.board.filters import QuerySyntaxError
+from metta_checks.board.formula import parse_formula
+from metta_checks.board.recording import Recording, RecordingError, recorded
+
+from .conftest import START, document_of
+
+RUNS = document_of(
+    [("runs", 4, "type:train,state:ok"), ("runs", 1, "type:train,state:bad"), ("runs", 7, "type:sweep,state:ok")],
+    [("runs", 6, "type:train,state:ok"), ("runs", 2, "type:train,state:bad")],
+)
+HOURS = document_of(
+    [("hours", 1, "state:ok"), ("hours", 2, "state:ok"), ("hours", 30, "state:bad")],
+    [("hours", 3, "state:ok"), ("hours", 4, "state:ok"), ("hours", 5, "state:ok")],
+    kind="distribution",
+)
+
+
+def answered(query: str, reducer: str = "last", span: str | None = None, document: str = RUNS) -> Answer:
+    return Answers(recorded({"samples": document})).to(QueryEntry(name="query1", query=query, aggregator=reducer), span)
+
+
+def figures(query: str, reducer: str = "last", span: str | None = None, document: str = RUNS) -> dict[str, float]:
+    values = at_once(parse_formula("query1"), {"query1": answered(query, reducer, span, document)})
+    return {",".join(value for _, value in group): value for group, value in values.items()}
+
+
+@pytest.mark.parametrize(
+    ("query", "reducer", "span", "expected"),
+    [
+        ("sum:runs{*}", "last", None, {"": 8}),
+        ("sum:runs{*}", "max", None, {"": 12}),
+        ("sum:runs{*}", "avg", None, {"": 10}),
+        ("avg:runs{*}", "last", None, {"": 4}),
+        ("min:runs{type:train}", "min", None, {"": 1}),
+        ("sum:runs{*} by {type}", "last", None, {"train": 8, "sweep": 7}),
+        ("sum:runs{*} by {type}", "last", "5m", {"train": 8}),
+        ("max:runs{*} by {state,type}", "last", None, {"ok,train": 6, "bad,train": 2, "ok,sweep": 7}),
+        ("max:runs{*} by {branch}", "last", None, {"N/A": 6}),
+        ("sum:runs{state:never}", "last", None, {}),
+    ],
+)
+def test_a_gauge_is_put_together_over_series_then_over_time(
+    query: str, reducer: str, span: str | None, expected: dict[str, float]
+) -> None:
+    assert figures(query, reducer, span) == expected
+
+
+@pytest.mark.parametrize(
+    ("query", "reducer", "span", "expected"),
+    [
+        ("count:hours{*}.as_count()", "sum", None, {"": 6}),
+        ("count:hours{state:ok}.as_count()", "sum", "5m", {"": 3}),
+        ("avg:hours{state:ok}", "avg", None, {"": 3}),
+        ("p50:hours{state:ok}", "percentile", None, {"": 3}),
+        ("p90:hours{state:ok}", "percentile", None, {"": pytest.approx(4.6)}),
+        ("max:hours{*} by {state}", "max", None, {"ok": 5, "bad": 30}),
+    ],
+)
+def test_a_distribution_is_taken_over_all_its_points(
+    query: str, reducer: str, span: str | None, expected: dict[str, float]
+) -> None:
+    assert figures(query, reducer, span, HOURS) == expected
+
+
+@pytest.mark.parametrize(
+    ("formula", "expected"),
+    [
+        ("ok / (ok + bad) * 100", {"train": 75}),
+        ("all - bad", {"train": 6}),
+        ("bad / all", {"train": 0.25}),
+        ("bad / (bad - bad)", {}),
+        ("cutoff_min(ok, 6.5)", {"sweep": 7}),
+        ("cutoff_max(ok, 6)", {"train": 6}),
+        ("clamp_max(ok, 5)", {"train": 5, "sweep": 5}),
+        ("abs(0 - ok)", {"train": 6, "sweep": 7}),
+        ("-ok", {"train": -6, "sweep": -7}),
+    ],
+)
+def test_formulas_go_group_by_group(formula: str, expected: dict[str, float]) -> None:
+    answers = {
+        "ok": answered("sum:runs{state:ok} by {type}"),
+        "bad": answered("sum:runs{state:bad} by {type}"),
+        "all": answered("sum:runs{*}"),
+    }
+    values = at_once(parse_formula(formula), answers)
+    assert {group[0][1]: value for group, value in values.items()} == expected
+
+
+def test_a_cut_off_looks_at_the_whole_course() -> None:
+    """So a verdict that failed within the window and passed since is still listed: rather that than the reverse."""
+    document = document_of([("state", 2, "task:a")], [("state", 0, "task:a")])
+    answers = {"query1": answered("max:state{*} by {task}", document=document)}
+    assert at_once(parse_formula("cutoff_min(query1, 2)"), answers) == {(("task", "a"),): 2}
+
+
+def test_the_course_of_a_formula() -> None:
+    course = over_time(parse_formula("query1 * 10"), {"query1": answered("sum:runs{type:train}")})
+    assert course == {(): {START - timedelta(minutes=10): 50, START: 80}}
+
+
+@pytest.mark.parametrize(
+    ("variables", "values", "expected"),
+    [
+        ((TemplateVariable(name="kind", prefix="type"),), {}, 8),
+        ((TemplateVariable(name="kind", prefix="type", defaults=("sweep",)),), {}, 7),
+        ((TemplateVariable(name="kind", prefix="type"),), {"kind": "Train"}, 8),
+        ((TemplateVariable(name="kind", prefix="type"),), {"kind": "swe*"}, 7),
+    ],
+)
+def test_template_variables(variables: tuple[TemplateVariable, ...], values: dict[str, str], expected: float) -> None:
+    answers = Answers(recorded({"samples": RUNS}), variables, values)
+    answer = answers.to(QueryEntry(name="query1", query="sum:runs{$kind}", aggregator="last"), None)
+    assert list(at_once(parse_formula("query1"), {"query1": answer}).values()) == [expected]
+
+
+def test_an_undeclared_variable_is_refused() -> None:
+    with pytest.raises(QuerySyntaxError, match="kind"):
+        answered("sum:runs{$kind}")
+
+
+@pytest.mark.parametrize(
+    ("query", "reducer", "told"),
+    [
+        ("sum:runs{*}.rollup(max, 60)", "last", ".rollup()"),
+        ("sum:runs{*}", "l2norm", "the aggregator l2norm"),
+        ("sum:runs{*}", "area", "the aggregator area"),
+    ],
+)
+def test_what_cannot_be_computed_here_is_named(query: str, reducer: str, told: str) -> None:
+    with pytest.raises(UnsupportedError, match=told.replace(".", r"\.").replace("(", r"\(").replace(")", r"\)")):
+        figures(query, reducer)
+
+
+def test_collections_of_one_round_share_a_moment() -> None:
+    """The checks run one after another; what they say in one minute is one moment."""
+    first = document_of([("a", 1, "")], [("a", 2, "")])
+    second = first.replace(":00+00:00", ":40+00:00").replace('"a"', '"b"')
+    recording: Recording = recorded({"first": first, "second": second})
+    assert len(recording.moments) == 2
+    assert [point.at for point in recording.points["a"]] == [point.at for point in recording.points["b"]]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{", '{"check": "x"}', '{"check": "x", "collections": [{}]}', "[" * 100_000]
+)
+def test_what_is_no_collection_is_refused(text: str) -> None:
+    with pytest.raises(RecordingError, match="samples"):
+        recorded({"samples": text})

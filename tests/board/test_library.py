@@ -1,0 +1,111 @@
+"""The dashboards and monitors that we ship: what they cover, and how they are written out."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from metta_checks.board.contract import contract
+from metta_checks.board.document import COLUMNS, Dashboard, Monitor, parse_board, parse_json
+from metta_checks.board.library import KINDS, PAGING, dashboard, export, names, text_of
+from metta_checks.board.page import ROWS_OF_A_SCREEN
+from metta_checks.board.query import MetricQuery, parse_query
+
+NOT_SHOWN: dict[str, str] = {}
+"""Metrics of the metadata that no dashboard shows, each with the reason. Those of records are not in the metadata: they
+have any name, and the wall shows their verdicts."""
+
+
+def queries_of(board: Dashboard) -> Iterator[MetricQuery]:
+    for widget in board.leaves():
+        for request in widget.definition.requests:
+            for entry in request.queries:
+                yield parse_query(entry.query)
+
+
+def monitor(name: str) -> Monitor:
+    parsed = parse_board(parse_json(text_of("monitors", name)))
+    assert isinstance(parsed, Monitor)
+    return parsed
+
+
+def test_every_metric_is_on_a_dashboard_or_named_with_a_reason() -> None:
+    shown = {query.metric for name in names("dashboards") for query in queries_of(dashboard(name))}
+    assert set(contract().metrics) - shown == set(NOT_SHOWN)
+
+
+def test_the_dashboards() -> None:
+    assert names("dashboards") == ("health_wall", "ci", "wandb_runs")
+
+
+@pytest.mark.parametrize("name", names("dashboards"))
+def test_a_dashboard_fills_its_width_and_its_layout_is_fixed(name: str) -> None:
+    board = dashboard(name)
+    assert (board.layout_type, board.reflow_type) == ("ordered", "fixed")
+    layouts = [widget.layout for widget in board.widgets if widget.layout]
+    assert max(layout.x + layout.width for layout in layouts) == COLUMNS
+
+
+def test_the_wall_is_one_screen_without_holes() -> None:
+    layouts = [widget.layout for widget in dashboard("health_wall").widgets if widget.layout]
+    assert max(layout.y + layout.height for layout in layouts) == ROWS_OF_A_SCREEN
+    assert sum(layout.width * layout.height for layout in layouts) == COLUMNS * ROWS_OF_A_SCREEN
+
+
+def test_the_wall_forgets_what_it_has_not_heard_for_a_quarter_of_an_hour() -> None:
+    """Else a tile stays green after its check fell silent."""
+    for widget in dashboard("health_wall").leaves():
+        span = widget.definition.time.live_span if widget.definition.time else None
+        assert span == ("1d" if "24 h" in widget.definition.title else "15m"), widget.definition.title
+
+
+@pytest.mark.parametrize("name", names("dashboards"))
+def test_every_query_can_be_narrowed_to_an_environment(name: str) -> None:
+    texts = re.findall(r'"query": "([^"]+)"', text_of("dashboards", name))
+    assert texts
+    assert [text for text in texts if "$env" not in text] == []
+
+
+def test_only_what_nobody_can_do_without_wakes_somebody() -> None:
+    paging = {name for name in names("monitors") if PAGING in monitor(name).tags}
+    assert paging == {"ci_down", "eval_down", "main_red", "training_down", "wandb_down"}
+    assert {monitor(name).priority for name in paging} == {2}
+    assert {monitor(name).priority for name in set(names("monitors")) - paging} == {4}
+
+
+@pytest.mark.parametrize("name", names("monitors"))
+def test_a_monitor_says_what_to_look_at_first(name: str) -> None:
+    assert "First look" in monitor(name).message
+
+
+@pytest.mark.parametrize("name", [name for name in names("monitors") if name.endswith("_down")])
+def test_an_outage_wakes_after_half_an_hour_and_silence_after_an_hour(name: str) -> None:
+    down = monitor(name)
+    assert down.query.startswith("max(last_30m):min:metta.check.up{")
+    assert (down.options.notify_no_data, down.options.no_data_timeframe) == (True, 60)
+
+
+def test_every_check_is_watched_by_a_monitor() -> None:
+    watched = {check for name in names("monitors") for check in re.findall(r"check_name:(\w+)", monitor(name).query)}
+    assert watched == {"metta_wandb", "metta_ci", "metta_training", "metta_eval"}
+
+
+def test_export_writes_what_the_package_has(tmp_path: Path) -> None:
+    written = list(export(tmp_path))
+    assert [path.relative_to(tmp_path).as_posix() for path in written] == [
+        f"{kind}/{name}.json" for kind in KINDS for name in names(kind)
+    ]
+    assert (tmp_path / "dashboards" / "ci.json").read_text() == text_of("dashboards", "ci")
+
+
+def test_export_addresses_pages_and_tickets(tmp_path: Path) -> None:
+    for _ in export(tmp_path, page_to="@pagerduty-training", ticket_to="@slack-training"):
+        pass
+    for name in names("monitors"):
+        message = json.loads((tmp_path / "monitors" / f"{name}.json").read_text())["message"]
+        handle = "@pagerduty-training" if PAGING in monitor(name).tags else "@slack-training"
+        assert message == f"{monitor(name).message}\n\n{handle}"

@@ -1,0 +1,136 @@
+"""The linter finds each seeded fault, nothing beside it, and nothing in what we ship."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metta_checks.board.contract import contract
+from metta_checks.board.findings import Rule
+from metta_checks.board.library import KINDS, names, text_of
+from metta_checks.board.lint import findings_in
+
+FIXTURES = Path(__file__).parent / "fixtures"
+
+# The file's name begins with the rule; the text is what has to be told.
+FAULTS = {
+    "aggregator-count-of-gauge": "count: over the gauge wandb.runs counts points, not things",
+    "aggregator-count-of-points-not-added": "count: and .as_count() belong together",
+    "aggregator-mean-of-count": "wandb.runs counts things: avg: is their mean over series",
+    "aggregator-percentile-of-gauge": "wandb.run.duration_hours is a gauge, and p95: is for distributions",
+    "aggregator-sum-of-level": "metta.infra.health.state is no count",
+    "formula-not-a-formula": "'query1 +' is not a formula",
+    "formula-unknown-function": "there is no function 'cut_off'",
+    "formula-unknown-query": "uses a query 'query2' that is not there",
+    "formula-unused-query": "no formula uses the query 'query2'",
+    "grid-group-too-low": "Runs: its widgets need 3 rows",
+    "grid-overlap": "Failed runs: it lies on 'Speed'",
+    "grid-too-wide": "Speed: it leaves the 12 columns",
+    "groups-new-runs": "options.new_group_delay: is not set",
+    "groups-not-let-go": "options.group_retention_duration: is not set",
+    "groups-without-the-tag": "series without the tag 'repo' are in none of the groups",
+    "json-cut-off": "no valid JSON, line",
+    "json-key-twice": "the key 'type' stands twice",
+    "json-neither": "neither a dashboard",
+    "message-missing": "there is none",
+    "message-names-no-group": "{{project.name}} stays empty",
+    "message-not-closed": "{{#is_alert}} is not closed",
+    "metric-monitor": "no check emits metta.check.down",
+    "metric-typo-below-record-namespace": "no check emits metta.infra.cron.ci.workflow.sucess",
+    "metric-unknown": "no check emits wandb.run",
+    "model-missing-field": "widgets[0].definition: the field 'content' is missing",
+    "model-monitor-option": "options.no_data_timeframes: MonitorOptions has no such field",
+    "model-unknown-aggregator": "queries[0].aggregator: 'median' is none of",
+    "model-unknown-comparator": "conditional_formats[0].comparator: '=>' is none of",
+    "model-unknown-data-source": "queries[0].data_source: 'metric' is nothing",
+    "model-unknown-field": "widgets[0].definition.autoscaling: QueryValueWidgetDefinition has no such field",
+    "model-unknown-palette": "conditional_formats[0].palette: 'white_on_pink' is none of",
+    "model-widget-type": "widgets[0].definition.type: 'query_values' is nothing",
+    "no-data-too-early": "has to be two windows at least, 60 minutes",
+    "no-data-twice": "on_missing_data takes the place of notify_no_data",
+    "palette-of-lines": "there is no palette 'rainbow'",
+    "query-broken-filter": "')' is missing before 'the end'",
+    "query-monitor": "is not `function(last_15m):query > threshold`",
+    "query-no-filter": "'sum:wandb.runs' is not",
+    "reducer-last-of-count": "is reduced by sum, not by last",
+    "reducer-mean-of-gauge": "is reduced by last, not by avg",
+    "reducer-mean-of-percentile": "is reduced by percentile, not by avg",
+    "reducer-monitor-sum-of-gauge": "sum() over time and .as_count() belong together",
+    "tag-not-carried-by": "metta.infra.health.state has no tag 'condition' to group by",
+    "tag-not-carried-filter": "wandb.runs has no tag 'repo'",
+    "tag-verdict-tag-on-wall": "metta.infra.health.value has no tag 'status'",
+    "threshold-comparator": "a monitor cannot compare with ==",
+    "threshold-not-the-querys": "the query says 1, and critical is 2",
+    "threshold-warning-beyond": "warning 5000 lies beyond the critical threshold 4000",
+    "value-check-name": "the tag 'check_name' of metta.check.up is never 'wandb'",
+    "value-excluded": "the tag 'run_type' of wandb.runs is never 'other'",
+    "value-monitor": "the tag 'check_name' of metta.check.up is never 'metta_github'",
+    "value-never-together": "no series of metta.infra.health.state has all the tags",
+    "value-raw-state": "the tag 'state' of wandb.runs is never 'crashed'",
+    "variable-not-declared": "the dashboard declares no variable $project",
+    "variable-not-used": "$project: no query uses it",
+    "variable-of-another-metric": "$repo stands for the tag 'repo', which wandb.runs has not",
+    "widget-not-read": "widgets of type iframe are not read",
+    "widget-old-request": "requests with `q` are not read",
+    "window-monitor-full": "options.require_full_window: has to be false",
+    "window-monitor-too-short": "the window of 600 s holds fewer than 3 times 240 s",
+    "window-not-fixed": "no time span of its own",
+    "window-too-short": "a time span of 10m; metta.infra.health.state comes every 240 s",
+    "zero-default": "with default_zero an outage of the source shows as wandb.runs 0",
+    "zero-fill": "with .fill(zero) an outage of the source shows as wandb.runs 0",
+}
+
+
+@pytest.mark.parametrize(("name", "told"), FAULTS.items())
+def test_a_seeded_fault_is_found_and_nothing_beside_it(name: str, told: str) -> None:
+    (finding,) = findings_in((FIXTURES / f"{name}.json").read_text())
+    assert name.startswith(f"{finding.rule}-")
+    assert told in str(finding)
+
+
+@pytest.mark.parametrize("path", sorted(FIXTURES.glob("clean-*.json")), ids=lambda path: path.stem)
+def test_without_its_fault_a_file_is_clean(path: Path) -> None:
+    assert findings_in(path.read_text()) == []
+
+
+def test_every_fixture_is_used_and_every_rule_has_one() -> None:
+    files = {path.stem for path in FIXTURES.glob("*.json") if not path.stem.startswith("clean-")}
+    assert files == set(FAULTS)
+    assert {rule for rule in Rule if any(name.startswith(f"{rule}-") for name in FAULTS)} == set(Rule)
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in KINDS for name in names(kind)])
+def test_nothing_is_found_in_what_we_ship(kind: Any, name: str) -> None:
+    assert [str(finding) for finding in findings_in(text_of(kind, name))] == []
+
+
+def test_tags_of_the_instances_are_known_once_they_are_named() -> None:
+    text = text_of("dashboards", "health_wall").replace('"prefix": "env"', '"prefix": "team"')
+    assert {finding.rule for finding in findings_in(text)} == {Rule.VARIABLE}
+    assert findings_in(text, contract().with_tags(["team"])) == []
+
+
+def _changed(change: Callable[[dict[str, Any]], None], name: str) -> str:
+    document = json.loads(text_of("monitors", name))
+    change(document)
+    return json.dumps(document)
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        (lambda monitor: monitor["options"].update(no_data_timeframe=59), Rule.NO_DATA),
+        (lambda monitor: monitor["options"]["thresholds"].update(critical=0), Rule.THRESHOLD),
+        (lambda monitor: monitor["options"].pop("group_retention_duration"), Rule.GROUPS),
+        (lambda monitor: monitor.update(query=monitor["query"].replace("by {repo", "by {run_id")), Rule.TAG),
+        (lambda monitor: monitor.update(type="log alert"), Rule.QUERY),
+    ],
+)
+def test_a_change_for_the_worse_in_our_own_monitor_is_found(
+    change: Callable[[dict[str, Any]], None], rule: Rule
+) -> None:
+    assert rule in {finding.rule for finding in findings_in(_changed(change, "ci_down"))}
