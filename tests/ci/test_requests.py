@@ -134,6 +134,24 @@ def test_runs_that_changed_together_are_read_together(watched):
     assert len(collected.requests) <= WARM + 2
 
 
+def test_the_past_of_a_quiet_workflow_is_searched_once(watched):
+    """Its last decision is remembered however long ago it was, and however many runs came to none since."""
+    quiet = watched.repository.add_workflow("Quiet", ".github/workflows/quiet.yml")
+    watched.repository.new_run(quiet.id, conclusion="success", duration=timedelta(0))
+    for _ in range(30):
+        watched.repository.new_run(quiet.id, conclusion="cancelled", duration=timedelta(0))
+    watched.later()
+    assert b"history0" in b"".join(request.body for request in watched.collect().requests)
+
+    for _ in range(6):
+        watched.later(timedelta(hours=20))
+        collected = watched.collect()
+        assert collected.value("metta.infra.cron.ci.workflow.latest_success", "workflow:quiet.yml") == 1
+        quiet_ones = [request for request in collected.requests if "/actions/workflows/" in request.path]
+        assert quiet_ones == []
+        assert b"history0" not in b"".join(request.body for request in collected.requests)
+
+
 def test_attempts_are_asked_for_once(watched):
     attempts = [request for request in watched.collect().requests if "/attempts/" in request.path]
     assert attempts
