@@ -13,6 +13,7 @@ from metta_checks.board.filters import AnyOf, Everything, Filter, Match, QuerySy
 from metta_checks.board.names import normalised
 from metta_checks.board.query import MetricQuery, parse_query
 from metta_checks.board.recording import Recording
+from metta_checks.ci.figures import percentile
 from metta_checks.core.sample import SampleKind
 
 Group = tuple[tuple[str, str], ...]
@@ -84,7 +85,7 @@ class Answer:
     def _over_series(self) -> Callable[[Sequence[float]], float]:
         share = self.query.percentile
         if share is not None:
-            return lambda values: percentile(values, share / 100)
+            return lambda values: percentile(sorted(values), share / 100)
         return _reducer(self.query.aggregator)
 
 
@@ -131,15 +132,6 @@ class Answers:
         if "*" in values:
             return Everything()
         return AnyOf(tuple(Match(normalised(key), normalised(value)) for value in values))
-
-
-def percentile(values: Sequence[float], share: float) -> float:
-    """The value below which `share` (0 to 1) of them lie, interpolated between the closest ranks."""
-    ordered = sorted(values)
-    rank = share * (len(ordered) - 1)
-    below = int(rank)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (ordered[above] - ordered[below]) * (rank - below)
 
 
 def _groups(by: tuple[str, ...], tags: Tags) -> Iterator[Group]:

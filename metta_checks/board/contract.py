@@ -48,7 +48,6 @@ class Emitted:
     kind: SampleKind
     interval: int
     shapes: tuple[Shape, ...]
-    unit: str = ""
     open: bool = False
 
     @property
@@ -143,7 +142,7 @@ def contract() -> Contract:
 
 
 def _emitted(row: MetricRow) -> Emitted:
-    return Emitted(row.name, row.kind, interval_of(row.room), shapes_of(row.room, row.name), row.unit)
+    return Emitted(row.name, row.kind, interval_of(row.room), shapes_of(row.room, row.name))
 
 
 def _joined(known: Emitted | None, other: Emitted) -> Emitted:

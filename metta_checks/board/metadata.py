@@ -22,13 +22,11 @@ _SHARED_OPTIONS: Final = "health/options.yaml"
 
 @dataclass(frozen=True, slots=True)
 class MetricRow:
-    """One metric of one room; units are Datadog's words, empty where there is none."""
+    """One metric of one room."""
 
     room: str
     name: str
     kind: SampleKind
-    unit: str
-    per_unit: str
     description: str
 
 
@@ -55,8 +53,6 @@ def _rows(room: str) -> Iterator[MetricRow]:
             room=room,
             name=row["metric_name"],
             kind=cast(SampleKind, row["metric_type"]),
-            unit=row["unit_name"],
-            per_unit=row["per_unit_name"],
             description=row["description"],
         )
 

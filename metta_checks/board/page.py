@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from html import escape
 from importlib.resources import files
@@ -10,7 +11,7 @@ from typing import Final
 
 from metta_checks.board import charts
 from metta_checks.board.answers import Answers
-from metta_checks.board.document import Dashboard, Layout, Widget
+from metta_checks.board.document import COLUMNS, Dashboard, Layout, Widget
 from metta_checks.board.draw import body_of
 from metta_checks.board.recording import Recording
 
@@ -62,40 +63,46 @@ def _time(moment: datetime) -> str:
 
 def _section(name: str, dashboard: Dashboard, answers: Answers) -> str:
     tiles = list(_tiles(dashboard.widgets, answers, 0))
-    rows = max((layout.y + layout.height for layout, _ in tiles), default=1)
-    headings = {layout.y for layout, html in tiles if html.startswith("<h2")}
+    rows = max((tile.layout.y + tile.layout.height for tile in tiles), default=1)
+    headings = {tile.layout.y for tile in tiles if tile.heading}
     kind, heights = "scrolling", " ".join("3.4rem" if row in headings else "var(--row)" for row in range(rows))
     if rows <= ROWS_OF_A_SCREEN:
         kind, heights = "screen", f"repeat({rows},minmax(0,1fr))"
-    return (
-        f'<section data-name="{escape(name)}" class="{kind}" style="grid-template-rows:{heights}">'
-        + "".join(_placed(layout, html) for layout, html in tiles)
-        + "</section>"
-    )
+    inner = "".join(tile.html() for tile in tiles)
+    return f'<section data-name="{escape(name)}" class="{kind}" style="grid-template-rows:{heights}">{inner}</section>'
 
 
-def _tiles(widgets: tuple[Widget, ...], answers: Answers, down: int) -> Iterator[tuple[Layout, str]]:
-    """Every widget with its place; a group becomes a heading with its widgets below."""
-    row = down
+def _tiles(widgets: tuple[Widget, ...], answers: Answers, down: int) -> Iterator[_Tile]:
+    """Every widget with its place, `down` rows below; a group becomes a heading with its widgets under it."""
+    below = down
     for widget in widgets:
-        layout = widget.layout or Layout(x=0, y=row - down, width=12, height=3)
+        layout = widget.layout or Layout(x=0, y=below - down, width=COLUMNS, height=3)
         layout = layout.model_copy(update={"y": layout.y + down})
-        row = layout.y + layout.height
+        below = layout.y + layout.height
         definition = widget.definition
         if definition.type == "group":
-            yield layout.model_copy(update={"height": 1}), f"<h2>{escape(definition.title)}</h2>"
+            yield _Tile(layout.model_copy(update={"height": 1}), definition.title, "", heading=True)
             yield from _tiles(definition.widgets, answers, layout.y + 1)
-            continue
-        title = f"<h4>{escape(definition.title)}</h4>" if definition.title else ""
-        body = body_of(definition, answers)
-        yield layout, f'<article data-widget="{escape(definition.title)}">{title}<div>{body}</div></article>'
+        else:
+            yield _Tile(layout, definition.title, body_of(definition, answers))
 
 
-def _placed(layout: Layout, html: str) -> str:
-    place = f"grid-area:{layout.y + 1}/{layout.x + 1}/span {layout.height}/span {layout.width}"
-    tag, _, rest = html.partition(" ") if html.startswith("<article ") else html.partition(">")
-    joint = " " if html.startswith("<article ") else ">"
-    return f'{tag} style="{place}"{joint}{rest}'
+@dataclass(frozen=True, slots=True)
+class _Tile:
+    """A widget in its place, or the heading of a group."""
+
+    layout: Layout
+    title: str
+    body: str
+    heading: bool = False
+
+    def html(self) -> str:
+        layout, title = self.layout, escape(self.title)
+        place = f"grid-area:{layout.y + 1}/{layout.x + 1}/span {layout.height}/span {layout.width}"
+        if self.heading:
+            return f'<h2 style="{place}">{title}</h2>'
+        head = f"<h4>{title}</h4>" if title else ""
+        return f'<article style="{place}" data-widget="{title}">{head}<div>{self.body}</div></article>'
 
 
 def _resource(name: str) -> str:

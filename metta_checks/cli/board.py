@@ -29,7 +29,20 @@ DEMO = "demo"
 
 @click.group()
 def board() -> None:
-    """Dashboards and monitors: check them, look at them, write them out for import."""
+    """Dashboards and monitors: check them, look at them, write them out for import.
+
+    \b
+    Exit status:
+      0  all went well
+      1  `lint` found something
+      2  the command line is wrong, or a file cannot be read or written
+
+    \b
+    Examples:
+      metta-checks board lint
+      metta-checks board preview -o board.html
+      metta-checks board export boards --page-to @pagerduty-training
+    """
 
 
 @board.command()
@@ -99,6 +112,11 @@ def preview(dashboards: tuple[str, ...], sources: tuple[str, ...], variables: tu
     dashboard, `?theme=dark` or `?theme=light` the colours.
 
     \b
+    Exit status:
+      0  the file is written
+      2  the command line is wrong, or a file cannot be read or written
+
+    \b
     Examples:
       metta-checks board preview
       metta-checks collect ci --repeat 5 --pause 60 --format json --output ci.json
@@ -119,7 +137,21 @@ def preview(dashboards: tuple[str, ...], sources: tuple[str, ...], variables: tu
     "--ticket-to", default="", metavar="HANDLE", help="Whom the other monitors tell, such as @slack-training."
 )
 def export_command(directory: Path, page_to: str, ticket_to: str) -> None:
-    """Write the JSON of all dashboards and monitors into DIRECTORY, for import into Datadog."""
+    """Write the JSON of all dashboards and monitors into DIRECTORY, for import into Datadog.
+
+    What stands there under the same names is replaced. A monitor tells nobody unless a handle is given here or put
+    into its message in Datadog.
+
+    \b
+    Exit status:
+      0  the files are written, and named
+      2  the command line is wrong, or a file cannot be written
+
+    \b
+    Examples:
+      metta-checks board export boards
+      metta-checks board export boards --page-to @pagerduty-training --ticket-to @slack-training
+    """
     try:
         for path in library.export(directory, page_to=page_to, ticket_to=ticket_to):
             click.echo(path)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Final
 
 import click
 
 from metta_checks.cli.agent_config import AgentConfig, ConfigFileError, read_agent_config
-from metta_checks.cli.catalogue import CheckEntry
+from metta_checks.cli.catalogue import CHECKS, CheckEntry
 from metta_checks.cli.check_names import METAVAR, completed, entry_of
 from metta_checks.cli.dogstatsd import AddressError, NoAgentError, destination
 from metta_checks.cli.log import log_shown
@@ -36,7 +37,12 @@ def up_to_a_day(context: click.Context, parameter: click.Parameter, value: float
     return value
 
 
-@click.command()
+ENOUGH: Final = "\b\nEnvironment variables that are enough instead of a configuration:\n" + "\n".join(
+    f"  {entry.slug:<9} {' '.join(entry.variables)}" for entry in CHECKS
+)
+
+
+@click.command(epilog=ENOUGH)
 @click.argument("check", callback=entry_of, metavar=METAVAR, shell_complete=completed)
 @click.option(
     "--config",

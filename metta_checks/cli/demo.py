@@ -19,7 +19,7 @@ from metta_checks.demo.scene import Scene, scene
 
 
 @click.command()
-@click.option("--verbose", is_flag=True, help="Show every series.")
+@click.option("-v", "--verbose", is_flag=True, help="Show every series.")
 @click.option(
     "--board",
     "board_path",
@@ -33,6 +33,17 @@ def demo(context: click.Context, verbose: bool, board_path: Path | None) -> None
 
     Servers that speak as W&B and GitHub do are started on free loopback ports and stopped at the end.
     The dashboards are drawn from what was collected; `metta-checks board preview` shows them over two hours.
+
+    \b
+    Exit status:
+      0  every check collected
+      1  one did not
+
+    \b
+    Examples:
+      metta-checks demo
+      metta-checks demo --board board.html
+      metta-checks demo --verbose | grep metta.infra.health.state
     """
     prepare_stubs()
     outcomes: dict[str, Outcome] = {}

@@ -18,6 +18,7 @@ from metta_checks.cli.listing import list_checks
 from metta_checks.cli.publish import publish
 from metta_checks.cli.schema import schema
 from metta_checks.cli.validate import validate
+from metta_checks.cli.verify import verify
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -42,5 +43,5 @@ def main(verbose: bool) -> None:  # noqa: ARG001 (the group looks for it among t
             stream.reconfigure(errors="backslashreplace")
 
 
-for command in (demo, list_checks, install, uninstall, validate, estimate, collect, publish, schema, board):
+for command in (demo, list_checks, install, uninstall, validate, estimate, collect, verify, publish, schema, board):
     main.add_command(command)

@@ -24,6 +24,8 @@ from metta_checks.core.tags import tag
 
 Failure = Literal["configuration", "collection"]
 
+_SILENT = logging.NullHandler()
+
 
 @dataclass(frozen=True, slots=True)
 class Series:
@@ -61,7 +63,7 @@ def prepare_stubs() -> None:
     # The stand-in refuses `env:` and the like, which the real submission path takes from every instance.
     os.environ["DDEV_SKIP_GENERIC_TAGS_CHECK"] = "true"
     # Without a handler, Python writes warnings to standard error; those of a check are in its report.
-    logging.getLogger("datadog_checks").addHandler(logging.NullHandler())
+    logging.getLogger("datadog_checks").addHandler(_SILENT)
     datadog_agent.set_hostname(os.environ.get("DD_HOSTNAME") or socket.gethostname())
 
 

@@ -12,7 +12,11 @@ def schema() -> None:
     """Print the JSON Schema of a health record.
 
     \b
-    Example:
+    Exit status:
+      0  the schema is printed
+
+    \b
+    Examples:
       metta-checks schema > record.schema.json
     """
     click.echo(schema_text(), nl=False)

@@ -97,8 +97,10 @@ class WandbCheck(MettaCheck, ConfigMixin):
         return self._known
 
     def _filter(self, known: Knowledge, now: datetime, *, full: bool) -> str:
-        since = None if full else known.delta_since()
-        return active_filter(since or now - self.settings.timeframe, known.alive)
+        since = now - self.settings.timeframe
+        if not full and (newest := known.delta_since()) is not None:
+            since = max(since, newest)
+        return active_filter(since, known.alive)
 
     def _note_dropped(self, runs: Iterable[Run], unknown: tuple[str, ...], over_limit: int) -> None:
         self.collection.drop(Reason.OVER_LIMIT, over_limit)

@@ -59,16 +59,21 @@ def refreshed(
     that were last seen alive, by name. One of those that is not among the listed ones is gone.
     """
     merged = dict(listed) if full else _merged(known, listed)
-    newly_ended = [run for run in merged.values() if run.ended and run.id not in known.ended_seen]
-    just_ended = tuple(run for run in newly_ended if run.id not in known.reported and _ended_in_our_time(known, run))
+    just_ended: list[Run] = []
     reported = dict(known.reported)
-    # Moved to the end, so that the oldest are the first to be forgotten.
-    for run in newly_ended:
+    for run in merged.values():
+        had_ended_before = _had_ended_before(known, run, timeframe)
+        if run.id in known.ended_seen or not (run.ended or had_ended_before):
+            continue
+        if run.id not in known.reported and not had_ended_before:
+            just_ended.append(run)
+        # Moved to the end, so that the oldest are the first to be forgotten.
         reported.pop(run.id, None)
         reported[run.id] = None
     runs = {run_id: run for run_id, run in merged.items() if run.active(now, timeframe)}
     knowledge = Knowledge(
-        began=_no_later(known.began, now),
+        # In whole seconds, as W&B's times are: a run of the same second counts as ours.
+        began=_no_later(known.began, now).replace(microsecond=0),
         runs=runs,
         alive=frozenset(run_id for run_id, run in runs.items() if not run.ended),
         ended_seen={run_id: _no_later(known.ended_seen.get(run_id), now) for run_id, run in runs.items() if run.ended},
@@ -76,7 +81,7 @@ def refreshed(
         refreshed_at=now if full else known.refreshed_at,
         newest_heartbeat=_newest(known, listed, now),
     )
-    return Refreshed(knowledge, just_ended)
+    return Refreshed(knowledge, tuple(just_ended))
 
 
 def _merged(known: Knowledge, listed: Mapping[str, Run]) -> dict[str, Run]:
@@ -84,11 +89,20 @@ def _merged(known: Knowledge, listed: Mapping[str, Run]) -> dict[str, Run]:
     return kept | dict(listed)
 
 
-def _ended_in_our_time(known: Knowledge, run: Run) -> bool:
-    """Whether the end came after the first collection ever: a run we saw alive, or heard of since then."""
+def _had_ended_before(known: Knowledge, run: Run, timeframe: timedelta) -> bool:
+    """Whether the run had ended before the first collection ever, and so never gives a point.
+
+    That collection listed every run that had not ended, and those that had inside the timeframe. So a run from before
+    the timeframe that turns up only now had ended by then and has been resumed; one that is younger is new to W&B.
+    """
     if known.began is None:
+        return run.ended
+    if run.id in known.alive:
         return False
-    return run.id in known.alive or (run.heartbeat_at is not None and run.heartbeat_at >= known.began)
+    if run.ended and (run.heartbeat_at is None or run.heartbeat_at < known.began):
+        # Uploaded after its end.
+        return True
+    return run.created_at is None or run.created_at < known.began - timeframe
 
 
 def _newest(known: Knowledge, listed: Mapping[str, Run], now: datetime) -> datetime | None:

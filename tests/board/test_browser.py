@@ -255,7 +255,7 @@ def test_figures_that_are_computed(look: Looker, rounds: list[Truth]) -> None:
         for truth in rounds
         for speed in truth.values("wandb.run.completed.sps", "run_type:train", "state:finished")
     ]
-    assert look("wandb_runs").figure("Mean SPS, finished train") == f"{sum(speeds) / len(speeds):,.0f}"
+    assert look("wandb_runs").figure("Finished train, SPS") == f"{sum(speeds) / len(speeds):,.0f}"
 
 
 def test_charts_have_a_line_for_each_group(look: Looker, rounds: list[Truth]) -> None:

@@ -116,10 +116,31 @@ def test_a_failed_collection_leaves_the_state_alone(watched):
     assert stored(watched) == before
 
 
-def test_longer_than_the_look_back_is_a_fresh_start_without_old_points(watched):
+def test_what_a_quiet_workflow_did_in_a_long_pause_is_found_out(watched):
+    """Its last run was known, the one in the pause is older than the look-back by now, and behind the first page."""
+    truth = Truth(watched.repository)
+    quiet = watched.repository.add_workflow("Quiet", ".github/workflows/quiet.yml")
+    watched.repository.new_run(quiet.id, conclusion="success", duration=timedelta(0))
+    watched.later()
+    watched.collect()
+    watched.later(timedelta(days=3))
+    watched.repository.new_run(quiet.id, conclusion="failure", duration=timedelta(0))
+    for _ in range(120):
+        watched.later(timedelta(minutes=1))
+        watched.repository.new_run(watched.repository.workflows[0].id, conclusion="success", duration=timedelta(0))
+    watched.later(timedelta(days=5))
+
+    collected = watched.collect()
+
+    assert collected.value("metta.infra.cron.ci.workflow.latest_success", "workflow:quiet.yml") == 0
+    assert collected.figures.gauges == pytest.approx(truth.look(watched.clock()).gauges)
+
+
+@pytest.mark.parametrize("pause", [timedelta(hours=50), timedelta(hours=-2)], ids=["a long pause", "a clock set back"])
+def test_longer_than_the_look_back_is_a_fresh_start_without_old_points(watched, pause):
     """What happened in between nobody saw, so that what is known of quiet workflows is not to be trusted either."""
     watched.collect()
-    watched.later(timedelta(hours=50))
+    watched.later(pause)
     watched.restart()
     truth = Truth(watched.repository)
 

@@ -6,6 +6,7 @@ import json
 import os
 import stat
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ def test_the_document(command: Command, conf: Conf, instance: Instance) -> None:
     (collection,) = document["collections"]
     metrics = collection.pop("metrics")
     assert 0 < collection.pop("duration_seconds") < 60
+    assert datetime.fromisoformat(collection.pop("at")).tzinfo is not None
     assert collection == {
         "instance": 1,
         "collection": 1,

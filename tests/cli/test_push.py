@@ -195,10 +195,12 @@ def test_refusals(
 
 
 def test_nobody_at_the_udp_port_of_this_machine(config: Path, monkeypatch: Any) -> None:
-    with udp_receiver() as (_, port):
-        pass
-    monkeypatch.setenv("DD_DOGSTATSD_URL", f"udp://127.0.0.1:{port}")
-    result = collect("--config", config, "--push")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as handle:
+        # Nobody else gets the port, and a socket that listens to one peer alone refuses all others.
+        handle.bind(("127.0.0.1", 0))
+        handle.connect(("127.0.0.1", 9))
+        monkeypatch.setenv("DD_DOGSTATSD_URL", f"udp://127.0.0.1:{handle.getsockname()[1]}")
+        result = collect("--config", config, "--push")
     assert result.exit_code == 1
     assert "nobody listens there" in result.stderr
 

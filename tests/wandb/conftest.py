@@ -123,6 +123,6 @@ def fault(new_check: Callable[..., WandbCheck], aggregator: AggregatorStub) -> C
 
 @pytest.fixture
 def watch(aggregator: AggregatorStub) -> Iterator[Callable[..., Watch]]:
-    """Makes an empty project and an Agent that watches it over time; keywords are the instance's options."""
+    """Makes an Agent that watches `project`, an empty one where none is given; keywords are the instance's options."""
     with ExitStack() as stack:
         yield lambda **options: stack.enter_context(closing(Watch(aggregator, **options)))

@@ -109,6 +109,14 @@ def test_what_a_delta_asks_for(watch: Watches) -> None:
     }
 
 
+def test_a_delta_reaches_back_no_further_than_the_timeframe(watch: Watches) -> None:
+    watched = watch(timeframe="12h", full_refresh="30d")
+    a_project(watched)
+    watched.collect()
+    watched.after(hours=20)
+    assert watched.last_filter()["$or"][1] == {"heartbeatAt": {"$gte": "2026-01-10T20:00:00Z"}}
+
+
 @pytest.mark.parametrize(
     ("minutes", "option", "full"),
     [

@@ -51,12 +51,19 @@ def hangs(watch: Watch) -> None:
 
 
 def starts_and_ends(watch: Watch) -> None:
-    starts(watch)
-    finishes(watch)
+    summary = a_summary(reward=7.5, sps=300.0)
+    watch.project.start(
+        "run", watch.now - timedelta(seconds=90), state="finished", heartbeat_at=watch.now, summary=summary
+    )
 
 
 def starts_unheard(watch: Watch) -> None:
     watch.project.start("run", watch.now, state="pending", heartbeat_at=None, summary=a_summary(reward=7.5))
+
+
+def starts_and_ends_long_ago(watch: Watch) -> None:
+    starts_and_ends(watch)
+    watch.project.move("run", timedelta(days=-30))
 
 
 def is_uploaded(watch: Watch) -> None:
@@ -93,6 +100,11 @@ def test_each_end_is_told_once(watch: Watches, steps: list[Callable[[Watch], obj
 NEVER: dict[str, tuple[list[Callable[[Watch], object]], list[Callable[[Watch], object]]]] = {
     "it had ended before the first collection": ([starts_and_ends], [nothing, an_hour_passes]),
     "it had ended, is resumed and ends again": ([starts_and_ends], [is_resumed, finishes, nothing]),
+    "it had ended long before, is resumed and ends again": (
+        [starts_and_ends_long_ago],
+        [is_resumed, nothing, finishes, nothing],
+    ),
+    "it had ended long before, is resumed and ends in between": ([starts_and_ends_long_ago], [finishes, nothing]),
     "it still runs": ([starts], [nothing, an_hour_passes]),
     "it is deleted while it runs": ([starts], [is_deleted, nothing]),
     "its end was before the first collection, and its upload after": ([], [is_uploaded, an_hour_passes]),

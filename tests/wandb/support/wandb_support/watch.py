@@ -56,9 +56,9 @@ class Received:
 class Watch:
     """`now` is the clock of project and check. A `restart` leaves nothing but the Agent's persistent cache."""
 
-    def __init__(self, aggregator: AggregatorStub, **options: Any) -> None:
+    def __init__(self, aggregator: AggregatorStub, project: DemoProject | None = None, **options: Any) -> None:
         self.now = START
-        self.project = DemoProject("metta-research", "metta")
+        self.project = project or DemoProject("metta-research", "metta")
         self.server = WandbServer(self.project)
         self.options = options
         self._aggregator = aggregator

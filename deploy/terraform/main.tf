@@ -1,0 +1,34 @@
+# The dashboards and monitors of the package, as they are: the JSON files are the one source.
+locals {
+  package = "${path.module}/../../metta_checks"
+
+  dashboards = {
+    for file in fileset("${local.package}/board/dashboards", "*.json") :
+    trimsuffix(file, ".json") => file("${local.package}/board/dashboards/${file}")
+    if var.dashboards == null ? true : contains(var.dashboards, trimsuffix(file, ".json"))
+  }
+
+  monitors = {
+    for file in fileset("${local.package}/board/monitors", "*.json") :
+    trimsuffix(file, ".json") => jsondecode(file("${local.package}/board/monitors/${file}"))
+    if var.monitors == null ? true : contains(var.monitors, trimsuffix(file, ".json"))
+  }
+
+  handles = {
+    for name, monitor in local.monitors :
+    name => contains(monitor.tags, "urgency:page") ? var.page_to : var.ticket_to
+  }
+}
+
+resource "datadog_dashboard_json" "board" {
+  for_each  = local.dashboards
+  dashboard = each.value
+}
+
+resource "datadog_monitor_json" "monitor" {
+  for_each = local.monitors
+  monitor = jsonencode(merge(each.value, {
+    message = trimspace("${each.value.message}\n\n${local.handles[each.key]}")
+    tags    = concat(each.value.tags, var.monitor_tags)
+  }))
+}

@@ -1,0 +1,41 @@
+variable "dashboards" {
+  description = "The dashboards to create, by file name without its ending. Null creates all of them."
+  type        = set(string)
+  default     = null
+}
+
+variable "monitors" {
+  description = "The monitors to create, by file name without its ending. Null creates all of them, an empty set none."
+  type        = set(string)
+  default     = null
+}
+
+variable "page_to" {
+  description = "Whom the few monitors that page notify, such as @pagerduty-training. Empty: nobody."
+  type        = string
+  default     = ""
+}
+
+variable "ticket_to" {
+  description = "Whom the other monitors notify, such as @slack-training. Empty: nobody."
+  type        = string
+  default     = ""
+}
+
+variable "monitor_tags" {
+  description = "Further tags on every monitor, such as team:training."
+  type        = list(string)
+  default     = []
+}
+
+variable "manage_metrics" {
+  description = "Whether to set units, descriptions and percentiles. Datadog has to know the metrics: switch it on once the checks have reported."
+  type        = bool
+  default     = true
+}
+
+variable "instance_tags" {
+  description = "The keys of the tags that the instances put on every series. Those of distributions that are not named stop being queryable."
+  type        = set(string)
+  default     = ["env", "service", "version", "team"]
+}

@@ -1,0 +1,95 @@
+"""Two counts of the same W&B project held against each other, while the project goes on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from metta_checks.cli.recount_wandb import Series
+
+Figures = Mapping[Series, float]
+
+RELATIVE_TOLERANCE: Final = 1e-9
+"""The same number, however it was added up."""
+
+AGE: Final = "wandb.run.heartbeat_age_seconds"
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What the check said at one moment, and what the SDK's runs come to at that same moment."""
+
+    ours: Figures
+    theirs: Figures
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A series on which the two counts do not agree; None where one of them has no such series."""
+
+    series: Series
+    ours: float | None
+    theirs: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`compared` series were held against each other. `moved` are the ids of runs that changed meanwhile."""
+
+    compared: int
+    differences: tuple[Difference, ...]
+    moved: tuple[str, ...]
+
+
+def verdict(before: Moment, after: Moment, unreadable: Collection[str]) -> Verdict:
+    """The SDK read the project some time between `before` and `after`.
+
+    A series is right when the two agree at one of the two moments. Where they do not and the run has changed in
+    between, nobody can tell what the SDK should have seen: the run has moved. `unreadable` runs are not looked at.
+    """
+    moved = _moved(before.ours, after.ours)
+    compared = 0
+    differences = []
+    for series in sorted(before.ours.keys() | before.theirs.keys()):
+        run_id = run_of(series)
+        if run_id in unreadable:
+            continue
+        compared += 1
+        if _agree(series, before) or _agree(series, after):
+            continue
+        # Every run counts in a count.
+        if run_id in moved or (run_id is None and moved):
+            continue
+        differences.append(Difference(series, before.ours.get(series), before.theirs.get(series)))
+    return Verdict(compared, tuple(differences), tuple(sorted(moved)))
+
+
+def run_of(series: Series) -> str | None:
+    """The run that a series is about; None for a count of runs."""
+    return tag_value(series, "run_id")
+
+
+def tag_value(series: Series, key: str) -> str | None:
+    """The value of the series' tag with this key."""
+    return next((text.partition(":")[2] for text in series[1] if text.startswith(f"{key}:")), None)
+
+
+def _moved(before: Figures, after: Figures) -> set[str]:
+    """The runs that came, went or changed. That time goes by is no change."""
+    return {
+        run_id
+        for series in before.keys() | after.keys()
+        if series[0] != AGE and (run_id := run_of(series)) and not _same(before.get(series), after.get(series))
+    }
+
+
+def _agree(series: Series, moment: Moment) -> bool:
+    return _same(moment.ours.get(series), moment.theirs.get(series))
+
+
+def _same(one: float | None, other: float | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return math.isclose(one, other, rel_tol=RELATIVE_TOLERANCE)

@@ -1,0 +1,49 @@
+"""What GitHub sends and the demo does not: forks that are gone, generated workflows, paths with a ref."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ci_support.scene import NOW, Collected, Scene
+
+from metta_checks.demo.github_clock import ManualClock
+from metta_checks.demo.github_refusals import JSON_HEADERS
+from metta_checks.demo.github_repository import DemoRepository
+from metta_checks.demo.server import Response
+
+PAGE = Path(__file__).parent / "fixtures/GET/repos/demo-org/arena/actions/runs/response.json"
+
+
+@pytest.fixture
+def collected(aggregator) -> Iterator[Collected]:
+    repository = DemoRepository("demo-org/arena", clock=ManualClock(NOW))
+    repository.add_workflow("CI", ".github/workflows/ci.yml")
+    repository.add_workflow("CodeQL", "dynamic/github-code-scanning/codeql")
+    page = Response(200, PAGE.read_bytes(), {**JSON_HEADERS, "ETag": 'W/"fixture"'})
+    with Scene(repository, aggregator, tests_blocking_merge_workflows=["codeql"]) as scene:
+        scene.server.intercept = lambda request: page if request.path.endswith("/actions/runs") else None
+        yield scene.collect()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        # The failure whose fork is gone does not count, the one that waits for an approval has not ended.
+        (("ci.workflow.success_ratio", "", ""), 2 / 3),
+        (("ci.workflow.runs", "ci.yml", "failure"), 1),
+        (("ci.workflow.runs", "ci.yml", "success"), 1),
+        (("ci.workflow.runs", "ci.yml", "action_required"), 1),
+        (("ci.workflow.runs", "codeql", "success"), 1),
+        # The latest decisive one of ci.yml is the failure, whatever the zone its time is told in.
+        (("ci.workflow.latest_success", "ci.yml", ""), 0),
+        (("ci.workflow.tests_blocking_merge", "", ""), 1),
+        # Of 2, 4 and 10 minutes; without a start of the attempt the creation stands in.
+        (("ci.workflow.duration.p50", "", ""), 4),
+        (("ci.workflow.duration.p90", "", ""), 8.8),
+    ],
+)
+def test_it_is_read_as_it_is_meant(collected, key, value):
+    assert collected.error is None
+    assert collected.figures.gauges[key] == pytest.approx(value)

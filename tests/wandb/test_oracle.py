@@ -1,0 +1,167 @@
+"""The official SDK as oracle: from what it tells, the plainest code counts the same series and values as the check."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from wandb_support.watch import START, Received, Series, Watch, a_summary
+
+from metta_checks.cli.recount_wandb import Asked, SdkRun, recount, recount_points
+from metta_checks.cli.wandb_sdk import Question, is_installed, read_project
+from metta_checks.demo.wandb_project import ACTIVE, DemoProject, sample_project
+from metta_checks.demo.wandb_server import DEMO_API_KEY
+from metta_checks.wandb.check import WandbCheck
+
+pytestmark = pytest.mark.skipif(not is_installed(), reason="the official SDK is not installed: pip install wandb")
+
+HOUR = timedelta(hours=1)
+
+INSTANCES: Mapping[str, Mapping[str, object]] = {
+    "as it comes": {},
+    "all there is": {
+        "metrics": ["*"],
+        "system_metrics": [
+            "gpu_utilization",
+            "gpu_memory_utilization",
+            "gpu_temperature",
+            "gpu_power",
+            "cpu_utilization",
+            "memory_utilization",
+            "disk_utilization",
+        ],
+        "run_tags": ["user", "group", "job_type", "sweep"],
+        "timeframe": "30d",
+    },
+    "few": {
+        "metrics": ["env_task/*/score", "overview/reward"],
+        "sps_keys": ["overview/sps"],
+        "system_metrics": ["disk_utilization"],
+        "run_types": [{"name": "sweep", "pattern": "^$"}, {"name": "arena", "pattern": r"(?i)\.arena\.\d+$"}],
+        "timeframe": "12h",
+        "max_runs": 25,
+    },
+}
+
+
+def moves_on(project: DemoProject, now: datetime, rng: random.Random) -> None:
+    """What a project does in some minutes, as far as a delta can notice: runs start, beat, end, come back."""
+    alive = [run.name for run in project.runs if run.state in ACTIVE]
+    ended = [run.name for run in project.runs if run.state not in ACTIVE]
+    rng.shuffle(alive)
+    for name in alive[:8]:
+        project.crash(name, rng.choice(("crashed", "killed", "preempted")))
+    for name in alive[8:20]:
+        project.end(name, rng.choice(("finished", "failed")), now - timedelta(seconds=rng.randrange(100)))
+    for name in alive[20:50]:
+        project.beat(name, now - timedelta(seconds=rng.randrange(60)), a_summary(reward=rng.random(), sps=rng.random()))
+    for name in alive[50:55]:
+        project.rename(name, f"github.sky.{name}")
+    for name in alive[55:58]:
+        project.delete(name)
+    for name in rng.sample(ended, 12):
+        project.resume(name, now)
+    for name in rng.sample(ended, 6):
+        project.end(name, "failed", now)
+    for i in range(15):
+        project.start(
+            f"{now:%H%M}-{i}", now - timedelta(minutes=i), state=rng.choice(("running", "finished", "failed"))
+        )
+
+
+def moves_unheard(project: DemoProject, rng: random.Random) -> None:
+    """What only a full listing notices: ended runs that are renamed and deleted."""
+    ended = rng.sample([run.name for run in project.runs if run.state not in ACTIVE], 20)
+    for name in ended[:10]:
+        project.delete(name)
+    for name in ended[10:]:
+        project.rename(name, f"sweep.{name}")
+
+
+class Oracle:
+    """What one instance has to say of the runs that the SDK reads, and what follows from earlier readings."""
+
+    def __init__(self, asked: Asked) -> None:
+        self._asked = asked
+        self._ended_since: dict[str, datetime] | None = None
+        self._told: set[str] = set()
+
+    def differences(self, runs: Sequence[SdkRun], received: Received, now: datetime) -> list[str]:
+        """In what `received` is not what `runs` come to at `now`. Each reading is asked about once."""
+        first, known = self._ended_since is None, self._ended_since or {}
+        ended = [run for run in runs if run.ended]
+        in_sight = [run for run in ended if run.active(self._asked.since(now))]
+        self._ended_since = {run.id: known.get(run.id, now) for run in in_sight}
+        just_ended = [run for run in ended if run.id not in self._told and not first]
+        self._told |= {run.id for run in ended}
+
+        silent = [run_id for run_id, since in self._ended_since.items() if now - since > HOUR]
+        points = Counter(received.points)
+        points.subtract(recount_points(just_ended, self._asked))
+        return [
+            *differences(received.gauges, recount(runs, self._asked, now, silent)),
+            *(f"{point}: {count:+} times" for point, count in points.items() if count),
+        ]
+
+
+def with_the_sdk(watch: Watch) -> Sequence[SdkRun]:
+    """All runs of the project, as the SDK tells them."""
+    question = Question(watch.server.url, DEMO_API_KEY, watch.project.entity, watch.project.name)
+    return read_project(question, timeout=120).runs
+
+
+def differences(ours: Mapping[Series, float], theirs: Mapping[Series, float]) -> list[str]:
+    return [
+        f"{series}: {ours.get(series)}, and not {theirs.get(series)}"
+        for series in ours.keys() | theirs.keys()
+        if not math.isclose(ours.get(series, math.nan), theirs.get(series, math.nan), rel_tol=1e-12)
+    ]
+
+
+def test_the_check_says_what_the_sdk_says(watch: Callable[..., Watch]) -> None:
+    """Three times: a first collection, a delta after twenty minutes, and the hourly listing."""
+    watched = watch(project=sample_project(START, runs=330, broken=False))
+    assert len(watched.project) >= 300
+    checks = {name: watched.new_check(**options) for name, options in INSTANCES.items()}
+    oracles = {name: Oracle(Asked.of(options_of(check))) for name, check in checks.items()}
+    rng = random.Random(3)
+    points = 0
+    for minutes in (0, 20, 61):
+        watched.now = START + timedelta(minutes=minutes)
+        if minutes:
+            moves_on(watched.project, watched.now, rng)
+        if minutes > 60:
+            moves_unheard(watched.project, rng)
+        runs = with_the_sdk(watched)
+        for name, check in checks.items():
+            received = watched.collect(check)
+            found = oracles[name].differences(runs, received, watched.now)
+            assert found == [], f"{name}, after {minutes} minutes"
+            assert len(received.gauges) > 50
+            points += len(received.points)
+    assert points > 100
+
+
+def test_the_oracle_is_not_blind(watch: Callable[..., Watch]) -> None:
+    """Every wrong, missing or invented figure is a difference."""
+    watched = watch(project=sample_project(START, runs=120, broken=False))
+    expected = recount(with_the_sdk(watched), Asked.of(options_of(watched.check)), watched.now)
+    gauges = watched.collect().gauges
+    assert differences(gauges, expected) == []
+    assert len(gauges) > 500
+    for series, value in list(gauges.items())[::10]:
+        others = {key: other for key, other in gauges.items() if key != series}
+        assert len(differences({**gauges, series: value * 1.001 + 1e-6}, expected)) == 1
+        assert len(differences(others, expected)) == 1
+        assert len(differences(gauges, {key: expected[key] for key in others})) == 1
+
+
+def options_of(check: WandbCheck) -> Any:
+    """The instance's options, without a request."""
+    check.load_options()
+    return check.options
