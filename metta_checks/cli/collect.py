@@ -9,11 +9,12 @@ from typing import Final
 
 import click
 
-from metta_checks.cli.agent_config import AgentConfig, ConfigFileError, read_agent_config
+from metta_checks.cli.agent_config import AgentConfig
 from metta_checks.cli.catalogue import CHECKS, CheckEntry
 from metta_checks.cli.check_names import METAVAR, completed, entry_of
 from metta_checks.cli.dogstatsd import AddressError, NoAgentError, destination
 from metta_checks.cli.log import log_shown
+from metta_checks.cli.options import config_or_environment
 from metta_checks.cli.progress import Progress
 from metta_checks.cli.push import MissingClientError, Pusher, require_client
 from metta_checks.cli.render import outcome_text, outcomes_json, sent_text
@@ -114,7 +115,7 @@ def collect(
     """
     _refuse_contradictions(dry_run=dry_run, push=push, hostless=hostless, quiet=quiet, verbose=verbose)
     prepare_stubs()
-    config = _config(config_path)
+    config = config_or_environment(config_path)
     numbers = _numbers(config, instance)
     progress = Progress(quiet=quiet)
     outcomes: list[Outcome] = []
@@ -175,15 +176,6 @@ def _push(pusher: Pusher, outcome: Outcome, *, aside: bool, quiet: bool) -> None
     sent = pusher.send(outcome.series)
     if not quiet:
         click.echo("\n".join(sent_text(sent, pusher.destination, len(outcome.events))), err=aside)
-
-
-def _config(path: Path | None) -> AgentConfig:
-    if path is None:
-        return AgentConfig({}, ({},))
-    try:
-        return read_agent_config(path)
-    except ConfigFileError as error:
-        raise click.UsageError(str(error)) from None
 
 
 def _numbers(config: AgentConfig, wanted: int | None) -> list[int]:

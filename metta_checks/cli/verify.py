@@ -10,13 +10,15 @@ import click
 from datadog_checks.base import ConfigurationError
 from datadog_checks.base.stubs import datadog_agent
 
-from metta_checks.cli.agent_config import AgentConfig, ConfigFileError, read_agent_config
+from metta_checks.cli.agent_config import AgentConfig
 from metta_checks.cli.catalogue import check_entry
+from metta_checks.cli.options import config_or_environment
 from metta_checks.cli.progress import Progress
 from metta_checks.cli.recount_wandb import Asked, Series, recount
 from metta_checks.cli.render import WIDTH, wrapped
 from metta_checks.cli.runner import Outcome, new_check, prepare_stubs, run_once
 from metta_checks.cli.verdict_wandb import Difference, Moment, Verdict, run_of, tag_value, verdict
+from metta_checks.cli.verify_ci import verify_ci
 from metta_checks.cli.wandb_sdk import Question, Reading, SdkError, is_installed, read_project
 from metta_checks.core import CredentialError, MettaCheck, tag
 
@@ -38,7 +40,8 @@ class UnverifiableError(Exception):
 def verify() -> None:
     """Hold a check's figures against somebody else's count of them.
 
-    `wandb` reads the project with the official W&B SDK and counts again, by other code, what the check counts.
+    `wandb` reads the project with the official W&B SDK and counts again, by other code, what the check counts. `ci`
+    reads every page that GitHub has of the window, without any of the check's ways to save requests.
 
     \b
     Exit status:
@@ -50,7 +53,11 @@ def verify() -> None:
     Examples:
       metta-checks verify wandb --config conf.d/metta_wandb.d/conf.yaml
       WANDB_ENTITY=my-team WANDB_PROJECT=my-project metta-checks verify wandb
+      metta-checks verify ci --config conf.d/metta_ci.d/conf.yaml
     """
+
+
+verify.add_command(verify_ci)
 
 
 @verify.command("wandb")
@@ -97,7 +104,7 @@ def verify_wandb(
     if not is_installed():
         raise click.UsageError("the wandb SDK is not installed: pip install 'metta-checks[wandb]'")
     prepare_stubs()
-    config = _config(config_path)
+    config = config_or_environment(config_path)
     numbers = range(1, len(config.instances) + 1) if instance is None else [instance]
     if instance is not None and instance > len(config.instances):
         raise click.UsageError(f"--instance {instance}: the configuration has {len(config.instances)}")
@@ -169,15 +176,6 @@ class Comparison:
             return read_project(question, timeout=self._timeout, environment=_http_environment(check))
         except (CredentialError, SdkError) as error:
             raise UnverifiableError(str(error)) from None
-
-
-def _config(path: Path | None) -> AgentConfig:
-    if path is None:
-        return AgentConfig({}, ({},))
-    try:
-        return read_agent_config(path)
-    except ConfigFileError as error:
-        raise click.UsageError(str(error)) from None
 
 
 def _http_environment(check: MettaCheck) -> Mapping[str, str]:

@@ -1,0 +1,193 @@
+"""CI's figures counted a second time: every page of the API, and the plainest code."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from metta_checks.core.duration import parse_duration
+
+Figure = tuple[str, str, str]
+"""Metric without the namespace, workflow file or "", conclusion or ""."""
+
+Get = Callable[[str, Mapping[str, str]], Any]
+"""Asks the API for a path with a query, and gives the JSON. Raises what the caller wants to see."""
+
+DECISIVE: Final = ("success", "failure", "timed_out", "startup_failure")
+BROKEN: Final = ("failure", "timed_out", "startup_failure")
+TIMED: Final = ("success", "failure", "timed_out")
+
+
+@dataclass(frozen=True, slots=True)
+class CiQuestion:
+    """What is counted: the options of the instance, lists and durations as they mean them."""
+
+    repo: str
+    branch: str
+    window: timedelta
+    label_window: timedelta
+    labels: Mapping[str, Sequence[str]]
+    lists: Mapping[str, Sequence[str]]
+
+    @classmethod
+    def of(cls, options: Any) -> CiQuestion:
+        """The question behind the validated options."""
+        return cls(
+            repo=options.repo,
+            branch=options.branch,
+            window=parse_duration(options.window),
+            label_window=parse_duration(options.label_window),
+            labels={
+                "github.hotfix.count": options.hotfix_labels,
+                "github.force_merge.count": options.force_merge_labels,
+                "github.reverts.count": options.revert_labels,
+            },
+            lists={
+                "ci.workflow.tests_blocking_merge": options.tests_blocking_merge_workflows or (),
+                "ci.workflow.benchmarks": options.benchmarks_workflows or (),
+            },
+        )
+
+
+def recount_ci(get: Get, question: CiQuestion, now: datetime) -> dict[Figure, float]:
+    """All gauges of metta_ci but the verdicts, as of `now`; what cannot be told is left out."""
+    workflows = list(_pages(get, f"/repos/{question.repo}/actions/workflows", {}, "workflows"))
+    runs = _runs_in_window(get, question, now)
+    figures = {**_of_window(get, question, runs), **_by_workflow(workflows, runs)}
+    latest = {one["id"]: _latest(get, question, one["id"]) for one in workflows if _counts(one, question)}
+    figures |= _of_latest(workflows, latest, question)
+    for metric, labels in question.labels.items():
+        figures[metric, "", ""] = _merged_with(get, question, labels, now)
+    return figures
+
+
+def _runs_in_window(get: Get, question: CiQuestion, now: datetime) -> list[dict[str, Any]]:
+    """Hour by hour, since one filter lists no more than a thousand runs."""
+    oldest = now - question.window - timedelta(hours=24)
+    found: dict[int, dict[str, Any]] = {}
+    start = oldest.replace(microsecond=0)
+    while start < now:
+        end = start + timedelta(hours=1)
+        created = f"{start:%Y-%m-%dT%H:%M:%SZ}..{end:%Y-%m-%dT%H:%M:%SZ}"
+        query = {"branch": question.branch, "created": created}
+        for run in _pages(get, f"/repos/{question.repo}/actions/runs", query, "workflow_runs"):
+            found[run["id"]] = run
+        start = end
+    return [
+        run
+        for run in found.values()
+        if _own(run, question)
+        and run["status"] == "completed"
+        and now - question.window <= _time(run["run_started_at"]) < now
+        and _time(run["created_at"]) >= oldest
+    ]
+
+
+def _of_window(get: Get, question: CiQuestion, runs: list[dict[str, Any]]) -> dict[Figure, float]:
+    conclusions = Counter(run["conclusion"] for run in runs)
+    decisive = sum(conclusions[one] for one in DECISIVE)
+    minutes = [
+        (_time(run["updated_at"]) - _time(run["run_started_at"])).total_seconds() / 60
+        for run in runs
+        if run["conclusion"] in TIMED
+    ]
+    flaky = [run for run in runs if run["conclusion"] == "success" and _failed_before(get, question, run)]
+    figures: dict[Figure, float] = {
+        ("ci.workflow.cancelled", "", ""): conclusions["cancelled"],
+        ("ci.workflow.flaky_tests", "", ""): len(flaky),
+    }
+    if decisive:
+        figures["ci.workflow.success", "", ""] = float(conclusions["success"] == decisive)
+        figures["ci.workflow.success_ratio", "", ""] = conclusions["success"] / decisive
+    if minutes:
+        # Of one value there are no quantiles; it is all of them.
+        tenths = statistics.quantiles(minutes * 2 if len(minutes) == 1 else minutes, n=10, method="inclusive")
+        figures["ci.workflow.duration.p50", "", ""] = statistics.median(minutes)
+        figures["ci.workflow.duration.p90", "", ""] = tenths[8]
+    return figures
+
+
+def _failed_before(get: Get, question: CiQuestion, run: Mapping[str, Any]) -> bool:
+    path = f"/repos/{question.repo}/actions/runs/{run['id']}/attempts"
+    return any(get(f"{path}/{number}", {})["conclusion"] in BROKEN for number in range(1, run["run_attempt"]))
+
+
+def _by_workflow(workflows: list[dict[str, Any]], runs: list[dict[str, Any]]) -> dict[Figure, float]:
+    zeros = {
+        ("ci.workflow.runs", _file(one["path"]), conclusion): 0.0
+        for one in workflows
+        if one["state"] == "active"
+        for conclusion in ("success", "failure", "cancelled")
+    }
+    return {**zeros, **Counter(("ci.workflow.runs", _file(run["path"]), run["conclusion"]) for run in runs)}
+
+
+def _latest(get: Get, question: CiQuestion, workflow_id: int) -> bool | None:
+    """Whether the latest decisive run on the branch succeeded; None where there is none."""
+    path = f"/repos/{question.repo}/actions/workflows/{workflow_id}/runs"
+    for run in _pages(get, path, {"branch": question.branch}, "workflow_runs"):
+        if _own(run, question) and run["status"] == "completed" and run["conclusion"] in DECISIVE:
+            return bool(run["conclusion"] == "success")
+    return None
+
+
+def _of_latest(
+    workflows: list[dict[str, Any]], latest: Mapping[int, bool | None], question: CiQuestion
+) -> dict[Figure, float]:
+    active = [one for one in workflows if one["state"] == "active"]
+    figures: dict[Figure, float] = {
+        ("ci.workflow.latest_success", _file(one["path"]), ""): float(latest[one["id"]] is True)
+        for one in active
+        if latest[one["id"]] is not None
+    }
+    listed: set[int] = set()
+    for metric, entries in question.lists.items():
+        meant = [[one["id"] for one in workflows if _is_meant(one, entry)] for entry in entries]
+        ids = {workflow_id for some in meant for workflow_id in some}
+        listed |= ids
+        if ids and all(meant) and all(latest[one] is not None for one in ids):
+            figures[metric, "", ""] = float(all(latest[one] for one in ids))
+    failing = [one for one in active if latest[one["id"]] is False and one["id"] not in listed]
+    figures["ci.workflow.other_failing", "", ""] = len(failing)
+    return figures
+
+
+def _merged_with(get: Get, question: CiQuestion, labels: Sequence[str], now: datetime) -> int:
+    # Merges are told by the second, so that the next full one is the first inside.
+    since = f"{now - question.label_window + timedelta(microseconds=999_999):%Y-%m-%dT%H:%M:%SZ}"
+    any_of = ",".join(f'"{label}"' for label in labels)
+    query = f"repo:{question.repo} is:pr is:merged merged:>={since} label:{any_of}"
+    return int(get("/search/issues", {"q": query, "per_page": "1"})["total_count"])
+
+
+def _pages(get: Get, path: str, query: Mapping[str, str], key: str) -> Iterator[dict[str, Any]]:
+    number = 1
+    while entries := get(path, {**query, "per_page": "100", "page": str(number)})[key]:
+        yield from entries
+        number += 1
+
+
+def _counts(workflow: Mapping[str, Any], question: CiQuestion) -> bool:
+    entries = [entry for some in question.lists.values() for entry in some]
+    return workflow["state"] == "active" or any(_is_meant(workflow, entry) for entry in entries)
+
+
+def _is_meant(workflow: Mapping[str, Any], entry: str) -> bool:
+    return str(entry) in {workflow["name"], _file(workflow["path"]), workflow["path"], str(workflow["id"])}
+
+
+def _own(run: Mapping[str, Any], question: CiQuestion) -> bool:
+    home = run.get("head_repository") or {}
+    return run["head_branch"] == question.branch and str(home.get("full_name")).lower() == question.repo.lower()
+
+
+def _file(path: str) -> str:
+    return path.partition("@")[0].rpartition("/")[2]
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)

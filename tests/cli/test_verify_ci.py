@@ -1,0 +1,114 @@
+"""`metta-checks verify ci`: brute force and the check agree, and a difference is seen."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from metta_checks.cli import main
+from metta_checks.core.clock import utcnow
+from metta_checks.demo.github_sample import BENCHMARKS, TESTS_BLOCKING_MERGE, sample_repository
+from metta_checks.demo.github_server import GitHubServer
+from metta_checks.demo.server import Request, Response
+
+TOKEN = "a-token-for-loopback"
+
+
+@pytest.fixture(scope="module")
+def repository_server() -> Iterator[GitHubServer]:
+    repository = sample_repository(utcnow(), workflows=28, runs_per_day=90)
+    with GitHubServer([repository], token=TOKEN) as server:
+        yield server
+
+
+@pytest.fixture
+def server(repository_server: GitHubServer) -> Iterator[GitHubServer]:
+    yield repository_server
+    repository_server.intercept = None
+
+
+def verify(server: GitHubServer, folder: Path, *arguments: str, **options: Any) -> Result:
+    instance = {
+        "repo": "demo-org/arena",
+        "api_url": server.url,
+        "token": TOKEN,
+        "tests_blocking_merge_workflows": list(TESTS_BLOCKING_MERGE),
+        "benchmarks_workflows": list(BENCHMARKS),
+        "tls_verify": False,
+        **options,
+    }
+    path = folder / "conf.yaml"
+    path.write_text(yaml.safe_dump({"init_config": None, "instances": [instance]}), encoding="utf-8")
+    return CliRunner().invoke(main, ["verify", "ci", "--config", str(path), *arguments])
+
+
+def test_both_counts_are_equal(server: GitHubServer, tmp_path: Path) -> None:
+    result = verify(server, tmp_path)
+    assert result.exit_code == 0, result.output
+    # A figure at the edge of the window may move in the meantime, which would be told in a third line.
+    first, second, *_ = result.stdout.splitlines()
+    assert first.startswith("metta_ci, instance 1: demo-org/arena, recounted with ")
+    figures = int(second.removeprefix("  equal: ").removesuffix(" figures"))
+    # Three conclusions and the latest run of each active workflow, and the twelve figures of the branch.
+    assert figures > 80
+
+
+def test_a_difference_is_shown(server: GitHubServer, tmp_path: Path) -> None:
+    """The check asks for the labels by GraphQL, so that this lie reaches the recount alone."""
+
+    def lie(request: Request) -> Response | None:
+        if request.path != "/search/issues" or "hotfix" not in request.query["q"]:
+            return None
+        return Response(body=json.dumps({"total_count": 99, "items": []}).encode())
+
+    server.intercept = lie
+    result = verify(server, tmp_path)
+    assert result.exit_code == 1
+    assert "DIFFERENT: 1 of" in result.stdout
+    row = next(line for line in result.stdout.splitlines() if "github.hotfix.count" in line)
+    assert row.split()[-1] == "99"
+    assert all(len(line) <= 100 for line in result.stdout.splitlines())
+
+
+def test_a_page_that_fails_ends_it(server: GitHubServer, tmp_path: Path) -> None:
+    server.intercept = lambda request: Response(500) if request.path == "/search/issues" else None
+    result = verify(server, tmp_path)
+    assert result.exit_code == 1
+    assert result.stderr.strip() == "metta_ci, instance 1: GitHub: GET /search/issues: HTTP 500"
+    assert result.stdout == ""
+
+
+def test_a_check_that_fails_ends_it(server: GitHubServer, tmp_path: Path) -> None:
+    result = verify(server, tmp_path, token="wrong-token")
+    assert result.exit_code == 1
+    assert "401" in result.stderr
+    assert "wrong-token" not in result.output
+
+
+def test_it_needs_a_token(server: GitHubServer, tmp_path: Path) -> None:
+    result = verify(server, tmp_path, token=None)
+    assert result.exit_code == 1
+    assert "more requests than GitHub grants without a token" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "words"),
+    [
+        (["--instance", "2"], {}, "--instance 2: the configuration has 1"),
+        ([], {"repo": None}, "`repo`"),
+        ([], {"window": "a day"}, "`window`"),
+        (["--config", "nowhere.yaml"], {}, "nowhere.yaml"),
+    ],
+)
+def test_what_is_refused(
+    server: GitHubServer, tmp_path: Path, arguments: list[str], options: dict[str, Any], words: str
+) -> None:
+    result = verify(server, tmp_path, *arguments, **options)
+    assert result.exit_code == 2
+    assert words in result.stderr
