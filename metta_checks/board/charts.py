@@ -45,7 +45,7 @@ def chart(definition: Definition, lines: Sequence[Line]) -> str:
         return f'<p class="undrawn">Charts need the extra <code>preview</code>: <code>{escape(HOW_TO_GET)}</code></p>'
     import plotly.graph_objects as go
 
-    figure = go.Figure()
+    figure = go.Figure(layout={"template": None})
     used: dict[str, int] = {}
     for request, entry, frame in lines:
         palette = (request.style and request.style.palette) or "classic"

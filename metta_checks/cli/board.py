@@ -112,6 +112,11 @@ def preview(dashboards: tuple[str, ...], sources: tuple[str, ...], variables: tu
     dashboard, `?theme=dark` or `?theme=light` the colours.
 
     \b
+    Exit status:
+      0  the file is written
+      2  the command line is wrong, or a file cannot be read or written
+
+    \b
     Examples:
       metta-checks board preview
       metta-checks collect ci --repeat 5 --pause 60 --format json --output ci.json
@@ -136,6 +141,11 @@ def export_command(directory: Path, page_to: str, ticket_to: str) -> None:
 
     What stands there under the same names is replaced. A monitor tells nobody unless a handle is given here or put
     into its message in Datadog.
+
+    \b
+    Exit status:
+      0  the files are written, and named
+      2  the command line is wrong, or a file cannot be written
 
     \b
     Examples:

@@ -42,6 +42,7 @@ def demo(context: click.Context, verbose: bool, board_path: Path | None) -> None
     \b
     Examples:
       metta-checks demo
+      metta-checks demo --board board.html
       metta-checks demo --verbose | grep metta.infra.health.state
     """
     prepare_stubs()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from datadog_checks.base.stubs import datadog_agent
 from datadog_checks.base.stubs.aggregator import AggregatorStub
 
 from metta_checks.demo.github_sample import sample_repository
@@ -20,21 +18,6 @@ sys.path.insert(0, str(Path(__file__).parent / "support"))
 from ci_support.scene import NOW, Scene
 
 SceneMaker = Callable[..., Scene]
-
-
-@pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Nothing of the machine reaches a check: no option, no credential, no state of an earlier test."""
-    for name in list(os.environ):
-        if name.startswith(("AWS_", "DD_", "GITHUB_")) or name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("DDEV_SKIP_GENERIC_TAGS_CHECK", "1")
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "NETRC"):
-        monkeypatch.setenv(name, os.devnull)
-    datadog_agent.reset()
-    yield
-    datadog_agent.reset()
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ SIZES = pytest.mark.parametrize(
     [
         pytest.param(28, 90, id="28 workflows, 90 runs a day"),
         pytest.param(40, 600, id="40 workflows, 600 runs a day"),
-        pytest.param(120, 2_500, id="120 workflows, 2500 runs a day"),
+        pytest.param(120, 2_500, id="120 workflows, 2500 runs a day", marks=pytest.mark.slow),
     ],
 )
 

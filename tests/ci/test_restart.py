@@ -117,7 +117,7 @@ def test_a_failed_collection_leaves_the_state_alone(watched):
 
 
 def test_what_a_quiet_workflow_did_in_a_long_pause_is_found_out(watched):
-    """Its last run was known, the one in the pause is older than the look-back by now."""
+    """Its last run was known, the one in the pause is older than the look-back by now, and behind the first page."""
     truth = Truth(watched.repository)
     quiet = watched.repository.add_workflow("Quiet", ".github/workflows/quiet.yml")
     watched.repository.new_run(quiet.id, conclusion="success", duration=timedelta(0))
@@ -125,6 +125,9 @@ def test_what_a_quiet_workflow_did_in_a_long_pause_is_found_out(watched):
     watched.collect()
     watched.later(timedelta(days=3))
     watched.repository.new_run(quiet.id, conclusion="failure", duration=timedelta(0))
+    for _ in range(120):
+        watched.later(timedelta(minutes=1))
+        watched.repository.new_run(watched.repository.workflows[0].id, conclusion="success", duration=timedelta(0))
     watched.later(timedelta(days=5))
 
     collected = watched.collect()

@@ -6,10 +6,11 @@ import os
 import pty
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import Result
 
@@ -22,9 +23,17 @@ Conf = Callable[..., Path]
 PROGRAM = str(Path(sys.executable).with_name("metta-checks"))
 
 
-@pytest.mark.parametrize("name", main.commands)
+def every_command(group: click.Group) -> Iterator[str]:
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from (f"{name} {below}" for below in every_command(command))
+        else:
+            yield name
+
+
+@pytest.mark.parametrize("name", every_command(main))
 def test_help_reads_as_documentation(command: Command, name: str) -> None:
-    result = command(name, "--help")
+    result = command(*name.split(), "--help")
     assert result.exit_code == 0
     assert result.stdout.startswith("Usage: ")
     assert max(map(len, result.stdout.splitlines())) <= 100

@@ -193,3 +193,15 @@ def sidecar_pod() -> dict[str, Any]:
 def agent_container() -> dict[str, Any]:
     container: dict[str, Any] = next(one for one in sidecar_pod()["containers"] if one["name"] == "agent")
     return container
+
+
+@pytest.mark.parametrize(
+    "page", [*DEPLOY.glob("*.md"), ROOT / "tests" / "README.md"], ids=lambda page: page.parent.name
+)
+def test_what_the_pages_point_to_is_there(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
+    named = re.findall(r"`((?:deploy|tests|kubernetes)/[\w./-]+)`|-f ((?:deploy|tests)/[\w./-]+)", text)
+    assert [link for link in links if not (page.parent / link).exists()] == []
+    paths = [next(filter(None, found)) for found in named]
+    assert [path for path in paths if not (ROOT / path).exists() and not (page.parent / path).exists()] == []

@@ -90,6 +90,7 @@ class InstanceConfig(BaseModel):
     repo: Optional[str] = Field(None, min_length=1)
     request_size: float = None
     revert_labels: tuple[str, ...] = None
+    series_budget: Optional[int] = Field(None, ge=1)
     service: Optional[str] = None
     skip_proxy: bool = None
     tags: Optional[tuple[str, ...]] = None
