@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+# `AgentCheck.http` would import it in the first collection, whose time is limited.
+from datadog_checks.base.utils.http import RequestsWrapper
 from requests.auth import AuthBase
 
 from metta_checks.core.address import require_address, same_server, split_query, with_params
@@ -31,7 +33,6 @@ from metta_checks.core.quiet import without_urls_in_the_log
 from metta_checks.core.watchdog import Watchdog
 
 if TYPE_CHECKING:
-    from datadog_checks.base.utils.http import RequestsWrapper
     from requests import PreparedRequest, Response
 
 RETRIES: Final = 2

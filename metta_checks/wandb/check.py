@@ -13,7 +13,8 @@ from metta_checks.wandb import saved
 from metta_checks.wandb.client import WandbClient, summary_of_unknown
 from metta_checks.wandb.config_models import ConfigMixin
 from metta_checks.wandb.events import failure_events
-from metta_checks.wandb.metrics import completed_samples, count_samples, run_samples, selected
+from metta_checks.wandb.kept import KeptSamples
+from metta_checks.wandb.metrics import completed_samples, count_samples, selected
 from metta_checks.wandb.query import active_filter
 from metta_checks.wandb.registry import Knowledge, refreshed
 from metta_checks.wandb.runs import Run
@@ -47,6 +48,10 @@ class WandbCheck(MettaCheck, ConfigMixin):
         )
 
     @cached_property
+    def kept_samples(self) -> KeptSamples:
+        return KeptSamples(self.settings.metric_options)
+
+    @cached_property
     def store(self) -> Store:
         return Store(self, "runs", saved.VERSION)
 
@@ -74,7 +79,7 @@ class WandbCheck(MettaCheck, ConfigMixin):
         selection = selected(runs, news.knowledge.ended_seen, now, settings.completed_runs, settings.max_runs)
         self._note_dropped(runs, listing.unknown, selection.over_limit)
         yield from count_samples(runs, options)
-        yield from run_samples(selection.runs, options, now)
+        yield from self.kept_samples.of(selection.runs, now)
         if settings.distributions:
             yield from completed_samples(news.just_ended, options)
         if settings.events:
