@@ -1,0 +1,41 @@
+"""The stages that faults befall, and the count of cases that held."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+for support in (HERE, HERE.parent / "core", HERE.parent / "ci", HERE.parent / "wandb"):
+    sys.path.insert(0, str(support / "support"))
+
+from core_support.certificate import write_certificate
+from hostile_support.stages import Kind, Stage, stages
+
+held: Counter[str] = Counter()
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.when == "call" and "hostile/test_matrix" in report.nodeid:
+        held[report.outcome] += 1
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    if total := held.total():
+        terminalreporter.write_line(f"fault matrix: {held['passed']} of {total} cases held")
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_certificate(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture(scope="session")
+def all_stages(certificate: Path) -> Iterator[Mapping[Kind, Stage]]:
+    with stages(certificate) as built:
+        yield built
