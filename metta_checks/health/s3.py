@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from metta_checks.core.collection import Collection
 from metta_checks.core.errors import Kind, SourceError
+from metta_checks.core.quiet import quieten_aws
 from metta_checks.health.bounded import Bounded
 from metta_checks.health.document import Document, Limits, oversized, parse_document
 from metta_checks.health.reading import Candidate, Kept, Reading, printable, read_candidates
@@ -58,6 +59,7 @@ def s3_client(region: str | None) -> Any:
     except ImportError:
         remedy = "Install boto3, which every Agent ships."
         raise SourceError(Kind.UNREACHABLE, "opening S3", "boto3 is not installed", remedy) from None
+    quieten_aws()
     config = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 3, "mode": "standard"})
     try:
         return Session(region_name=region).client("s3", config=config)
