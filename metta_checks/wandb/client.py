@@ -149,7 +149,9 @@ class WandbClient:
         if parsed.errors:
             raise self._graphql_fault(answer, parsed.errors[0].message)
         data = parsed.data
-        if data is None or (data.project is None and data.viewer is None):
+        if data is None:
+            raise _malformed(answer, "data: nothing, and no error that says why")
+        if data.project is None and data.viewer is None:
             # W&B answers a wrong key with HTTP 200 and nulls where it answers at all.
             raise SourceError(Kind.UNAUTHORISED, answer.tried, "W&B knows no user for this key", "")
         if data.project is None:
