@@ -18,6 +18,9 @@ from metta_checks.wandb.nodes import RunConnection, RunsAnswer, UnknownStateErro
 from metta_checks.wandb.query import ORDER, runs_query
 from metta_checks.wandb.runs import Run
 
+USER: Final = "api"
+"""W&B takes its keys as the password of this user."""
+
 _GRAPHQL_KINDS: Final = (
     ("permission", Kind.FORBIDDEN),
     ("forbidden", Kind.FORBIDDEN),
@@ -130,7 +133,7 @@ class WandbClient:
                 "POST",
                 f"{self._project.base_url}/graphql",
                 about=f"project {self._project}",
-                auth=HTTPBasicAuth("api", credential.value.encode()),
+                auth=HTTPBasicAuth(USER, credential.value.encode()),
                 json={"query": self._query, "variables": variables},
             )
             return answer, self._connection(answer)
