@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ for support in (HERE, HERE.parent / "core", HERE.parent / "ci", HERE.parent / "w
     sys.path.insert(0, str(support / "support"))
 
 from core_support.certificate import write_certificate
+from hostile_support.gate import Gate
+from hostile_support.playing import Play, aws
 from hostile_support.stages import Kind, Stage, stages
 
 held: Counter[str] = Counter()
@@ -39,3 +42,19 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def all_stages(certificate: Path) -> Iterator[Mapping[Kind, Stage]]:
     with stages(certificate) as built:
         yield built
+
+
+@pytest.fixture
+def play(
+    all_stages: Mapping[Kind, Stage], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Any]]:
+    """Sets the stage of this kind: `with play("wandb") as it`."""
+
+    @contextmanager
+    def set_up(kind: Kind) -> Iterator[Play]:
+        stage = all_stages[kind]
+        with Gate(stage.before) as gate:
+            aws(monkeypatch, gate.url)
+            yield Play(stage, gate)
+
+    return set_up

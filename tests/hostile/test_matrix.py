@@ -3,120 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
-from datadog_checks.base.stubs import datadog_agent
 from hostile_support.faults import BODIES, CONNECTIONS, STATUSES, Fault
-from hostile_support.gate import Gate
-from hostile_support.outcome import Outcome, assert_fit_for_datadog, assert_no_secret, collect
-from hostile_support.stages import AWS_SECRET, AWS_SESSION, BEGIN, FAULTY, THEN, Kind, Stage, set_timeout
+from hostile_support.outcome import Outcome
+from hostile_support.playing import assert_nothing_partial, figures_without_a_fault
+from hostile_support.stages import Kind
 
-from metta_checks.core import MettaCheck, SourceError
-
-LIMIT, MARGIN = 1.0, 2.0
+from metta_checks.core import Kind as Called
+from metta_checks.core import SourceError
 
 NETWORKED: tuple[Kind, ...] = ("wandb", "github", "http", "s3")
 
 pytestmark = pytest.mark.hostile
-
-
-class Play:
-    """A check and its source from the good collection before a fault to the one after it."""
-
-    def __init__(self, stage: Stage, gate: Gate) -> None:
-        self.stage = stage
-        self.gate = gate
-        self.check: MettaCheck = stage.check(gate.url)
-
-    def begin(self) -> None:
-        """The good collection before: the fault finds a check that remembers something."""
-        self.gate.upstream = self.stage.before
-        outcome = self._collect(BEGIN)
-        assert outcome.error is None, outcome.message
-
-    def suffer(self) -> Outcome:
-        """The collection that the fault befalls."""
-        self.gate.upstream = self.stage.before
-        set_timeout(self.check, LIMIT)
-        outcome = self._collect(FAULTY)
-        self.gate.stand(None)
-        set_timeout(self.check, 60.0)
-        assert outcome.seconds < LIMIT + MARGIN
-        assert_no_secret(outcome, self.stage.secrets)
-        assert_fit_for_datadog(outcome)
-        return outcome
-
-    def recover(self) -> Outcome:
-        """The good collection after it."""
-        self.gate.upstream = self.stage.after
-        outcome = self._collect(THEN)
-        assert outcome.error is None, outcome.message
-        assert_no_secret(outcome, self.stage.secrets)
-        assert_fit_for_datadog(outcome)
-        return outcome
-
-    def _collect(self, now: Any) -> Outcome:
-        self.check.clock = lambda: now
-        return collect(self.check)
-
-
-@pytest.fixture
-def play(
-    all_stages: Mapping[Kind, Stage], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[..., Any]]:
-    """Sets the stage of this kind: `with play("wandb") as it`."""
-
-    @contextmanager
-    def set_up(kind: Kind) -> Iterator[Play]:
-        stage = all_stages[kind]
-        with Gate(stage.before) as gate:
-            aws(monkeypatch, gate.url)
-            yield Play(stage, gate)
-
-    return set_up
-
-
-def aws(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
-    """The world of the AWS client: `url` is S3."""
-    for name, value in {
-        "AWS_ENDPOINT_URL": url,
-        "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": AWS_SECRET,
-        "AWS_SESSION_TOKEN": AWS_SESSION,
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(name, value)
-
-
-expected: dict[tuple[Kind, bool], Any] = {}
-
-
-def figures_without_a_fault(play: Callable[..., Any], kind: Kind, *, warm: bool) -> Any:
-    """What a check gives for the world after, that saw the one before (or not) and no fault."""
-    if (kind, warm) not in expected:
-        with play(kind) as control:
-            if warm:
-                control.begin()
-            expected[kind, warm] = control.recover().figures(control.gate.url)
-        datadog_agent.reset()
-    return expected[kind, warm]
-
-
-def assert_nothing_partial(outcome: Outcome, kind: Kind) -> None:
-    """Of a failed collection: telemetry, and what says that nothing is known."""
-    assert outcome.up == 0
-    assert (list(outcome.points), list(outcome.events)) == ([], [])
-    gauges = {name: {value for (metric, _), value in outcome.gauges.items() if metric == name} for name, _ in outcome.gauges}
-    if kind == "wandb":
-        assert gauges == {}
-    elif kind == "github":
-        assert gauges.keys() == {"metta.infra.health.state", "metta.infra.health.target"}
-        assert gauges["metta.infra.health.state"] == {1.0}
-    else:
-        assert gauges == {"metta.infra.health.data_missing": {1.0}}
 
 
 def assert_told(outcome: Outcome, fault: Fault, kind: Kind) -> None:
@@ -126,12 +27,13 @@ def assert_told(outcome: Outcome, fault: Fault, kind: Kind) -> None:
     assert "\n" not in outcome.message
     assert len(error.remedy) > 20
     assert error.remedy in str(error)
-    kinds = fault.aws if kind == "s3" and fault.aws is not None else (fault.kind,)
-    assert error.kind in kinds, str(error)
-    if kind != "s3" or fault.aws is None:
-        assert re.search(fault.says, str(error)), str(error)
-    else:
+    if kind == "s3":
+        # Its client tries again by itself, and may not come to an end within this time.
+        assert error.kind in {*fault.aws, Called.TIMED_OUT}, str(error)
         assert "s3://results/eval.json" in str(error)
+    else:
+        assert error.kind is fault.kind, str(error)
+        assert re.search(fault.says, str(error)), str(error)
 
 
 def rows(faults: Mapping[str, Fault]) -> list[Any]:
@@ -140,6 +42,9 @@ def rows(faults: Mapping[str, Fault]) -> list[Any]:
     for name, fault in faults.items():
         for kind in NETWORKED:
             moments = ["warm"] if fault.hangs else ["warm", "cold"]
+            if name.startswith("304") and kind in {"http", "s3"}:
+                # There a warm request has a condition, and this is the good answer.
+                moments.remove("warm")
             if kind in {"wandb", "github"}:
                 moments.append("late")
             table += [pytest.param(kind, moment, fault, id=f"{kind}-{moment}-{name}") for moment in moments]

@@ -22,12 +22,12 @@ LONG: Final = b"Content-Length: 4000\r\n"
 
 class Fault(NamedTuple):
     """`says` is a pattern for the message of the error, `kind` what it is to be called; `aws` is what S3's own client
-    makes of it, the same where it is None. `hangs` says that the time has to run out."""
+    may make of it. `hangs` says that the time has to run out."""
 
     behave: Behaviour
     kind: Kind
     says: str
-    aws: tuple[Kind, ...] | None = None
+    aws: tuple[Kind, ...]
     hangs: bool = False
 
 
@@ -80,8 +80,8 @@ def resetting(data: bytes) -> Behaviour:
 
 
 def cut_short(exchange: Exchange) -> None:
-    whole = exchange.fetch().raw()
-    exchange.line.send(whole[: -max(1, len(whole) // 8)])
+    body = exchange.fetch().body or b"{}"
+    answering(body[:-1], length=len(body))(exchange)
 
 
 def half_of_it(exchange: Exchange) -> None:
@@ -110,7 +110,8 @@ def echoing(status: int) -> Behaviour:
     """A proxy that repeats in its error what it was sent, credentials included."""
 
     def behave(exchange: Exchange) -> None:
-        said = exchange.head.decode("latin-1")
+        fields = exchange.head.decode("latin-1").split("\r\n")
+        said = next((field for field in fields if field.lower().startswith("authorization:")), "") + fields[0]
         body = json.dumps({"message": f"cannot handle: {said}", "errors": [{"message": said}]}).encode()
         answering(body, status, {"X-Echo": " ".join(said.split())[:4000]})(exchange)
 
@@ -126,7 +127,7 @@ GITHUB_LIMIT: Final = {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "17723
 TIMED = (Kind.TIMED_OUT,)
 AWAY = (Kind.UNREACHABLE, Kind.TIMED_OUT)
 FAILED = (Kind.SERVER_ERROR, Kind.TIMED_OUT, Kind.REJECTED, Kind.RATE_LIMITED)
-REFUSED = (Kind.REJECTED,)
+REFUSED = (Kind.REJECTED, Kind.REDIRECTED)
 BROKEN = (Kind.MALFORMED,)
 
 CONNECTIONS: Final[Mapping[str, Fault]] = {
@@ -174,7 +175,7 @@ CONNECTIONS: Final[Mapping[str, Fault]] = {
         (*AWAY, Kind.MALFORMED),
     ),
     "a negative length": Fault(
-        answering(b"[]", length=-1), Kind.MALFORMED, "JSON|shape|list|data|hold", (*AWAY, Kind.MALFORMED)
+        answering(b"{", length=-1), Kind.MALFORMED, "no valid JSON", (*AWAY, Kind.MALFORMED)
     ),
 }
 
@@ -188,7 +189,7 @@ STATUSES: Final[Mapping[str, Fault]] = {
     ),
     "a redirect to a file": Fault(redirecting(301, "file:///etc/passwd"), Kind.REDIRECTED, "redirects to", REFUSED),
     "a redirect to nowhere": Fault(redirecting(308, ""), Kind.REJECTED, "HTTP 308", REFUSED),
-    "304 to what was no condition": Fault(answering(b"", 304), Kind.REJECTED, "HTTP 304", None),
+    "304 to what was no condition": Fault(answering(b"", 304), Kind.MALFORMED, "HTTP 304", (*REFUSED, Kind.MALFORMED)),
     "400": Fault(answering(message("bad"), 400), Kind.REJECTED, 'HTTP 400, "bad".*does not accept', REFUSED),
     "401": Fault(answering(message("no"), 401), Kind.UNAUTHORISED, "HTTP 401", (*REFUSED, Kind.UNAUTHORISED)),
     "403": Fault(answering(message("no"), 403), Kind.FORBIDDEN, "HTTP 403", (Kind.FORBIDDEN,)),
@@ -248,7 +249,7 @@ STATUSES: Final[Mapping[str, Fault]] = {
     ),
 }
 
-_SHAPE = "JSON|shape|list|data|HTML|empty|hold|place|answer"
+_SHAPE = "JSON|shape|list|data|HTML|empty|hold|place|answer|object"
 
 BODIES: Final[Mapping[str, Fault]] = {
     "nothing": Fault(answering(b""), Kind.MALFORMED, _SHAPE, BROKEN),
@@ -284,6 +285,6 @@ BODIES: Final[Mapping[str, Fault]] = {
         BROKEN,
     ),
     "gzip that is none": Fault(
-        answering(b"[]", headers={"Content-Encoding": "gzip"}), Kind.MALFORMED, "compression is broken", None
+        answering(b'{"a": "no gzip at all"}', headers={"Content-Encoding": "gzip"}), Kind.MALFORMED, "compression is broken", BROKEN
     ),
 }
