@@ -11,6 +11,7 @@ from metta_checks.ci.client import GitHub
 from metta_checks.ci.ledger import Ledger, ListPage
 from metta_checks.ci.records import Workflow
 from metta_checks.ci.wire import WorkflowPage, workflow_page
+from metta_checks.core.errors import Kind, SourceError
 
 KEPT: Final = timedelta(hours=1)
 """How long the list is used. Names and states come with every GraphQL answer, and a run of an unknown workflow brings
@@ -20,6 +21,9 @@ CLOCKS_DIFFER: Final = timedelta(minutes=5)
 """How far GitHub's clock and this one may be apart."""
 
 PER_PAGE: Final = 100
+
+MOST_PAGES: Final = 100
+"""Pages of the list; no repository comes near, and a server that promises more would be asked until the time is up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,10 @@ def refresh(github: GitHub, ledger: Ledger, now: datetime) -> None:
     remembered = ledger.workflow_pages
     more = True
     while more:
+        if len(pages) == MOST_PAGES:
+            tried = f"{github.source}: the workflows of {github.settings.repo}"
+            remedy = "Is `api_url` the address of a GitHub API? Something on the way may repeat its pages."
+            raise SourceError(Kind.OVERSIZED, tried, f"more than {MOST_PAGES} pages", remedy)
         old = remembered[len(pages)] if len(pages) < len(remembered) else None
         page = _read_page(github, len(pages) + 1, old.etag if old else None)
         if page is None and old is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import threading
 import time
@@ -34,7 +35,7 @@ class CredentialPlaces:
 
     `what` names it in messages ("W&B API key"), `option` is the instance option's name and `given` its value,
     `variables` are tried in order, `secret` is the name in AWS Secrets Manager and `region` its region, None for
-    that of the AWS configuration.
+    that of the AWS configuration. `basic_user` is the user name with which it is sent where it is a password.
     """
 
     what: str
@@ -43,6 +44,7 @@ class CredentialPlaces:
     variables: Sequence[str]
     secret: str
     region: str | None
+    basic_user: str | None = None
 
 
 class Credentials:
@@ -119,6 +121,9 @@ class Credentials:
             came = f"{credential.origin} holds a line break, or a character that no credential has"
             raise CredentialError(f"{self._places.what}: {came}. Store it again, without quotes and line breaks.")
         self._register(credential.value)
+        if (user := self._places.basic_user) is not None:
+            # The header that is made of it is as good as the credential, and servers repeat headers in their errors.
+            self._register(base64.b64encode(f"{user}:{credential.value}".encode()).decode())
         return credential
 
     def _keep(self, credential: Credential) -> Credential:

@@ -95,7 +95,7 @@ def is_reset(error: RequestFault) -> bool:
 
 
 def fault_of_status(status: int, headers: Headers, body: bytes, tried: str, url: str, now: datetime) -> SourceError:
-    """What an answer that is neither 2xx nor 304 means. `headers` are case-insensitive."""
+    """What an answer that is neither 2xx nor an expected 304 means. `headers` are case-insensitive."""
     said = _excerpt(headers, body)
     came_back = f"HTTP {status}{f', {said}' if said else ''}"
 
@@ -105,6 +105,9 @@ def fault_of_status(status: int, headers: Headers, body: bytes, tried: str, url:
     if 300 <= status < 400 and (location := headers.get("location", "")):
         target = _redirect_target(url, location)
         return fault(Kind.REDIRECTED, f"It redirects to {target}: put the right address into the configuration.")
+    if status == 304:
+        remedy = "Nothing was asked under a condition: look at the cache or proxy between here and the server."
+        return fault(Kind.MALFORMED, remedy)
     if status == 429 or (status == 403 and _is_limit(headers, said)):
         reset_at = reset_time(headers, now)
         when = f"Its limit resets at {reset_at:%Y-%m-%dT%H:%M:%SZ}" if reset_at else "It did not say for how long"

@@ -28,7 +28,8 @@ def without_urls_in_the_log() -> Iterator[None]:
 
 
 def quieten_aws() -> None:
-    """Keeps the AWS client's debug lines from the log: they hold whole answers, secrets and session tokens included."""
+    """Keeps the AWS client's debug lines from the log: they hold whole requests and answers, secrets and session tokens
+    included."""
     logger = logging.getLogger("botocore")
     if logger.level == logging.NOTSET:
         logger.setLevel(logging.INFO)

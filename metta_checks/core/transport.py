@@ -136,9 +136,10 @@ class Transport:
             "json": json,
         }
         whole = with_params(url, params)
+        conditional = any(name.lower() in {"if-none-match", "if-modified-since"} for name in options["extra_headers"])
         for attempt in range(RETRIES + 1):
             outcome = self._attempt(method, whole, tried, options)
-            if isinstance(outcome, Answer) and (200 <= outcome.status < 300 or outcome.status == 304):
+            if isinstance(outcome, Answer) and _is_good(outcome, conditional=conditional):
                 return outcome
             self._check_time(tried)
             if attempt == RETRIES or not _may_pass(outcome) or not self._wait(attempt, outcome):
@@ -251,6 +252,11 @@ class Transport:
             session.get_redirect_target = lambda _: None
             self._watchdog.watch(session)
             self._watched = True
+
+
+def _is_good(answer: Answer, *, conditional: bool) -> bool:
+    """A 304 to a request without a condition says that nothing changed since never: callers would have no page."""
+    return 200 <= answer.status < 300 or (answer.status == 304 and conditional)
 
 
 def _may_pass(outcome: Answer | RequestFault) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from metta_checks.core.collection import Collection
 from metta_checks.core.errors import Kind, SourceError
+from metta_checks.core.quiet import quieten_aws
 from metta_checks.health.bounded import Bounded
 from metta_checks.health.document import Document, Limits, oversized, parse_document
 from metta_checks.health.reading import Candidate, Kept, Reading, printable, read_candidates
@@ -58,6 +59,7 @@ def s3_client(region: str | None) -> Any:
     except ImportError:
         remedy = "Install boto3, which every Agent ships."
         raise SourceError(Kind.UNREACHABLE, "opening S3", "boto3 is not installed", remedy) from None
+    quieten_aws()
     config = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 3, "mode": "standard"})
     try:
         return Session(region_name=region).client("s3", config=config)
@@ -124,8 +126,11 @@ class S3Reader:
                     for item in items
                     if not item["Key"].endswith("/")
                 )
-        except (BotoCoreError, ClientError) as error:
+        except (BotoCoreError, ClientError, RecursionError) as error:
             raise fault_of(error, tried) from None
+        except (KeyError, AttributeError):
+            remedy = "Something else than S3 answers there: check AWS_ENDPOINT_URL and the proxy."
+            raise SourceError(Kind.MALFORMED, tried, "a listing of an unknown shape", remedy) from None
 
     def _candidate(self, address: Address, item: dict[str, Any], limits: Limits) -> Candidate:
         def read(previous: Document | None) -> Document:
@@ -150,10 +155,12 @@ def get_object(client: Any, address: Address, limits: Limits, previous: Document
         if previous is not None and _status(error) == 304:
             return previous
         raise fault_of(error, tried) from None
-    except BotoCoreError as error:
+    except (BotoCoreError, RecursionError) as error:
         raise fault_of(error, tried) from None
-    modified: datetime = answer["LastModified"].astimezone(UTC)
-    return parse_document(name, data, limits, fingerprint=answer.get("ETag"), modified=modified)
+    # S3 always tells; what stands in its place may not.
+    modified: datetime | None = answer.get("LastModified")
+    at = modified.astimezone(UTC) if modified is not None else None
+    return parse_document(name, data, limits, fingerprint=answer.get("ETag"), modified=at)
 
 
 def _body(answer: dict[str, Any], name: str, limits: Limits) -> bytes:
@@ -168,9 +175,10 @@ def _body(answer: dict[str, Any], name: str, limits: Limits) -> bytes:
         return bytes(content)
 
 
-def fault_of(error: BotoCoreError | ClientError | ValueError, tried: str) -> SourceError:
+def fault_of(error: BotoCoreError | ClientError | ValueError | RecursionError, tried: str) -> SourceError:
     """What an exception of the AWS client means for the operator; its own texts hold whole addresses."""
-    code = _code(error) or type(error).__name__
+    # An answer without a code in it is not S3's own: a proxy's page.
+    code = _code(error) or str(_status(error) or type(error).__name__)
     for codes, kind, came_back, remedy in _FAULTS:
         if code in codes:
             return SourceError(kind, tried, came_back or f"S3 answers {code}", remedy, status=_status(error))
@@ -232,6 +240,13 @@ _FAULTS: Final = (
         Kind.REJECTED,
         "the bucket, the region or the endpoint is not valid",
         "Check `source`, `aws_region` and AWS_ENDPOINT_URL.",
+    ),
+    (
+        # The AWS client follows a redirect by asking again, without an end where it is always redirected.
+        {"RecursionError"},
+        Kind.REDIRECTED,
+        "S3 redirects in a circle",
+        "Check AWS_ENDPOINT_URL, the region and the proxy.",
     ),
     (
         {"InternalError", "ServiceUnavailable", "500", "503"},

@@ -18,6 +18,9 @@ from metta_checks.wandb.nodes import RunConnection, RunsAnswer, UnknownStateErro
 from metta_checks.wandb.query import ORDER, runs_query
 from metta_checks.wandb.runs import Run
 
+USER: Final = "api"
+"""W&B takes its keys as the password of this user."""
+
 _GRAPHQL_KINDS: Final = (
     ("permission", Kind.FORBIDDEN),
     ("forbidden", Kind.FORBIDDEN),
@@ -130,7 +133,7 @@ class WandbClient:
                 "POST",
                 f"{self._project.base_url}/graphql",
                 about=f"project {self._project}",
-                auth=HTTPBasicAuth("api", credential.value.encode()),
+                auth=HTTPBasicAuth(USER, credential.value.encode()),
                 json={"query": self._query, "variables": variables},
             )
             return answer, self._connection(answer)
@@ -149,7 +152,9 @@ class WandbClient:
         if parsed.errors:
             raise self._graphql_fault(answer, parsed.errors[0].message)
         data = parsed.data
-        if data is None or (data.project is None and data.viewer is None):
+        if data is None:
+            raise _malformed(answer, "data: nothing, and no error that says why")
+        if data.project is None and data.viewer is None:
             # W&B answers a wrong key with HTTP 200 and nulls where it answers at all.
             raise SourceError(Kind.UNAUTHORISED, answer.tried, "W&B knows no user for this key", "")
         if data.project is None:

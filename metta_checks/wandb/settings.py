@@ -15,7 +15,7 @@ from metta_checks.core.credentials import CredentialPlaces
 from metta_checks.core.duration import parse_duration
 from metta_checks.core.environment import Variable
 from metta_checks.wandb.blobs import Wanted
-from metta_checks.wandb.client import ProjectPath
+from metta_checks.wandb.client import USER, ProjectPath
 from metta_checks.wandb.metrics import MetricOptions
 from metta_checks.wandb.run_types import RunTypes
 
@@ -87,6 +87,7 @@ def places_of(options: Any) -> CredentialPlaces:
         variables=("WANDB_API_KEY",),
         secret=options.api_key_secret,
         region=options.aws_region,
+        basic_user=USER,
     )
 
 

@@ -24,6 +24,9 @@ BASIC = base64.b64encode(b"me:correct horse").decode()
         ({"proxy": {"https": "http://me:correcthorse@proxy:3128"}}, {"correcthorse"}),
         ({"source": "https://:correcthorse@host/records.json"}, {"correcthorse"}),
         ({"source": "https://host:8080/a@b"}, set()),
+        ({"source": "https://host/a?sig=0123456789ab&version=2024"}, {"0123456789ab"}),
+        ({"source": "https://host/a?sig=01234%2B56+789#end"}, {"01234%2B56+789", "01234+56+789", "01234+56 789"}),
+        ({"condition": "what?x=0123456789ab"}, set()),
         ({"tags": ["env:prod"], "entity": "team"}, set()),
     ],
 )

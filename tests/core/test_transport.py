@@ -74,7 +74,9 @@ def test_headers_of_one_request_do_not_stay(client: Callable[..., Any], source: 
 
 def test_an_answer_that_has_not_changed(client: Callable[..., Any], source: Source) -> None:
     source.pages["/"] = Response(304)
-    assert client().get(source.url + "/").status == 304
+    assert client().get(source.url + "/", headers={"If-None-Match": '"1"'}).status == 304
+    with pytest.raises(SourceError, match="HTTP 304.*Nothing was asked under a condition"):
+        client().get(source.url + "/")
 
 
 def test_a_request_outside_of_a_collection_is_a_mistake(client: Callable[..., Any], source: Source) -> None:
