@@ -75,7 +75,8 @@ class Ledger:
 
     `started_at` is the first collection ever; `front_since` the creation of the oldest run on the listing's first
     page; `covered_until` that of the newest run in a bucket; `searched` are workflows without a decisive run on the
-    branch; `verdicts` are the last decided ones with their values, by metric.
+    branch; `verdicts` are the last decided ones with their values, by metric. `was_set_back` says of the running
+    collection alone that the clock was.
     """
 
     started_at: datetime | None = None
@@ -93,6 +94,7 @@ class Ledger:
     searched: set[int] = field(default_factory=set)
     verdicts: dict[str, tuple[bool, float]] = field(default_factory=dict)
     watch_again_at: datetime | None = None
+    was_set_back: bool = False
 
     def copy(self) -> Ledger:
         """One that can be changed without changing this one; the records inside are frozen and shared."""
@@ -107,12 +109,21 @@ class Ledger:
 
     def begin(self, now: datetime, since: datetime) -> None:
         """Start a collection that looks back to `since`. What was remembered before a gap longer than that tells
-        nothing about the runs in the gap, so that only the first collection's time and the verdicts survive it."""
+        nothing about the runs in the gap, so that only the first collection's time and the verdicts survive it.
+
+        Where the clock was set back, the runs that it had put out of sight are forgotten, and whether their durations
+        were reported: it counts as the first collection ever, so that none is reported twice.
+        """
         last = self.collected_at
         if last is None or not since <= last <= now + CLOCK_SLACK:
-            fresh = Ledger(started_at=self.started_at, verdicts=self.verdicts)
+            set_back = last is not None and last > now
+            fresh = Ledger(
+                started_at=None if set_back else self.started_at, verdicts=self.verdicts, was_set_back=set_back
+            )
             for name in Ledger.__slots__:
                 setattr(self, name, getattr(fresh, name))
+        else:
+            self.was_set_back = False
         self.collected_at = now
 
     def admit(self, run: Run) -> None:
@@ -155,7 +166,8 @@ class Ledger:
         first_ever = self.started_at is None
         started_at = self.started_at = self.started_at or now
         for run_id, known in self.runs.items():
-            if known.measured or known.run.conclusion is None:
+            reported_before = self.was_set_back and known.run.attempt > 1
+            if known.measured or (known.run.conclusion is None and not reported_before):
                 continue
             self.runs[run_id] = replace(known, measured=True)
             run, counts = known.run, known.run.own and not first_ever

@@ -122,7 +122,12 @@ class Listing:
             swept += pages
             if first[0].total <= LISTED:
                 return swept
-            oldest = min(run.created_at for page, _ in pages for run in page.runs)
+            created = [run.created_at for page, _ in pages for run in page.runs]
+            if not created:
+                tried = f"{self._github.source}: the workflow runs of {self._github.settings.repo}"
+                remedy = "The next collection tries again; if it lasts, look at GitHub's status page."
+                raise SourceError(Kind.MALFORMED, tried, f"{first[0].total:,} are counted and none is listed", remedy)
+            oldest = min(created)
             if oldest >= until:
                 tried = f"{self._github.source}: the workflow runs of {self._github.settings.repo}"
                 raise SourceError(Kind.OVERSIZED, tried, f"more than {LISTED} in one second", "Watch another branch.")

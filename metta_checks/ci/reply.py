@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Final, NamedTuple, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel
 
 from metta_checks.ci.records import Run, Workflow
+from metta_checks.ci.wire import Moment
 from metta_checks.core.errors import Kind, SourceError
 
 IDS_PER_FIELD: Final = 100
@@ -113,7 +114,7 @@ class _Suite(_Wire):
 
 
 class _Pulse(_Wire):
-    updated_at: AwareDatetime
+    updated_at: Moment
     check_suite: _Suite | None = None
 
 
@@ -123,8 +124,8 @@ class _PastRun(_Wire):
     resource_path: Annotated[int, BeforeValidator(lambda path: str(path).rpartition("/")[2])]
     run_number: int
     event: str
-    created_at: AwareDatetime
-    updated_at: AwareDatetime
+    created_at: Moment
+    updated_at: Moment
     check_suite: _Suite
 
 
@@ -168,13 +169,13 @@ def _histories(workflows: Sequence[Workflow], data: Mapping[str, Any]) -> dict[i
 
 def _pulses(watched: Sequence[Run], closely_watched: Sequence[Run], data: Mapping[str, Any]) -> dict[int, Pulse]:
     pulses = {
-        run.id: Pulse(_whole_seconds(node.updated_at), asked_outcome=False, outcome=None)
+        run.id: Pulse(node.updated_at, asked_outcome=False, outcome=None)
         for run, node in _nodes("pulse", watched, data, _PULSES)
     }
     for run, node in _nodes("close", closely_watched, data, _PULSES):
         suite = node.check_suite
         outcome = suite.outcome if suite else None
-        pulses[run.id] = Pulse(_whole_seconds(node.updated_at), asked_outcome=suite is not None, outcome=outcome)
+        pulses[run.id] = Pulse(node.updated_at, asked_outcome=suite is not None, outcome=outcome)
     return pulses
 
 
@@ -190,7 +191,7 @@ def _nodes(
 
 
 def _past_run(workflow: Workflow, node: _PastRun) -> PastRun:
-    suite, created_at = node.check_suite, _whole_seconds(node.created_at)
+    suite, created_at = node.check_suite, node.created_at
     run = Run(
         id=node.resource_path,
         node_id=node.id,
@@ -202,11 +203,7 @@ def _past_run(workflow: Workflow, node: _PastRun) -> PastRun:
         conclusion=suite.outcome,
         created_at=created_at,
         started_at=created_at,
-        updated_at=_whole_seconds(node.updated_at),
+        updated_at=node.updated_at,
         own=True,
     )
     return PastRun(run, suite.branch.name if suite.branch else None, node.event)
-
-
-def _whole_seconds(moment: datetime) -> datetime:
-    return moment.astimezone(UTC).replace(microsecond=0)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import NamedTuple, TypeVar
+from typing import Annotated, Final, NamedTuple, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from metta_checks.ci.records import Run, Workflow, file_of
 from metta_checks.core.errors import Kind, SourceError
 from metta_checks.core.transport import Answer
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+MOST_ATTEMPTS: Final = 1_000
+"""A run may be run again fifty times; what is remembered of a run grows with its attempts."""
 
 
 class RunPage(NamedTuple):
@@ -63,6 +67,17 @@ def search_count(answer: Answer) -> int:
     return parsed.total_count
 
 
+def _whole_seconds(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC).replace(microsecond=0)
+    except OverflowError:
+        raise ValueError("a time outside of the calendar") from None
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_whole_seconds)]
+"""A time of GitHub's: UTC, in whole seconds."""
+
+
 class _Wire(BaseModel):
     model_config = ConfigDict(frozen=True)
 
@@ -83,12 +98,12 @@ class _Run(_Wire):
     workflow_id: int
     path: str
     run_number: int
-    run_attempt: int = 1
+    run_attempt: Annotated[int, Field(ge=1, le=MOST_ATTEMPTS)] = 1
     status: str | None
     conclusion: str | None
-    created_at: AwareDatetime
-    run_started_at: AwareDatetime | None = None
-    updated_at: AwareDatetime
+    created_at: Moment
+    run_started_at: Moment | None = None
+    updated_at: Moment
     repository: _Repository
     # A fork that is gone by now leaves null behind.
     head_repository: _HeadRepository | None
@@ -122,7 +137,6 @@ class _Search(_Wire):
 
 
 def _run(parsed: _Run) -> Run:
-    started_at = parsed.run_started_at or parsed.created_at
     return Run(
         id=parsed.id,
         node_id=parsed.node_id,
@@ -131,16 +145,12 @@ def _run(parsed: _Run) -> Run:
         number=parsed.run_number,
         attempt=parsed.run_attempt,
         conclusion=parsed.conclusion if parsed.status == "completed" else None,
-        created_at=_whole_seconds(parsed.created_at),
-        started_at=_whole_seconds(started_at),
-        updated_at=_whole_seconds(parsed.updated_at),
+        created_at=parsed.created_at,
+        started_at=parsed.run_started_at or parsed.created_at,
+        updated_at=parsed.updated_at,
         # By id: a repository that was renamed is still the same one.
         own=parsed.head_repository is not None and parsed.head_repository.id == parsed.repository.id,
     )
-
-
-def _whole_seconds(moment: datetime) -> datetime:
-    return moment.astimezone(UTC).replace(microsecond=0)
 
 
 def _parse(answer: Answer, model: type[ModelT]) -> ModelT:

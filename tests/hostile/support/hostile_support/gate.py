@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import http.client
+import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
 from core_support.servers import Line, RawServer
+
+TLS_HELLO = b"\x16"
+"""The first byte of a client that speaks TLS."""
 
 _HOP_BY_HOP = {"connection", "content-length", "host", "keep-alive", "transfer-encoding"}
 
@@ -82,6 +86,9 @@ class Gate:
         self.fault, self.spared = fault, spared
 
     def _serve(self, line: Line) -> None:
+        if self.tls is None and line.connection.recv(1, socket.MSG_PEEK) == TLS_HELLO:
+            line.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            return
         while data := line.head():
             head, _, body = data.partition(b"\r\n\r\n")
             exchange = self._exchange(line, head, _rest(line, head, body))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -27,14 +28,14 @@ class Play:
     def begin(self) -> None:
         """The good collection before: the fault finds a check that remembers something."""
         self.gate.upstream = self.stage.before
-        outcome = self._collect(BEGIN)
+        outcome = self.at(BEGIN)
         assert outcome.error is None, outcome.message
 
     def suffer(self, seconds: float = LIMIT) -> Outcome:
         """The collection that the fault befalls, which has so many seconds."""
         self.gate.upstream = self.stage.before
         set_timeout(self.check, seconds)
-        outcome = self._collect(FAULTY)
+        outcome = self.at(FAULTY)
         self.gate.stand(None)
         set_timeout(self.check, PATIENT)
         assert outcome.seconds < seconds + MARGIN
@@ -50,13 +51,14 @@ class Play:
     def recover(self) -> Outcome:
         """The good collection after it."""
         self.gate.upstream = self.stage.after
-        outcome = self._collect(THEN)
+        outcome = self.at(THEN)
         assert outcome.error is None, outcome.message
         assert_no_secret(outcome, self.stage.secrets)
         assert_fit_for_datadog(outcome)
         return outcome
 
-    def _collect(self, now: Any) -> Outcome:
+    def at(self, now: datetime) -> Outcome:
+        """A collection of the world as it is, by a check whose clock says `now`."""
         self.check.clock = lambda: now
         return collect(self.check)
 

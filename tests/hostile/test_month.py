@@ -1,0 +1,300 @@
+"""A month of collections under a clock of the test's: restarts, a broken cache, wrong clocks; nothing grows, nothing
+counts twice."""
+
+from __future__ import annotations
+
+import gc
+import random
+import sys
+import tracemalloc
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from ci_support.scene import NOW, Scene
+from ci_support.truth import Truth
+from datadog_checks.base.stubs import datadog_agent
+from datadog_checks.base.stubs.aggregator import AggregatorStub
+from wandb_support.watch import Watch
+
+from metta_checks.demo.github_activity import RepositoryActivity
+from metta_checks.demo.github_sample import sample_repository
+
+pytestmark = pytest.mark.hostile
+
+DAYS = 30
+STEP = timedelta(hours=3)
+
+Damage = Callable[[str], str]
+
+DAMAGES: dict[str, Damage] = {
+    "lost": lambda _: "",
+    "cut short": lambda text: text[: len(text) // 2],
+    "torn in the middle": lambda text: text[: len(text) // 3] + text[len(text) // 2 :],
+    "foreign": lambda _: "\x00\xff not ours",
+    "of another program": lambda _: '{"version": 1, "state": {"cursor": "abc"}}',
+    "of an older version": lambda text: text.replace('"version":1', '"version":0'),
+    "of a newer version": lambda text: text.replace('"version":1', '"version":2'),
+    "deep": lambda _: "[" * 100_000,
+    "a number": lambda _: "17",
+    "NaN": lambda _: '{"version":NaN,"state":null}',
+}
+
+
+def damaged(damage: Damage) -> None:
+    for key, text in list(datadog_agent._cache.items()):
+        datadog_agent._cache[key] = damage(text)
+
+
+def size_of_state() -> int:
+    return sum(map(len, datadog_agent._cache.values()))
+
+
+@pytest.fixture
+def scene(aggregator: AggregatorStub) -> Iterator[Scene]:
+    with Scene(sample_repository(NOW, workflows=12, runs_per_day=60, days=4, seed=3), aggregator) as built:
+        yield built
+
+
+def test_a_month_of_github(scene: Scene, record_property: Callable[[str, object], None]) -> None:
+    """Each collection agrees with a plain count over the repository; a restart in two changes nothing."""
+    activity = RepositoryActivity(scene.repository, runs_per_day=60)
+    truth, chance = Truth(scene.repository), random.Random(5)
+    scene.collect()
+    truth.look(scene.clock())
+    sizes, points = [], 0
+    tracemalloc.start()
+    early = 0
+    for turn in range(DAYS * 8):
+        scene.later(STEP)
+        activity.catch_up()
+        if chance.random() < 0.5:
+            scene.restart()
+        collected, expected = scene.collect(), truth.look(scene.clock())
+        assert collected.error is None
+        assert collected.figures.gauges == pytest.approx(expected.gauges), turn
+        assert collected.figures.points == expected.points, turn
+        points += collected.figures.points.total()
+        sizes.append(size_of_state())
+        scene.server.requests.clear()
+        if turn == DAYS * 2:
+            early = memory_of_checks()
+    late = memory_of_checks()
+    tracemalloc.stop()
+    assert points > 500
+    assert max(sizes[len(sizes) // 2 :]) < 1.5 * max(sizes[: len(sizes) // 2])
+    assert late < 1.5 * early + 500_000
+    record_property("state", max(sizes))
+    sys.__stdout__.write(f"\na month of GitHub: {points} points, {max(sizes) / 1e3:.1f} kB of state at most\n")
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_broken_state_of_github_counts_nothing_twice(scene: Scene, damage: Damage) -> None:
+    """What is lost is a point or two; what is there is right, and no point comes a second time."""
+    activity, truth = RepositoryActivity(scene.repository, runs_per_day=200), Truth(scene.repository)
+    seen: Counter[Any] = Counter()
+    scene.collect()
+    truth.look(scene.clock())
+    expected_points: Counter[Any] = Counter()
+    for turn in range(6):
+        scene.later(timedelta(minutes=30))
+        activity.catch_up()
+        if turn == 3:
+            scene.restart()
+            damaged(damage)
+        collected, expected = scene.collect(), truth.look(scene.clock())
+        assert collected.error is None
+        assert collected.figures.gauges == pytest.approx(expected.gauges), turn
+        seen += collected.figures.points
+        expected_points += expected.points
+    assert seen.total() > 5
+    assert seen <= expected_points
+
+
+@pytest.mark.parametrize("hours", [26, -26, 2, -2, 24 * 400])
+def test_a_clock_of_github_that_is_wrong_counts_nothing_twice(scene: Scene, hours: int) -> None:
+    """An hour later the figures are right again, and no run has given a second point."""
+    activity, truth = RepositoryActivity(scene.repository, runs_per_day=200), Truth(scene.repository)
+    seen: Counter[Any] = Counter()
+    expected_points: Counter[Any] = Counter()
+    scene.collect()
+    truth.look(scene.clock())
+    for turn in range(8):
+        scene.later(timedelta(minutes=30))
+        activity.catch_up()
+        wrong = turn in (3, 5)
+        right = scene.clock()
+        if wrong:
+            scene.check.clock = lambda: right + timedelta(hours=hours)
+        collected, expected = scene.collect(), truth.look(right)
+        scene.check.clock = scene.clock
+        assert collected.error is None
+        if not wrong:
+            assert collected.figures.gauges == pytest.approx(expected.gauges), turn
+        seen += collected.figures.points
+        expected_points += expected.points
+    assert seen.total() > 3
+    assert seen <= expected_points
+
+
+class Trainers:
+    """What happens in a W&B project: runs start, beat, end, crash and are deleted. `ended` are those whose end a
+    collection can have seen."""
+
+    def __init__(self, watch: Watch, seed: int) -> None:
+        self.watch = watch
+        self.chance = random.Random(seed)
+        self.started = 0
+        self.ended: set[str] = set()
+
+    def live(self) -> None:
+        now, chance, project = self.watch.now, self.chance, self.watch.project
+        for run in project.runs:
+            if run.state == "running":
+                self._beat(run.name, now)
+            elif now - run.heartbeat_at > timedelta(days=20):
+                project.delete(run.name)
+        for _ in range(chance.randrange(1, 4)):
+            self.started += 1
+            # The duration tells the run: no two points are alike.
+            project.start(f"run{self.started}", now - timedelta(seconds=self.started), heartbeat_at=now)
+
+    def _beat(self, name: str, now: datetime) -> None:
+        fate = self.chance.random()
+        if fate < 0.8:
+            self.watch.project.beat(name, now, {"overview/reward": self.chance.random()})
+        elif fate < 0.9:
+            self.watch.project.finish(name, now)
+            self.ended.add(name)
+        elif fate < 0.97:
+            self.watch.project.crash(name)
+            self.ended.add(name)
+        else:
+            self.watch.project.delete(name)
+
+    def active(self, timeframe: timedelta) -> int:
+        """Runs that count, in the plainest way."""
+        first = (self.watch.now - timeframe).replace(microsecond=0)
+        return sum(
+            run.state == "running" or (run.heartbeat_at is not None and run.heartbeat_at >= first)
+            for run in self.watch.project.runs
+        )
+
+
+@pytest.mark.parametrize("damage", [None, *DAMAGES.values()], ids=["whole", *DAMAGES])
+def test_a_month_of_wandb(aggregator: AggregatorStub, damage: Damage | None) -> None:
+    days = DAYS if damage is None else 3
+    with closing(Watch(aggregator)) as watch:
+        trainers = Trainers(watch, 7)
+        watch.collect()
+        points: Counter[float] = Counter()
+        sizes = []
+        for turn in range(days * 8):
+            watch.now += STEP
+            trainers.live()
+            if trainers.chance.random() < 0.5:
+                watch.restart()
+            if damage is not None and turn == days * 4:
+                watch.restart()
+                damaged(damage)
+            received = watch.collect()
+            points.update(received.point_values("duration_hours"))
+            sizes.append(size_of_state())
+            assert sum(received.counts().values()) == trainers.active(timedelta(days=7)), turn
+            watch.server.requests.clear()
+        assert set(points.values()) == {1}, "a run gave a point more than once"
+        lost = 0 if damage is None else 25
+        assert len(trainers.ended) - lost <= points.total() <= len(trainers.ended)
+        if damage is None:
+            assert points.total() > 100
+            print_line(f"a month of W&B: {points.total()} points, {max(sizes) / 1e3:.1f} kB of state at most")
+
+
+def test_a_cache_that_cannot_be_written(
+    aggregator: AggregatorStub, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk: the collection fails before anything is submitted, and the first that succeeds tells all, once."""
+    full = True
+    write = datadog_agent.write_persistent_cache
+
+    def refuse(key: str, value: str) -> None:
+        if full:
+            raise OSError(28, "No space left on device")
+        write(key, value)
+
+    monkeypatch.setattr(datadog_agent, "write_persistent_cache", refuse)
+    with closing(Watch(aggregator)) as watch:
+        watch.project.start("a", watch.now)
+        assert "No space left" in watch.failing()
+        watch.now += timedelta(minutes=2)
+        watch.project.finish("a", watch.now)
+        assert "No space left" in watch.failing()
+        full = False
+        received = watch.after(minutes=2)
+        assert sum(received.counts().values()) == 1
+        assert received.points == []
+        full = True
+        watch.project.start("b", watch.now)
+        assert "No space left" in watch.failing()
+        full = False
+        watch.after(minutes=2)
+        watch.project.finish("b", watch.now)
+        assert len(watch.after(minutes=2).point_values("duration_hours")) == 1
+    full = True
+    assert "No space left" in str(scene.collect().error)
+    full = False
+    assert scene.collect().error is None
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Pacific/Chatham"])
+@pytest.mark.parametrize(
+    "moment",
+    [
+        datetime(2028, 2, 29, 0, 30, tzinfo=UTC),
+        datetime(2027, 3, 1, 0, 0, tzinfo=UTC),
+        datetime(2026, 3, 8, 7, 30, tzinfo=UTC),
+        datetime(2026, 11, 1, 6, 30, tzinfo=UTC),
+        datetime(2026, 12, 31, 23, 59, 59, tzinfo=UTC),
+        datetime(2038, 1, 19, 3, 14, 8, tzinfo=UTC),
+    ],
+    ids=["leap day", "no leap day", "spring", "autumn", "new year", "2038"],
+)
+def test_days_that_are_not_like_others(
+    aggregator: AggregatorStub, moment: datetime, zone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What counts are seconds in UTC: a run at each side of the window's edge, whatever the machine's calendar says."""
+    import time
+
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        with closing(Watch(aggregator, timeframe="7d")) as watch:
+            watch.now = moment
+            week = timedelta(days=7)
+            for name, beat in {
+                "inside": moment - week,
+                "outside": moment - week - timedelta(seconds=1),
+                "fresh": moment,
+            }.items():
+                watch.project.start(name, beat - timedelta(hours=30), heartbeat_at=beat, state="finished")
+            received = watch.collect()
+            assert sum(received.counts().values()) == 2
+            assert received.of_run("inside")["duration_hours"] == 30
+            assert sum(watch.after(seconds=1).counts().values()) == 1
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def memory_of_checks() -> int:
+    """Bytes that our own lines hold."""
+    gc.collect()
+    snapshot = tracemalloc.take_snapshot().filter_traces([tracemalloc.Filter(True, "*/metta_checks/ci/*")])
+    return sum(trace.size for trace in snapshot.statistics("filename"))
+
+
+def print_line(text: str) -> None:
+    sys.__stdout__.write(f"\n{text}\n")
