@@ -203,7 +203,10 @@ def test_limits_in_headers(headers: dict[str, str]) -> None:
     assert moment is None or moment.tzinfo is UTC
 
 
-@given(url=st.text(max_size=40) | st.from_regex(r"https?://[^/]{0,20}/\S{0,20}", fullmatch=True), location=st.text(max_size=40))
+@given(
+    url=st.text(max_size=40) | st.from_regex(r"https?://[^/]{0,20}/\S{0,20}", fullmatch=True),
+    location=st.text(max_size=40),
+)
 @bounded
 def test_addresses(url: str, location: str) -> None:
     display_url(url)
@@ -223,8 +226,9 @@ def test_addresses(url: str, location: str) -> None:
 @settings(deadline=None, max_examples=60)
 def test_configurations(kind: type[MettaCheck], name: str, needed: dict[str, Any], data: st.DataObject) -> None:
     """Options of every wrong kind end in a ConfigurationError, as the Agent shows it, or are good."""
-    options = sorted(kind(name, {}, [dict(needed)]).instance) + [
-        "timeframe", "window", "max_runs", "metrics", "run_types", "conditions", "max_age", "collection_timeout",
+    options = [
+        *needed, "timeframe", "window", "max_pages",
+        "max_runs", "metrics", "run_types", "conditions", "max_age", "collection_timeout",
         "base_url", "api_url", "tags", "branch", "max_bytes", "page_size", "aws_region", "run_tags", "sps_keys",
     ]  # fmt: skip
     drawn = data.draw(st.dictionaries(st.sampled_from(options), anything, max_size=3))

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from hostile_support.outcome import Outcome, collect
-from hostile_support.stages import BEGIN, API_KEY, document, project
+from hostile_support.stages import API_KEY, BEGIN, document, project
 
 from metta_checks.core import MettaCheck
 from metta_checks.demo.wandb_server import WandbServer

@@ -18,11 +18,15 @@ from metta_checks.demo.wandb_server import WandbServer
 
 
 @contextmanager
-def fleet(now: datetime, *, projects: int, runs: int, repositories: int, workflow_runs: int) -> Iterator[tuple[str, str]]:
+def fleet(
+    now: datetime, *, projects: int, runs: int, repositories: int, workflow_runs: int
+) -> Iterator[tuple[str, str]]:
     """The addresses of W&B and GitHub, for as long as the block lasts."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, now, projects, runs, repositories, workflow_runs), daemon=True)
+    process = context.Process(
+        target=_serve, args=(theirs, now, projects, runs, repositories, workflow_runs), daemon=True
+    )
     process.start()
     try:
         if not ours.poll(300):
