@@ -11,11 +11,10 @@ from typing import Any
 
 import pytest
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE / "support"))
-sys.path.insert(0, str(HERE.parent / "core" / "support"))
-sys.path.insert(0, str(HERE.parent / "ci" / "support"))
-sys.path.insert(0, str(HERE.parent / "wandb" / "support"))
+sys.path.insert(0, str(Path(__file__).parent / "support"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "core" / "support"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "ci" / "support"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "wandb" / "support"))
 
 from core_support.certificate import write_certificate
 from hostile_support.gate import Gate
