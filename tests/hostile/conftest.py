@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-HERE = Path(__file__).parent
-for support in (HERE, HERE.parent / "core", HERE.parent / "ci", HERE.parent / "wandb"):
-    sys.path.insert(0, str(support / "support"))
+sys.path.insert(0, str(Path(__file__).parent / "support"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "core" / "support"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "ci" / "support"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "wandb" / "support"))
 
 from core_support.certificate import write_certificate
 from hostile_support.gate import Gate
@@ -45,9 +46,7 @@ def all_stages(certificate: Path) -> Iterator[Mapping[Kind, Stage]]:
 
 
 @pytest.fixture
-def play(
-    all_stages: Mapping[Kind, Stage], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[..., Any]]:
+def play(all_stages: Mapping[Kind, Stage], monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
     """Sets the stage of this kind: `with play("wandb") as it`."""
 
     @contextmanager

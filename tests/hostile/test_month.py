@@ -6,6 +6,7 @@ from __future__ import annotations
 import gc
 import random
 import sys
+import time
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from datadog_checks.base.stubs.aggregator import AggregatorStub
 from wandb_support.watch import Watch
 
 from metta_checks.demo.github_activity import RepositoryActivity
+from metta_checks.demo.github_clock import ManualClock
 from metta_checks.demo.github_sample import sample_repository
 
 pytestmark = pytest.mark.hostile
@@ -59,7 +61,7 @@ def scene(aggregator: AggregatorStub) -> Iterator[Scene]:
         yield built
 
 
-def test_a_month_of_github(scene: Scene, record_property: Callable[[str, object], None]) -> None:
+def test_a_month_of_github(scene: Scene) -> None:
     """Each collection agrees with a plain count over the repository; a restart in two changes nothing."""
     activity = RepositoryActivity(scene.repository, runs_per_day=60)
     truth, chance = Truth(scene.repository), random.Random(5)
@@ -87,8 +89,7 @@ def test_a_month_of_github(scene: Scene, record_property: Callable[[str, object]
     assert points > 500
     assert max(sizes[len(sizes) // 2 :]) < 1.5 * max(sizes[: len(sizes) // 2])
     assert late < 1.5 * early + 500_000
-    record_property("state", max(sizes))
-    sys.__stdout__.write(f"\na month of GitHub: {points} points, {max(sizes) / 1e3:.1f} kB of state at most\n")
+    print_line(f"a month of GitHub: {points} points, {max(sizes) / 1e3:.1f} kB of state at most")
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
@@ -128,7 +129,7 @@ def test_a_clock_of_github_that_is_wrong_counts_nothing_twice(scene: Scene, hour
         wrong = turn in (3, 5)
         right = scene.clock()
         if wrong:
-            scene.check.clock = lambda: right + timedelta(hours=hours)
+            scene.check.clock = ManualClock(right + timedelta(hours=hours))
         collected, expected = scene.collect(), truth.look(right)
         scene.check.clock = scene.clock
         assert collected.error is None
@@ -266,8 +267,6 @@ def test_days_that_are_not_like_others(
     aggregator: AggregatorStub, moment: datetime, zone: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What counts are seconds in UTC: a run at each side of the window's edge, whatever the machine's calendar says."""
-    import time
-
     monkeypatch.setenv("TZ", zone)
     time.tzset()
     try:

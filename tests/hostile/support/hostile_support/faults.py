@@ -157,9 +157,7 @@ CONNECTIONS: Final[Mapping[str, Fault]] = {
     "a reset in the head": Fault(resetting(b"HTTP/1.1 200 O"), Kind.UNREACHABLE, "connection", AWAY),
     "a reset in the body": Fault(resetting(OK + LONG + b"\r\n[1, 2"), Kind.UNREACHABLE, "connection", AWAY),
     "it hangs up without a word": Fault(lambda _: None, Kind.UNREACHABLE, "connection", AWAY),
-    "an answer that is cut short": Fault(
-        cut_short, Kind.UNREACHABLE, "connection|cut short", (*AWAY, Kind.MALFORMED)
-    ),
+    "an answer that is cut short": Fault(cut_short, Kind.UNREACHABLE, "connection|cut short", (*AWAY, Kind.MALFORMED)),
     "no HTTP at all": Fault(raw(b"SSH-2.0-OpenSSH_9.6\r\n\r\n"), Kind.UNREACHABLE, "connection", AWAY),
     "a status line of noise": Fault(raw(b"HTTP/1.1 \xff\xfe what\r\n\r\n"), Kind.UNREACHABLE, "connection", AWAY),
     "a head without an end": Fault(
@@ -174,9 +172,7 @@ CONNECTIONS: Final[Mapping[str, Fault]] = {
         "connection",
         (*AWAY, Kind.MALFORMED),
     ),
-    "a negative length": Fault(
-        answering(b"{", length=-1), Kind.MALFORMED, "no valid JSON", (*AWAY, Kind.MALFORMED)
-    ),
+    "a negative length": Fault(answering(b"{", length=-1), Kind.MALFORMED, "no valid JSON", (*AWAY, Kind.MALFORMED)),
 }
 
 STATUSES: Final[Mapping[str, Fault]] = {
@@ -237,16 +233,12 @@ STATUSES: Final[Mapping[str, Fault]] = {
     "502 as HTML": Fault(
         answering(HTML, 502, {"Content-Type": "text/html"}), Kind.SERVER_ERROR, "HTTP 502, an HTML page", FAILED
     ),
-    "503 with Retry-After": Fault(
-        answering(b"", 503, {"Retry-After": "90"}), Kind.SERVER_ERROR, "HTTP 503", FAILED
-    ),
+    "503 with Retry-After": Fault(answering(b"", 503, {"Retry-After": "90"}), Kind.SERVER_ERROR, "HTTP 503", FAILED),
     "504": Fault(answering(b"", 504), Kind.SERVER_ERROR, "HTTP 504", FAILED),
     "600": Fault(answering(b"", 600), Kind.SERVER_ERROR, "HTTP 600", (*FAILED, *REFUSED)),
     "an error that repeats the request": Fault(echoing(400), Kind.REJECTED, "HTTP 400", REFUSED),
     "an outage that repeats the request": Fault(echoing(500), Kind.SERVER_ERROR, "HTTP 500", FAILED),
-    "an error of 200 MB": Fault(
-        answering(b" " * (MOST_BYTES + 1), 500), Kind.OVERSIZED, "more than", FAILED
-    ),
+    "an error of 200 MB": Fault(answering(b" " * (MOST_BYTES + 1), 500), Kind.OVERSIZED, "more than", FAILED),
 }
 
 _SHAPE = "JSON|shape|list|data|HTML|empty|hold|place|answer|object"
@@ -265,9 +257,7 @@ BODIES: Final[Mapping[str, Fault]] = {
     "100,000 brackets": Fault(answering(b"[" * 100_000 + b"]" * 100_000), Kind.MALFORMED, _SHAPE, BROKEN),
     "100,000 objects": Fault(answering(b'{"data":' * 100_000), Kind.MALFORMED, _SHAPE, BROKEN),
     "a number of 100,000 digits": Fault(answering(b"9" * 100_000), Kind.MALFORMED, _SHAPE, BROKEN),
-    "Latin-1": Fault(
-        answering('{"message": "Zürich"}'.encode("latin-1")), Kind.MALFORMED, _SHAPE, BROKEN
-    ),
+    "Latin-1": Fault(answering('{"message": "Zürich"}'.encode("latin-1")), Kind.MALFORMED, _SHAPE, BROKEN),
     "UTF-16": Fault(answering('{"message": "x"}'.encode("utf-16")), Kind.MALFORMED, _SHAPE, BROKEN),
     "two documents": Fault(answering(b"{}{}"), Kind.MALFORMED, _SHAPE, BROKEN),
     "YAML": Fault(answering(b"- metric: hearts\n  value: 1\n"), Kind.MALFORMED, _SHAPE, BROKEN),
@@ -285,6 +275,9 @@ BODIES: Final[Mapping[str, Fault]] = {
         BROKEN,
     ),
     "gzip that is none": Fault(
-        answering(b'{"a": "no gzip at all"}', headers={"Content-Encoding": "gzip"}), Kind.MALFORMED, "compression is broken", BROKEN
+        answering(b'{"a": "no gzip at all"}', headers={"Content-Encoding": "gzip"}),
+        Kind.MALFORMED,
+        "compression is broken",
+        BROKEN,
     ),
 }

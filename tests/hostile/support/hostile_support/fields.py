@@ -1,4 +1,4 @@
-"""The faults inside of answers whose shape is right: one field after the other, with every value that it must not have."""
+"""The faults inside of answers whose shape is right: field by field, every value that it must not have."""
 
 from __future__ import annotations
 

@@ -93,7 +93,9 @@ def assert_nothing_partial(outcome: Outcome, kind: Kind) -> None:
     """Of a failed collection: telemetry, and what says that nothing is known."""
     assert outcome.up == 0
     assert (list(outcome.points), list(outcome.events)) == ([], [])
-    gauges = {name: {value for (metric, _), value in outcome.gauges.items() if metric == name} for name, _ in outcome.gauges}
+    gauges = {
+        name: {value for (metric, _), value in outcome.gauges.items() if metric == name} for name, _ in outcome.gauges
+    }
     if kind == "wandb":
         assert gauges == {}
     elif kind == "github":

@@ -90,9 +90,7 @@ def stages(certificate: Path) -> Iterator[Mapping[Kind, Stage]]:
     with ExitStack() as stack:
 
         def served(kind: Kind, before: LoopbackServer, after: LoopbackServer) -> Stage:
-            return Stage(
-                kind, stack.enter_context(before).port, stack.enter_context(after).port, certificate
-            )
+            return Stage(kind, stack.enter_context(before).port, stack.enter_context(after).port, certificate)
 
         yield {
             "wandb": served(

@@ -1,0 +1,121 @@
+"""Eight instances of each check in one process, on threads that change between runs, as the Agent has them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from datadog_checks.base.stubs import aggregator as agent
+from datadog_checks.base.stubs import datadog_agent
+from hostile_support.stages import BEGIN, document
+
+from metta_checks.ci.check import CiCheck
+from metta_checks.core import MettaCheck
+from metta_checks.demo.github_sample import sample_repository
+from metta_checks.demo.github_server import GitHubServer
+from metta_checks.demo.wandb_project import sample_project
+from metta_checks.demo.wandb_server import DEMO_API_KEY, WandbServer
+from metta_checks.eval.check import EvalCheck
+from metta_checks.training.check import TrainingCheck
+from metta_checks.wandb.check import WandbCheck
+
+pytestmark = pytest.mark.hostile
+
+INSTANCES = 8
+ROUNDS = 4
+
+Figures = Mapping[str, Sequence[tuple[str, tuple[str, ...], float]]]
+"""What each instance submitted, by its own tag."""
+
+
+@pytest.fixture
+def make_checks(tmp_path: Path, certificate: Path) -> Iterator[Callable[[], list[MettaCheck]]]:
+    """Eight instances of each check, each of a source of its own with other figures."""
+    with ExitStack() as stack:
+        projects = [sample_project(BEGIN, seed=seed, runs=40, name=f"p{seed}") for seed in range(INSTANCES)]
+        repositories = [
+            sample_repository(BEGIN, workflows=10, runs_per_day=30, days=3, seed=seed, full_name=f"demo-org/r{seed}")
+            for seed in range(INSTANCES)
+        ]
+        wandb = stack.enter_context(WandbServer(*projects))
+        github = stack.enter_context(GitHubServer(repositories))
+        for seed in range(INSTANCES):
+            (tmp_path / f"{seed}.json").write_bytes(document(seed / 10))
+
+        def make() -> list[MettaCheck]:
+            checks: list[MettaCheck] = []
+            for seed in range(INSTANCES):
+                common = {"tls_ca_cert": str(certificate)}
+                run = {"entity": "metta-research", "project": f"p{seed}", "base_url": wandb.url}
+                repo = {"repo": f"demo-org/r{seed}", "api_url": github.url, "token": f"token-of-{seed}"}
+                source = {"source": str(tmp_path / f"{seed}.json")}
+                for kind, name, own in (
+                    (WandbCheck, "metta_wandb", {**run, "api_key": DEMO_API_KEY, "page_size": 15}),
+                    (CiCheck, "metta_ci", repo),
+                    (TrainingCheck, "metta_training", source),
+                    (EvalCheck, "metta_eval", source),
+                ):
+                    tags = {"tags": [f"instance:{name}-{seed}"]}
+                    check = kind(name=name, init_config={}, instances=[{**common, **own, **tags}])
+                    check.clock = lambda: BEGIN
+                    checks.append(check)
+            return checks
+
+        yield make
+
+
+def submitted() -> Figures:
+    figures: dict[str, list[tuple[str, tuple[str, ...], float]]] = {}
+    for name in agent.metric_names:
+        # Time passes, and the server counts what all runs together have asked.
+        if name in {"metta.check.duration_seconds", "metta.check.quota_remaining"}:
+            continue
+        for stub in agent.metrics(name):
+            (own,) = (tag for tag in stub.tags if tag.startswith("instance:"))
+            figures.setdefault(own, []).append((name, tuple(sorted(stub.tags)), float(stub.value)))
+    return {own: sorted(found) for own, found in figures.items()}
+
+
+def test_each_has_the_figures_that_it_has_alone(make_checks: Callable[[], list[MettaCheck]]) -> None:
+    alone = [run_round(make_checks(), one_by_one)]
+    datadog_agent.reset()
+    checks = make_checks()
+    together = [run_round(checks, at_once) for _ in range(ROUNDS)]
+    assert len(alone[0]) == 4 * INSTANCES
+    for own, found in alone[0].items():
+        assert sorted(set(together[0][own]) ^ set(found)) == [], own
+    # Later ones cost fewer requests, and give the same figures.
+    for later in together[1:]:
+        assert without_requests(later) == without_requests(alone[0])
+
+
+def run_round(checks: list[MettaCheck], run: Callable[[list[MettaCheck]], list[str]]) -> Figures:
+    agent.reset()
+    assert run(checks) == [""] * len(checks)
+    return submitted()
+
+
+def one_by_one(checks: list[MettaCheck]) -> list[str]:
+    return [check.run() for check in checks]
+
+
+def at_once(checks: list[MettaCheck]) -> list[str]:
+    """All begin together; the threads are other ones each time."""
+    barrier = threading.Barrier(len(checks))
+
+    def run(check: MettaCheck) -> str:
+        barrier.wait(30)
+        return str(check.run())
+
+    with ThreadPoolExecutor(len(checks)) as pool:
+        return list(pool.map(run, checks))
+
+
+def without_requests(figures: Figures) -> Any:
+    telling = {"metta.check.requests"}
+    return {own: [entry for entry in found if entry[0] not in telling] for own, found in figures.items()}
