@@ -28,8 +28,6 @@ OPTIONS: dict[str, Any] = {
     "completed_runs": "1h",
     "max_runs": 25,
     "page_size": 40,
-    # All is plain HTTP on loopback: a new check need not read the certificates of this machine.
-    "tls_verify": False,
     "events": True,
 }
 
