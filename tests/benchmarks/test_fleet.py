@@ -40,7 +40,7 @@ class Clock:
 
 
 @pytest.mark.benchmark
-def test_fifty_projects_and_fifty_repositories() -> None:
+def test_fifty_projects_and_fifty_repositories(capsys: pytest.CaptureFixture[str]) -> None:
     clock = Clock(NOW)
     rows = []
     with fleet(NOW, projects=FLEET, runs=RUNS, repositories=FLEET, workflow_runs=WORKFLOW_RUNS) as (wandb, github):
@@ -49,9 +49,10 @@ def test_fifty_projects_and_fifty_repositories() -> None:
             for turn in ("cold", "warm"):
                 rows.append((f"{FLEET} of {name}, {turn}", *measured(of_kind)))
                 clock.now += timedelta(minutes=4)
-    sys.__stdout__.write(HEAD)
-    for name, wall, cpu, rss, requests, series in rows:
-        sys.__stdout__.write(f"{name:<34}{wall:>9.1f}{cpu:>9.1f}{rss:>9.0f}{requests:>10,}{series:>10,}\n")
+    with capsys.disabled():
+        sys.stdout.write(HEAD)
+        for name, wall, cpu, rss, requests, series in rows:
+            sys.stdout.write(f"{name:<34}{wall:>9.1f}{cpu:>9.1f}{rss:>9.0f}{requests:>10,}{series:>10,}\n")
     (_, _, _, _, cold_wandb, _), (_, _, _, _, warm_wandb, _), (*_, cold_github, _), (*_, warm_github, _) = rows
     # Requests are the same on every machine: two pages a project, and then one delta.
     assert (cold_wandb, warm_wandb) == (2 * FLEET, FLEET)
