@@ -164,7 +164,7 @@ class Ledger:
         ever are passed over: their durations belong to another time. So are those from before `since`: they are
         forgotten now and then, so that nobody can say whether they were reported."""
         first_ever = self.started_at is None
-        started_at = self.started_at = self.started_at or now
+        started_at = self.started_at = self.started_at or self._beginning(now)
         for run_id, known in self.runs.items():
             reported_before = self.was_set_back and known.run.attempt > 1
             if known.measured or (known.run.conclusion is None and not reported_before):
@@ -173,6 +173,11 @@ class Ledger:
             run, counts = known.run, known.run.own and not first_ever
             if counts and run.created_at >= since and run.updated_at >= started_at.replace(microsecond=0):
                 yield run
+
+    def _beginning(self, now: datetime) -> datetime:
+        """`now`, unless runs have ended later than that by GitHub's clock: ours may have been set back."""
+        ended = (known.run.updated_at for known in self.runs.values() if known.run.conclusion is not None)
+        return max([now, *(moment + timedelta(seconds=1) for moment in ended)])
 
     def latest_decisive(self) -> dict[int, Run]:
         """By workflow: its run on the branch with the highest number that came to a decision."""
