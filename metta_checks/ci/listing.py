@@ -62,7 +62,7 @@ class Listing:
         self._admit(page)
         ledger.front_etag = page.etag
         # None says that the page is the whole listing.
-        ledger.front_since = page.runs[-1].created_at if len(page.runs) == PER_PAGE else None
+        ledger.front_since = page.runs[-1].created_at if len(page.runs) >= PER_PAGE else None
         if cold:
             ledger.covered_until = page.runs[-1].created_at if page.runs else self._since
         if not self._reaches_back(page):
@@ -87,9 +87,9 @@ class Listing:
         """Read these runs again, neighbours in one request."""
         ranges = self._ranges(sorted(runs, key=lambda run: run.created_at))
         firsts = together([partial(self._range_page, since, until, 1) for since, until in ranges])
-        for (since, until), (first, _) in zip(ranges, firsts, strict=True):
-            more = self._sweep(since, until) if first.total > PER_PAGE else []
-            for page in (first, *(page for page, _ in more)):
+        for (since, until), first in zip(ranges, firsts, strict=True):
+            longer = first[0].total > PER_PAGE or _belies_total([first])
+            for page, _ in self._sweep(since, until) if longer else [first]:
                 self._admit(page)
 
     def _follow(self, page: RunPage) -> None:
@@ -115,23 +115,31 @@ class Listing:
         """All runs created from `since` to `until`, both included, with the buckets that their pages make."""
         swept: list[tuple[RunPage, Bucket | None]] = []
         while True:
-            first = self._range_page(since, until, 1)
-            count = min(-(-first[0].total // PER_PAGE), LISTED // PER_PAGE)
-            rest = together([partial(self._range_page, since, until, number) for number in range(2, count + 1)])
-            pages = [first, *rest]
+            pages, whole = self._range_pages(since, until)
             swept += pages
-            if first[0].total <= LISTED:
+            if whole:
                 return swept
             created = [run.created_at for page, _ in pages for run in page.runs]
             if not created:
                 tried = f"{self._github.source}: the workflow runs of {self._github.settings.repo}"
                 remedy = "The next collection tries again; if it lasts, look at GitHub's status page."
-                raise SourceError(Kind.MALFORMED, tried, f"{first[0].total:,} are counted and none is listed", remedy)
+                came_back = f"{pages[0][0].total:,} are counted and none is listed"
+                raise SourceError(Kind.MALFORMED, tried, came_back, remedy)
             oldest = min(created)
             if oldest >= until:
                 tried = f"{self._github.source}: the workflow runs of {self._github.settings.repo}"
                 raise SourceError(Kind.OVERSIZED, tried, f"more than {LISTED} in one second", "Watch another branch.")
             until = oldest
+
+    def _range_pages(self, since: datetime, until: datetime) -> tuple[list[tuple[RunPage, Bucket | None]], bool]:
+        """What is listed of a range, and whether that is all of it."""
+        first = self._range_page(since, until, 1)
+        total, most = first[0].total, LISTED // PER_PAGE
+        count = min(-(-total // PER_PAGE), most)
+        pages = [first, *together([partial(self._range_page, since, until, number) for number in range(2, count + 1)])]
+        while len(pages) < most and _belies_total(pages):
+            pages.append(self._range_page(since, until, len(pages) + 1))
+        return pages, total <= LISTED and not _belies_total(pages)
 
     def _range_page(self, since: datetime, until: datetime, number: int) -> tuple[RunPage, Bucket | None]:
         bucket = Bucket(since, until, number, None, until, self._now)
@@ -214,6 +222,12 @@ class Listing:
             etag=etag,
         )
         return None if answer.status == 304 else run_page(answer)
+
+
+def _belies_total(pages: Sequence[tuple[RunPage, Bucket | None]]) -> bool:
+    """Whether more is listed than the first page counts: the end is then where a page is not full."""
+    listed = sum(len(page.runs) for page, _ in pages)
+    return listed > pages[0][0].total and len(pages[-1][0].runs) >= PER_PAGE
 
 
 def _range_parameters(bucket: Bucket) -> dict[str, str]:

@@ -63,7 +63,8 @@ def refresh(github: GitHub, ledger: Ledger, now: datetime) -> None:
         elif page is not None:
             pages.append(ListPage(page.etag, tuple(workflow.id for workflow in page.workflows)))
             workflows |= {workflow.id: workflow for workflow in page.workflows}
-            more = bool(page.workflows) and len(pages) * PER_PAGE < page.total
+            # A total below what is listed is none: the end is then where a page is empty.
+            more = bool(page.workflows) and (len(pages) * PER_PAGE < page.total or len(workflows) > page.total)
     ledger.workflow_pages, ledger.workflows, ledger.workflows_at = tuple(pages), workflows, now
 
 
