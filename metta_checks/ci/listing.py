@@ -62,7 +62,7 @@ class Listing:
         self._admit(page)
         ledger.front_etag = page.etag
         # None says that the page is the whole listing.
-        ledger.front_since = page.runs[-1].created_at if len(page.runs) >= PER_PAGE else None
+        ledger.front_since = page.runs[-1].created_at if _goes_on(page) else None
         if cold:
             ledger.covered_until = page.runs[-1].created_at if page.runs else self._since
         if not self._reaches_back(page):
@@ -88,8 +88,7 @@ class Listing:
         ranges = self._ranges(sorted(runs, key=lambda run: run.created_at))
         firsts = together([partial(self._range_page, since, until, 1) for since, until in ranges])
         for (since, until), first in zip(ranges, firsts, strict=True):
-            longer = first[0].total > PER_PAGE or _belies_total([first])
-            for page, _ in self._sweep(since, until) if longer else [first]:
+            for page, _ in self._sweep(since, until) if _goes_on(first[0]) else [first]:
                 self._admit(page)
 
     def _follow(self, page: RunPage) -> None:
@@ -132,14 +131,15 @@ class Listing:
             until = oldest
 
     def _range_pages(self, since: datetime, until: datetime) -> tuple[list[tuple[RunPage, Bucket | None]], bool]:
-        """What is listed of a range, and whether that is all of it."""
+        """What is listed of a range, and whether that is all of it. What the first page counts says how many can be
+        asked for at once; the end is where a page is not full, since a total that is behind would hide runs."""
         first = self._range_page(since, until, 1)
-        total, most = first[0].total, LISTED // PER_PAGE
-        count = min(-(-total // PER_PAGE), most)
+        most = LISTED // PER_PAGE
+        count = min(-(-first[0].total // PER_PAGE), most)
         pages = [first, *together([partial(self._range_page, since, until, number) for number in range(2, count + 1)])]
-        while len(pages) < most and _belies_total(pages):
+        while _goes_on(pages[-1][0]) and len(pages) < most:
             pages.append(self._range_page(since, until, len(pages) + 1))
-        return pages, total <= LISTED and not _belies_total(pages)
+        return pages, first[0].total <= LISTED and not _goes_on(pages[-1][0])
 
     def _range_page(self, since: datetime, until: datetime, number: int) -> tuple[RunPage, Bucket | None]:
         bucket = Bucket(since, until, number, None, until, self._now)
@@ -187,7 +187,7 @@ class Listing:
 
     def _reaches_back(self, page: RunPage) -> bool:
         """Whether the runs behind this page are known, too old, or none."""
-        if len(page.runs) < PER_PAGE:
+        if not _goes_on(page):
             return True
         oldest = page.runs[-1]
         return oldest.created_at < self._since or oldest.id in self._known_before
@@ -224,10 +224,8 @@ class Listing:
         return None if answer.status == 304 else run_page(answer)
 
 
-def _belies_total(pages: Sequence[tuple[RunPage, Bucket | None]]) -> bool:
-    """Whether more is listed than the first page counts: the end is then where a page is not full."""
-    listed = sum(len(page.runs) for page, _ in pages)
-    return listed > pages[0][0].total and len(pages[-1][0].runs) >= PER_PAGE
+def _goes_on(page: RunPage) -> bool:
+    return len(page.runs) >= PER_PAGE
 
 
 def _range_parameters(bucket: Bucket) -> dict[str, str]:

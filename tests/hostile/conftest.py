@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -19,19 +19,46 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "wandb" / "support"))
 from core_support.certificate import write_certificate
 from hostile_support.gate import Gate
 from hostile_support.playing import Play, aws
+from hostile_support.protections import Switch, without
 from hostile_support.stages import Kind, Stage, stages
 
-held: Counter[str] = Counter()
+WITHOUT: Final = "--without-protections"
+
+held: Counter[bool] = Counter()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Known where this folder is named on the command line."""
+    parser.addoption(WITHOUT, action="store_true", help="take from each row what protects it; it has to fail")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    rows = [item for item in items if "hostile/test_matrix" in item.nodeid]
+    if config.getoption(WITHOUT, default=False):
+        items[:] = rows
+        for item in rows:
+            item.add_marker(pytest.mark.xfail(raises=AssertionError, strict=True, reason="without its protection"))
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.when == "call" and "hostile/test_matrix" in report.nodeid:
-        held[report.outcome] += 1
+        held[report.passed or hasattr(report, "wasxfail")] += 1
 
 
-def pytest_terminal_summary(terminalreporter: Any) -> None:
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     if total := held.total():
-        terminalreporter.write_line(f"fault matrix: {held['passed']} of {total} cases held")
+        what = "failed without their protections" if config.getoption(WITHOUT, default=False) else "held"
+        terminalreporter.write_line(f"fault matrix: {held[True]} of {total} cases {what}")
+
+
+@pytest.fixture
+def off(request: pytest.FixtureRequest) -> Switch:
+    """A context in which a row's protection is away, where that was asked for."""
+    if not request.config.getoption(WITHOUT, default=False):
+        return nullcontext
+    marker = request.node.get_closest_marker("protected_by")
+    assert marker is not None, "the row does not say what protects it"
+    return without(*marker.args)
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +73,9 @@ def all_stages(certificate: Path) -> Iterator[Mapping[Kind, Stage]]:
 
 
 @pytest.fixture
-def play(all_stages: Mapping[Kind, Stage], monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
+def play(
+    all_stages: Mapping[Kind, Stage], monkeypatch: pytest.MonkeyPatch, off: Switch
+) -> Iterator[Callable[..., Any]]:
     """Sets the stage of this kind: `with play("wandb") as it`."""
 
     @contextmanager
@@ -54,6 +83,6 @@ def play(all_stages: Mapping[Kind, Stage], monkeypatch: pytest.MonkeyPatch) -> I
         stage = all_stages[kind]
         with Gate(stage.before) as gate:
             aws(monkeypatch, gate.url)
-            yield Play(stage, gate)
+            yield Play(stage, gate, off)
 
     return set_up

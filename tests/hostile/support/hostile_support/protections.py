@@ -1,0 +1,203 @@
+"""The matrix turned round: what shields a check from a fault taken away, so that the row for it has to fail.
+
+Each function below stands for one protection and takes it out of the product, as somebody might who finds it
+superfluous. A row names its protection with `protected_by`; `--without-protections` runs every row without its own.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from typing import Any, Final
+from urllib.parse import urljoin
+
+import pytest
+
+from metta_checks.ci import graphql, ledger, listing, reply, wire, workflows
+from metta_checks.core import MettaCheck, transport
+from metta_checks.health import document, local, s3
+from metta_checks.health.check import HealthCheck
+from metta_checks.wandb import client, registry
+
+Take = Callable[[pytest.MonkeyPatch], None]
+Switch = Callable[[], AbstractContextManager[None]]
+
+
+class UnforeseenError(Exception):
+    """Stands for an error that nobody put into words."""
+
+    def __init__(self, *arguments: object, **_: object) -> None:
+        super().__init__("unforeseen")
+
+
+def deadline(patch: pytest.MonkeyPatch) -> None:
+    """The collection's time is not bounded; for the test's sake it is, by more than a row allows."""
+    patch.setattr(MettaCheck, "_timeout", lambda _: 4.0)
+
+
+def named_faults(patch: pytest.MonkeyPatch) -> None:
+    """What the libraries below raise goes on to the operator as it is."""
+    patch.setattr(transport, "fault_of", lambda error, *_: error)
+    patch.setattr(s3, "fault_of", lambda error, _: error)
+    patch.setattr(local, "os_fault", lambda error, _: error)
+
+
+def statuses(patch: pytest.MonkeyPatch) -> None:
+    """Whatever the status says, the answer is read."""
+    patch.setattr(transport, "_is_good", lambda _, conditional: True)
+    patch.setattr(s3, "fault_of", lambda error, _: error)
+
+
+def own_server(patch: pytest.MonkeyPatch) -> None:
+    """Redirects are followed wherever they lead, for as long as they do."""
+    statuses(patch)
+    patch.setattr(transport, "same_server", urljoin)
+    patch.setattr(transport, "MAX_REDIRECTS", 10**6)
+
+
+def parsing(patch: pytest.MonkeyPatch) -> None:
+    """JSON is read without bounds on its depth, and its shape is believed."""
+    patch.setattr(transport.Answer, "json", lambda answer: json.loads(answer.body))
+    patch.setattr(client, "parse_model", lambda model, data: model.model_validate(json.loads(data)))
+    patch.setattr(client, "_malformed", UnforeseenError)
+    patch.setattr(wire, "_parse", lambda answer, model: model.model_validate(json.loads(answer.body)))
+    patch.setattr(graphql, "SourceError", UnforeseenError)
+    patch.setattr(reply, "SourceError", UnforeseenError)
+    patch.setattr(document, "parse_json", json.loads)
+    patch.setattr(document, "parse_record", document.Record.model_validate)
+    patch.setattr(document, "SourceError", UnforeseenError)
+
+
+def size(patch: pytest.MonkeyPatch) -> None:
+    """An answer is read whole, whatever its size and however it is compressed."""
+    patch.setattr(transport.Transport, "_read", lambda _, response, __: response.content)
+    collect = HealthCheck.collect
+
+    def collect_all(check: HealthCheck, now: datetime) -> Iterator[Any]:
+        check.__dict__["_limits"] = document.Limits(10**12, 10**12)
+        return collect(check, now)
+
+    patch.setattr(HealthCheck, "collect", collect_all)
+
+
+def links(patch: pytest.MonkeyPatch) -> None:
+    """A path is opened, whatever it leads to."""
+    patch.setattr(local, "_open_inside", lambda _, path, __: os.open(path, os.O_RDONLY))
+    patch.setattr(local, "_require_regular", lambda *_: None)
+
+
+def whole_listings(patch: pytest.MonkeyPatch) -> None:
+    """A listing is believed: what it says twice counts twice, and it ends where it says."""
+    patch.setattr(client.WandbClient, "runs", _every_run)
+    patch.setattr(listing.Listing, "_range_pages", _until_total)
+    patch.setattr(ledger.Ledger, "admit", _admit_each)
+    patch.setattr(workflows, "refresh", _every_workflow)
+    patch.setattr(MettaCheck, "_timeout", lambda _: 3.0)
+
+
+def page_limit(patch: pytest.MonkeyPatch) -> None:
+    """As many pages as a listing promises."""
+    patch.setattr(listing.Listing, "_page", _without_limit(listing.Listing._page))
+
+
+def told_once(patch: pytest.MonkeyPatch) -> None:
+    """It is not remembered whose end was told; a health check goes on with the time that it began with."""
+    patch.setattr(registry, "_had_ended_before", lambda *_: False)
+    refreshed = registry.refreshed
+    patch.setattr(
+        "metta_checks.wandb.check.refreshed",
+        lambda known, *rest, **options: refreshed(replace(known, reported={}, ended_seen={}), *rest, **options),
+    )
+    patch.setattr(
+        ledger.Ledger,
+        "newly_completed",
+        lambda self, *_: (known.run for known in self.runs.values() if known.run.conclusion is not None),
+    )
+    times: list[datetime] = []
+    collect = HealthCheck.collect
+
+    def collect_then(check: HealthCheck, now: datetime) -> Iterator[Any]:
+        times.append(now)
+        return collect(check, times[0])
+
+    patch.setattr(HealthCheck, "collect", collect_then)
+
+
+PROTECTIONS: Final[Mapping[str, Take]] = {
+    take.__name__: take
+    for take in (
+        deadline,
+        named_faults,
+        statuses,
+        own_server,
+        parsing,
+        size,
+        links,
+        whole_listings,
+        page_limit,
+        told_once,
+    )
+}
+
+
+def without(*names: str) -> Switch:
+    """A context in which the protections of these names are away."""
+    return partial(_without, [PROTECTIONS[name] for name in names])
+
+
+@contextmanager
+def _without(protections: Iterable[Take]) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for take in protections:
+            take(patch)
+        yield
+
+
+def _every_run(self: client.WandbClient, filters: str) -> client.Listing:
+    found, numbers = {}, itertools.count()
+    cursor = None
+    while True:
+        _, page = self._page(filters, cursor)
+        for edge in page.edges:
+            found[f"{edge.node.name} {next(numbers)}"] = client.run_of(edge.node, self._wanted, self._run_tags)
+        cursor = page.pageInfo.endCursor
+        if not page.pageInfo.hasNextPage:
+            return client.Listing(found, ())
+
+
+def _until_total(self: listing.Listing, since: datetime, until: datetime) -> Any:
+    pages = [self._range_page(since, until, 1)]
+    while sum(len(page.runs) for page, _ in pages) < pages[0][0].total:
+        pages.append(self._range_page(since, until, len(pages) + 1))
+    return pages, True
+
+
+def _admit_each(self: ledger.Ledger, run: Any) -> None:
+    copy: Any = f"{run.id} {len(self.runs)}"
+    self.runs[copy] = ledger.Known(run, "", False, run.updated_at)
+
+
+def _every_workflow(github: Any, known: ledger.Ledger, now: datetime) -> None:
+    found: dict[int, Any] = {}
+    for number in itertools.count(1):
+        page = workflows._read_page(github, number, None)
+        assert page is not None
+        for workflow in page.workflows:
+            found[workflow.id + 10**12 * (workflow.id in found)] = workflow
+        if number * workflows.PER_PAGE >= page.total:
+            break
+    known.workflow_pages, known.workflows, known.workflows_at = (), found, now
+
+
+def _without_limit(page: Callable[..., Any]) -> Callable[..., Any]:
+    def unlimited(self: listing.Listing, *arguments: Any, **options: Any) -> Any:
+        self._pages_left = 10**9
+        return page(self, *arguments, **options)
+
+    return unlimited
