@@ -88,7 +88,8 @@ class Listing:
         ranges = self._ranges(sorted(runs, key=lambda run: run.created_at))
         firsts = together([partial(self._range_page, since, until, 1) for since, until in ranges])
         for (since, until), first in zip(ranges, firsts, strict=True):
-            for page, _ in self._sweep(since, until) if _goes_on(first[0]) else [first]:
+            whole = first[0].total == len(first[0].runs)
+            for page, _ in [first] if whole else self._sweep(since, until):
                 self._admit(page)
 
     def _follow(self, page: RunPage) -> None:

@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,8 +24,10 @@ from hostile_support.protections import Switch, without
 from hostile_support.stages import Kind, Stage, stages
 
 WITHOUT: Final = "--without-protections"
+FIGURE: Final = "figure"
 
 held: Counter[bool] = Counter()
+figures: list[str] = []
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -41,14 +44,25 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Called where the summary is written, for every worker's reports."""
+    if report.when == "teardown":
+        figures.extend(str(value) for name, value in report.user_properties if name == FIGURE)
     if report.when == "call" and "hostile/test_matrix" in report.nodeid:
         held[report.passed or hasattr(report, "wasxfail")] += 1
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    for line in figures:
+        terminalreporter.write_line(line)
     if total := held.total():
         what = "failed without their protections" if config.getoption(WITHOUT, default=False) else "held"
         terminalreporter.write_line(f"fault matrix: {held[True]} of {total} cases {what}")
+
+
+@pytest.fixture
+def figure(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Says something at the end of the run: a figure is worth seeing when the test passes, too."""
+    return partial(record_property, FIGURE)
 
 
 @pytest.fixture

@@ -3,10 +3,7 @@ counts twice."""
 
 from __future__ import annotations
 
-import gc
 import random
-import sys
-import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -18,6 +15,7 @@ from ci_support.scene import NOW, Scene
 from ci_support.truth import Truth
 from datadog_checks.base.stubs import datadog_agent
 from datadog_checks.base.stubs.aggregator import AggregatorStub
+from hostile_support.memory import DAYS, STEP, Memory
 from wandb_support.watch import Watch
 
 from metta_checks.demo.github_activity import RepositoryActivity
@@ -25,9 +23,6 @@ from metta_checks.demo.github_clock import ManualClock
 from metta_checks.demo.github_sample import sample_repository
 
 pytestmark = pytest.mark.hostile
-
-DAYS = 30
-STEP = timedelta(hours=3)
 
 Damage = Callable[[str], str]
 
@@ -60,15 +55,14 @@ def scene(aggregator: AggregatorStub) -> Iterator[Scene]:
         yield built
 
 
-def test_a_month_of_github(scene: Scene, print_line: Callable[[str], None]) -> None:
+def test_a_month_of_github(scene: Scene, figure: Callable[[str], None]) -> None:
     """Each collection agrees with a plain count over the repository; a restart in two changes nothing."""
     activity = RepositoryActivity(scene.repository, runs_per_day=60)
     truth, chance = Truth(scene.repository), random.Random(5)
     scene.collect()
     truth.look(scene.clock())
     sizes, points = [], 0
-    tracemalloc.start()
-    early = 0
+    memory = Memory("ci")
     for turn in range(DAYS * 8):
         scene.later(STEP)
         activity.catch_up()
@@ -81,14 +75,10 @@ def test_a_month_of_github(scene: Scene, print_line: Callable[[str], None]) -> N
         points += collected.figures.points.total()
         sizes.append(size_of_state())
         scene.server.requests.clear()
-        if turn == DAYS * 2:
-            early = memory_of_checks()
-    late = memory_of_checks()
-    tracemalloc.stop()
+        memory.after(turn)
     assert points > 500
     assert max(sizes[len(sizes) // 2 :]) < 1.5 * max(sizes[: len(sizes) // 2])
-    assert late < 1.5 * early + 500_000
-    print_line(f"a month of GitHub: {points} points, {max(sizes) / 1e3:.1f} kB of state at most")
+    figure(f"a month of GitHub: {points} points, {max(sizes) / 1e3:.1f} kB of state at most, {memory.of_month()}")
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
@@ -188,13 +178,14 @@ class Trainers:
 
 
 @pytest.mark.parametrize("damage", [None, *DAMAGES.values()], ids=["whole", *DAMAGES])
-def test_a_month_of_wandb(aggregator: AggregatorStub, damage: Damage | None, print_line: Callable[[str], None]) -> None:
+def test_a_month_of_wandb(aggregator: AggregatorStub, damage: Damage | None, figure: Callable[[str], None]) -> None:
     days = DAYS if damage is None else 3
     with closing(Watch(aggregator)) as watch:
         trainers = Trainers(watch, 7)
         watch.collect()
         points: Counter[float] = Counter()
         sizes = []
+        memory = Memory("wandb")
         for turn in range(days * 8):
             watch.now += STEP
             trainers.live()
@@ -208,12 +199,14 @@ def test_a_month_of_wandb(aggregator: AggregatorStub, damage: Damage | None, pri
             sizes.append(size_of_state())
             assert sum(received.counts().values()) == trainers.active(timedelta(days=7)), turn
             watch.server.requests.clear()
+            memory.after(turn)
         assert set(points.values()) == {1}, "a run gave a point more than once"
         lost = 0 if damage is None else 25
         assert len(trainers.ended) - lost <= points.total() <= len(trainers.ended)
         if damage is None:
             assert points.total() > 100
-            print_line(f"a month of W&B: {points.total()} points, {max(sizes) / 1e3:.1f} kB of state at most")
+            state = f"{max(sizes) / 1e3:.1f} kB of state at most"
+            figure(f"a month of W&B: {points.total()} points, {state}, {memory.of_month()}")
 
 
 def test_a_cache_that_cannot_be_written(
@@ -250,21 +243,3 @@ def test_a_cache_that_cannot_be_written(
     assert "No space left" in str(scene.collect().error)
     full = False
     assert scene.collect().error is None
-
-
-def memory_of_checks() -> int:
-    """Bytes that our own lines hold."""
-    gc.collect()
-    snapshot = tracemalloc.take_snapshot().filter_traces([tracemalloc.Filter(True, "*/metta_checks/ci/*")])
-    return sum(trace.size for trace in snapshot.statistics("filename"))
-
-
-@pytest.fixture
-def print_line(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
-    """Prints past pytest: a figure is worth seeing when the test passes, too."""
-
-    def write(text: str) -> None:
-        with capsys.disabled():
-            sys.stdout.write(f"\n{text}\n")
-
-    return write
