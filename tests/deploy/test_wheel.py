@@ -9,6 +9,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from email import message_from_string
 from pathlib import Path
 from typing import Any
@@ -91,8 +92,9 @@ def test_from_the_wheel_alone_all_checks_give_the_same_series_as_from_the_tree(
 ) -> None:
     site = Path(run(agent_python, "-I", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
 
-    from_wheel = collected(agent_python, site / "metta_checks" / "_agent" / "checks.d", instances, tmp_path)
-    from_tree = collected(Path(sys.executable), ROOT / "checks.d", instances, tmp_path)
+    now = datetime.now(UTC)
+    from_wheel = collected(agent_python, site / "metta_checks" / "_agent" / "checks.d", instances, now, tmp_path)
+    from_tree = collected(Path(sys.executable), ROOT / "checks.d", instances, now, tmp_path)
 
     assert Path(from_wheel["package"]) == site / "metta_checks" / "__init__.py"
     assert Path(from_tree["package"]) == ROOT / "metta_checks" / "__init__.py"
@@ -110,10 +112,12 @@ def test_the_command_works_from_the_wheel_alone(agent_python: Path, tmp_path: Pa
         assert entry.name in shown
 
 
-def collected(python: Path, shims: Path, instances: Mapping[str, Mapping[str, Any]], somewhere: Path) -> dict[str, Any]:
-    """One collection of each instance in a process of that Python, which sees nothing of the source tree."""
+def collected(
+    python: Path, shims: Path, instances: Mapping[str, Mapping[str, Any]], now: datetime, somewhere: Path
+) -> dict[str, Any]:
+    """One collection of each instance at `now` in a process of that Python, which sees nothing of the source tree."""
     done = subprocess.run(
-        [str(python), "-I", str(as_agent.__file__), str(shims)],
+        [str(python), "-I", str(as_agent.__file__), str(shims), now.isoformat()],
         input=json.dumps(instances),
         capture_output=True,
         text=True,

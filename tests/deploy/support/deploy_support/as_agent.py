@@ -1,13 +1,15 @@
 """A script for any Python: runs checks as the Agent loads them, by shims from a folder at the end of the search path.
 
-`python as_agent.py CHECKS_D` reads `{check name: instance}` as JSON from standard input. It prints where the package
-came from, and for each check its version, its error and its series as `[kind, metric, tags]`.
+`python as_agent.py CHECKS_D MOMENT` reads `{check name: instance}` as JSON from standard input, and collects as of
+MOMENT (ISO 8601): figures at the edge of a window move with the clock. It prints where the package came from, and for
+each check its version, its error and its series as `[kind, metric, tags]`.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from datetime import datetime
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -19,14 +21,16 @@ from datadog_checks.base.stubs import aggregator
 def main() -> None:
     sys.path.append(sys.argv[1])
     instances = json.load(sys.stdin)
-    checks = {name: outcome(import_module(name), instance) for name, instance in instances.items()}
+    moment = datetime.fromisoformat(sys.argv[2])
+    checks = {name: outcome(import_module(name), instance, moment) for name, instance in instances.items()}
     package = sys.modules["metta_checks"].__file__
     json.dump({"package": package, "python": sys.version_info[:2], "checks": checks}, sys.stdout)
 
 
-def outcome(shim: ModuleType, instance: dict[str, Any]) -> dict[str, Any]:
+def outcome(shim: ModuleType, instance: dict[str, Any], moment: datetime) -> dict[str, Any]:
     aggregator.reset()
-    check = check_class(shim)(name=shim.__name__, init_config={}, instances=[instance])
+    check: Any = check_class(shim)(name=shim.__name__, init_config={}, instances=[instance])
+    check.clock = lambda: moment
     error = check.run()
     return {"version": shim.__version__, "error": error, "series": sorted(series())}
 
