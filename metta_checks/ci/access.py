@@ -33,21 +33,23 @@ class Access:
         self.missing: str | None = None
         self._credentials = credentials
         self._required = required
-        self._missing_since = 0.0
+        self._missing_since: float | None = None
 
     def credential(self) -> Credential | None:
         """Raises CredentialError for a token that is there and cannot be used, and for none where one is required.
 
-        A search of AWS takes seconds where there is none, so that its failure is remembered for an hour.
+        A search of AWS takes seconds where there is none, so that this is remembered for an hour; an AWS that was slow
+        or away is asked again by the next collection.
         """
-        if self.missing is not None and time.monotonic() - self._missing_since <= KEPT_SECONDS:
+        if self._missing_since is not None and time.monotonic() - self._missing_since <= KEPT_SECONDS:
             return None
         try:
             credential = self._credentials.get()
         except NoCredentialError as error:
             if self._required:
                 raise
-            self.missing, self._missing_since = str(error), time.monotonic()
+            self.missing = str(error)
+            self._missing_since = time.monotonic() if error.settled else None
             return None
         self.missing = None
         return credential

@@ -51,8 +51,8 @@ class CiCheck(MettaCheck, ConfigMixin):
 
     def commit(self) -> None:
         """What this collection learnt takes the place of what was known."""
+        self._store.save(to_text(self._pending))
         self.ledger = self._pending
-        self._store.save(to_text(self.ledger))
 
     def failure_samples(self, error: Exception) -> Iterator[Sample]:  # noqa: ARG002
         """Every verdict is unknown: what was true before the source fell silent may not be any more."""

@@ -20,6 +20,9 @@ AWS_LOOKUP_SECONDS: Final = 5.0
 KEPT_SECONDS: Final = 3600.0
 """How long a secret from AWS is used before it is read again."""
 
+AWAY_SECONDS: Final = 60.0
+"""How long an AWS that gave no answer is left alone where there is a secret to go on with."""
+
 
 @dataclass(frozen=True, slots=True)
 class Credential:
@@ -82,6 +85,7 @@ class Credentials:
             # AWS is away, or somebody's permissions are: what was good an hour ago goes on until a 401 says otherwise.
             if kept is None:
                 raise
+            self._kept_since = time.monotonic() - KEPT_SECONDS + AWAY_SECONDS
             return kept
 
     def at_hand(self) -> Credential | None:
@@ -89,7 +93,8 @@ class Credentials:
         return self._near() or self._kept
 
     def renewed(self, refused: Credential) -> Credential | None:
-        """After a 401: the secret as AWS has it now, if that is another one than the `refused`; else None.
+        """After a 401: the secret as AWS has it now, if that is another one than the `refused`; else None, also when
+        AWS cannot be asked: the 401 is then what the operator has to hear of.
 
         Only AWS is asked again: an option and the environment do not change while the process runs.
         """
@@ -97,7 +102,12 @@ class Credentials:
             return None
         kept = self._kept
         # Another thread may have been refused too, and have it renewed already.
-        fresh = kept if kept not in {None, refused} else self._keep(self._from_aws())
+        if kept not in {None, refused}:
+            return kept
+        try:
+            fresh = self._keep(self._from_aws())
+        except CredentialError:
+            return None
         return fresh if fresh != refused else None
 
     @property
@@ -134,8 +144,9 @@ class Credentials:
     def _from_aws(self) -> Credential:
         places = self._places
         with self._lock:
-            # One at a time: where AWS hangs, each collection would leave another thread behind.
-            if self._lookup is None or not self._lookup.is_alive():
+            # One at a time: where AWS hangs, each collection would leave another thread behind. What came too late for
+            # the one before is good for this one.
+            if self._lookup is None or self._lookup.spent:
                 self._lookup = _Lookup(places.secret, places.region)
             lookup = self._lookup
         try:
@@ -144,12 +155,17 @@ class Credentials:
             variables = " or ".join(places.variables)
             raise NoCredentialError(
                 f"no {places.what} found: the option `{places.option}` is not set, neither is the environment variable "
-                f"{variables}, and {self._aws_origin} could not be used ({fault}). Set one of the three."
+                f"{variables}, and {self._aws_origin} could not be used ({fault}). Set one of the three.",
+                settled=fault.settled,
             ) from None
 
 
 class _AwsError(Exception):
-    """Why AWS gave no secret, in words that hold no secret."""
+    """Why AWS gave no secret, in words that hold no secret; `settled` says that it has none for whoever asks here."""
+
+    def __init__(self, text: str, *, settled: bool = False) -> None:
+        super().__init__(text)
+        self.settled = settled
 
 
 class _Lookup(threading.Thread):
@@ -161,7 +177,13 @@ class _Lookup(threading.Thread):
         self._secret = secret
         self._region = region
         self._outcome: str | _AwsError | None = None
+        self._told = False
         self.start()
+
+    @property
+    def spent(self) -> bool:
+        """Whether nothing new can be had of it."""
+        return not self.is_alive() and (self._told or not isinstance(self._outcome, str))
 
     def run(self) -> None:
         try:
@@ -180,6 +202,7 @@ class _Lookup(threading.Thread):
             raise _AwsError(f"AWS did not answer within {patience:.2g} s")
         if isinstance(outcome, _AwsError):
             raise outcome
+        self._told = True
         return outcome
 
 
@@ -190,7 +213,7 @@ def _read_secret(name: str, region: str | None) -> str:
         from botocore.config import Config
         from botocore.exceptions import BotoCoreError, ClientError
     except ImportError:
-        raise _AwsError("boto3 is not installed") from None
+        raise _AwsError("boto3 is not installed", settled=True) from None
     quieten_aws()
     config = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 1})
     try:
@@ -199,9 +222,11 @@ def _read_secret(name: str, region: str | None) -> str:
         client: Any = session.client("secretsmanager", config=config)
         answer = client.get_secret_value(SecretId=name)
     except ClientError as error:
-        raise _AwsError(f"AWS answers {error.response.get('Error', {}).get('Code', 'with an error')}") from None
+        code = error.response.get("Error", {}).get("Code", "with an error")
+        raise _AwsError(f"AWS answers {code}", settled=code == "ResourceNotFoundException") from None
     except BotoCoreError as error:
-        raise _AwsError(_plain(error)) from None
+        nobody = type(error).__name__ in {"NoCredentialsError", "NoRegionError"}
+        raise _AwsError(_plain(error), settled=nobody) from None
     secret = answer.get("SecretString")
     if not isinstance(secret, str):
         raise _AwsError("it is binary; store it as text")

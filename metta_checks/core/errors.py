@@ -58,4 +58,15 @@ class CredentialError(Exception):
 
 
 class NoCredentialError(CredentialError):
-    """None of the places holds a credential, as opposed to one that holds something unusable."""
+    """None of the places holds a credential, as opposed to one that holds something unusable.
+
+    `settled` says that this is known, as opposed to an AWS that was away or refused to say.
+    """
+
+    def __init__(self, text: str, *, settled: bool) -> None:
+        super().__init__(text)
+        self.settled = settled
+
+
+class StateError(Exception):
+    """What a collection learnt cannot be kept; the text says what to look at."""

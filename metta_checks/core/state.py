@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from metta_checks.core.decode import parse_json
+from metta_checks.core.errors import StateError
 
 
 class PersistentCache(Protocol):
@@ -40,13 +41,10 @@ class Store:
     def load(self) -> Any:
         """The document as it was saved; None when there is none, or what is there is torn, foreign or of another
         version: a fresh start, never an error. The caller still parses the inside."""
-        text = self._cache.read_persistent_cache(self._key)
-        self.origin = StateOrigin.LOST if text else StateOrigin.ABSENT
-        try:
-            envelope = parse_json(text or "null", allow_nan=True)
-        except ValueError:
-            return None
-        if not isinstance(envelope, dict) or envelope.get("version") != self._version:
+        text = self._read()
+        envelope = self._envelope(text)
+        if envelope is None:
+            self.origin = StateOrigin.ABSENT if text == "" else StateOrigin.LOST
             return None
         self.origin = StateOrigin.RESTORED
         return envelope.get("state")
@@ -57,9 +55,35 @@ class Store:
             self.origin = StateOrigin.LOST
 
     def save(self, state: Any) -> None:
-        """Replace the document. `state` is plain JSON material."""
-        envelope = {"version": self._version, "state": state}
-        self._cache.write_persistent_cache(self._key, json.dumps(envelope, separators=(",", ":")))
+        """Replace the document. `state` is plain JSON material.
+
+        The Agent tells nobody when it cannot write. Raises StateError when a restart would find an older document: it
+        would tell once more what was told since. Where it finds none, it begins anew, which repeats nothing.
+        """
+        text = json.dumps({"version": self._version, "state": state}, separators=(",", ":"))
+        self._cache.write_persistent_cache(self._key, text)
+        left = self._read()
+        if left != text and self._envelope(left) is not None:
+            raise StateError(
+                "the Agent's persistent cache still has an older state after writing: check that its user may write "
+                "the files below `run_path`, and that the disk has room."
+            )
+
+    def _read(self) -> str | None:
+        """What is there, `''` when there is nothing; None for a file that the Agent cannot read or decode."""
+        try:
+            return self._cache.read_persistent_cache(self._key)
+        except Exception:
+            # RuntimeError for one of another user's, UnicodeDecodeError for rubbish: what comes is the Agent's affair.
+            return None
+
+    def _envelope(self, text: str | None) -> dict[str, Any] | None:
+        try:
+            envelope = parse_json(text or "null", allow_nan=True)
+        except ValueError:
+            return None
+        usable = isinstance(envelope, dict) and envelope.get("version") == self._version
+        return envelope if usable else None
 
 
 def identity_hash(check: str, identity: Mapping[str, str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -62,7 +63,8 @@ def s3_client(region: str | None) -> Any:
     quieten_aws()
     config = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 3, "mode": "standard"})
     try:
-        return Session(region_name=region).client("s3", config=config)
+        # The AWS SDK for Python knows AWS_DEFAULT_REGION; what EKS and ECS set is AWS_REGION.
+        return Session(region_name=region or os.environ.get("AWS_REGION") or None).client("s3", config=config)
     except (BotoCoreError, ValueError) as error:
         raise fault_of(error, "opening S3") from None
 

@@ -122,7 +122,9 @@ class WandbClient:
         try:
             return self._post(variables, credential)
         except SourceError as error:
-            fresh = self._credentials.renewed(credential) if error.kind is Kind.UNAUTHORISED else None
+            # 407 is the proxy's.
+            refused = error.kind is Kind.UNAUTHORISED and error.status != 407
+            fresh = self._credentials.renewed(credential) if refused else None
             if fresh is None:
                 raise
         return self._post(variables, fresh)

@@ -104,6 +104,16 @@ def test_one_that_is_refused_all_the_same_is_an_error(without_token, secrets):
     assert len(secrets.requests) == 2
 
 
+def test_a_refusal_stands_where_aws_cannot_be_asked_again(without_token, secrets):
+    secrets.values["github/dashboard-token"] = TOKEN
+    without_token.collect()
+    secrets.intercept = lambda _: Response(503)
+    without_token.server.token = "ghp_new"
+    without_token.later()
+
+    assert "unauthorised" in without_token.collect().error
+
+
 def test_a_secret_that_was_named_has_to_be_there(scene, secrets):
     collected = scene(token=None, token_secret="team/github").collect()
 
@@ -136,6 +146,16 @@ class TestWithoutAny:
         without_token.collect()
 
         assert len(secrets.requests) == 1
+
+    def test_an_aws_that_did_not_answer_is_asked_again_by_the_next(self, without_token, secrets):
+        secrets.intercept = lambda _: Response(503)
+        secrets.values["github/dashboard-token"] = TOKEN
+
+        assert tokens(without_token) == {None}
+
+        secrets.intercept = None
+        without_token.later()
+        assert tokens(without_token) == {f"Bearer {TOKEN}"}
 
     def test_an_hour_fits_into_the_quota(self, without_token):
         """GitHub counts a 304 too when nobody asks."""

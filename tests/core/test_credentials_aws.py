@@ -17,7 +17,8 @@ from moto.server import ThreadedMotoServer
 
 from metta_checks.core import CredentialError
 from metta_checks.core import credentials as module
-from metta_checks.core.credentials import AWS_LOOKUP_SECONDS, KEPT_SECONDS, CredentialPlaces, Credentials
+from metta_checks.core.credentials import AWAY_SECONDS, AWS_LOOKUP_SECONDS, KEPT_SECONDS, CredentialPlaces, Credentials
+from metta_checks.core.errors import NoCredentialError
 
 REGION = "eu-west-1"
 
@@ -171,7 +172,56 @@ def test_it_goes_on_while_aws_is_away(
     assert found.get().value == "token-1"
     put(SecretString="token-2")
     aws(moto_server)
+    clock[0] += AWAY_SECONDS + 1
     assert found.get().value == "token-2"
+
+
+def test_an_aws_that_is_away_is_not_asked_for_every_page(
+    put: Callable[..., None], aws: Callable[[str], None], clock: list[float]
+) -> None:
+    put(SecretString="token-1")
+    found = credentials()
+    found.get()
+    clock[0] = KEPT_SECONDS + 1
+    asked: list[Line] = []
+    with RawServer(asked.append) as server:
+        aws(server.url)
+        for _ in range(20):
+            assert found.get().value == "token-1"
+    assert len(asked) == 1
+
+
+def test_what_came_too_late_is_good_for_the_next_collection(
+    put: Callable[..., None], aws: Callable[[str], None], moto_server: str
+) -> None:
+    put(SecretString="token-1")
+    patience = [0.0, AWS_LOOKUP_SECONDS]
+    found = Credentials(PLACES, [].append, lambda: patience[0])
+    with pytest.raises(NoCredentialError, match="AWS did not answer within 0 s") as caught:
+        found.get()
+    assert not caught.value.settled
+    for thread in threading.enumerate():
+        if thread.name == "metta-aws-secret":
+            thread.join(10)
+    aws("http://127.0.0.1:1")
+    assert found.get().value == "token-1"
+
+
+def test_after_a_401_an_aws_that_is_away_gives_none(put: Callable[..., None], aws: Callable[[str], None]) -> None:
+    """So that it is the 401 that the operator hears of."""
+    put(SecretString="token-1")
+    found = credentials()
+    refused = found.get()
+    aws("http://127.0.0.1:1")
+    assert found.renewed(refused) is None
+
+
+@pytest.mark.parametrize("absent", [True, False])
+def test_whether_its_absence_is_settled(aws: Callable[[str], None], moto_server: str, absent: bool) -> None:
+    aws(moto_server if absent else "http://127.0.0.1:1")
+    with pytest.raises(NoCredentialError) as caught:
+        credentials(region="us-west-2").get()
+    assert caught.value.settled is absent
 
 
 def test_it_is_read_again_after_a_401(put: Callable[..., None]) -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metta_checks.core.errors import StateError
 from metta_checks.core.state import Store, identity_hash
 
 
@@ -23,6 +24,13 @@ class Cache:
 
     def write_persistent_cache(self, key: str, value: str) -> None:
         self.kept[key] = value
+
+
+class Mute(Cache):
+    """One that cannot write, of which the Agent tells nobody."""
+
+    def write_persistent_cache(self, key: str, value: str) -> None:
+        return
 
 
 JSON = st.recursive(
@@ -91,3 +99,33 @@ def test_different_identities_have_different_ids() -> None:
 def test_the_order_of_names_does_not_matter() -> None:
     pairs = [("entity", "a"), ("project", "b"), ("base_url", "c")]
     assert len({identity_hash("probe", dict(order)) for order in itertools.permutations(pairs)}) == 1
+
+
+@pytest.mark.parametrize("error", [RuntimeError("failed to read data"), UnicodeDecodeError("utf-8", b"\xff", 0, 1, "")])
+def test_what_cannot_be_read_is_a_fresh_start(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: str) -> str:
+        raise error
+
+    cache = Cache()
+    store = Store(cache, "runs", 1)
+    store.save([1])
+    monkeypatch.setattr(cache, "read_persistent_cache", refuse)
+    assert store.load() is None
+    assert store.origin == "unusable"
+    store.save([2])
+
+
+@pytest.mark.parametrize("left", ["", "torn", '{"version":2,"state":[1]}'])
+def test_a_write_that_fails_where_a_restart_begins_anew(left: str) -> None:
+    cache = Mute()
+    cache.kept["runs"] = left
+    Store(cache, "runs", 1).save([2])
+
+
+def test_a_write_that_fails_where_an_older_state_is_left() -> None:
+    cache = Mute()
+    cache.kept["runs"] = '{"version":1,"state":[1]}'
+    store = Store(cache, "runs", 1)
+    store.save([1])
+    with pytest.raises(StateError, match="still has an older state after writing.*`run_path`"):
+        store.save([2])

@@ -212,34 +212,52 @@ def test_a_month_of_wandb(aggregator: AggregatorStub, damage: Damage | None, fig
 def test_a_cache_that_cannot_be_written(
     aggregator: AggregatorStub, scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A full disk: the collection fails before anything is submitted, and the first that succeeds tells all, once."""
+    """The Agent tells nobody. As long as a restart would begin anew nothing is lost by going on; where it would find an
+    older state, the collection fails before anything is submitted, and the first that succeeds tells all, once."""
     full = True
     write = datadog_agent.write_persistent_cache
-
-    def refuse(key: str, value: str) -> None:
-        if full:
-            raise OSError(28, "No space left on device")
-        write(key, value)
-
-    monkeypatch.setattr(datadog_agent, "write_persistent_cache", refuse)
+    monkeypatch.setattr(datadog_agent, "write_persistent_cache", lambda *entry: None if full else write(*entry))
     with closing(Watch(aggregator)) as watch:
         watch.project.start("a", watch.now)
-        assert "No space left" in watch.failing()
+        watch.collect()
         watch.now += timedelta(minutes=2)
         watch.project.finish("a", watch.now)
-        assert "No space left" in watch.failing()
+        assert len(watch.collect().point_values("duration_hours")) == 1
+        watch.restart()
+        assert watch.after(minutes=2).points == []
         full = False
-        received = watch.after(minutes=2)
-        assert sum(received.counts().values()) == 1
-        assert received.points == []
-        full = True
         watch.project.start("b", watch.now)
-        assert "No space left" in watch.failing()
-        full = False
         watch.after(minutes=2)
+        full = True
         watch.project.finish("b", watch.now)
+        for _ in range(2):
+            assert "still has an older state" in watch.failing()
+            watch.restart()
+        full = False
         assert len(watch.after(minutes=2).point_values("duration_hours")) == 1
+        watch.restart()
+        assert watch.after(minutes=2).points == []
+    assert scene.collect().error is None
     full = True
-    assert "No space left" in str(scene.collect().error)
+    scene.later(STEP)
+    assert "still has an older state" in str(scene.collect().error)
     full = False
+    assert scene.collect().error is None
+
+
+@pytest.mark.parametrize("error", [RuntimeError("failed to read data"), UnicodeDecodeError("utf-8", b"\xff", 0, 1, "")])
+def test_a_cache_that_cannot_be_read(
+    aggregator: AggregatorStub, scene: Scene, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """As the Agent says it of a file that belongs to root, or holds no text: a fresh start."""
+
+    def refuse(_: str) -> str:
+        raise error
+
+    monkeypatch.setattr(datadog_agent, "read_persistent_cache", refuse)
+    with closing(Watch(aggregator)) as watch:
+        watch.project.start("a", watch.now)
+        assert sum(watch.collect().counts().values()) == 1
+        watch.restart()
+        assert sum(watch.after(minutes=2).counts().values()) == 1
     assert scene.collect().error is None
