@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -51,12 +51,26 @@ class EntryFault:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One document as it was parsed; `fingerprint` tells whether the source still has the same one."""
+    """One document as it was parsed; `fingerprint` tells whether the source still has the same one. `modified` is its
+    own time (aware, UTC), None where the source tells none."""
 
     name: str
     fingerprint: Hashable
     entries: tuple[Entry, ...]
     faults: tuple[EntryFault, ...]
+    modified: datetime | None = None
+
+    @property
+    def lends_its_time(self) -> bool:
+        """Whether it has records without a time of their own."""
+        return any(entry.record.timestamp is None for entry in self.entries)
+
+    def published_again(self, modified: datetime | None) -> Document:
+        """The same content with a new time of its own, which stands in for that of records without one."""
+        if modified is None or modified == self.modified:
+            return self
+        entries = tuple(entry if entry.record.timestamp else replace(entry, at=modified) for entry in self.entries)
+        return replace(self, entries=entries, modified=modified)
 
 
 def parse_document(
@@ -83,7 +97,7 @@ def parse_document(
             faults.append(EntryFault(name, position, str(error)))
             continue
         entries.append(Entry(name, position, record, record.timestamp or modified))
-    return Document(name, fingerprint, tuple(entries), tuple(faults))
+    return Document(name, fingerprint, tuple(entries), tuple(faults), modified)
 
 
 def oversized(name: str, limits: Limits) -> SourceError:

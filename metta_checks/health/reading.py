@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Final, Protocol
 
 from metta_checks.core.collection import Collection
@@ -88,6 +89,14 @@ def read_candidates(
         raise _none_of(shown, unreadable)
     documents.sort(key=lambda document: document.name)
     return Reading(tuple(documents), tuple(unreadable), len(candidates) - len(documents) - len(unreadable))
+
+
+def http_date(header: str) -> datetime | None:
+    """The time (aware, UTC) in a `Last-Modified` header; None where there is none."""
+    try:
+        return parsedate_to_datetime(header).astimezone(UTC)
+    except (ValueError, TypeError, OverflowError):
+        return None
 
 
 def printable(text: str) -> str:

@@ -15,7 +15,7 @@ from metta_checks.core.errors import Kind, SourceError
 from metta_checks.core.quiet import quieten_aws
 from metta_checks.health.bounded import Bounded
 from metta_checks.health.document import Document, Limits, oversized, parse_document
-from metta_checks.health.reading import Candidate, Kept, Reading, printable, read_candidates
+from metta_checks.health.reading import Candidate, Kept, Reading, http_date, printable, read_candidates
 
 if TYPE_CHECKING:
     from botocore.exceptions import BotoCoreError, ClientError
@@ -137,10 +137,11 @@ class S3Reader:
     def _candidate(self, address: Address, item: dict[str, Any], limits: Limits) -> Candidate:
         def read(previous: Document | None) -> Document:
             if previous is not None and previous.fingerprint == item["ETag"]:
-                return previous
+                return previous.published_again(modified)
             return get_object(self._client, address, limits, previous)
 
-        return Candidate(str(address), int(item["Size"]), item["LastModified"].astimezone(UTC), read)
+        modified = item["LastModified"].astimezone(UTC)
+        return Candidate(str(address), int(item["Size"]), modified, read)
 
 
 def get_object(client: Any, address: Address, limits: Limits, previous: Document | None = None) -> Document:
@@ -149,20 +150,29 @@ def get_object(client: Any, address: Address, limits: Limits, previous: Document
 
     name = str(address)
     tried = f"reading health records from {name}"
+    place = {"Bucket": address.bucket, "Key": address.key}
     condition = {"IfNoneMatch": previous.fingerprint} if previous is not None and previous.fingerprint else {}
     try:
-        answer = client.get_object(Bucket=address.bucket, Key=address.key, **condition)
+        try:
+            answer = client.get_object(**place, **condition)
+        except ClientError as error:
+            if previous is None or _status(error) != 304:
+                raise
+            # The ETag is of the content alone: the same content may have been put anew.
+            modified = http_date(_header(error, "last-modified"))
+            if modified is None and previous.lends_its_time:
+                modified = _modified(client.head_object(**place))
+            return previous.published_again(modified)
         data = _body(answer, name, limits)
-    except ClientError as error:
-        if previous is not None and _status(error) == 304:
-            return previous
+    except (BotoCoreError, ClientError, RecursionError) as error:
         raise fault_of(error, tried) from None
-    except (BotoCoreError, RecursionError) as error:
-        raise fault_of(error, tried) from None
+    return parse_document(name, data, limits, fingerprint=answer.get("ETag"), modified=_modified(answer))
+
+
+def _modified(answer: dict[str, Any]) -> datetime | None:
     # S3 always tells; what stands in its place may not.
     modified: datetime | None = answer.get("LastModified")
-    at = modified.astimezone(UTC) if modified is not None else None
-    return parse_document(name, data, limits, fingerprint=answer.get("ETag"), modified=at)
+    return modified.astimezone(UTC) if modified is not None else None
 
 
 def _body(answer: dict[str, Any], name: str, limits: Limits) -> bytes:
@@ -260,11 +270,19 @@ _FAULTS: Final = (
 
 
 def _code(error: Exception) -> str:
-    answer = getattr(error, "response", None)
-    return str(answer.get("Error", {}).get("Code", "")) if isinstance(answer, dict) else ""
+    return str(_answer(error).get("Error", {}).get("Code", ""))
 
 
 def _status(error: Exception) -> int | None:
-    answer = getattr(error, "response", None)
-    status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode") if isinstance(answer, dict) else None
+    status = _answer(error).get("ResponseMetadata", {}).get("HTTPStatusCode")
     return status if isinstance(status, int) else None
+
+
+def _header(error: Exception, name: str) -> str:
+    return str(_answer(error).get("ResponseMetadata", {}).get("HTTPHeaders", {}).get(name, ""))
+
+
+def _answer(error: Exception) -> dict[str, Any]:
+    """What S3 answered, where the error is about an answer."""
+    answer = getattr(error, "response", None)
+    return answer if isinstance(answer, dict) else {}

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
 from metta_checks.core.collection import Collection
 from metta_checks.core.errors import Kind, SourceError
 from metta_checks.core.faults import display_url
 from metta_checks.core.transport import Transport
 from metta_checks.health.document import Document, Limits, oversized, parse_document
-from metta_checks.health.reading import Kept, Reading
+from metta_checks.health.reading import Kept, Reading, http_date
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +44,11 @@ class WebReader:
         except SourceError as error:
             raise oversized(self.shown, limits) if error.kind is Kind.OVERSIZED else error from None
         if answer.status == 304 and previous is not None:
-            return previous
+            return previous.published_again(http_date(answer.headers.get("last-modified", "")))
         validators = Validators(answer.headers.get("etag", ""), answer.headers.get("last-modified", ""))
         if previous is not None and validators.etag and previous.fingerprint == validators:
             return previous
-        modified = _moment(validators.last_modified)
+        modified = http_date(validators.last_modified)
         return parse_document(self.shown, answer.body, limits, fingerprint=validators, modified=modified)
 
 
@@ -63,10 +61,3 @@ def _conditions(previous: Document | None) -> Mapping[str, str]:
         "If-Modified-Since": previous.fingerprint.last_modified,
     }
     return {name: value for name, value in said.items() if value}
-
-
-def _moment(header: str) -> datetime | None:
-    try:
-        return parsedate_to_datetime(header).astimezone(UTC)
-    except (ValueError, TypeError, OverflowError):
-        return None

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from metta_checks.core import Kind, SourceError
 from metta_checks.demo.server import Fault, LoopbackServer, Request, Response
+from metta_checks.health.s3 import s3_client
 
 Make = Callable[..., Any]
 
@@ -76,6 +78,31 @@ def test_without_a_timestamp_the_time_of_the_object_counts(
     assert age in (365 * 86400, 366 * 86400)
 
 
+@pytest.mark.parametrize("source", ["s3://results/nightly/a.json", "s3://results/nightly/"])
+def test_the_same_content_put_anew_is_new(
+    source: str, s3: Any, record: Make, absent: object, make_check: Make, run: Make
+) -> None:
+    """The ETag is of the content alone, so that it does not tell."""
+    check = make_check(source)
+    ages = []
+    for _ in range(2):
+        put(s3, "nightly/a.json", [record(timestamp=absent)])
+        modified = s3.head_object(Bucket="results", Key="nightly/a.json")["LastModified"]
+        check.clock = lambda moment=modified: moment + timedelta(minutes=5)
+        ages.append(run(check).value("metta.infra.health.age_seconds"))
+        # S3 tells times by the second.
+        time.sleep(1.1)
+    assert ages == [300, 300]
+
+
+def test_the_region_of_the_environment(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """AWS_REGION is what EKS and ECS set; the SDK for Python knows the other name alone."""
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    monkeypatch.setenv("AWS_REGION", "eu-central-1")
+    assert s3_client(None).meta.region_name == "eu-central-1"
+    assert s3_client("us-west-2").meta.region_name == "us-west-2"
+
+
 @pytest.mark.parametrize(
     ("source", "kind"),
     [
@@ -134,11 +161,12 @@ class ObjectServer(LoopbackServer):
     """Speaks enough of S3 to serve one object, and to do it badly."""
 
     content = b"[]"
+    modified = "Tue, 14 Jan 2025 15:30:00 GMT"
 
     def answer(self, request: Request) -> Response:
+        headers = {"ETag": '"v1"', "Last-Modified": self.modified}
         if request.headers.get("if-none-match") == '"v1"':
-            return Response(304, headers={"ETag": '"v1"'})
-        headers = {"ETag": '"v1"', "Last-Modified": "Tue, 14 Jan 2025 15:30:00 GMT"}
+            return Response(304, headers=headers)
         return Response(body=self.content, headers=headers)
 
 
@@ -163,6 +191,19 @@ def test_an_object_answered_with_304_is_not_sent_again(
 
     assert run(check).hearts == [0.91]
     assert server.requests[-1].headers["if-none-match"] == '"v1"'
+
+
+def test_a_304_tells_when_it_was_put_anew(
+    server: ObjectServer, record: Make, absent: object, make_check: Make, run: Make
+) -> None:
+    server.content = json.dumps([record(timestamp=absent)]).encode()
+    check = make_check("s3://results/training.json")
+    before = run(check).value("metta.infra.health.age_seconds")
+
+    server.modified = "Tue, 14 Jan 2025 15:40:00 GMT"
+    after = run(check)
+
+    assert (before - after.value("metta.infra.health.age_seconds"), after.requests) == (600, 1)
 
 
 class ListingServer(LoopbackServer):

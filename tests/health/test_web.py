@@ -113,6 +113,18 @@ def test_without_a_timestamp_last_modified_counts(
     assert collect(server.url).value("metta.infra.health.age_seconds") == 1800
 
 
+def test_a_304_tells_when_the_same_content_was_published_again(
+    server: ResultServer, record: Make, absent: object, make_check: Make, run: Make
+) -> None:
+    server.content, server.headers = [record(timestamp=absent)], {"ETag": '"v1"', "Last-Modified": MODIFIED}
+    check = make_check(server.url)
+    before = run(check).value("metta.infra.health.age_seconds")
+
+    server.headers = {"ETag": '"v1"', "Last-Modified": MODIFIED.replace(":30:", ":40:")}
+
+    assert before - run(check).value("metta.infra.health.age_seconds") == 600
+
+
 @pytest.mark.parametrize("header", [None, "yesterday", ""])
 def test_a_record_whose_time_nobody_knows_is_left_out(
     header: str | None, server: ResultServer, record: Make, absent: object, collect: Make
