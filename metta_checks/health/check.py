@@ -15,7 +15,15 @@ from metta_checks.core.duration import parse_duration
 from metta_checks.core.sample import Sample
 from metta_checks.core.tags import keys_of
 from metta_checks.health.document import Document, Limits
-from metta_checks.health.metrics import MetricOptions, Origin, judge_entries, record_samples, remarks, split_by_time
+from metta_checks.health.metrics import (
+    MetricOptions,
+    Origin,
+    judge_entries,
+    record_samples,
+    remarks,
+    split_by_time,
+    unheard,
+)
 from metta_checks.health.options import reader_of, require_trust
 from metta_checks.health.reading import Reader, Reading
 from metta_checks.health.verdict import data_missing_sample
@@ -39,16 +47,23 @@ class HealthCheck(MettaCheck):
         judged = judge_entries(usable, self._metric_options, now)
         faults = [fault for document in reading.documents for fault in document.faults] + late
         self._report(reading, [str(fault) for fault in faults], list(remarks(judged)))
-        yield from record_samples(judged, now)
+        self._broken = reading.unread | {fault.document for fault in faults}
+        silent = [document for name, document in self._whole.items() if name in self._broken]
+        yield from record_samples(judged, unheard(silent, self._metric_options, now), now)
         yield self._data_missing(not usable)
 
     def commit(self) -> None:
         """Forget the documents that the source no longer has."""
         self._kept = {document.name: document for document in self._reading.documents}
+        before = {name: document for name, document in self._whole.items() if name in self._broken}
+        self._whole = before | {name: one for name, one in self._kept.items() if name not in self._broken}
 
     def failure_samples(self, error: Exception) -> Iterable[Sample]:  # noqa: ARG002 (whatever it was, no data came)
-        """What the wall shows when the source cannot be read."""
-        return (self._data_missing(True),)
+        """What the wall shows when the source cannot be read: of what was known nothing is known now."""
+        yield self._data_missing(True)
+        if self._whole:
+            now = self.collection.now
+            yield from record_samples((), unheard(self._whole.values(), self._metric_options, now), now)
 
     def settle(self) -> None:
         """Refuse to go without a source, and a local one that whoever wrote the configuration may not name."""
@@ -70,6 +85,11 @@ class HealthCheck(MettaCheck):
 
     @cached_property
     def _kept(self) -> dict[str, Document]:
+        return {}
+
+    @cached_property
+    def _whole(self) -> dict[str, Document]:
+        """Each document as it was when all of it could be used: a red verdict must not vanish with a torn file."""
         return {}
 
     @cached_property

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from metta_checks.core.sample import Sample
 from metta_checks.core.tags import GENERIC_TAGS, tag
 from metta_checks.health.condition import Condition, condition_tag, parse_condition
-from metta_checks.health.document import Entry, EntryFault
+from metta_checks.health.document import Document, Entry, EntryFault
 from metta_checks.health.record import Record
 from metta_checks.health.verdict import State, Verdict, judge, named_tags, verdict_samples
 
@@ -87,12 +87,22 @@ def judge_entries(entries: Iterable[Entry], options: MetricOptions, now: datetim
     return list(latest.values())
 
 
-def record_samples(judged: Sequence[Judged], now: datetime) -> Iterator[Sample]:
+def unheard(documents: Iterable[Document], options: MetricOptions, now: datetime) -> list[Verdict]:
+    """The verdicts of documents, as they were last read, of which nothing can be said now: unknown, without a value.
+
+    Without a time either: a verdict that is still heard of wins.
+    """
+    entries = (entry for document in documents for entry in document.entries)
+    verdicts = (judged.verdict for judged in judge_entries(entries, options, now))
+    return [replace(verdict, state=State.UNKNOWN, value=None, at=None) for verdict in verdicts]
+
+
+def record_samples(judged: Sequence[Judged], unheard: Iterable[Verdict], now: datetime) -> Iterator[Sample]:
     """The named metric of each record, and the `metta.infra.health.*` gauges of all."""
     for one in judged:
         tags = (*named_tags(one.verdict, condition_tag(one.entry.record.condition)), *one.record_tags)
         yield Sample(one.name, one.entry.record.value, tags)
-    yield from verdict_samples((one.verdict for one in judged), now)
+    yield from verdict_samples((*unheard, *(one.verdict for one in judged)), now)
 
 
 def remarks(judged: Iterable[Judged]) -> Iterator[str]:

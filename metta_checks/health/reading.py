@@ -27,11 +27,13 @@ No state but a saving, since the same content gives the same records: it may cha
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a source gave: its documents, why others could not be read, and how many older ones were too many."""
+    """What a source gave: its documents, why others (`unread`, by name) could not be read, and how many older ones were
+    too many."""
 
     documents: tuple[Document, ...]
     unreadable: tuple[SourceError, ...] = ()
     over_limit: int = 0
+    unread: frozenset[str] = frozenset()
 
 
 class Reader(Protocol):
@@ -68,7 +70,7 @@ def read_candidates(
     """
     chosen = _newest(candidates, limits)
     documents: list[Document] = []
-    unreadable: list[SourceError] = []
+    unreadable: dict[str, SourceError] = {}
     room = MAX_TOTAL * limits.max_records
     for candidate in chosen:
         if collection.deadline.expired:
@@ -78,7 +80,7 @@ def read_candidates(
         try:
             document = candidate.read(kept.get(candidate.name))
         except SourceError as error:
-            unreadable.append(error)
+            unreadable[candidate.name] = error
             continue
         kept[candidate.name] = document
         room -= len(document.entries)
@@ -86,9 +88,10 @@ def read_candidates(
             break
         documents.append(document)
     if unreadable and not documents:
-        raise _none_of(shown, unreadable)
+        raise _none_of(shown, list(unreadable.values()))
     documents.sort(key=lambda document: document.name)
-    return Reading(tuple(documents), tuple(unreadable), len(candidates) - len(documents) - len(unreadable))
+    over_limit = len(candidates) - len(documents) - len(unreadable)
+    return Reading(tuple(documents), tuple(unreadable.values()), over_limit, frozenset(unreadable))
 
 
 def http_date(header: str) -> datetime | None:

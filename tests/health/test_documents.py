@@ -91,5 +91,57 @@ def test_a_failure_leaves_no_figures_of_before(record: Make, write: Make, make_c
     failed = run(check)
     write([record(value=0.92)])
 
-    assert (failed.up, failed.hearts, failed.values("metta.infra.health.state")) == (0, [], [])
+    assert (failed.up, failed.hearts, failed.values("metta.infra.health.value")) == (0, [], [])
     assert run(check).hearts == [0.92]
+
+
+PASS, UNKNOWN, FAIL = 0, 1, 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "states"),
+    [
+        pytest.param(b"{", [PASS, UNKNOWN], id="a document that cannot be read"),
+        pytest.param([{"value": "high"}], [PASS, UNKNOWN], id="a record that is invalid"),
+        pytest.param([{"timestamp": "2035-01-01T00:00:00Z"}], [PASS, UNKNOWN], id="a record of the future"),
+        pytest.param([{"value": 0.9}], [PASS, PASS], id="a good one"),
+        pytest.param([{"value": "high"}, {"status": "fail"}], [PASS, FAIL], id="an invalid one beside a red one"),
+        pytest.param([], [PASS], id="an empty list"),
+        pytest.param(None, [PASS], id="no document"),
+    ],
+)
+def test_a_red_verdict_does_not_turn_green_by_falling_silent(
+    fault: Any, states: list[int], record: Make, tmp_path: Path, make_check: Make, run: Make
+) -> None:
+    """What cannot be read now is unknown; what is not there any more is gone."""
+    (tmp_path / "a.json").write_text(json.dumps([record(task="a")]), encoding="utf-8")
+    red = tmp_path / "b.json"
+    red.write_text(json.dumps([record(task="b", value=0.1, status="fail")]), encoding="utf-8")
+    check = make_check(str(tmp_path))
+    assert sorted(run(check).values("metta.infra.health.state")) == [PASS, FAIL]
+
+    if fault is None:
+        red.unlink()
+    else:
+        records = fault if isinstance(fault, bytes) else [record(task="b", **fields) for fields in fault]
+        red.write_bytes(records if isinstance(records, bytes) else json.dumps(records).encode())
+
+    for _ in range(2):
+        assert sorted(run(check).values("metta.infra.health.state")) == states
+
+
+def test_when_nothing_can_be_read_all_that_was_known_is_unknown(
+    record: Make, tmp_path: Path, make_check: Make, run: Make
+) -> None:
+    path = tmp_path / "training.json"
+    check = make_check(str(path))
+    assert run(check).values("metta.infra.health.state") == []
+    path.write_text(json.dumps([record(), record(task="b", value=0.1, status="fail")]), encoding="utf-8")
+    run(check)
+    path.unlink()
+
+    failed = run(check)
+
+    assert (failed.up, failed.data_missing) == (0, 1)
+    assert failed.values("metta.infra.health.state") == [UNKNOWN, UNKNOWN]
+    assert failed.values("metta.infra.health.age_seconds") == []
