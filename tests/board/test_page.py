@@ -118,7 +118,7 @@ def test_notes_and_their_markdown() -> None:
 
 
 def test_the_wall_counts_what_a_check_found_and_could_not_use() -> None:
-    """By check, over its instances; what it chose to leave out, being over a limit, is not among it."""
+    """By check, over its instances: no figures over a limit, and no W&B runs, which have no verdicts."""
     rows = [
         ("metta.check.dropped", value, f"check_name:{check},suite:{suite},reason:{reason}")
         for check, suite, reason, value in (
@@ -130,6 +130,7 @@ def test_the_wall_counts_what_a_check_found_and_could_not_use() -> None:
             ("metta_eval", "a", "invalid", 0),
             ("metta_eval", "a", "unreadable", 0),
             ("metta_eval", "a", "not_finite", 7),
+            ("metta_wandb", "a", "unreadable", 7),
         )
     ]
     (tile,) = (one.definition for one in dashboard("health_wall").leaves() if one.definition.title == "Left out")
