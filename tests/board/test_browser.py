@@ -225,6 +225,17 @@ def test_the_matrix_says_for_every_task_its_worst_state(look: Looker, rounds: li
         assert {tuple(figure["label"]): figure["value"] for figure in figures} == worst
 
 
+def test_what_was_left_out_is_counted_by_check_that_has_verdicts(look: Looker, rounds: list[Truth]) -> None:
+    figures = look("health_wall").tile("Left out")["figures"]
+    assert {tuple(figure["label"]): figure["value"] for figure in figures} == {
+        (check,): sum(
+            sum(rounds[-1].values("metta.check.dropped", f"check_name:{check}", f"reason:{reason}"))
+            for reason in ("invalid", "unreadable")
+        )
+        for check in ("metta_ci", "metta_training", "metta_eval")
+    }
+
+
 @pytest.mark.parametrize(
     ("name", "tile", "metric", "tags"),
     [

@@ -11,9 +11,11 @@ import pytest
 
 from metta_checks.board.contract import contract
 from metta_checks.board.document import COLUMNS, Dashboard, Monitor, parse_board, parse_json
+from metta_checks.board.filters import holds
 from metta_checks.board.library import KINDS, PAGING, dashboard, export, names, text_of
 from metta_checks.board.page import ROWS_OF_A_SCREEN
-from metta_checks.board.query import MetricQuery, parse_query
+from metta_checks.board.query import MetricQuery, parse_monitor_query, parse_query
+from metta_checks.core.collection import Reason
 
 NOT_SHOWN: dict[str, str] = {}
 """Metrics of the metadata that no dashboard shows, each with the reason. Those of records are not in the metadata: they
@@ -92,6 +94,34 @@ def test_an_outage_wakes_after_half_an_hour_and_silence_after_an_hour(name: str)
 def test_every_check_is_watched_by_a_monitor() -> None:
     watched = {check for name in names("monitors") for check in re.findall(r"check_name:(\w+)", monitor(name).query)}
     assert watched == {"metta_wandb", "metta_ci", "metta_training", "metta_eval"}
+
+
+@pytest.mark.parametrize("check", ["metta_training", "metta_eval"])
+def test_results_that_could_not_be_used_make_a_ticket(check: str) -> None:
+    """One for each reason: a suite that fails may be among them."""
+    query = parse_monitor_query(monitor("health_left_out").query)
+    watched = {
+        reason
+        for reason in Reason
+        if holds(query.query.filter, {"check_name": frozenset({check}), "reason": frozenset({reason.value})})
+    }
+    assert (query.over_time, query.window, query.comparator, query.threshold) == ("min", 3_600, ">=", 1)
+    assert (query.query.metric, query.query.by) == ("metta.check.dropped", ("check_name", "reason"))
+    assert watched == {Reason.INVALID, Reason.UNREADABLE}
+
+
+def test_a_quota_that_is_below_the_bound_from_the_start_is_explained() -> None:
+    """No metric tells an instance without a token, which has 60 requests an hour, from one whose token is used up."""
+    quota = monitor("github_quota")
+    assert parse_monitor_query(quota.query).threshold > 60
+    assert "without one GitHub grants 60 requests an hour" in quota.message
+
+
+@pytest.mark.parametrize("page", ["README.md", "CHANGELOG.md"])
+def test_the_pages_count_what_there_is(page: str) -> None:
+    text = (Path(__file__).parents[2] / page).read_text(encoding="utf-8").lower()
+    assert "three dashboards and fifteen monitors" in text
+    assert (len(names("dashboards")), len(names("monitors"))) == (3, 15)
 
 
 def test_export_writes_what_the_package_has(tmp_path: Path) -> None:

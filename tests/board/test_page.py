@@ -117,6 +117,31 @@ def test_notes_and_their_markdown() -> None:
     assert html == "<h3>Wall</h3><p><b>Red</b> is <code>2</code> &amp; bad<br>second line</p>"
 
 
+def test_the_wall_counts_what_a_check_found_and_could_not_use() -> None:
+    """By check, over its instances: no figures over a limit, and no W&B runs, which have no verdicts."""
+    rows = [
+        ("metta.check.dropped", value, f"check_name:{check},suite:{suite},reason:{reason}")
+        for check, suite, reason, value in (
+            ("metta_training", "a", "invalid", 1),
+            ("metta_training", "b", "invalid", 0),
+            ("metta_training", "a", "unreadable", 0),
+            ("metta_training", "b", "unreadable", 2),
+            ("metta_training", "a", "over_limit", 7),
+            ("metta_eval", "a", "invalid", 0),
+            ("metta_eval", "a", "unreadable", 0),
+            ("metta_eval", "a", "not_finite", 7),
+            ("metta_wandb", "a", "unreadable", 7),
+        )
+    ]
+    (tile,) = (one.definition for one in dashboard("health_wall").leaves() if one.definition.title == "Left out")
+    board = dashboard("health_wall")
+    html = body_of(tile, Answers(recorded({"samples": document_of(rows)}), board.variables))
+    assert re.findall(r'<th>([^<]+)</th><td class="(\w+)" data-value="([\d.]+)"', html) == [
+        ("metta_training", "white_on_yellow", "3.0"),
+        ("metta_eval", "white_on_green", "0.0"),
+    ]
+
+
 def test_a_page_asks_nobody_for_anything(recording: Recording) -> None:
     html = page({name: dashboard(name) for name in names("dashboards")}, recording)
     outside_of_the_library = re.sub(r"<script>.*?</script>", "", html, count=1, flags=re.DOTALL)

@@ -26,7 +26,7 @@ every_cluster_check = pytest.mark.parametrize("configuration", CLUSTER, ids=lamb
 @pytest.fixture(autouse=True)
 def environment(clean_environment: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the pod's Agent and the injected one find there; the two say the same."""
-    (given,) = (one["data"] for one in documents(KUBERNETES / "pod" / "secret.yaml") if one["kind"] == "ConfigMap")
+    (given,) = (one["data"] for one in documents(KUBERNETES / "pod" / "environment.yaml") if one["kind"] == "ConfigMap")
     injection = values("sidecar.yaml")["clusterAgent"]["admissionController"]["agentSidecarInjection"]
     injected = {one["name"]: one["value"] for one in injection["profiles"][0]["env"] if "value" in one}
     for name in ("WANDB_ENTITY", "WANDB_PROJECT", "GITHUB_REPOSITORY", "DD_ENV", "DD_SERVICE", "DD_VERSION"):

@@ -114,7 +114,7 @@ def test_names_that_refer_to_each_other_agree() -> None:
     for volume in pod["volumes"]:
         assert volume.get("configMap", {}).get("name", "metta-checks-conf") in config_maps
         assert volume.get("persistentVolumeClaim", {}).get("claimName", "metta-checks-run") in claims
-    for name in ("secret.yaml", "aws.yaml"):
+    for name in ("environment.yaml", "aws.yaml"):
         beside = {(one["kind"], one["metadata"]["name"]) for one in documents(KUBERNETES / "pod" / name)}
         assert {("ServiceAccount", pod["serviceAccountName"]), ("ConfigMap", "metta-checks-environment")} <= beside
 
@@ -157,7 +157,7 @@ def test_the_sidecar_is_one_agent_that_remembers() -> None:
     assert {"name": "health", "mountPath": "/shared/health"} in pipeline["volumeMounts"]
 
 
-@pytest.mark.parametrize("name", ["secret.yaml", "aws.yaml"])
+@pytest.mark.parametrize("name", ["environment.yaml", "aws.yaml"])
 def test_the_environment_names_the_deployment_and_what_is_watched(name: str) -> None:
     (environment,) = (one["data"] for one in documents(KUBERNETES / "pod" / name) if one["kind"] == "ConfigMap")
     assert {"DD_ENV", "DD_SERVICE", "DD_VERSION", "WANDB_ENTITY", "WANDB_PROJECT", "GITHUB_REPOSITORY"} <= set(
