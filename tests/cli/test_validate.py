@@ -22,6 +22,8 @@ GOOD = {
 }
 HEALTH = {**GOOD, "source": "s3://bucket/key"} | {}
 del HEALTH["entity"], HEALTH["project"]
+CI = {**HEALTH, "repo": "team/arena"}
+del CI["source"]
 
 
 @pytest.fixture
@@ -64,6 +66,7 @@ def test_a_good_configuration(command: Command, tree: Callable[..., Path]) -> No
         ({"max_runs": -1}, "max_runs", "greater than or equal to 0"),
         ({"system_metrics": ["gpu_utilization", "gpu_heat"]}, "system_metrics", "entry 2: Input should be"),
         ({"run_types": {"train": "("}}, "run_types", "no regular expression"),
+        ({"run_types": {"train": "a{99999999999}"}}, "run_types", "'train' is no regular expression"),
         ({"tags": [{"env": "prod"}]}, "tags", "entry 1 is a mapping for YAML: write `env:prod`, without the space"),
         ({"tags": ["env:prod", 5]}, "tags", "entry 2: has to be text, in quotes"),
         ({"project": "<PROJECT>"}, "project", "still holds <PROJECT> of the example"),
@@ -82,6 +85,13 @@ def test_a_fault_of_an_instance(
     assert result.exit_code == 1
     assert [(level, number, name) for level, number, name, _ in faults] == [("fault", 2, option)]
     assert said in faults[0][3]
+
+
+def test_a_condition_that_is_no_text(command: Command, tree: Callable[..., Path]) -> None:
+    path = tree({**CI, "conditions": {"ci.workflow.cancelled": 5}}, folder="metta_ci.d")
+    ((level, number, option, text),) = findings(command("validate", path, "--format", "json"))
+    assert (level, number, option) == ("fault", 1, "conditions")
+    assert text == "the condition of ci.workflow.cancelled is no text: write it in quotes, such as '< 5'"
 
 
 @pytest.mark.parametrize(
