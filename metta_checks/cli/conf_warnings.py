@@ -17,6 +17,7 @@ from metta_checks.cli.catalogue import CheckEntry
 from metta_checks.cli.conf_faults import Examined
 from metta_checks.cli.conf_files import ConfFile
 from metta_checks.cli.findings import Finding
+from metta_checks.core.agent_options import agent_tags
 from metta_checks.core.tags import keys_of
 
 LONGEST_INTERVAL: Final = 300
@@ -102,7 +103,7 @@ def _about_tags(given: Mapping[str, Any], config: AgentConfig, path: Path) -> It
         yield "tags", text
     for key in sorted(HOST_TAGS & keys):
         yield "tags", f"`{key}:` ties figures that belong to no host to one, and adds its host tags to each series"
-    if "service" in keys and (given.get("service") or config.init_config.get("service")):
+    if "service" in keys and agent_tags(given, config.init_config):
         yield "tags", "`service:` is set by the option `service` too: each series carries both"
     for text in tags:
         if ":" not in text:

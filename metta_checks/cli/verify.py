@@ -20,7 +20,8 @@ from metta_checks.cli.runner import Outcome, new_check, prepare_stubs, run_once
 from metta_checks.cli.verdict_wandb import Difference, Moment, Verdict, run_of, tag_value, verdict
 from metta_checks.cli.verify_ci import verify_ci
 from metta_checks.cli.wandb_sdk import Question, Reading, SdkError, is_installed, read_project
-from metta_checks.core import CredentialError, MettaCheck, tag
+from metta_checks.core import CredentialError, MettaCheck
+from metta_checks.core.agent_options import agent_tags
 
 SHOWN: Final = 40
 """Differences that are shown, unless all are asked for."""
@@ -195,8 +196,7 @@ def _http_environment(check: MettaCheck) -> Mapping[str, str]:
 
 
 def _common_tags(check: MettaCheck) -> tuple[str, ...]:
-    service = check.instance.get("service")
-    return (*check.instance_tags, *((tag("service", service),) if service else ()))
+    return (*check.instance_tags, *agent_tags(check.instance, check.init_config))
 
 
 def _figures(outcome: Outcome) -> dict[Series, float]:

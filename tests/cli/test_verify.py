@@ -40,8 +40,11 @@ def on_the_sdks(act: Callable[[], object]) -> Interceptor:
 
 
 @needs_sdk
-def test_equal(command: Command, conf: Conf, instance: dict[str, Any], project: DemoProject) -> None:
-    result = command("verify", "wandb", "--config", conf(instance))
+@pytest.mark.parametrize("init_config", [None, {"service": "trainer"}])
+def test_equal(
+    command: Command, conf: Conf, instance: dict[str, Any], project: DemoProject, init_config: dict[str, str] | None
+) -> None:
+    result = command("verify", "wandb", "--config", conf(instance, init_config=init_config))
     assert result.exit_code == 0
     title, verdict = result.stdout.splitlines()
     assert title.startswith("metta_wandb, instance 1: metta-research/metta, 1 runs as the wandb SDK ")
