@@ -237,6 +237,60 @@ def test_the_same_project_twice_in_one_tree(command: Command, tree: Callable[...
     assert text.startswith(f"it watches the same as instance 1 of {first}")
 
 
+@pytest.mark.parametrize("folder", ["metta_training.d", "metta_eval.d"])
+@pytest.mark.parametrize(
+    ("first", "second", "top", "warned"),
+    [
+        ({}, {}, {}, True),
+        ({"tags": ["env:prod", "team:a"]}, {"tags": ["Team:A", "env:prod", "env:prod"]}, {}, True),
+        ({"service": "a"}, {}, {"init_config": {"service": "a"}}, True),
+        ({"tags": ["env:prod", "suite:a"]}, {"tags": ["env:prod", "suite:b"]}, {}, False),
+        ({"tags": ["env:prod", "suite:a"]}, {}, {}, False),
+        ({"service": "a"}, {"service": "b"}, {}, False),
+        ({"service": "a"}, {}, {}, False),
+    ],
+)
+def test_two_instances_whose_outages_are_one_series(
+    command: Command,
+    tree: Callable[..., Path],
+    folder: str,
+    first: dict[str, Any],
+    second: dict[str, Any],
+    top: dict[str, Any],
+    warned: bool,
+) -> None:
+    path = tree({**HEALTH, **first}, {**HEALTH, "source": "s3://bucket/other", **second}, folder=folder, **top)
+    found = findings(command("validate", path, "--format", "json"))
+    told = (
+        "the same as those of instance 1: both submit the same series of `metta.check.up` and `data_missing`, "
+        "so that one hides the other's outage; give each a tag of its own"
+    )
+    assert found == ([("warning", 2, "tags", told)] if warned else [])
+
+
+def test_what_tells_instances_apart_beside_their_tags(command: Command, tree: Callable[..., Path]) -> None:
+    """The check, and what W&B and GitHub instances watch. Two servers may have a project of the same name."""
+    tree(HEALTH, folder="metta_training.d")
+    tree({**HEALTH, "source": "s3://bucket/other"}, folder="metta_eval.d")
+    tree(CI, {**CI, "branch": "release"}, folder="metta_ci.d")
+    path = tree(GOOD, {**GOOD, "project": "other"})
+    assert findings(command("validate", path.parents[1], "--format", "json")) == []
+    path = tree(GOOD, {**GOOD, "base_url": "https://wandb.example.com"})
+    ((level, number, option, text),) = findings(command("validate", path, "--format", "json"))
+    assert (level, number, option) == ("warning", 2, "tags")
+    assert text.startswith("the same as those of instance 1: both submit the same series of `metta.check.up`, ")
+
+
+@pytest.mark.parametrize("source", ["s3://bucket/key", "s3://bucket/other"])
+def test_of_the_same_source_twice_only_that_is_told(command: Command, tree: Callable[..., Path], source: str) -> None:
+    first = tree(HEALTH, folder="metta_eval.d")
+    tree({**HEALTH, "source": source}, folder="metta_eval.d", name="more.yaml")
+    ((_, number, option, text),) = findings(command("validate", first.parents[1], "--format", "json"))
+    same = source == HEALTH["source"]
+    assert (number, option) == (1, None if same else "tags")
+    assert text.startswith(f"it watches the same as instance 1 of {first}" if same else "the same as those of instance")
+
+
 @pytest.mark.parametrize(
     ("folder", "said"),
     [
