@@ -122,12 +122,17 @@ def _texts(values: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(text for value in values if (text := value.strip())))
 
 
-def _conditions(given: Mapping[str, str]) -> dict[str, Condition]:
-    """The default of each metric, or what is given for it, with or without the namespace."""
+def _conditions(given: Mapping[str, object]) -> dict[str, Condition]:
+    """The default of each metric, or what is given for it, with or without the namespace.
+
+    The model of the options takes a mapping of anything, since it looks at no entry of one.
+    """
     texts = {metric: rule.condition for metric, rule in RULES.items()}
     for name, text in given.items():
-        metric = name.removeprefix("metta.infra.cron.")
+        metric = str(name).removeprefix("metta.infra.cron.")
         if metric not in texts:
             raise ValueError(f"{name!r} is none of {', '.join(texts)}")
+        if not isinstance(text, str):
+            raise ValueError(f"the condition of {metric} is no text: write it in quotes, such as '< 5'")
         texts[metric] = text
     return {metric: parse_condition(text) for metric, text in texts.items()}

@@ -23,6 +23,7 @@ from metta_checks.cli.hints import (
 )
 from metta_checks.cli.runner import new_check
 from metta_checks.core import MettaCheck
+from metta_checks.core.agent_options import require_timeouts
 
 FILLER: Final = "x/x"
 """Stands in for a missing option while the others are looked at: it is a name, a path and a repository alike."""
@@ -104,6 +105,12 @@ def _faults_of_init_config(config: AgentConfig, entry: CheckEntry) -> Iterator[_
     model, faults = _complaint(entry, config.init_config, {})
     if model == "SharedConfig":
         yield from faults
+        return
+    try:
+        # As if it were an instance's: that it is shared is said around it.
+        require_timeouts({"timeout": config.init_config.get("timeout")}, {})
+    except ConfigurationError as error:
+        yield from _taken_apart(str(error), options_of(entry).shared)[1]
 
 
 def _unknown(given: Mapping[str, Any], entry: CheckEntry) -> Iterator[_Fault]:

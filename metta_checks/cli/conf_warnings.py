@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +16,8 @@ from metta_checks.cli.catalogue import CheckEntry
 from metta_checks.cli.conf_faults import Examined
 from metta_checks.cli.conf_files import ConfFile
 from metta_checks.cli.findings import Finding
+from metta_checks.core import MettaCheck
+from metta_checks.core.agent_options import agent_tags
 from metta_checks.core.tags import keys_of
 
 LONGEST_INTERVAL: Final = 300
@@ -30,6 +31,9 @@ DEFAULT_TIMEOUT: Final = 60
 
 SECRETS: Final = ("api_key", "token", "password")
 """Options that hold a secret."""
+
+Place = tuple[Path, int]
+"""A file, and the number of the instance in it."""
 
 HOST_TAGS: Final = frozenset({"host", "hostname", "host_name"})
 
@@ -48,17 +52,33 @@ def warnings_of(examined: Examined, *, daemonset: bool) -> Iterator[Finding]:
 
 
 def same_twice(all_examined: Iterable[Examined]) -> Iterator[Finding]:
-    """A warning for each instance that watches what another one of the tree watches already."""
-    places: dict[tuple[str, str], list[tuple[Path, int]]] = defaultdict(list)
+    """A warning for each instance that watches what another one of the tree watches already, or that cannot be told
+    from another one."""
+    watched: dict[tuple[str, str], Place] = {}
+    told_apart: dict[tuple[str, frozenset[str]], Place] = {}
     for examined in all_examined:
         for loaded in examined.loaded:
-            identity = examined.file.entry.name, loaded.check.persistent_cache_id()
-            places[identity].append((examined.file.path, loaded.number))
-    for first, *others in places.values():
-        for path, number in others:
-            where = f"instance {first[1]}" if path == first[0] else f"instance {first[1]} of {first[0]}"
-            text = f"it watches the same as {where}: gauges overwrite each other, distribution points count twice"
-            yield Finding("warning", path, text, number)
+            name, place = examined.file.entry.name, (examined.file.path, loaded.number)
+            first = watched.setdefault((name, loaded.check.persistent_cache_id()), place)
+            alike = told_apart.setdefault((name, _tags_of_telemetry(loaded.check)), place)
+            if first != place:
+                text = "gauges overwrite each other, distribution points count twice"
+                yield Finding("warning", place[0], f"it watches the same as {_named(first, place)}: {text}", place[1])
+            elif alike != place:
+                series = "`metta.check.up`" + (" and `data_missing`" if examined.file.entry.paths else "")
+                text = f"both submit the same series of {series}, so that one hides the other's outage"
+                told = f"the same as those of {_named(alike, place)}: {text}; give each a tag of its own"
+                yield Finding("warning", place[0], told, place[1], "tags")
+
+
+def _tags_of_telemetry(check: MettaCheck) -> frozenset[str]:
+    """What tells the series of this instance's telemetry from another's, lower-cased as Datadog has it."""
+    added = agent_tags(check.instance, check.init_config)
+    return frozenset(text.lower() for text in (*check.identity_tags(), *check.instance_tags, *added))
+
+
+def _named(first: Place, seen_from: Place) -> str:
+    return f"instance {first[1]}" if first[0] == seen_from[0] else f"instance {first[1]} of {first[0]}"
 
 
 def _about_the_file(config: AgentConfig, file: ConfFile, *, daemonset: bool) -> Iterator[Finding]:
@@ -102,7 +122,7 @@ def _about_tags(given: Mapping[str, Any], config: AgentConfig, path: Path) -> It
         yield "tags", text
     for key in sorted(HOST_TAGS & keys):
         yield "tags", f"`{key}:` ties figures that belong to no host to one, and adds its host tags to each series"
-    if "service" in keys and (given.get("service") or config.init_config.get("service")):
+    if "service" in keys and agent_tags(given, config.init_config):
         yield "tags", "`service:` is set by the option `service` too: each series carries both"
     for text in tags:
         if ":" not in text:

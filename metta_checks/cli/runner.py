@@ -18,9 +18,9 @@ from datadog_checks.base.stubs import aggregator, datadog_agent
 
 from metta_checks.cli.catalogue import CheckEntry
 from metta_checks.core import CredentialError, MettaCheck, SourceError
+from metta_checks.core.agent_options import agent_tags
 from metta_checks.core.clock import utcnow
 from metta_checks.core.sample import SampleKind
-from metta_checks.core.tags import tag
 
 Failure = Literal["configuration", "collection"]
 
@@ -139,15 +139,14 @@ def _failure(error: Exception | None, report: list[Any]) -> Failure | None:
 
 def _received(check: MettaCheck) -> list[Series]:
     """What reached the aggregator: of a gauge the last value per series, of a distribution every point."""
-    # The Agent itself turns this option into a tag.
-    service = (tag("service", check.instance["service"]),) if check.instance.get("service") else ()
+    added = agent_tags(check.instance, check.init_config)
     gauges: dict[tuple[str, tuple[str, ...]], float] = {}
     for name in aggregator.metric_names:
         for stub in aggregator.metrics(name):
-            gauges[name, tuple(sorted({*stub.tags, *service}))] = float(stub.value)
+            gauges[name, tuple(sorted({*stub.tags, *added}))] = float(stub.value)
     received = [Series(name, "gauge", value, tags) for (name, tags), value in gauges.items()]
     for name, buckets in aggregator._histogram_buckets.items():
         for bucket in buckets:
-            tags = tuple(sorted({*bucket.tags, *service}))
+            tags = tuple(sorted({*bucket.tags, *added}))
             received.append(Series(name, "distribution", float(bucket.lower_bound), tags))
     return sorted(received, key=lambda series: (series.metric, series.tags, series.value))

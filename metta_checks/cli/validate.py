@@ -47,7 +47,7 @@ def validate(
 
     A fault keeps a check from running as it is meant to. A warning is about what will hurt: a missing `env:` tag,
     series that change with the host, an interval that leaves holes in graphs, a plain secret, the same thing watched
-    twice, and what goes wrong on a cluster.
+    twice, instances whose outages are one series, and what goes wrong on a cluster.
 
     \b
     Exit status:

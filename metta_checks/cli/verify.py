@@ -20,7 +20,8 @@ from metta_checks.cli.runner import Outcome, new_check, prepare_stubs, run_once
 from metta_checks.cli.verdict_wandb import Difference, Moment, Verdict, run_of, tag_value, verdict
 from metta_checks.cli.verify_ci import verify_ci
 from metta_checks.cli.wandb_sdk import Question, Reading, SdkError, is_installed, read_project
-from metta_checks.core import CredentialError, MettaCheck, tag
+from metta_checks.core import CredentialError, MettaCheck
+from metta_checks.core.agent_options import agent_tags
 
 SHOWN: Final = 40
 """Differences that are shown, unless all are asked for."""
@@ -84,9 +85,12 @@ def verify_wandb(
     """Read the project with the official SDK too, and show where its figures differ from the check's.
 
     The check collects, then the SDK reads the same runs, then the check collects again: a run that changed in between
-    is named as moved, and no difference. The SDK reads all of every run in the timeframe, which takes a request per
-    hundred runs or two, and one per run where it cannot decode one of them. `max_runs` does not count here, and
-    `run_tags: [host]` is not compared, since the SDK does not tell it.
+    is named as moved, and no difference. A count of runs may differ by those that came, went or changed their state
+    in between, and by no more. What is not judged for that is not counted as equal.
+
+    The SDK reads all of every run in the timeframe, which takes a request per hundred runs or two, and one per run
+    where it cannot decode one of them. `max_runs` does not count here, and `run_tags: [host]` is not compared, since
+    the SDK does not tell it.
 
     It needs the SDK, which no check does: pip install 'metta-checks[wandb]'.
 
@@ -195,8 +199,7 @@ def _http_environment(check: MettaCheck) -> Mapping[str, str]:
 
 
 def _common_tags(check: MettaCheck) -> tuple[str, ...]:
-    service = check.instance.get("service")
-    return (*check.instance_tags, *((tag("service", service),) if service else ()))
+    return (*check.instance_tags, *agent_tags(check.instance, check.init_config))
 
 
 def _figures(outcome: Outcome) -> dict[Series, float]:
@@ -222,7 +225,9 @@ def _told(title: str, found: Verdict, reading: Reading, *, verbose: bool) -> Ite
     else:
         yield f"  equal: {found.compared:,} series"
     if found.moved:
-        yield from _named("moved meanwhile, and so not judged where the two differ", found.moved, verbose=verbose)
+        yield from _named("moved meanwhile", found.moved, verbose=verbose)
+    if found.unjudged:
+        yield f"  not judged, since what moved may be why the two differ: {found.unjudged:,} series"
     if reading.unreadable:
         yield from _named("not compared, since the SDK cannot decode them", reading.unreadable, verbose=verbose)
 

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Final
 
 from datadog_checks.base import AgentCheck, ConfigurationError
 
+from metta_checks.core.agent_options import agent_tags, require_timeouts
 from metta_checks.core.clock import Clock, utcnow
 from metta_checks.core.collection import Collection, Reason
 from metta_checks.core.credentials import CredentialPlaces, Credentials
@@ -155,7 +156,7 @@ class MettaCheck(AgentCheck, ABC):
         unified = {
             "env": datadog_agent.get_config("env") or os.environ.get("DD_ENV"),
             "version": os.environ.get("DD_VERSION"),
-            "service": None if self._has_service() else os.environ.get("DD_SERVICE"),
+            "service": None if agent_tags(self.instance, self.init_config) else os.environ.get("DD_SERVICE"),
         }
         present = keys_of(given)
         return given + tuple(tag(key, value) for key, value in unified.items() if value and key not in present)
@@ -171,6 +172,7 @@ class MettaCheck(AgentCheck, ABC):
             self._initializations.popleft()
         self.settle()
         self._timeout()
+        require_timeouts(self.instance, self.init_config)
 
     @property
     def series_budget(self) -> int | None:
@@ -293,7 +295,3 @@ class MettaCheck(AgentCheck, ABC):
             # The options that make the identity may be the very ones that do not hold.
             identity = ()
         return (tag("check_name", self.name), tag("runner", datadog_agent.get_hostname()), *identity)
-
-    def _has_service(self) -> bool:
-        """Whether the Agent adds a `service` tag by itself, from the instance or from what all instances share."""
-        return bool(self.instance.get("service") or self.init_config.get("service"))

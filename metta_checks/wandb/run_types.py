@@ -37,5 +37,6 @@ def _compiled(name: str, pattern: str) -> re.Pattern[str]:
         raise ValueError(f"a run type cannot be called {name!r}: {EVERYTHING_ELSE!r} is what no pattern matched")
     try:
         return re.compile(pattern)
-    except re.error as error:
+    # A count of repetitions may be too large for `re`, and brackets nested too deeply for the interpreter.
+    except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"the pattern of run type {name!r} is no regular expression: {error}") from None

@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 import pytest
 from ci_support.scene import NOW, Scene
 from ci_support.truth import Truth
+from datadog_checks.base import ConfigurationError
 
 from metta_checks.demo.github_clock import ManualClock
 from metta_checks.demo.github_records import DemoWorkflow
@@ -142,6 +143,12 @@ def test_a_condition_replaces_the_default(scene, text, tag, state, prefix):
         ({"api_url": "https://user:hunter2@github.com"}, ("`api_url`", "https://")),
         ({"conditions": {"ci.workflow.flaky": "< 3"}}, ("`conditions`", "ci.workflow.flaky_tests")),
         ({"conditions": {"ci.workflow.cancelled": "few"}}, ("`conditions`", "few")),
+        # What YAML makes of a condition without its operator, without any text, or in brackets.
+        ({"conditions": {"ci.workflow.cancelled": 5}}, ("`conditions`", "ci.workflow.cancelled", "in quotes")),
+        ({"conditions": {"ci.workflow.cancelled": None}}, ("`conditions`", "ci.workflow.cancelled", "in quotes")),
+        ({"conditions": {"ci.workflow.cancelled": ["< 5"]}}, ("`conditions`", "ci.workflow.cancelled", "in quotes")),
+        ({"conditions": {"ci.workflow.cancelled": {"<": 5}}}, ("`conditions`", "ci.workflow.cancelled", "in quotes")),
+        ({"conditions": {5: "< 5"}}, ("`conditions`", "5 is none of", "ci.workflow.cancelled")),
         ({"max_pages": 0}, ("max_pages",)),
     ],
 )
@@ -155,6 +162,7 @@ def test_an_option_that_cannot_be_meant_is_refused_with_its_name(scene, options,
 
     for words in says:
         assert words in error
+    assert isinstance(check.collection.error, ConfigurationError)
     assert "hunter2" not in error
     assert watched.server.requests == []
 

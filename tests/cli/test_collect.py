@@ -159,9 +159,25 @@ def test_init_config_reaches_the_check(command: Command, conf: Conf, instance: I
     assert "the proxy did not let it through" in command("collect", "wandb", "--config", path).stderr
 
 
-def test_service_is_the_tag_that_the_agent_adds(command: Command, conf: Conf, instance: Instance) -> None:
-    path = conf({**instance, "service": "training"})
+@pytest.mark.parametrize(
+    ("own", "shared"),
+    [("training", None), (None, "training"), ("training", "everything"), ("", "training")],
+)
+def test_service_is_the_tag_that_the_agent_adds(
+    command: Command,
+    conf: Conf,
+    instance: Instance,
+    monkeypatch: pytest.MonkeyPatch,
+    own: str | None,
+    shared: str | None,
+) -> None:
+    """From the instance, else from what all instances share; the Agent's environment comes after both."""
+    monkeypatch.setenv("DD_SERVICE", "agent")
+    path = conf({**instance, "service": own}, init_config={"service": shared})
     (collection,) = document_of(command("collect", "wandb", "--config", path, "--format", "json"))["collections"]
+    assert {text for entry in collection["metrics"] for text in entry["tags"] if text.startswith("service:")} == {
+        "service:training"
+    }
     assert all("service:training" in entry["tags"] for entry in collection["metrics"])
 
 

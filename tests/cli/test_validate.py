@@ -22,6 +22,8 @@ GOOD = {
 }
 HEALTH = {**GOOD, "source": "s3://bucket/key"} | {}
 del HEALTH["entity"], HEALTH["project"]
+CI = {**HEALTH, "repo": "team/arena"}
+del CI["source"]
 
 
 @pytest.fixture
@@ -64,12 +66,16 @@ def test_a_good_configuration(command: Command, tree: Callable[..., Path]) -> No
         ({"max_runs": -1}, "max_runs", "greater than or equal to 0"),
         ({"system_metrics": ["gpu_utilization", "gpu_heat"]}, "system_metrics", "entry 2: Input should be"),
         ({"run_types": {"train": "("}}, "run_types", "no regular expression"),
+        ({"run_types": {"train": "a{99999999999}"}}, "run_types", "'train' is no regular expression"),
         ({"tags": [{"env": "prod"}]}, "tags", "entry 1 is a mapping for YAML: write `env:prod`, without the space"),
         ({"tags": ["env:prod", 5]}, "tags", "entry 2: has to be text, in quotes"),
         ({"project": "<PROJECT>"}, "project", "still holds <PROJECT> of the example"),
         ({"tags": ["env:<ENV>"]}, "tags", "still holds <ENV> of the example"),
         ({"base_url": "api.wandb.ai"}, "base_url", "https://"),
         ({"min_collection_interval": 1.5}, "min_collection_interval", "should be a valid integer"),
+        ({"timeout": 0}, "timeout", "is 0: it must be more than 0 seconds"),
+        ({"connect_timeout": -1}, "connect_timeout", "is -1: it must be more than 0 seconds"),
+        ({"read_timeout": 0.0}, "read_timeout", "is 0: it must be more than 0 seconds"),
         ({"metric_patterns": "all"}, "metric_patterns", "must be a mapping"),
         ({"debug_metrics": 5}, None, "the check cannot be made of it (TypeError)"),
     ],
@@ -84,6 +90,13 @@ def test_a_fault_of_an_instance(
     assert said in faults[0][3]
 
 
+def test_a_condition_that_is_no_text(command: Command, tree: Callable[..., Path]) -> None:
+    path = tree({**CI, "conditions": {"ci.workflow.cancelled": 5}}, folder="metta_ci.d")
+    ((level, number, option, text),) = findings(command("validate", path, "--format", "json"))
+    assert (level, number, option) == ("fault", 1, "conditions")
+    assert text == "the condition of ci.workflow.cancelled is no text: write it in quotes, such as '< 5'"
+
+
 @pytest.mark.parametrize(
     ("top", "option", "said"),
     [
@@ -94,6 +107,8 @@ def test_a_fault_of_an_instance(
         ({"init_config": {"cluster_check": True}}, "cluster_check", "it belongs to the top of the file"),
         ({"init_config": {"proxxy": {}}}, "proxxy", "there is no such option; did you mean `proxy`?"),
         ({"init_config": {"proxy": "http://proxy"}}, "proxy", "in `init_config`: "),
+        ({"init_config": {"timeout": 0}}, "timeout", "in `init_config`: is 0: it must be more than 0 seconds"),
+        ({"init_config": {"timeout": "soon"}}, "timeout", "in `init_config`: Input should be a valid number"),
         ({"init_config": ["proxy"]}, None, "`init_config` is not a mapping of options"),
         ({"instances": []}, None, "`instances` has to be a list with at least one entry"),
         ({"instances": [5]}, None, "instance 1 is not a mapping of options"),
@@ -220,6 +235,60 @@ def test_the_same_project_twice_in_one_tree(command: Command, tree: Callable[...
     ((level, number, _, text),) = findings(result)
     assert (level, number) == ("warning", 1)
     assert text.startswith(f"it watches the same as instance 1 of {first}")
+
+
+@pytest.mark.parametrize("folder", ["metta_training.d", "metta_eval.d"])
+@pytest.mark.parametrize(
+    ("first", "second", "top", "warned"),
+    [
+        ({}, {}, {}, True),
+        ({"tags": ["env:prod", "team:a"]}, {"tags": ["Team:A", "env:prod", "env:prod"]}, {}, True),
+        ({"service": "a"}, {}, {"init_config": {"service": "a"}}, True),
+        ({"tags": ["env:prod", "suite:a"]}, {"tags": ["env:prod", "suite:b"]}, {}, False),
+        ({"tags": ["env:prod", "suite:a"]}, {}, {}, False),
+        ({"service": "a"}, {"service": "b"}, {}, False),
+        ({"service": "a"}, {}, {}, False),
+    ],
+)
+def test_two_instances_whose_outages_are_one_series(
+    command: Command,
+    tree: Callable[..., Path],
+    folder: str,
+    first: dict[str, Any],
+    second: dict[str, Any],
+    top: dict[str, Any],
+    warned: bool,
+) -> None:
+    path = tree({**HEALTH, **first}, {**HEALTH, "source": "s3://bucket/other", **second}, folder=folder, **top)
+    found = findings(command("validate", path, "--format", "json"))
+    told = (
+        "the same as those of instance 1: both submit the same series of `metta.check.up` and `data_missing`, "
+        "so that one hides the other's outage; give each a tag of its own"
+    )
+    assert found == ([("warning", 2, "tags", told)] if warned else [])
+
+
+def test_what_tells_instances_apart_beside_their_tags(command: Command, tree: Callable[..., Path]) -> None:
+    """The check, and what W&B and GitHub instances watch. Two servers may have a project of the same name."""
+    tree(HEALTH, folder="metta_training.d")
+    tree({**HEALTH, "source": "s3://bucket/other"}, folder="metta_eval.d")
+    tree(CI, {**CI, "branch": "release"}, folder="metta_ci.d")
+    path = tree(GOOD, {**GOOD, "project": "other"})
+    assert findings(command("validate", path.parents[1], "--format", "json")) == []
+    path = tree(GOOD, {**GOOD, "base_url": "https://wandb.example.com"})
+    ((level, number, option, text),) = findings(command("validate", path, "--format", "json"))
+    assert (level, number, option) == ("warning", 2, "tags")
+    assert text.startswith("the same as those of instance 1: both submit the same series of `metta.check.up`, ")
+
+
+@pytest.mark.parametrize("source", ["s3://bucket/key", "s3://bucket/other"])
+def test_of_the_same_source_twice_only_that_is_told(command: Command, tree: Callable[..., Path], source: str) -> None:
+    first = tree(HEALTH, folder="metta_eval.d")
+    tree({**HEALTH, "source": source}, folder="metta_eval.d", name="more.yaml")
+    ((_, number, option, text),) = findings(command("validate", first.parents[1], "--format", "json"))
+    same = source == HEALTH["source"]
+    assert (number, option) == (1, None if same else "tags")
+    assert text.startswith(f"it watches the same as instance 1 of {first}" if same else "the same as those of instance")
 
 
 @pytest.mark.parametrize(

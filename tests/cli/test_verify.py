@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,11 @@ def on_the_sdks(act: Callable[[], object]) -> Interceptor:
 
 
 @needs_sdk
-def test_equal(command: Command, conf: Conf, instance: dict[str, Any], project: DemoProject) -> None:
-    result = command("verify", "wandb", "--config", conf(instance))
+@pytest.mark.parametrize("init_config", [None, {"service": "trainer"}])
+def test_equal(
+    command: Command, conf: Conf, instance: dict[str, Any], project: DemoProject, init_config: dict[str, str] | None
+) -> None:
+    result = command("verify", "wandb", "--config", conf(instance, init_config=init_config))
     assert result.exit_code == 0
     title, verdict = result.stdout.splitlines()
     assert title.startswith("metta_wandb, instance 1: metta-research/metta, 1 runs as the wandb SDK ")
@@ -104,16 +108,47 @@ def test_different(command: Command, conf: Conf, instance: dict[str, Any], serve
 def test_a_run_that_moves_while_it_is_read_is_no_difference(
     command: Command, conf: Conf, instance: dict[str, Any], project: DemoProject, server: WandbServer
 ) -> None:
-    rewards = iter(range(100))
+    first = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=50)
+    minutes = itertools.count()
 
     def moves() -> None:
-        project.resume("r1", datetime.now(UTC).replace(microsecond=0))
-        project["r1"].summary = {"overview/reward": float(next(rewards))}
+        minute = next(minutes)
+        project.resume("r1", first + timedelta(minutes=minute))
+        project["r1"].summary = {"overview/reward": float(minute)}
 
     server.intercept = lambda request: None if request.path != "/graphql" else moves()
     result = command("verify", "wandb", "--config", conf(instance))
     assert result.exit_code == 0
-    assert "  moved meanwhile, and so not judged where the two differ: 1 run: r1" in result.stdout
+    title, verdict, *more = result.stdout.splitlines()
+    # Nine counts. The duration, the reward and the heartbeat's age that the SDK saw are those of neither collection.
+    assert verdict == "  equal: 9 series"
+    assert more == [
+        "  moved meanwhile: 1 run: r1",
+        "  not judged, since what moved may be why the two differ: 3 series",
+    ]
+
+
+@needs_sdk
+def test_a_heartbeat_excuses_no_count(
+    command: Command, conf: Conf, instance: dict[str, Any], project: DemoProject, server: WandbServer
+) -> None:
+    """One run goes on while the SDK is told that another one, which ended long ago, has another state."""
+    begun = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
+    project.start("r2", begun, heartbeat_at=begun, display_name="navigation")
+
+    def otherwise(request: Request) -> Response | None:
+        if not is_the_sdks(request):
+            return None
+        told = server.answer(request).body.decode()
+        project.beat("r2", begun + timedelta(minutes=30))
+        return Response(200, told.replace('"finished"', '"crashed"').encode())
+
+    server.intercept = otherwise
+    result = command("verify", "wandb", "--config", conf(instance))
+    assert result.exit_code == 1
+    counts = [line.split() for line in result.stdout.splitlines() if "wandb.runs" in line]
+    assert counts == [["wandb.runs", "failed", "train", "0", "1"], ["wandb.runs", "finished", "train", "1", "0"]]
+    assert "  moved meanwhile: 1 run: r2" in result.stdout
 
 
 @needs_sdk

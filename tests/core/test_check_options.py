@@ -28,6 +28,11 @@ Run = Callable[..., str]
         ({"collection_timeout": ".inf"}, "collection_timeout"),
         ({"collection_timeout": float("inf")}, "`collection_timeout` is inf"),
         ({"collection_timeout": float("nan")}, "`collection_timeout` is nan"),
+        ({"timeout": 0}, "`timeout` is 0: it must be more than 0 seconds"),
+        ({"timeout": "-1.5"}, "`timeout` is -1.5"),
+        ({"connect_timeout": 0}, "`connect_timeout` is 0"),
+        ({"read_timeout": -3}, "`read_timeout` is -3"),
+        ({"read_timeout": float("nan")}, "`read_timeout` is nan"),
     ],
 )
 def test_options_that_do_not_hold(
@@ -45,6 +50,28 @@ def test_options_that_do_not_hold(
         aggregator.assert_metric("metta.check.requests", 0, count=1)
         aggregator.assert_metric("probe.collections", count=0)
     assert source.requests == []
+
+
+@pytest.mark.parametrize(
+    ("init_config", "options"),
+    [({"timeout": 0}, {}), ({"timeout": 0}, {"timeout": 5})],
+)
+def test_a_shared_timeout_that_does_not_hold(
+    probe: Probe, source: Source, dd_run_check: Run, init_config: dict[str, Any], options: dict[str, Any]
+) -> None:
+    check = probe(init_config, **options)
+    with pytest.raises(Exception, match="`timeout` in `init_config` is 0: it must be more than 0 seconds"):
+        dd_run_check(check, extract_message=True)
+    assert isinstance(check.collection.error, ConfigurationError)
+    assert source.requests == []
+
+
+@pytest.mark.parametrize("option", ["timeout", "connect_timeout", "read_timeout"])
+def test_a_timeout_may_be_a_part_of_a_second(
+    probe: Probe, aggregator: AggregatorStub, dd_run_check: Run, option: str
+) -> None:
+    dd_run_check(probe(**{option: 0.9}))
+    aggregator.assert_metric("metta.check.up", 1)
 
 
 @pytest.mark.parametrize("init_config", [None, {}])

@@ -55,6 +55,8 @@ def test_the_option_replaces_the_types(patterns: dict[str, str], name: str, in_s
     [
         ({"train": "("}, "'train' is no regular expression"),
         ({"train": "ok", "sweep": "*x"}, "'sweep' is no regular expression"),
+        ({"train": "a{99999999999}"}, "'train' is no regular expression"),
+        ({"train": "(" * 10_000 + ")" * 10_000}, "'train' is no regular expression"),
         ({"all": "."}, "cannot be called 'all'"),
         ({"": "."}, "cannot be called ''"),
     ],
