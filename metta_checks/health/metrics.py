@@ -97,12 +97,12 @@ def unheard(documents: Iterable[Document], options: MetricOptions, now: datetime
     return [replace(verdict, state=State.UNKNOWN, value=None, at=None) for verdict in verdicts]
 
 
-def record_samples(judged: Sequence[Judged], unheard: Iterable[Verdict], now: datetime) -> Iterator[Sample]:
-    """The named metric of each record, and the `metta.infra.health.*` gauges of all."""
+def record_samples(judged: Sequence[Judged], silent: Iterable[Verdict], now: datetime) -> Iterator[Sample]:
+    """The named metric of each record, and the `metta.infra.health.*` gauges of all, of `silent` ones too."""
     for one in judged:
         tags = (*named_tags(one.verdict, condition_tag(one.entry.record.condition)), *one.record_tags)
         yield Sample(one.name, one.entry.record.value, tags)
-    yield from verdict_samples((*unheard, *(one.verdict for one in judged)), now)
+    yield from verdict_samples((*silent, *(one.verdict for one in judged)), now)
 
 
 def remarks(judged: Iterable[Judged]) -> Iterator[str]:
