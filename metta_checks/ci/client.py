@@ -93,9 +93,7 @@ class GitHub:
         try:
             answer = self._once(credential, method, url, about=about, **options)
         except SourceError as error:
-            # 407 is the proxy's.
-            refused = error.kind is Kind.UNAUTHORISED and error.status != 407
-            fresh = self._renewed(credential) if refused else None
+            fresh = self._renewed(credential) if error.refuses_credential else None
             if fresh is None:
                 raise self._explained(error) from None
             try:

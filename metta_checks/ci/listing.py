@@ -119,15 +119,14 @@ class Listing:
             swept += pages
             if whole:
                 return swept
+            tried = f"{self._github.source}: the workflow runs of {self._github.settings.repo}"
             created = [run.created_at for page, _ in pages for run in page.runs]
             if not created:
-                tried = f"{self._github.source}: the workflow runs of {self._github.settings.repo}"
                 remedy = "The next collection tries again; if it lasts, look at GitHub's status page."
                 came_back = f"{pages[0][0].total:,} are counted and none is listed"
                 raise SourceError(Kind.MALFORMED, tried, came_back, remedy)
             oldest = min(created)
             if oldest >= until:
-                tried = f"{self._github.source}: the workflow runs of {self._github.settings.repo}"
                 raise SourceError(Kind.OVERSIZED, tried, f"more than {LISTED} in one second", "Watch another branch.")
             until = oldest
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated, Final, NamedTuple, TypeVar
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from metta_checks.ci.records import Run, Workflow, file_of
+from metta_checks.core.clock import in_utc
 from metta_checks.core.errors import Kind, SourceError
 from metta_checks.core.transport import Answer
 
@@ -67,14 +67,7 @@ def search_count(answer: Answer) -> int:
     return parsed.total_count
 
 
-def _whole_seconds(moment: datetime) -> datetime:
-    try:
-        return moment.astimezone(UTC).replace(microsecond=0)
-    except OverflowError:
-        raise ValueError("a time outside of the calendar") from None
-
-
-Moment = Annotated[AwareDatetime, AfterValidator(_whole_seconds)]
+Moment = Annotated[AwareDatetime, AfterValidator(lambda moment: in_utc(moment).replace(microsecond=0))]
 """A time of GitHub's: UTC, in whole seconds."""
 
 

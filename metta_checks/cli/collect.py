@@ -14,7 +14,7 @@ from metta_checks.cli.catalogue import CHECKS, CheckEntry
 from metta_checks.cli.check_names import METAVAR, completed, entry_of
 from metta_checks.cli.dogstatsd import AddressError, NoAgentError, destination
 from metta_checks.cli.log import log_shown
-from metta_checks.cli.options import config_or_environment
+from metta_checks.cli.options import config_option, config_or_environment
 from metta_checks.cli.progress import Progress
 from metta_checks.cli.push import MissingClientError, Pusher, require_client
 from metta_checks.cli.render import outcome_text, outcomes_json, sent_text
@@ -45,12 +45,7 @@ ENOUGH: Final = "\b\nEnvironment variables that are enough instead of a configur
 
 @click.command(epilog=ENOUGH)
 @click.argument("check", callback=entry_of, metavar=METAVAR, shell_complete=completed)
-@click.option(
-    "--config",
-    "config_path",
-    type=click.Path(path_type=Path),
-    help="Configuration in the Agent's format (init_config, instances). Without it, the environment is enough.",
-)
+@config_option
 @click.option("--instance", type=click.IntRange(min=1), help="Only this instance of the file, counted from 1.")
 @click.option("--dry-run", is_flag=True, help="Collect and show, send nothing. This is the default.")
 @click.option("--push", is_flag=True, help="Also send it to the local Agent through DogStatsD, once.")

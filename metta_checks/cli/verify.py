@@ -12,7 +12,7 @@ from datadog_checks.base.stubs import datadog_agent
 
 from metta_checks.cli.agent_config import AgentConfig
 from metta_checks.cli.catalogue import check_entry
-from metta_checks.cli.options import config_or_environment
+from metta_checks.cli.options import config_option, config_or_environment
 from metta_checks.cli.progress import Progress
 from metta_checks.cli.recount_wandb import Asked, Series, recount
 from metta_checks.cli.render import WIDTH, wrapped
@@ -62,12 +62,7 @@ verify.add_command(verify_ci)
 
 
 @verify.command("wandb")
-@click.option(
-    "--config",
-    "config_path",
-    type=click.Path(path_type=Path),
-    help="Configuration in the Agent's format (init_config, instances). Without it, the environment is enough.",
-)
+@config_option
 @click.option("--instance", type=click.IntRange(min=1), help="Only this instance of the file, counted from 1.")
 @click.option(
     "--timeout",

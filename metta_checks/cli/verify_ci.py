@@ -13,7 +13,7 @@ from datadog_checks.base.stubs import datadog_agent
 
 from metta_checks.cli.agent_config import AgentConfig
 from metta_checks.cli.catalogue import check_entry
-from metta_checks.cli.options import config_or_environment
+from metta_checks.cli.options import config_option, config_or_environment
 from metta_checks.cli.progress import Progress
 from metta_checks.cli.recount_ci import CiQuestion, Figure, Get, recount_ci
 from metta_checks.cli.runner import Outcome, new_check, prepare_stubs, run_once
@@ -31,12 +31,7 @@ class RecountError(Exception):
 
 
 @click.command("ci")
-@click.option(
-    "--config",
-    "config_path",
-    type=click.Path(path_type=Path),
-    help="Configuration in the Agent's format (init_config, instances). Without it, the environment is enough.",
-)
+@config_option
 @click.option("--instance", type=click.IntRange(min=1), default=1, show_default=True, help="Which one of the file.")
 @click.pass_context
 def verify_ci(context: click.Context, config_path: Path | None, instance: int) -> None:

@@ -48,6 +48,11 @@ class SourceError(Exception):
         self.status = status
         self.reset_at = reset_at
 
+    @property
+    def refuses_credential(self) -> bool:
+        """Whether the source itself would not have the credential; a 407 is the proxy's, and about another one."""
+        return self.kind is Kind.UNAUTHORISED and self.status != 407
+
     def with_remedy(self, remedy: str) -> SourceError:
         """The same error with an advice that fits the object better."""
         return SourceError(self.kind, self.tried, self.came_back, remedy, status=self.status, reset_at=self.reset_at)

@@ -146,6 +146,11 @@ def retry_after(headers: Headers, now: datetime) -> datetime | None:
     seconds = whole_number(text)
     if seconds is not None:
         return _later(now, seconds)
+    return http_date(text)
+
+
+def http_date(text: str) -> datetime | None:
+    """The time (aware, UTC) in a header such as `Last-Modified`; None where there is none."""
     try:
         return parsedate_to_datetime(text).astimezone(UTC)
     except (ValueError, TypeError, OverflowError):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from typing import Final, Protocol
 
 from metta_checks.core.collection import Collection
@@ -92,14 +91,6 @@ def read_candidates(
     documents.sort(key=lambda document: document.name)
     over_limit = len(candidates) - len(documents) - len(unreadable)
     return Reading(tuple(documents), tuple(unreadable.values()), over_limit, frozenset(unreadable))
-
-
-def http_date(header: str) -> datetime | None:
-    """The time (aware, UTC) in a `Last-Modified` header; None where there is none."""
-    try:
-        return parsedate_to_datetime(header).astimezone(UTC)
-    except (ValueError, TypeError, OverflowError):
-        return None
 
 
 def printable(text: str) -> str:

@@ -20,6 +20,8 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from metta_checks.core.clock import in_utc
+
 METRIC_PATTERN: Final = "^[A-Za-z][A-Za-z0-9_.]*$"
 REFUSED_PATTERN: Final = r"^metta\.(check|infra\.health)\."
 """Names that belong to the checks' own metrics."""
@@ -66,19 +68,10 @@ def _metric(name: str) -> str:
 
 def _timestamp(value: object) -> datetime | None:
     if value is None or isinstance(value, datetime):
-        return None if value is None else _in_utc(value)
+        return None if value is None else in_utc(value)
     if not isinstance(value, str) or not re.match(TIMESTAMP_PATTERN, value) or value.endswith("\n"):
         raise ValueError("write it in ISO 8601, such as 2025-01-14T15:00:00Z")
-    return _in_utc(datetime.fromisoformat(value))
-
-
-def _in_utc(moment: datetime) -> datetime:
-    if moment.tzinfo is None:
-        return moment.replace(tzinfo=UTC)
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("it lies outside of the calendar") from None
+    return in_utc(datetime.fromisoformat(value))
 
 
 def _tag_value(value: object) -> TagValue:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from metta_checks.core.collection import Collection
 from metta_checks.core.errors import Kind, SourceError
+from metta_checks.core.faults import http_date
 from metta_checks.core.quiet import quieten_aws
 from metta_checks.health.bounded import Bounded
 from metta_checks.health.document import Document, Limits, oversized, parse_document
-from metta_checks.health.reading import Candidate, Kept, Reading, http_date, printable, read_candidates
+from metta_checks.health.reading import Candidate, Kept, Reading, printable, read_candidates
 
 if TYPE_CHECKING:
     from botocore.exceptions import BotoCoreError, ClientError

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from metta_checks.core.collection import Collection
 from metta_checks.core.errors import Kind, SourceError
-from metta_checks.core.faults import display_url
+from metta_checks.core.faults import display_url, http_date
 from metta_checks.core.transport import Transport
 from metta_checks.health.document import Document, Limits, oversized, parse_document
-from metta_checks.health.reading import Kept, Reading, http_date
+from metta_checks.health.reading import Kept, Reading
 
 
 @dataclass(frozen=True, slots=True)

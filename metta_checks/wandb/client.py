@@ -122,9 +122,7 @@ class WandbClient:
         try:
             return self._post(variables, credential)
         except SourceError as error:
-            # 407 is the proxy's.
-            refused = error.kind is Kind.UNAUTHORISED and error.status != 407
-            fresh = self._credentials.renewed(credential) if refused else None
+            fresh = self._credentials.renewed(credential) if error.refuses_credential else None
             if fresh is None:
                 raise
         return self._post(variables, fresh)
@@ -140,8 +138,7 @@ class WandbClient:
             )
             return answer, self._connection(answer)
         except SourceError as error:
-            # 407 is the proxy's, and its advice stands.
-            if error.kind is Kind.UNAUTHORISED and error.status != 407:
+            if error.refuses_credential:
                 raise error.with_remedy(self._key_remedy(credential)) from None
             raise
 

@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from metta_checks.core import tag
+from metta_checks.core.clock import in_utc
 from metta_checks.wandb.blobs import Summary, UnreadableError, Wanted
 from metta_checks.wandb.runs import STATES, Run
 
-
-def _in_utc(moment: datetime) -> datetime:
-    """W&B's times are UTC; older answers leave the zone out."""
-    try:
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("a time outside of the calendar") from None
-
-
-ApiTime = Annotated[datetime, AfterValidator(_in_utc)]
+ApiTime = Annotated[datetime, AfterValidator(in_utc)]
+"""W&B's times are UTC; older answers leave the zone out."""
 
 
 class _Model(BaseModel):
