@@ -11,8 +11,8 @@ from metta_checks.board.filters import Match
 from metta_checks.board.names import matches, normalised
 from metta_checks.ci import rules as ci
 from metta_checks.ci.records import CANCELLED, DECISIVE
-from metta_checks.core.collection import PREFIX as TELEMETRY
-from metta_checks.core.collection import Reason
+from metta_checks.core.target import DropReason
+from metta_checks.core.telemetry import PREFIX as TELEMETRY
 from metta_checks.eval.check import EvalCheck
 from metta_checks.health.metrics import Origin
 from metta_checks.health.verdict import PREFIX as HEALTH
@@ -69,7 +69,7 @@ def shapes_of(room: str, metric: str) -> tuple[Shape, ...]:
 
 
 def _telemetry(room: str, metric: str) -> Shape:
-    reason = {"reason": _of(*Reason)} if metric == f"{TELEMETRY}dropped" else {}
+    reason = {"reason": _of(*DropReason)} if metric == f"{TELEMETRY}dropped" else {}
     return Shape({"check_name": _of(f"metta_{room}"), "runner": None, **reason, **_IDENTITY.get(room, {})})
 
 

@@ -59,9 +59,9 @@ def same_twice(all_examined: Iterable[Examined]) -> Iterator[Finding]:
     for examined in all_examined:
         for loaded in examined.loaded:
             name, place = examined.file.entry.name, (examined.file.path, loaded.number)
-            first = watched.setdefault((name, loaded.check.persistent_cache_id()), place)
+            firsts = [watched.setdefault((name, target.key), place) for target in loaded.check.targets()]
             alike = told_apart.setdefault((name, _tags_of_telemetry(loaded.check)), place)
-            if first != place:
+            if first := next((first for first in firsts if first != place), None):
                 text = "gauges overwrite each other, distribution points count twice"
                 yield Finding("warning", place[0], f"it watches the same as {_named(first, place)}: {text}", place[1])
             elif alike != place:

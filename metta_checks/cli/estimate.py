@@ -125,13 +125,13 @@ def _estimate(
 ) -> Estimate:
     formula = FORMULAS[entry.slug]
     check = _loaded(entry, shared, given)
-    present = formula.cost(check.options, workload)
+    present = formula.cost(check.config, workload)
     others = []
     for other in formula.what_ifs:
-        cost = formula.cost(_loaded(entry, shared, {**given, **other.options}).options, workload)
+        cost = formula.cost(_loaded(entry, shared, {**given, **other.options}).config, workload)
         if cost != present:
             others.append((other.label, cost))
-    return Estimate(number, check.options.min_collection_interval, check.series_budget, present, tuple(others))
+    return Estimate(number, check.config.min_collection_interval, check.series_budget, present, tuple(others))
 
 
 def _loaded(entry: CheckEntry, shared: Mapping[str, Any], given: Mapping[str, Any]) -> MettaCheck:

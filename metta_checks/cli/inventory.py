@@ -90,7 +90,7 @@ def _credential(entry: CheckEntry, shared: Mapping[str, Any], given: Mapping[str
         check.load_options()
     except ConfigurationError:
         # What is wrong is mostly another option; then the places are known all the same.
-        if check.options is None:
+        if check.config is None:
             return "unknown: the options do not hold"
     places = check.credential_places()
     if places is None:

@@ -136,7 +136,7 @@ class Comparison:
     def run(self) -> tuple[Verdict, Reading]:
         """Read both sides. Raises ConfigurationError, and UnverifiableError where one cannot be read."""
         check = self._check()
-        asked = Asked.of(check.options)
+        asked = Asked.of(check.config)
         self.title = f"{self.title}: {asked.entity}/{asked.project}"
         try:
             before = self._collected(check)
@@ -168,7 +168,7 @@ class Comparison:
 
     def _read(self, check: MettaCheck, asked: Asked, before: Outcome) -> Reading:
         self._progress.say(f"{self.title}: the SDK reads …")
-        base_url = check.identity()["base_url"]
+        base_url = check.targets()[0].identity["base_url"]
         try:
             key = check.credentials.get().value
             question = Question(base_url, key, asked.entity, asked.project, since=asked.since(before.at))

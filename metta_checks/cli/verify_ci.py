@@ -70,7 +70,7 @@ def verify_ci(context: click.Context, config_path: Path | None, instance: int) -
 def _compared(config: AgentConfig, number: int) -> tuple[list[str], bool]:
     progress = Progress()
     check = _check(config, number)
-    question = CiQuestion.of(check.options)
+    question = CiQuestion.of(check.config)
     try:
         progress.say("the check collects …")
         before = _collected(check, number)
@@ -116,7 +116,7 @@ def _getter(check: MettaCheck, sent: list[str]) -> Get:
         auth = BearerAuth(check.credentials.get().value)
     except CredentialError as error:
         raise RecountError(f"counting again takes more requests than GitHub grants without a token: {error}") from None
-    base = check.identity()["api_url"]
+    base = check.targets()[0].identity["api_url"]
 
     def get(path: str, query: Mapping[str, str]) -> Any:
         sent.append(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -54,13 +53,12 @@ class Listing:
 
 
 class WandbClient:
-    """Lists a project's runs. `page_size` runs a request, at most `max_pages` requests a listing."""
+    """Lists the runs of projects. `page_size` runs a request, at most `max_pages` requests a listing."""
 
     def __init__(
         self,
         transport: Transport,
         credentials: Credentials,
-        project: ProjectPath,
         wanted: Wanted,
         run_tags: tuple[str, ...],
         *,
@@ -69,15 +67,14 @@ class WandbClient:
     ) -> None:
         self._transport = transport
         self._credentials = credentials
-        self._project = project
         self._wanted = wanted
         self._run_tags = run_tags
         self._page_size = page_size
         self._max_pages = max_pages
         self._query = runs_query(summary_keys=wanted.summary_keys, system=wanted.wants_system, extra=run_tags)
 
-    def runs(self, filters: str) -> Listing:
-        """Every run that `filters` (W&B's filter language, JSON) matches.
+    def runs(self, project: ProjectPath, filters: str) -> Listing:
+        """Every run of the project that `filters` (W&B's filter language, JSON) matches.
 
         Raises SourceError when the listing cannot be read to its end: half a listing would count half the runs.
         """
@@ -86,7 +83,7 @@ class WandbClient:
         cursor: str | None = None
         seen: set[str | None] = {None}
         for _ in range(self._max_pages):
-            answer, page = self._page(filters, cursor)
+            answer, page = self._page(project, filters, cursor)
             self._read(page, found, unknown)
             cursor = page.pageInfo.endCursor
             # An empty page that promises more and leads nowhere has been seen live: it is the last one.
@@ -107,10 +104,10 @@ class WandbClient:
             except UnknownStateError as error:
                 unknown[edge.node.name] = str(error)
 
-    def _page(self, filters: str, cursor: str | None) -> tuple[Answer, RunConnection]:
+    def _page(self, project: ProjectPath, filters: str, cursor: str | None) -> tuple[Answer, RunConnection]:
         variables: dict[str, Any] = {
-            "entity": self._project.entity,
-            "project": self._project.name,
+            "entity": project.entity,
+            "project": project.name,
             "filters": filters,
             "order": ORDER,
             "first": self._page_size,
@@ -120,26 +117,28 @@ class WandbClient:
             variables["keys"] = self._wanted.summary_keys
         credential = self._credentials.get()
         try:
-            return self._post(variables, credential)
+            return self._post(project, variables, credential)
         except SourceError as error:
             fresh = self._credentials.renewed(credential) if error.refuses_credential else None
             if fresh is None:
                 raise
-        return self._post(variables, fresh)
+        return self._post(project, variables, fresh)
 
-    def _post(self, variables: dict[str, Any], credential: Credential) -> tuple[Answer, RunConnection]:
+    def _post(
+        self, project: ProjectPath, variables: dict[str, Any], credential: Credential
+    ) -> tuple[Answer, RunConnection]:
         try:
             answer = self._transport.send(
                 "POST",
-                f"{self._project.base_url}/graphql",
-                about=f"project {self._project}",
+                f"{project.base_url}/graphql",
+                about=f"project {project}",
                 auth=HTTPBasicAuth(USER, credential.value.encode()),
                 json={"query": self._query, "variables": variables},
             )
             return answer, self._connection(answer)
         except SourceError as error:
             if error.refuses_credential:
-                raise error.with_remedy(self._key_remedy(credential)) from None
+                raise error.with_remedy(_key_remedy(credential, project)) from None
             raise
 
     def _connection(self, answer: Answer) -> RunConnection:
@@ -173,11 +172,12 @@ class WandbClient:
         remedy = remedies.get(kind, "W&B refuses the query; look for a newer version of this check.")
         return SourceError(kind, answer.tried, f'GraphQL error "{said}"', remedy, status=answer.status)
 
-    def _key_remedy(self, credential: Credential) -> str:
-        return f"The key came from {credential.origin}: check that it is whole, valid and for {self._project.base_url}."
-
     def _project_remedy(self) -> str:
         return "Check `entity` and `project`, and that the key's user may see them."
+
+
+def _key_remedy(credential: Credential, project: ProjectPath) -> str:
+    return f"The key came from {credential.origin}: check that it is whole, valid and for {project.base_url}."
 
 
 def _malformed(answer: Answer, came_back: str) -> SourceError:
@@ -189,10 +189,3 @@ def _first_place(error: ValidationError) -> str:
     """The first field that does not fit, and why; never its value."""
     first = error.errors(include_input=False, include_url=False)[0]
     return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
-
-
-def summary_of_unknown(unknown: Iterable[str]) -> str:
-    """One line about runs of unknown state, the first three named."""
-    listed = list(unknown)
-    more = f" and {len(listed) - 3} more" if len(listed) > 3 else ""
-    return f"left out, because this version does not know their state: {'; '.join(listed[:3])}{more}"
