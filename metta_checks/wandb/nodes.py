@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -67,7 +67,18 @@ class Viewer(_Model):
 
 
 class GraphQLError(_Model):
-    message: str = "no message"
+    """One error. `path` leads to the field that could not be read; an error of the query itself has none."""
+
+    message: str | None = None
+    path: Any = None
+    extensions: Any = None
+
+
+class ErrorsAnswer(_Model):
+    """An answer as far as its errors go: beside an error the data may have any shape."""
+
+    errors: tuple[GraphQLError, ...] | None = None
+    data: Any = None
 
 
 class Data(_Model):
@@ -75,11 +86,10 @@ class Data(_Model):
     project: Project | None = None
 
 
-class RunsAnswer(_Model):
-    """The whole answer to the runs query. GraphQL errors come with HTTP 200."""
+class RunsAnswer(ErrorsAnswer):
+    """The whole answer to the runs query."""
 
     data: Data | None = None
-    errors: tuple[GraphQLError, ...] | None = None
 
 
 LABELS: Final[Mapping[str, tuple[str, Callable[[RunNode], str | None]]]] = {
