@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -189,8 +189,7 @@ def _first_place(error: ValidationError) -> str:
     return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
 
 
-def summary_of_unknown(unknown: Iterable[str]) -> str:
-    """One line about runs of unknown state, the first three named."""
-    listed = list(unknown)
-    more = f" and {len(listed) - 3} more" if len(listed) > 3 else ""
-    return f"left out, because this version does not know their state: {'; '.join(listed[:3])}{more}"
+def first_three(texts: Sequence[str]) -> str:
+    """One line: the first three, and how many more there are."""
+    more = f" and {len(texts) - 3} more" if len(texts) > 3 else ""
+    return f"{'; '.join(texts[:3])}{more}"

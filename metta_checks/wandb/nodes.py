@@ -112,15 +112,18 @@ def run_of(node: RunNode, wanted: Wanted, run_tags: tuple[str, ...]) -> Run:
     state = STATES.get(node.state or "")
     if state is None:
         raise UnknownStateError(f"run {node.name} has the state {node.state!r}")
-    unreadable = 0
+    unreadable: list[str] = []
+    summary = Summary(None, {}, 0)
+    system: Mapping[str, float] = {}
+    system_dropped = 0
     try:
         summary = wanted.summary(node.summaryMetrics)
-    except UnreadableError:
-        summary, unreadable = Summary(None, {}, 0), 1
+    except UnreadableError as error:
+        unreadable.append(f"the summary of run {node.name} ({error})")
     try:
         system, system_dropped = wanted.system(node.systemMetrics)
-    except UnreadableError:
-        system, system_dropped, unreadable = {}, 0, unreadable + 1
+    except UnreadableError as error:
+        unreadable.append(f"the system metrics of run {node.name} ({error})")
     return Run(
         id=node.name,
         name=node.displayName or node.name,
@@ -133,5 +136,5 @@ def run_of(node: RunNode, wanted: Wanted, run_tags: tuple[str, ...]) -> Run:
         system=system,
         labels=tuple(tag(key, value) for key, read in (LABELS[name] for name in run_tags) if (value := read(node))),
         not_finite=summary.not_finite + system_dropped,
-        unreadable=unreadable,
+        unreadable=tuple(unreadable),
     )
