@@ -176,9 +176,9 @@ def test_a_failed_collection_loses_nothing(watch: Watches) -> None:
     a_project(watched)
     watched.collect()
     watched.project.finish("doomed", START + timedelta(minutes=1))
-    watched.server.intercept = lambda _: Response(500)
+    watched.server.intercept = lambda _: Response(400)
     watched.now += timedelta(minutes=2)
-    assert "HTTP 500" in watched.failing()
+    assert "HTTP 400" in watched.failing()
     watched.server.intercept = None
     received = watched.after(minutes=2)
     assert received.gauges == watched.fresh().gauges

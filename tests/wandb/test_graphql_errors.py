@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ Collect = Callable[..., Figures]
 Fault = Callable[..., SourceError]
 NewCheck = Callable[..., WandbCheck]
 
+FAILED_LISTING = Path(__file__).parents[1] / "fixtures" / "wandb" / "graphql" / "failed_listing.json"
 VIEWER = {"id": "VXNlcjoxMjM0NTY="}
 
 
@@ -93,6 +95,14 @@ def test_one_that_stays_is_the_servers_error(server: WandbServer, prompt: NewChe
     assert "The next collection tries again." in error.remedy
     assert "newer version" not in str(error)
     assert len(server.requests) == 3
+
+
+def test_a_failed_listing_as_the_service_sends_it(answers: Callable[..., None], prompt: NewCheck, fault: Fault) -> None:
+    answers(json.loads(FAILED_LISTING.read_text(encoding="utf-8")))
+    error = fault(prompt())
+    assert error.kind == "server error"
+    assert 'GraphQL error "failed to query runs: context deadline exceeded"' in str(error)
+    assert "project metta-research/metta" in str(error)
 
 
 @pytest.mark.parametrize(
