@@ -120,6 +120,4 @@ def _dropped(runs: Iterable[Run], listing: Listing, selection: Selection) -> Ite
     not_finite = [run for run in runs if run.not_finite]
     names = (f"run {run.id}" for run in not_finite)
     yield Dropped.of(DropReason.NOT_FINITE, names, sum(run.not_finite for run in not_finite))
-    unreadable = [run for run in runs if run.unreadable]
-    names = (f"run {run.id}" for run in unreadable)
-    yield Dropped.of(DropReason.UNREADABLE, names, sum(run.unreadable for run in unreadable))
+    yield Dropped.of(DropReason.UNREADABLE, (blob for run in runs for blob in run.unreadable))
