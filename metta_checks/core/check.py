@@ -194,6 +194,13 @@ class MettaCheck(AgentCheck, ABC):
             # The options that make the tags may be the very ones that do not hold.
             return ()
 
+    def instance_name(self) -> str:
+        """The instance in messages: its target, or what all its targets have in common."""
+        try:
+            return ", ".join(self.discovery_tags()) if self.discovers else self.targets()[0].name
+        except Exception:
+            return "an instance whose options do not hold"
+
     def load_options(self) -> None:
         """Read and check the options, as each collection does at its start, without a request.
 

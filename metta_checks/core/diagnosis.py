@@ -65,6 +65,8 @@ class DiagnosedCheck(Protocol):
 
     def credential_places(self) -> CredentialPlaces | None: ...
 
+    def instance_name(self) -> str: ...
+
     def sanitize(self, text: str) -> str: ...
 
 
@@ -137,29 +139,27 @@ class Diagnostics:
             return self._warn("source", f"{source}: not asked yet", "Wait for the first collection.")
         at = f"{_clock(last.now)} with {_requests(last)}"
         for name, error in self._errors().items():
-            where = f"{name}: " if name else ""
             if error is None:
-                self._succeed("source", f"{where}{source}: read at {at}")
+                self._succeed("source", f"{source}: read at {at}", name)
             elif isinstance(error, SourceError):
                 if error.kind in REFUSALS or error.kind is Kind.RATE_LIMITED:
-                    self._succeed("source", f"{where}{source}: reached at {at}, but it refused: {error.kind}")
+                    self._succeed("source", f"{source}: reached at {at}, but it refused: {error.kind}", name)
                 else:
-                    self._fail("source", f"{where}{_what_came(error)}", error.remedy)
+                    self._fail("source", _what_came(error), error.remedy, name)
             elif isinstance(error, CredentialError | ConfigurationError):
-                text = f"{where}{source}: not asked, since the collection ended before"
-                self._warn("source", text, "See the other diagnoses.")
+                text = f"{source}: not asked, since the collection ended before"
+                self._warn("source", text, "See the other diagnoses.", name)
             else:
-                self._fail("source", f"{where}{source}: {error_text(error)}", "The check has a fault: report it.")
+                self._fail("source", f"{source}: {error_text(error)}", "The check has a fault: report it.", name)
         return None
 
     def permissions(self) -> None:
         """Whether the source showed what was asked for."""
         for name, error in self._errors().items():
-            where = f"{name}: " if name else ""
             if error is None:
-                self._succeed("permissions", f"{where}{self._check.SOURCE}: everything that was asked for may be read")
+                self._succeed("permissions", f"{self._check.SOURCE}: everything that was asked for may be read", name)
             elif isinstance(error, SourceError) and error.kind in REFUSALS:
-                self._fail("permissions", f"{where}{_what_came(error)}", error.remedy)
+                self._fail("permissions", _what_came(error), error.remedy, name)
 
     def quota(self) -> None:
         """What is left of the source's rate limit."""
@@ -167,7 +167,7 @@ class Diagnostics:
             return None
         for name, error in self._errors().items():
             if isinstance(error, SourceError) and error.kind is Kind.RATE_LIMITED:
-                return self._fail("quota", f"{name}: {_what_came(error)}", error.remedy)
+                return self._fail("quota", _what_came(error), error.remedy, name)
         left = self._last.quota_remaining
         if left is None:
             return self._succeed("quota", f"{self._check.SOURCE} gives no rate limit")
@@ -182,32 +182,31 @@ class Diagnostics:
         if self._last is None:
             return self._warn(what, "none yet in this process", "Wait for the first collection.")
         for name in self._errors():
-            where = f"{name}: " if name else ""
             read_at = self._read_at.get(name)
             if read_at is None:
                 remedy = "See the diagnoses of the source and the credential."
-                self._fail(what, f"{where}none since the Agent started", remedy)
+                self._fail(what, "none since the Agent started", remedy, name)
                 continue
             age = self._check.clock() - read_at
-            text = f"{where}{_clock(read_at)}, {age.total_seconds():.0f} s ago"
+            text = f"{_clock(read_at)}, {age.total_seconds():.0f} s ago"
             if age > LATE_AFTER * self._check.interval:
-                self._fail(what, text, "See `agent status` for the error of the last collection.")
+                self._fail(what, text, "See `agent status` for the error of the last collection.", name)
             else:
-                self._succeed(what, text)
+                self._succeed(what, text, name)
         return None
 
     def state(self) -> None:
         """What became of the state that the process before left."""
-        if not self._loaded():
+        if not self._results:
             return
         for target, origin in self._check.states.origins():
             if origin is StateOrigin.LOST:
                 remedy = "It began afresh. If this repeats: can the Agent's user read and write its `run_path`?"
-                self._warn("state", f"{target.name}: the saved state could not be used", remedy)
+                self._warn("state", "the saved state could not be used", remedy, target.name)
             elif origin is StateOrigin.ABSENT:
-                self._succeed("state", f"{target.name}: none was there, it began afresh")
+                self._succeed("state", "none was there, it began afresh", target.name)
             elif origin is StateOrigin.RESTORED:
-                self._succeed("state", f"{target.name}: restored from the Agent's persistent cache")
+                self._succeed("state", "restored from the Agent's persistent cache", target.name)
 
     def series(self) -> None:
         """What this clock hour costs so far."""
@@ -229,9 +228,9 @@ class Diagnostics:
         for result in self._results:
             left_out = [dropped for dropped in result.dropped if dropped.count]
             for dropped in left_out:
-                self._warn("dropped", f"{result.target.name}: {dropped}", REMEDIES[dropped.reason])
+                self._warn("dropped", str(dropped), REMEDIES[dropped.reason], result.target.name)
             if not left_out and result.status is Status.READ:
-                self._succeed("dropped", f"{result.target.name}: nothing was left out")
+                self._succeed("dropped", "nothing was left out", result.target.name)
 
     def _errors(self) -> Mapping[str, Exception | None]:
         """The error of each target by its name, None of one that was read; of the instance, under "", where the last
@@ -243,18 +242,20 @@ class Diagnostics:
     def _loaded(self) -> bool:
         return self._check.config is not None
 
-    def _succeed(self, name: str, text: str) -> None:
-        self._record(self._check.diagnosis.success, name, text, None)
+    def _succeed(self, name: str, text: str, target: str = "") -> None:
+        self._record(self._check.diagnosis.success, name, text, None, target)
 
-    def _warn(self, name: str, text: str, remedy: str) -> None:
-        self._record(self._check.diagnosis.warning, name, text, remedy)
+    def _warn(self, name: str, text: str, remedy: str, target: str = "") -> None:
+        self._record(self._check.diagnosis.warning, name, text, remedy, target)
 
-    def _fail(self, name: str, text: str, remedy: str) -> None:
-        self._record(self._check.diagnosis.fail, name, text, remedy)
+    def _fail(self, name: str, text: str, remedy: str, target: str = "") -> None:
+        self._record(self._check.diagnosis.fail, name, text, remedy, target)
 
-    def _record(self, record: Callable[..., None], name: str, text: str, remedy: str | None) -> None:
+    def _record(self, record: Callable[..., None], name: str, text: str, remedy: str | None, target: str) -> None:
+        # The Agent shows the check's name only, so that each text names the instance or the target.
+        whole = f"{target or self._check.instance_name()}: {text}"
         # The base scrubs the remedy by itself, the text not.
-        record(name, self._check.sanitize(text), category=self._check.name, remediation=remedy or None)
+        record(name, self._check.sanitize(whole), category=self._check.name, remediation=remedy or None)
 
 
 def _what_came(error: SourceError) -> str:

@@ -84,7 +84,7 @@ class HealthCheck(MettaCheck):
                 Dropped.of(DropReason.INVALID, map(str, faults)),
                 Dropped(DropReason.OVER_LIMIT, reading.over_limit),
             ],
-            warnings=[*first_three(list(remarks(judged))), *self._remarks(reading)],
+            warnings=[*first_three([f"counted: {remark}" for remark in remarks(judged)]), *self._remarks(reading)],
         )
 
     def failed(self, target: Target, error: Exception, now: datetime) -> Result:

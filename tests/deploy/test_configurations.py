@@ -84,7 +84,7 @@ def test_a_cluster_check_says_all_by_itself(configuration: Embedded, tmp_path: P
     for name in ("WANDB_ENTITY", "WANDB_PROJECT", "GITHUB_REPOSITORY", "DD_ENV", "DD_SERVICE", "DD_VERSION"):
         monkeypatch.delenv(name)
     (check,) = checks_of(configuration, tmp_path)
-    assert check.identity()
+    assert check.targets()
     source = check.instance.get("source", "s3://none")
     assert source.startswith(("s3://", "https://"))
     assert {tag.partition(":")[0] for tag in check.instance_tags} >= {"env", "team"}
@@ -93,7 +93,7 @@ def test_a_cluster_check_says_all_by_itself(configuration: Embedded, tmp_path: P
 @pytest.mark.parametrize("files", [("cluster-checks.yaml", "growth.yaml"), ("datadog-agent.yaml",)], ids=str)
 def test_no_two_cluster_checks_watch_the_same(files: tuple[str, ...], tmp_path: Path) -> None:
     placed = [one for one in CLUSTER if one.place.partition(":")[0] in files]
-    identities = [check.persistent_cache_id() for one in placed for check in checks_of(one, tmp_path)]
+    identities = [check.targets()[0].key for one in placed for check in checks_of(one, tmp_path)]
     assert len(placed) > len(CHECKS) - 1
     assert len(set(identities)) == len(identities)
     # Helm would replace the one by the other.

@@ -131,7 +131,7 @@ def test_an_untrusted_provider_may_name_s3_and_http(make_check: Make, run: Make)
 def test_the_state_of_an_instance_belongs_to_its_source(write: Make, make_check: Make) -> None:
     one, same, other = (make_check(write([], name)) for name in ("one.json", "one.json", "other.json"))
 
-    ids = [check.persistent_cache_id() for check in (one, same, other)]
+    ids = [check.targets()[0].key for check in (one, same, other)]
 
     assert ids[0] == ids[1] != ids[2]
 
