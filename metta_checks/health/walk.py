@@ -38,8 +38,9 @@ def matches(pattern: Path, deadline: Deadline) -> Iterator[Path]:
     """What `pattern` matches: `*`, `?` and `[…]` within a name, `**` for any number of directories; not what is hidden.
 
     Each directory is looked through once for each part of the pattern, by its own path rather than by a link to it. A
-    link that leads out of the pattern's fixed directory is not followed but yielded itself, so that reading it gives
-    the reason. Directories that cannot be listed match nothing, as in a shell. Raises DeadlineExpiredError.
+    link that leads out of the pattern's fixed directory is not followed: the pattern's last part below it is yielded,
+    so that an attempt to read that gives the reason. Directories that cannot be listed match nothing, as in a shell.
+    Raises DeadlineExpiredError.
     """
     root = fixed_part(pattern)
     parts = pattern.parts[len(root.parts) :]
@@ -51,7 +52,7 @@ def matches(pattern: Path, deadline: Deadline) -> Iterator[Path]:
         if deadline.expired:
             raise DeadlineExpiredError
         if by_link and not Path(os.path.realpath(directory)).is_relative_to(os.path.realpath(root)):
-            yield directory
+            yield directory / parts[-1]
             continue
         try:
             status = directory.stat()
