@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -15,14 +11,12 @@ from metta_checks.core.errors import Kind, SourceError
 from metta_checks.core.files import write_atomically
 from metta_checks.health.document import Document, Limits
 from metta_checks.health.local import os_fault, read_file
+from metta_checks.health.merge_lock import merge_lock
 from metta_checks.health.reading import printable
 from metta_checks.health.s3 import SCHEME, Address, fault_of, get_object, parse_address, s3_client
 
 MERGE_ATTEMPTS: Final = 5
 """How often a merge into an S3 object starts again because another publisher was quicker."""
-
-LOCK_SECONDS: Final = 10.0
-"""How long a merge into a file waits for another one."""
 
 Merge = Callable[[Document | None], str]
 """What to write, given what is there; None where nothing is."""
@@ -70,7 +64,7 @@ class LocalFile:
     def update(self, merge: Merge, limits: Limits) -> None:
         """See `Destination.update`."""
         try:
-            with self._locked():
+            with merge_lock(self._path):
                 self.replace(merge(self._existing(limits)))
         except OSError as error:
             raise os_fault(error, self._tried) from None
@@ -82,30 +76,6 @@ class LocalFile:
             if error.kind is Kind.NOT_FOUND:
                 return None
             raise
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        # A file of its own: the document's is replaced, and its lock would go with it.
-        lock = self._path.with_name(f".{self._path.name}.lock")
-        handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
-        try:
-            self._wait_for(handle)
-            yield
-        finally:
-            os.close(handle)
-
-    def _wait_for(self, handle: int) -> None:
-        until = time.monotonic() + LOCK_SECONDS
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() > until:
-                    remedy = "Another publisher merges into it for too long; see what it does."
-                    raise SourceError(Kind.TIMED_OUT, self._tried, "it stays locked", remedy) from None
-                time.sleep(0.02)
-            else:
-                return
 
 
 class S3Object:
