@@ -81,6 +81,12 @@ def test_what_repeats_is_one_entry_with_a_count() -> None:
     ]
 
 
+def test_warnings_of_many_runs_are_one_entry() -> None:
+    told = replace(WHOLE, warnings=["`repo`", "run r12", "run r7", "record 3"])
+    entries = grouped(differences(Recording("d", [WHOLE]), Recording("d", [told])))
+    assert [(entry.key[2], len(entry.all)) for entry in entries] == [("record #", 1), ("run r#", 2)]
+
+
 def test_a_recording_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     later = [
         replace(WHOLE, at="2026-01-01T00:01:00Z", gauges={UP: 0.0}, points=[], error="x", restored={"points": 0}),

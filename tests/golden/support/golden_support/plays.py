@@ -33,10 +33,11 @@ class Course:
         self._now = moment - 2 * self.interval
         self.steady(2)
 
-    def restart(self, **options: Any) -> None:
-        """A good collection, and one by a new check object at the same moment."""
+    def restart(self, after: timedelta | None = None, **options: Any) -> None:
+        """A good collection and, at the same moment, one by a new check object. With a long `after`, much has ended in
+        the meantime, so that there are points and events that must not come again."""
         if not options:
-            self.steady(1, name="before a restart")
+            self.steady(1, every=after, name="before a restart")
         self._next(
             Step(self._now, "restart with other options" if options else "restart", restart=True, options=options)
         )
@@ -89,7 +90,7 @@ def _month(
         for fault, race in pending[number :: len(spells)]:
             course.suffer(fault, racing=race)
         if number in (2, 5):
-            course.restart()
+            course.restart(after=timedelta(hours=7))
         if number == 8:
             course.suffer(outage, times=6, every=10 * MINUTE)
             course.steady(1)
@@ -104,7 +105,7 @@ def _month(
     course.until(day(21.9))
     course.steady(5, every=150 * MINUTE, name="through a night")
     course.wrong_clock(timedelta(hours=2))
-    course.restart()
+    course.restart(after=timedelta(hours=11))
     course.until(day(24.6))
     course.lose_state()
     course.steady(2)

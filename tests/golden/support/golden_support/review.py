@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -131,7 +132,9 @@ def _within(was: Collection, now: Collection) -> Iterator[Found]:
         yield from _point_differences(was.points, now.points)
     yield from _event_differences(was.events, now.events)
     for text, count in _counted(was.warnings, now.warnings):
-        yield (("warning", "appeared" if count > 0 else "vanished", text), text, *_presence(count))
+        # Those that differ in a run's or a record's number are of one sort.
+        sort = re.sub(r"\d+", "#", text)
+        yield (("warning", "appeared" if count > 0 else "vanished", sort), text, *_presence(count))
     for metric, count in _counted(was.twice, now.twice):
         yield (("submitted twice", metric), metric, *_presence(count))
     if was.error != now.error:
