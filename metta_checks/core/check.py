@@ -177,8 +177,11 @@ class MettaCheck(AgentCheck, ABC):
 
     @property
     def interval(self) -> timedelta:
-        """The time between two collections."""
-        return timedelta(seconds=float(self.instance.get("min_collection_interval") or AGENT_INTERVAL))
+        """The time between two collections; the Agent's default where the option is no number."""
+        try:
+            return timedelta(seconds=float(self.instance.get("min_collection_interval") or AGENT_INTERVAL))
+        except (TypeError, ValueError, OverflowError):
+            return timedelta(seconds=AGENT_INTERVAL)
 
     @property
     def series_budget(self) -> int | None:

@@ -201,7 +201,7 @@ def test_what_the_example_shows_as_options_are_options() -> None:
     lines = EXAMPLE.read_text(encoding="utf-8").partition("instances:")[2].splitlines()
     shown = [line.replace("    # ", "    ", 1) for line in lines if line.startswith(("    # ", "  - "))]
     (instance,) = yaml.safe_load("\n".join(shown))
-    instance |= {"entity": "e", "project": "p"}
+    instance |= {"entity": "e", "project": None}
     assert set(instance) <= set(InstanceConfig.model_fields)
     check = WandbCheck(name="metta_wandb", init_config={}, instances=[instance])
     check.load_configuration_models()
