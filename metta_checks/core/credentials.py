@@ -9,15 +9,15 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 from datadog_checks.base import ConfigurationError
 
 from metta_checks.core.address import is_same_server
+from metta_checks.core.deadline import Deadline
 from metta_checks.core.decode import parse_json
 from metta_checks.core.errors import CredentialError, NoCredentialError
-from metta_checks.core.quiet import quieten_aws
 
 AWS_LOOKUP_SECONDS: Final = 5.0
 """The time that one look into AWS may take in all, the search for AWS credentials included."""
@@ -283,8 +283,9 @@ class _AwsError(Exception):
 
 
 class _Lookup(threading.Thread):
-    """One look into AWS, on a thread that is left behind after five seconds: the AWS client searches several places for
-    credentials, each with a patience of its own, and none of its settings bounds the sum."""
+    """One look into AWS, on a thread of its own that ends after five seconds: the AWS client searches several places
+    for credentials, each with a patience of its own, and none of its settings bounds the sum. Only a
+    `credential_process` of the AWS configuration can hold it longer."""
 
     def __init__(self, secret: str, region: str | None) -> None:
         super().__init__(name="metta-aws-secret", daemon=True)
@@ -323,18 +324,16 @@ class _Lookup(threading.Thread):
 def _read_secret(name: str, region: str | None) -> str:
     # Imported here: most instances have a key in their options, and botocore costs a second and 30 MB to load.
     try:
-        from boto3.session import Session
-        from botocore.config import Config
         from botocore.exceptions import BotoCoreError, ClientError
+
+        from metta_checks.core import aws
     except ImportError:
         raise _AwsError("boto3 is not installed", settled=True) from None
-    quieten_aws()
-    config = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 1})
+    retries = {"total_max_attempts": 1}
     try:
-        # The AWS SDK for Python knows AWS_DEFAULT_REGION; what EKS and ECS set is AWS_REGION.
-        session = Session(region_name=region or os.environ.get("AWS_REGION") or None)
-        client: Any = session.client("secretsmanager", config=config)
-        answer = client.get_secret_value(SecretId=name)
+        with aws.within(Deadline(AWS_LOOKUP_SECONDS)):
+            client = aws.client("secretsmanager", region, connect_timeout=2, read_timeout=3, retries=retries)
+            answer = client.get_secret_value(SecretId=name)
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "with an error")
         raise _AwsError(f"AWS answers {code}", settled=code == "ResourceNotFoundException") from None
@@ -354,6 +353,8 @@ def _plain(error: Exception) -> str:
         "EndpointConnectionError": "AWS cannot be reached",
         "ConnectTimeoutError": "AWS cannot be reached",
         "ReadTimeoutError": "AWS did not answer in time",
+        "TimeUpError": "AWS did not answer in time",
+        "OversizedError": "AWS answers with more than a secret can have",
     }
     return known.get(type(error).__name__, f"AWS client fault {type(error).__name__}")
 

@@ -1,4 +1,4 @@
-"""Where a credential may go: the key of the Agent only to servers that its operator names, whoever writes an instance."""
+"""Where a credential may go: the key of the Agent only to servers of its operator, whoever writes an instance."""
 
 from __future__ import annotations
 
@@ -420,9 +420,7 @@ class TestAStranger:
         given = json.loads(json.dumps(options).replace("URL", source.url))
 
         error, message = (
-            collect(watched, {}, UNTRUSTED, **given)
-            if section == "instance"
-            else collect(watched, given, UNTRUSTED)
+            collect(watched, {}, UNTRUSTED, **given) if section == "instance" else collect(watched, given, UNTRUSTED)
         )
 
         assert isinstance(error, ConfigurationError)
