@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ PIECE = b" " * 65536
 
 
 class Endless:
-    """Begins each answer with `head`, goes on with `piece` for ever, and counts the bytes that somebody took."""
+    """Begins each answer with `head`, goes on with `piece`, and counts the bytes that somebody took. It ends at twice
+    `MOST`, so that a test that fails does not fill the machine's memory."""
 
     def __init__(self, head: bytes, piece: bytes) -> None:
         self.head = head
@@ -32,7 +34,7 @@ class Endless:
     def __call__(self, line: Line) -> None:
         line.head()
         line.send(self.head)
-        while True:
+        while self.sent < 2 * MOST:
             line.send(self.piece)
             self.sent += len(self.piece)
 
@@ -114,11 +116,15 @@ def error_of(check: MettaCheck, dd_run_check: Callable[..., str]) -> Exception |
 
 def assert_nothing_goes_on(endless: Endless) -> None:
     """Whatever thread the collection began ends by itself, and with it what the server can send."""
-    for thread in threading.enumerate():
-        if thread.name.startswith("metta-"):
-            thread.join(10)
-    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("metta-")] == []
+    until = time.monotonic() + 10
+    while (ours := _our_threads()) and time.monotonic() < until:
+        ours[0].join(until - time.monotonic())
+    assert _our_threads() == []
     assert endless.sent < MOST
+
+
+def _our_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("metta-")]
 
 
 def training(source: str) -> MettaCheck:
