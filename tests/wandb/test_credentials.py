@@ -17,12 +17,6 @@ Collect = Callable[..., Figures]
 NEW_KEY = "5e" * 20
 
 
-@pytest.fixture
-def ours(server: WandbServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server is the operator's, so that it gets the Agent's key."""
-    monkeypatch.setenv("WANDB_BASE_URL", server.url)
-
-
 def up(figures: Figures) -> float:
     (value,) = figures["metta.check.up"].values()
     return value

@@ -94,11 +94,15 @@ def test_w9_a_key_that_is_refused_inside_http_200_is_reported_with_its_origin(
 
 
 def test_w9_a_secret_that_was_rotated_is_read_again_at_once(
-    watch: Watches, running: Callable[[Watch], float], secrets: Callable[[str, str], None]
+    watch: Watches,
+    running: Callable[[Watch], float],
+    secrets: Callable[[str, str], None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """wandb PR 12009."""
     secrets("wandb/api-key", "5e" * 20)
     watched = watch(api_key=None, aws_region="eu-west-1")
+    monkeypatch.setenv("WANDB_BASE_URL", watched.server.url)
     start_runs(watched, 3)
     watched.server.api_key = "5e" * 20
     assert running(watched) == 3.0
