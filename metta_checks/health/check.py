@@ -8,11 +8,10 @@ from datetime import datetime
 from functools import cached_property
 from typing import ClassVar
 
-from datadog_checks.base import ConfigurationError
-
 from metta_checks.core import Dropped, DropReason, MettaCheck, Result, Target
 from metta_checks.core.duration import parse_duration
 from metta_checks.core.errors import SourceError
+from metta_checks.core.option_errors import required
 from metta_checks.core.sample import Sample
 from metta_checks.core.state import TargetStates
 from metta_checks.core.tags import keys_of
@@ -102,10 +101,7 @@ class HealthCheck(MettaCheck):
 
     def validate_options(self) -> None:
         """Refuse to go without a source, and a local one that whoever wrote the configuration must not name."""
-        source: str | None = self.config.source
-        if not source:
-            variable = self.VARIABLES["source"].name
-            raise ConfigurationError(f"no `source`: set the option, or the environment variable {variable}.")
+        source = required(self.config, "source", self.VARIABLES)
         provenance = self.provenance
         if provenance.named("source") is not None and is_local(source):
             cure = "Use s3:// or http(s)://, or put the configuration into a file in conf.d."
