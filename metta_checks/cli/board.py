@@ -20,8 +20,10 @@ from metta_checks.cli.catalogue import CHECKS
 from metta_checks.cli.collect import in_a_folder
 from metta_checks.cli.render import outcomes_json
 from metta_checks.cli.runner import Outcome, new_check, prepare_stubs, run_once
+from metta_checks.cli.terminal import echo
 from metta_checks.core.clock import utcnow
 from metta_checks.core.files import write_atomically
+from metta_checks.core.printable import printable
 from metta_checks.demo.course import STEPS, course
 
 DEMO = "demo"
@@ -68,7 +70,7 @@ def lint(context: click.Context, files: tuple[Path, ...], tags: tuple[str, ...],
     """
     if rules:
         for rule in Rule:
-            click.echo(f"{rule:<11} {rule.meaning}")
+            echo(f"{rule:<11} {rule.meaning}")
         return
     texts = {str(path): _read(path) for path in files} if files else _ours()
     emitted = contract().with_tags(tags)
@@ -80,8 +82,8 @@ def lint(context: click.Context, files: tuple[Path, ...], tags: tuple[str, ...],
             raise click.UsageError(str(error)) from None
         found += len(findings)
         for finding in findings:
-            click.echo(f"{name}: {finding}")
-    click.echo(f"{len(texts)} checked, {found or 'nothing'} found")
+            echo(printable(f"{name}: {finding}"))
+    echo(f"{len(texts)} checked, {found or 'nothing'} found")
     context.exit(1 if found else 0)
 
 
@@ -125,9 +127,9 @@ def preview(dashboards: tuple[str, ...], sources: tuple[str, ...], variables: tu
     chosen = _dashboards(dashboards)
     values = _values(variables, chosen)
     _write(output, page(chosen, _recording(sources or (DEMO,)), values))
-    click.echo(f"wrote {output}: {', '.join(chosen)}")
+    echo(f"wrote {output}: {', '.join(chosen)}")
     if not available():
-        click.echo(f"without its charts: {HOW_TO_GET}")
+        echo(f"without its charts: {HOW_TO_GET}")
 
 
 @board.command("export")
@@ -154,7 +156,7 @@ def export_command(directory: Path, page_to: str, ticket_to: str) -> None:
     """
     try:
         for path in library.export(directory, page_to=page_to, ticket_to=ticket_to):
-            click.echo(path)
+            echo(path)
     except OSError as error:
         raise click.UsageError(f"{directory}: {error.strerror}") from None
 

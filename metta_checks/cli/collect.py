@@ -19,7 +19,9 @@ from metta_checks.cli.progress import Progress
 from metta_checks.cli.push import MissingClientError, Pusher, require_client
 from metta_checks.cli.render import outcome_text, outcomes_json, sent_text
 from metta_checks.cli.runner import Outcome, collections, new_check, prepare_stubs, refused
+from metta_checks.cli.terminal import echo
 from metta_checks.core.files import write_atomically
+from metta_checks.core.printable import printable_lines
 
 
 def in_a_folder(context: click.Context, parameter: click.Parameter, value: Path | None) -> Path | None:
@@ -123,14 +125,14 @@ def collect(
                 outcomes.append(outcome)
                 tables.append("\n".join(outcome_text(check.name, outcome, every_series=verbose)))
                 if form == "table" and output is None and not quiet:
-                    click.echo(tables[-1] if len(tables) == 1 else f"\n{tables[-1]}")
+                    echo(tables[-1] if len(tables) == 1 else f"\n{tables[-1]}")
                 _report(check, outcome, verbose=verbose)
                 if pusher is not None:
                     _push(pusher, outcome, aside=form == "json", quiet=quiet)
     if form == "json":
         _deliver(outcomes_json(check.name, outcomes), output)
     elif output is not None:
-        _deliver("\n\n".join(tables), output)
+        _deliver(printable_lines("\n\n".join(tables)), output)
     context.exit(exit_status(outcomes))
 
 
@@ -170,7 +172,7 @@ def _push(pusher: Pusher, outcome: Outcome, *, aside: bool, quiet: bool) -> None
     """Send all that the Agent would have received, the `up 0` of a failed collection too, and tell of it."""
     sent = pusher.send(outcome.series)
     if not quiet:
-        click.echo("\n".join(sent_text(sent, pusher.destination, len(outcome.events))), err=aside)
+        echo("\n".join(sent_text(sent, pusher.destination, len(outcome.events))), err=aside)
 
 
 def _numbers(config: AgentConfig, wanted: int | None) -> list[int]:
@@ -196,14 +198,14 @@ def _instance_outcomes(
 def _report(entry: CheckEntry, outcome: Outcome, *, verbose: bool) -> None:
     if outcome.error is None:
         return
-    click.echo(f"{entry.name}, instance {outcome.instance}: {outcome.error}", err=True)
+    echo(f"{entry.name}, instance {outcome.instance}: {outcome.error}", err=True)
     if verbose:
-        click.echo(outcome.traceback, err=True)
+        echo(outcome.traceback, err=True)
 
 
 def _deliver(text: str, output: Path | None) -> None:
     if output is None:
-        click.echo(text)
+        echo(text)
         return
     try:
         _write(output, text + "\n")

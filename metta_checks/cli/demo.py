@@ -14,6 +14,7 @@ from metta_checks.cli.catalogue import CHECKS
 from metta_checks.cli.collect import exit_status, in_a_folder
 from metta_checks.cli.render import outcome_text
 from metta_checks.cli.runner import Outcome, new_check, prepare_stubs, run_once
+from metta_checks.cli.terminal import echo
 from metta_checks.core.files import write_atomically
 from metta_checks.demo.scene import Scene, scene
 
@@ -52,10 +53,10 @@ def demo(context: click.Context, verbose: bool, board_path: Path | None) -> None
             outcome = _collected(entry.slug, stage)
             outcomes[entry.name] = outcome
             for line in outcome_text(entry.name, outcome, every_series=verbose):
-                click.echo(line)
-            click.echo()
+                echo(line)
+            echo()
             if outcome.error:
-                click.echo(outcome.error, err=True)
+                echo(outcome.error, err=True)
     _draw(outcomes, board_path or Path(gettempdir(), "metta-checks-board.html"))
     context.exit(exit_status(list(outcomes.values())))
 
@@ -70,8 +71,8 @@ def _draw(outcomes: Mapping[str, Outcome], path: Path) -> None:
     try:
         write_atomically(path, board_of({name: [outcome] for name, outcome in outcomes.items()}))
     except OSError as error:
-        click.echo(f"the dashboards could not be drawn: {path}: {error.strerror}", err=True)
+        echo(f"the dashboards could not be drawn: {path}: {error.strerror}", err=True)
         return
-    click.echo(f"the dashboards, to open in a browser: {path}")
+    echo(f"the dashboards, to open in a browser: {path}")
     if not available():
-        click.echo(f"without their charts: {HOW_TO_GET}")
+        echo(f"without their charts: {HOW_TO_GET}")

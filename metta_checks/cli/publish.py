@@ -7,24 +7,22 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
 
 import click
 
+from metta_checks.cli.terminal import echo
 from metta_checks.core import SourceError
 from metta_checks.core.clock import utcnow
-from metta_checks.eval.check import EvalCheck
+from metta_checks.core.printable import printable
 from metta_checks.health.destination import destination_of
 from metta_checks.health.document import Document, Entry, Limits, parse_document
 from metta_checks.health.local import read_file
 from metta_checks.health.metrics import Judged, MetricOptions, judge_entries, remarks
+from metta_checks.health.origin import ORIGINS
 from metta_checks.health.publishing import InvalidResultsError, validated
 from metta_checks.health.publishing import publish as publish_records
 from metta_checks.health.record import Record
 from metta_checks.health.verdict import State
-from metta_checks.training.check import TrainingCheck
-
-ORIGINS: Final = {"training": TrainingCheck.ORIGIN, "eval": EvalCheck.ORIGIN}
 
 
 @click.command()
@@ -67,17 +65,17 @@ def publish(
     _require_usable(destination, merge=merge, check_only=check_only)
     now = utcnow()
     try:
-        records = validated(_given(results), now, name=str(results))
+        records = validated(_given(results), now, name=str(results), suite=suite)
         for remark in _remarks(records, suite, str(results)):
-            click.echo(f"warning: {remark}", err=True)
+            echo(printable(f"warning: {remark}"), err=True)
         if destination is None or check_only:
-            click.echo(f"{_counted(records, suite)}; nothing was written")
+            echo(f"{_counted(records, suite)}; nothing was written")
             return
-        total = publish_records(records, destination, merge=merge, region=aws_region, now=now)
+        total = publish_records(records, destination, merge=merge, region=aws_region, now=now, suite=suite)
     except (InvalidResultsError, SourceError) as error:
-        click.echo(str(error), err=True)
+        echo(str(error), err=True)
         context.exit(1)
-    click.echo(f"{_counted(records, suite)}; published to {destination}, which now has {total:,}")
+    echo(f"{_counted(records, suite)}; published to {destination}, which now has {total:,}")
 
 
 def _require_usable(destination: str | None, *, merge: bool, check_only: bool) -> None:

@@ -17,14 +17,15 @@ from metta_checks.core.tags import keys_of
 from metta_checks.health.document import Document, Limits
 from metta_checks.health.metrics import (
     MetricOptions,
-    Origin,
     judge_entries,
     record_samples,
     remarks,
+    split_by_name,
     split_by_time,
     unheard,
 )
 from metta_checks.health.options import is_local, reader_of
+from metta_checks.health.origin import Origin
 from metta_checks.health.reading import Reader, Reading
 from metta_checks.health.verdict import data_missing_sample
 
@@ -43,9 +44,11 @@ class HealthCheck(MettaCheck):
     def collect(self, now: datetime) -> Iterator[Sample]:
         """The samples of all records that the source holds at `now`."""
         self._reading = reading = self._reader.read(self.collection, self._limits, self._kept)
-        usable, late = split_by_time((entry for document in reading.documents for entry in document.entries), now)
+        entries = (entry for document in reading.documents for entry in document.entries)
+        own, forged = split_by_name(entries, self.ORIGIN)
+        usable, late = split_by_time(own, now)
         judged = judge_entries(usable, self._metric_options, now)
-        faults = [fault for document in reading.documents for fault in document.faults] + late
+        faults = [fault for document in reading.documents for fault in document.faults] + forged + late
         self._report(reading, [str(fault) for fault in faults], list(remarks(judged)))
         self._broken = reading.unread | {fault.document for fault in faults}
         silent = [document for name, document in self._whole.items() if name in self._broken]

@@ -10,10 +10,10 @@ from typing import Any, Final, Protocol
 from metta_checks.core.deadline import Deadline
 from metta_checks.core.errors import Kind, SourceError
 from metta_checks.core.files import write_atomically
+from metta_checks.core.printable import printable
 from metta_checks.health.document import Document, Limits
 from metta_checks.health.local import os_fault, read_file
 from metta_checks.health.merge_lock import merge_lock
-from metta_checks.health.reading import printable
 from metta_checks.health.s3 import SCHEME, Address, fault_of, get_object, parse_address, s3_client, s3_within
 
 MERGE_ATTEMPTS: Final = 5

@@ -14,9 +14,10 @@ from typing import Final
 
 from metta_checks.core.collection import Collection
 from metta_checks.core.errors import Kind, SourceError
+from metta_checks.core.printable import printable
 from metta_checks.health.bounded import Bounded
 from metta_checks.health.document import Document, Limits, oversized, parse_document
-from metta_checks.health.reading import Candidate, Kept, Reading, printable, read_candidates
+from metta_checks.health.reading import Candidate, Kept, Reading, read_candidates
 from metta_checks.health.walk import DeadlineExpiredError, entries, fixed_part, matches
 
 READ_ATTEMPTS: Final = 3

@@ -12,6 +12,7 @@ from metta_checks.core.sample import Sample
 from metta_checks.core.tags import GENERIC_TAGS, tag
 from metta_checks.health.condition import Condition, condition_tag, parse_condition
 from metta_checks.health.document import Document, Entry, EntryFault
+from metta_checks.health.origin import Origin
 from metta_checks.health.record import Record
 from metta_checks.health.verdict import State, Verdict, judge, named_tags, verdict_samples
 
@@ -26,15 +27,6 @@ CLASH_PREFIX: Final = "record_"
 _STATES: Final = {"pass": State.PASS, "fail": State.FAIL, "unknown": State.UNKNOWN}
 _NOT_IN_A_KEY = re.compile(r"[^\w\-./]+")
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where records come from: the namespace of their metrics, and the tags that tell suites apart."""
-
-    namespace: str
-    source: str
-    workflow_category: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +60,19 @@ def split_by_time(entries: Iterable[Entry], now: datetime) -> tuple[list[Entry],
             usable.append(entry)
         else:
             faults.append(EntryFault(entry.document, entry.position, f"timestamp: {problem}"))
+    return usable, faults
+
+
+def split_by_name(entries: Iterable[Entry], origin: Origin) -> tuple[list[Entry], list[EntryFault]]:
+    """The entries whose metric may have its name, and the faults of the others, which would forge figures."""
+    usable: list[Entry] = []
+    faults: list[EntryFault] = []
+    for entry in entries:
+        problem = origin.problem_of(entry.record.metric)
+        if problem is None:
+            usable.append(entry)
+        else:
+            faults.append(EntryFault(entry.document, entry.position, f"metric: {problem}"))
     return usable, faults
 
 
@@ -118,11 +123,6 @@ def remarks(judged: Iterable[Judged]) -> Iterator[str]:
             yield f"{where}: status: the published `{record.status}` is kept, but {said}"
 
 
-def metric_name(record: Record, origin: Origin) -> str:
-    """The name of the record's gauge: under the namespace, unless it begins with `metta.` already."""
-    return record.metric if record.metric.startswith("metta.") else f"{origin.namespace}.{record.metric}"
-
-
 def record_tags(record: Record, taken: frozenset[str] = frozenset()) -> tuple[str, ...]:
     """The record's own tags. A key that is taken, a health tag or a generic name, gets the prefix `record_`."""
     return tuple(tag(_key(key, taken), _text(value)) for key, value in (record.tags or {}).items())
@@ -157,7 +157,7 @@ def _judged(entry: Entry, options: MetricOptions, now: datetime) -> Judged:
     )
     return Judged(
         entry=entry,
-        name=metric_name(record, options.origin),
+        name=options.origin.metric_name(record.metric),
         verdict=verdict,
         condition=condition,
         record_tags=record_tags(record, options.instance_keys),

@@ -14,6 +14,7 @@ from metta_checks.core.decode import parse_json
 from metta_checks.health.destination import destination_of
 from metta_checks.health.document import Document, Entry, EntryFault, Limits, parse_document
 from metta_checks.health.metrics import record_tags, split_by_time
+from metta_checks.health.origin import problem_of
 from metta_checks.health.record import InvalidRecordError, Record, parse_record
 
 NAMED = 10
@@ -39,6 +40,7 @@ def publish(
     region: str | None = None,
     limits: Limits = Limits(),  # noqa: B008 (immutable)
     now: datetime | None = None,
+    suite: str | None = None,
 ) -> int:
     """Write `records` to `destination`, a file or `s3://bucket/key`, and say how many the document now has.
 
@@ -46,11 +48,12 @@ def publish(
     record without a timestamp gets `now`. With `merge` the records that are there stay, unless one of `records` has
     the same metric, workflow_name, task, check and tags, of which the later counts.
 
-    `limits` are those of the check that reads it. Raises InvalidResultsError, ValueError for an unusable destination,
-    and SourceError when it cannot be written, or read for a merge.
+    `limits` are those of the check that reads it. With `suite`, `training` or `eval`, a name that this check refuses is
+    a fault; without it, one that both refuse. Raises InvalidResultsError, ValueError for an unusable destination, and
+    SourceError when it cannot be written, or read for a merge.
     """
     target = destination_of(fspath(destination), region=region)
-    fresh = validated(records, now or utcnow())
+    fresh = validated(records, now or utcnow(), suite=suite)
     if not merge:
         target.replace(_document(fresh, limits))
         return len(fresh)
@@ -66,9 +69,12 @@ def publish(
 
 
 def validated(
-    records: Iterable[Record | Mapping[str, Any]], now: datetime, *, name: str = "results"
+    records: Iterable[Record | Mapping[str, Any]], now: datetime, *, name: str = "results", suite: str | None = None
 ) -> tuple[Record, ...]:
-    """The records as they would be published at `now`. Raises InvalidResultsError, which names all that are bad."""
+    """The records as they would be published at `now`. Raises InvalidResultsError, which names all that are bad.
+
+    `suite` is whose records they are, None where that is not known.
+    """
     entries: list[Entry] = []
     faults: list[EntryFault] = []
     for position, given in enumerate(records, 1):
@@ -76,6 +82,9 @@ def validated(
             record = parse_record(_as_json(given))
         except InvalidRecordError as error:
             faults.append(EntryFault(name, position, str(error)))
+            continue
+        if problem := problem_of(record.metric, suite):
+            faults.append(EntryFault(name, position, f"metric: {problem}"))
             continue
         if record.timestamp is None:
             record = record.model_copy(update={"timestamp": now})

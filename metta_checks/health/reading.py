@@ -93,11 +93,6 @@ def read_candidates(
     return Reading(tuple(documents), tuple(unreadable.values()), over_limit, frozenset(unreadable))
 
 
-def printable(text: str) -> str:
-    """`text`, a foreign file's or object's name, such that it can stand in a message."""
-    return text if text.isprintable() else ascii(text)[1:-1]
-
-
 def _newest(candidates: Sequence[Candidate], limits: Limits) -> list[Candidate]:
     chosen: list[Candidate] = []
     room = MAX_TOTAL * limits.max_bytes

@@ -21,11 +21,10 @@ from pydantic import (
 )
 
 from metta_checks.core.clock import in_utc
+from metta_checks.core.printable import printable
+from metta_checks.health.origin import OWN_PATTERN, owner_of
 
 METRIC_PATTERN: Final = "^[A-Za-z][A-Za-z0-9_.]*$"
-REFUSED_PATTERN: Final = r"^metta\.(check|infra\.health)\."
-"""Names that belong to the checks' own metrics."""
-
 TIMESTAMP_PATTERN: Final = (
     r"^[0-9]{4}-[0-9]{2}-[0-9]{2}"
     r"([T ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,9})?)?(Z|[+-]([01][0-9]|2[0-3]):?[0-5][0-9])?)?$"
@@ -61,8 +60,8 @@ class InvalidRecordError(ValueError):
 
 
 def _metric(name: str) -> str:
-    if re.match(REFUSED_PATTERN, name):
-        raise ValueError("metta.check.* and metta.infra.health.* are the names of the checks' own metrics")
+    if re.match(OWN_PATTERN, name):
+        raise ValueError(owner_of(name))
     return name
 
 
@@ -106,7 +105,7 @@ class Record(BaseModel):
             pattern=METRIC_PATTERN,
             max_length=150,
             description="What was measured; a name without a leading `metta.` gets the namespace of its check.",
-            json_schema_extra={"not": {"pattern": REFUSED_PATTERN}},
+            json_schema_extra={"not": {"pattern": OWN_PATTERN}},
         ),
         AfterValidator(_metric),
     ]
@@ -151,6 +150,4 @@ def parse_record(item: object) -> Record:
 
 def _fault(location: tuple[int | str, ...], message: str) -> FieldFault:
     field = ".".join(map(str, location))
-    if len(field) > _SHOWN or not field.isprintable():
-        field = ascii(field[:_SHOWN])
-    return FieldFault(field, message.removeprefix("Value error, "))
+    return FieldFault(printable(field, _SHOWN), message.removeprefix("Value error, "))

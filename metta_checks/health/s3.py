@@ -13,9 +13,10 @@ from metta_checks.core.collection import Collection
 from metta_checks.core.deadline import Deadline
 from metta_checks.core.errors import Kind, SourceError
 from metta_checks.core.faults import http_date
+from metta_checks.core.printable import printable
 from metta_checks.health.bounded import Bounded
 from metta_checks.health.document import Document, Limits, oversized, parse_document
-from metta_checks.health.reading import Candidate, Kept, Reading, printable, read_candidates
+from metta_checks.health.reading import Candidate, Kept, Reading, read_candidates
 
 if TYPE_CHECKING:
     from botocore.exceptions import BotoCoreError, ClientError
