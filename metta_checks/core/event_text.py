@@ -37,8 +37,8 @@ def escaped(text: object, limit: int = MAX_WORD) -> str:
 
 
 def code(text: str, limit: int = MAX_WORD) -> str:
-    """`text` from a source as code."""
-    return f"`{printable(text, limit).replace('`', '_')}`"
+    """`text` from a source as code, where nothing can be escaped: a link in it is taken apart."""
+    return f"`{printable(text, limit).replace('`', '_').replace('](', '] (')}`"
 
 
 def link(label: str, url: str) -> str:

@@ -170,7 +170,9 @@ def test_the_credentials_of_a_proxy(user: str, place: str, monkeypatch: pytest.M
             (init_config if place == "init_config" else instance)["proxy"] = proxy
         text = shown_by(ProbeCheck("probe", init_config, [instance]))
     assert_hidden(text)
-    assert [piece for piece in pieces(seen[0].removeprefix("Basic ")[4:], 8) if piece in text] == []
+    # One without `http://` is refused by the client where it begins with a user.
+    assert seen or place == "without http://"
+    assert [piece for sent in seen for piece in pieces(sent.removeprefix("Basic ")[4:], 8) if piece in text] == []
 
 
 def test_the_words_of_a_proxy_that_opens_no_tunnel() -> None:
