@@ -6,6 +6,7 @@ import base64
 import html
 import json
 import re
+import threading
 from binascii import Error as NotBase64
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
@@ -41,15 +42,18 @@ class Scrubber:
     def __init__(self) -> None:
         self._forms: frozenset[str] = frozenset()
         self._pattern: re.Pattern[str] | None = None
+        self._lock = threading.Lock()
 
     def add(self, secret: str) -> None:
         """From now on `secret` is replaced."""
         if not secret or secret in self._forms:
             return
-        forms = self._forms | {secret} | {form for form in _forms_of(secret) if len(form) >= SHORTEST}
-        # The longest first: of a secret that begins with another one no rest must stay.
-        ordered = sorted(forms, key=lambda form: (-len(form), form))
-        self._pattern, self._forms = re.compile("|".join(map(re.escape, ordered)), re.IGNORECASE), forms
+        with self._lock:
+            forms = self._forms | {secret} | {form for form in _forms_of(secret) if len(form) >= SHORTEST}
+            # The longest first: of a secret that begins with another one no rest must stay.
+            ordered = sorted(forms, key=lambda form: (-len(form), form))
+            self._pattern = re.compile("|".join(map(re.escape, ordered)), re.IGNORECASE)
+            self._forms = forms
 
     def scrub(self, text: str) -> str:
         """`text` with asterisks in place of every secret."""
