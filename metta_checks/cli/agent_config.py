@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from metta_checks.core.bounded_yaml import YamlFileError, read_yaml
-
 from metta_checks.core.printable import printable
 
 
