@@ -25,7 +25,8 @@ MAX_WORD: Final = 100
 _HEAD: Final = "%%% \n"
 _TAIL: Final = "\n %%%"
 
-_MARKUP = re.compile(r"[\\`*_\[\]()<>|~]")
+# An underscore between letters is a letter for Markdown.
+_MARKUP = re.compile(r"[\\`*\[\]()<>|~]|(?<![^\W_])_|_(?![^\W_])")
 _ADDRESS = re.compile(r"(?i)(?::(?=//))|(?<=\bwww)(?=\.)")
 _SERVER = re.compile(r"[A-Za-z0-9.\-]+(?::[0-9]+)?|\[[0-9A-Fa-f:.]+\](?::[0-9]+)?")
 
