@@ -73,7 +73,7 @@ class LocalReader:
 
 
 def read_file(path: Path, limits: Limits, previous: Document | None = None, *, root: Path | None = None) -> Document:
-    """The document in the file `path`; `previous` when it is still the same by size and modification time.
+    """The document in the file `path`; `previous` when nothing that identifies the file's content has changed.
 
     `root` is the directory that symbolic links must not leave, the file's own unless given. Nothing but a regular file
     is read, at most `limits.max_bytes` of it. Raises SourceError.
@@ -201,8 +201,9 @@ _KINDS: Final = (
 
 
 def _fingerprint(status: os.stat_result) -> Hashable:
-    # The inode tells two files apart that were renamed into place within one tick of the file system's clock.
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+    # A writer can set size and mtime (`tar --mtime`, `rsync --times`), and a new file often gets the inode of the one
+    # it replaces: only ctime cannot be set (bazelbuild/bazel#27685).
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _modified(status: os.stat_result) -> datetime | None:
