@@ -1,4 +1,4 @@
-"""Health records in local files: one file, the `*.json` of a directory, or what a glob matches."""
+"""Health records in local files: one file, or the `*.json` of a directory or of what a glob matches."""
 
 from __future__ import annotations
 
@@ -16,13 +16,12 @@ from metta_checks.core.collection import Collection
 from metta_checks.core.errors import Kind, SourceError
 from metta_checks.health.bounded import Bounded
 from metta_checks.health.document import Document, Limits, oversized, parse_document
-from metta_checks.health.reading import Candidate, Kept, Reading, printable, read_candidates
+from metta_checks.health.reading import LONG_AGO, Candidate, Kept, Reading, is_published, printable, read_candidates
 
 READ_ATTEMPTS: Final = 3
 """How often a file is read again that changes while it is read."""
 
 _CHUNK: Final = 1024 * 1024
-_LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 
 _DIRECTORY: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 _FILE: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC
@@ -47,8 +46,7 @@ class LocalReader:
         path = Path(self._source)
         try:
             if path.is_dir():
-                paths = (child for child in path.iterdir() if _is_published(child))
-                return self._read_several(path, paths, collection, limits, kept)
+                return self._read_several(path, path.iterdir(), collection, limits, kept)
             if glob.has_magic(self._source) and not path.exists():
                 # Path.glob knows no absolute pattern.
                 matches = map(Path, glob.iglob(self._source, recursive=True))  # noqa: PTH207
@@ -68,7 +66,8 @@ class LocalReader:
         for path in paths:
             if collection.deadline.expired:
                 break
-            candidates.append(_candidate(path, root, limits))
+            if is_published(path.name):
+                candidates.append(_candidate(path, root, limits))
         return read_candidates(self.shown, candidates, collection, limits, kept)
 
 
@@ -112,12 +111,8 @@ def _candidate(path: Path, root: Path, limits: Limits) -> Candidate:
         status = path.stat()
     except OSError:
         # A broken link, say: reading it names the fault.
-        return Candidate(name, 0, _LONG_AGO, read)
-    return Candidate(name, status.st_size, _modified(status) or _LONG_AGO, read)
-
-
-def _is_published(path: Path) -> bool:
-    return path.name.endswith(".json") and not path.name.startswith(".")
+        return Candidate(name, 0, LONG_AGO, read)
+    return Candidate(name, status.st_size, _modified(status) or LONG_AGO, read)
 
 
 def _fixed_part(pattern: Path) -> Path:

@@ -57,6 +57,11 @@ class Judged:
     record_tags: tuple[str, ...]
     contradicts: bool
 
+    @property
+    def at(self) -> datetime:
+        """When it was measured; of two, one whose time nobody knows is the older."""
+        return self.entry.at or _NEVER
+
 
 def split_by_time(entries: Iterable[Entry], now: datetime) -> tuple[list[Entry], list[EntryFault]]:
     """The entries whose time can be used, and the faults of the others: none is known, or it is in the future."""
@@ -80,21 +85,32 @@ def judge_entries(entries: Iterable[Entry], options: MetricOptions, now: datetim
     latest: dict[tuple[object, ...], Judged] = {}
     for entry in entries:
         judged = _judged(entry, options, now)
-        record = entry.record
-        key = (judged.name, record.workflow_name, record.task, record.check, frozenset(judged.record_tags))
-        if key not in latest or (entry.at or _NEVER) >= (latest[key].entry.at or _NEVER):
+        key = _identity(judged)
+        if key not in latest or judged.at >= latest[key].at:
             latest[key] = judged
     return list(latest.values())
 
 
-def unheard(documents: Iterable[Document], options: MetricOptions, now: datetime) -> list[Verdict]:
+def unheard(
+    documents: Iterable[Document], heard: Iterable[Judged], options: MetricOptions, now: datetime
+) -> list[Verdict]:
     """The verdicts of documents, as they were last read, of which nothing can be said now: unknown, without a value.
 
-    Without a time either: a verdict that is still heard of wins.
+    Without a time either, so that a verdict of the same tags that is still `heard` is shown instead. Not so a pass in
+    place of a failure, unless a record that is as new replaces the failing one.
     """
+    replaced_at = {_identity(judged): judged.at for judged in heard}
     entries = (entry for document in documents for entry in document.entries)
-    verdicts = (judged.verdict for judged in judge_entries(entries, options, now))
-    return [replace(verdict, state=State.UNKNOWN, value=None, at=None) for verdict in verdicts]
+    return [
+        replace(
+            judged.verdict,
+            state=State.UNKNOWN,
+            value=None,
+            at=None,
+            was_failing=judged.verdict.state is State.FAIL and replaced_at.get(_identity(judged), _NEVER) < judged.at,
+        )
+        for judged in judge_entries(entries, options, now)
+    ]
 
 
 def record_samples(judged: Sequence[Judged], silent: Iterable[Verdict], now: datetime) -> Iterator[Sample]:
@@ -135,6 +151,11 @@ def _time_problem(entry: Entry, now: datetime) -> str | None:
         whose = "its" if entry.record.timestamp else "its document's"
         return f"{whose} time {entry.at:%Y-%m-%dT%H:%M:%SZ} is in the future"
     return None
+
+
+def _identity(judged: Judged) -> tuple[object, ...]:
+    record = judged.entry.record
+    return judged.name, record.workflow_name, record.task, record.check, frozenset(judged.record_tags)
 
 
 def _judged(entry: Entry, options: MetricOptions, now: datetime) -> Judged:

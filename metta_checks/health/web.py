@@ -14,7 +14,6 @@ from metta_checks.core.transport import Transport
 from metta_checks.health.document import Document, Limits, oversized, parse_document
 from metta_checks.health.reading import Kept, Reading
 
-
 RESOLUTION: Final = timedelta(seconds=1)
 """How long after Last-Modified an answer must have been made for that date to identify its content."""
 
