@@ -33,11 +33,18 @@ _ORDER: Final = {"fault": 0, "warning": 1}
     help="What a configuration is for whose place does not tell.",
 )
 @click.option("--daemonset", is_flag=True, help="The files go to the Agent of every node.")
+@click.option("--lenient", is_flag=True, help="Allow slips in health records, as `publish --lenient` does.")
 @click.option("--strict", is_flag=True, help="Warnings count as faults.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.pass_context
 def validate(
-    context: click.Context, paths: tuple[Path, ...], check: CheckEntry | None, daemonset: bool, strict: bool, form: str
+    context: click.Context,
+    paths: tuple[Path, ...],
+    check: CheckEntry | None,
+    daemonset: bool,
+    lenient: bool,
+    strict: bool,
+    form: str,
 ) -> None:
     """Look for faults in configurations and files of health records. Nothing is asked of any source.
 
@@ -62,7 +69,7 @@ def validate(
       metta-checks validate --strict --daemonset deploy/conf.d results/training.json
     """
     prepare_stubs()
-    files, findings = _looked_at(paths, check, daemonset=daemonset)
+    files, findings = _looked_at(paths, check, daemonset=daemonset, lenient=lenient)
     if not files and not findings:
         raise click.UsageError("there is no configuration of these checks and no file of health records")
     findings.sort(key=lambda finding: (str(finding.path), finding.instance or 0, _ORDER[finding.level]))
@@ -79,7 +86,9 @@ def validate(
     context.exit(1 if faults or (strict and findings) else 0)
 
 
-def _looked_at(paths: Iterable[Path], check: CheckEntry | None, *, daemonset: bool) -> tuple[set[Path], list[Finding]]:
+def _looked_at(
+    paths: Iterable[Path], check: CheckEntry | None, *, daemonset: bool, lenient: bool
+) -> tuple[set[Path], list[Finding]]:
     """The files that were read, and what was found in them and around them."""
     files: set[Path] = set()
     findings: list[Finding] = []
@@ -92,7 +101,7 @@ def _looked_at(paths: Iterable[Path], check: CheckEntry | None, *, daemonset: bo
             configurations.append(examined(found))
         elif isinstance(found, Path) and found not in files:
             files.add(found)
-            findings += record_findings(found)
+            findings += record_findings(found, lenient=lenient)
     for configuration in configurations:
         findings += [*configuration.faults, *warnings_of(configuration, daemonset=daemonset)]
     findings += same_twice(configurations)

@@ -10,9 +10,9 @@ from typing import Final
 
 from metta_checks.core.sample import Sample
 from metta_checks.core.tags import GENERIC_TAGS, tag
-from metta_checks.health.condition import Condition, condition_tag, parse_condition
+from metta_checks.health.condition import Condition, condition_problem, condition_tag, parse_condition
 from metta_checks.health.document import Document, Entry, EntryFault
-from metta_checks.health.record import Record
+from metta_checks.health.record import Record, near_misses
 from metta_checks.health.verdict import State, Verdict, judge, named_tags, verdict_samples
 
 FUTURE: Final = timedelta(minutes=5)
@@ -122,13 +122,16 @@ def record_samples(judged: Sequence[Judged], silent: Iterable[Verdict], now: dat
 
 
 def remarks(judged: Iterable[Judged]) -> Iterator[str]:
-    """What the operator should know of records that count: statuses that contradict, conditions that do not parse."""
+    """What the operator should know of records that count: fields that look like slips and are ignored, conditions that
+    do not parse, statuses that contradict."""
     for one in judged:
         record = one.entry.record
         where = f"{one.entry.document}, record {one.entry.position}"
+        for slip in near_misses(record.model_extra or {}):
+            yield f"{where}: {slip}"
         if one.condition is None:
             stands = "its published status stands" if record.status else "its verdict is unknown"
-            yield f"{where}: condition: {_problem_of(record.condition)}; {stands}"
+            yield f"{where}: condition: {condition_problem(record.condition)}; {stands}"
         elif one.contradicts:
             said = f"{record.value:g} against `{record.condition}` says otherwise"
             yield f"{where}: status: the published `{record.status}` is kept, but {said}"
@@ -191,14 +194,6 @@ def _condition(text: str) -> Condition | None:
         return parse_condition(text)
     except ValueError:
         return None
-
-
-def _problem_of(condition: str) -> str:
-    try:
-        parse_condition(condition)
-    except ValueError as error:
-        return str(error)
-    return ""
 
 
 def _key(key: str, taken: frozenset[str]) -> str:
