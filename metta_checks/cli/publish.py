@@ -13,6 +13,7 @@ import click
 
 from metta_checks.core import SourceError
 from metta_checks.core.clock import utcnow
+from metta_checks.core.files import is_standard_output
 from metta_checks.eval.check import EvalCheck
 from metta_checks.health.destination import destination_of
 from metta_checks.health.document import Document, Entry, Limits, parse_document
@@ -31,7 +32,7 @@ ORIGINS: Final = {"training": TrainingCheck.ORIGIN, "eval": EvalCheck.ORIGIN}
 @click.command()
 @click.argument("suite", type=click.Choice(list(ORIGINS)))
 @click.argument("results", type=click.Path(path_type=Path, allow_dash=True))
-@click.option("--to", "destination", metavar="DEST", help="A file, or s3://bucket/key.")
+@click.option("--to", "destination", metavar="DEST", help="A file, s3://bucket/key, or - for standard output.")
 @click.option(
     "--merge", is_flag=True, help="Keep the records that are there; a later one of the same kind replaces it."
 )
@@ -93,7 +94,8 @@ def publish(
     except (InvalidResultsError, SourceError) as error:
         click.echo(str(error), err=True)
         context.exit(1)
-    click.echo(f"{_counted(records, suite)}; published to {destination}, which now has {total:,}")
+    aside = is_standard_output(Path(destination))
+    click.echo(f"{_counted(records, suite)}; published to {destination}, which now has {total:,}", err=aside)
 
 
 def _require_usable(destination: str | None, *, merge: bool, check_only: bool) -> None:
@@ -101,6 +103,8 @@ def _require_usable(destination: str | None, *, merge: bool, check_only: bool) -
         raise click.UsageError("say where to with --to, or give --check-only")
     if destination is None and merge:
         raise click.UsageError("--merge needs --to")
+    if destination == "-" and merge:
+        raise click.UsageError("--merge needs a document to merge into: name a file or an object with --to")
     try:
         if destination is not None:
             destination_of(destination)
