@@ -27,6 +27,12 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A collection with distribution points ends at once: the wait is for the Agent, which flushes by the second."""
+    monkeypatch.setattr("metta_checks.core.clock.pause", lambda _: None)
+
+
+@pytest.fixture(autouse=True)
 def fresh_agent() -> Iterator[None]:
     """Configuration, persistent cache and host name of the Agent stub start anew: it is one object for the process."""
     agent_stub.reset()

@@ -108,7 +108,7 @@ class CiCheck(MettaCheck, ConfigMixin):
         return Store(self, "ledger", VERSION)
 
     def _warn(self, snapshot: Snapshot, problems: tuple[str, ...]) -> None:
-        for problem in problems:
+        for problem in (*snapshot.problems, *problems):
             self.warning("%s", problem)
         if snapshot.repo.lower() != self.settings.repo.lower():
             self.warning("%s is called %s by now: change the option `repo`", self.settings.repo, snapshot.repo)

@@ -168,6 +168,11 @@ def _system_values(run: SdkRun, asked: Asked) -> Iterator[tuple[str, float, tupl
 
 
 def _is_device(key: str, name: str) -> bool:
+    """Whether `key` is one of the metric's, with or without a node's label (`/l:LABEL`) at its end."""
+    return _is_plain_device(key, name) or _is_plain_device(key.rpartition("/l:")[0], name)
+
+
+def _is_plain_device(key: str, name: str) -> bool:
     if name in MACHINE_KEYS:
         return key == MACHINE_KEYS[name]
     before, behind = DEVICE_KEYS.get(name, ("system.disk.", ".usagePercent"))

@@ -69,7 +69,10 @@ def prepare_stubs() -> None:
 
 def new_check(entry: CheckEntry, init_config: Mapping[str, Any], instance: Mapping[str, Any]) -> MettaCheck:
     """The check object for one instance, as the Agent makes it."""
-    return entry.check_class()(name=entry.name, init_config=dict(init_config), instances=[dict(instance)])
+    check = entry.check_class()(name=entry.name, init_config=dict(init_config), instances=[dict(instance)])
+    # No Agent flushes sketches here.
+    check.pause = lambda _: None
+    return check
 
 
 def refused(error: Exception, *, instance: int) -> Outcome:

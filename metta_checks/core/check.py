@@ -12,8 +12,9 @@ from typing import Any, ClassVar, Final
 
 from datadog_checks.base import AgentCheck, ConfigurationError
 
+from metta_checks.core import clock
 from metta_checks.core.agent_options import agent_tags, require_timeouts
-from metta_checks.core.clock import Clock, utcnow
+from metta_checks.core.clock import Clock, Pause, next_second, utcnow
 from metta_checks.core.collection import Collection, Reason
 from metta_checks.core.credentials import CredentialPlaces, Credentials
 from metta_checks.core.deadline import Deadline
@@ -66,6 +67,8 @@ class MettaCheck(AgentCheck, ABC):
         for secret in secrets_of(self.instance, self.init_config):
             self.register_secret(secret)
         self.clock: Clock = utcnow
+        # Looked up when it is called, so that it can be replaced for every check of a process.
+        self.pause: Pause = lambda seconds: clock.pause(seconds)
         self.collection = Collection(self.clock(), Deadline(DEFAULT_TIMEOUT))
         self._initializations: deque[Callable[[], None]] = deque()
         self.hour = SeriesHour()
@@ -193,10 +196,11 @@ class MettaCheck(AgentCheck, ABC):
     def check(self, _: Any) -> None:
         """One collection, as the Agent asks for it."""
         self.collection = collection = Collection(self.clock(), Deadline(DEFAULT_TIMEOUT))
+        last_point_at: datetime | None = None
         try:
             samples = self._gather(collection)
             self.commit()
-            self._submit(samples)
+            last_point_at = self._submit(samples)
             self._submit_events(collection.events)
         except Exception as error:
             collection.error = error
@@ -204,8 +208,11 @@ class MettaCheck(AgentCheck, ABC):
             self._submit(samples)
             self._tell(collection, samples, up=False)
             raise
-        self._tell(collection, samples, up=True)
-        self._tell_metadata()
+        else:
+            self._tell(collection, samples, up=True)
+            self._tell_metadata()
+        finally:
+            self._outlast(last_point_at)
 
     def _gather(self, collection: Collection) -> list[Sample]:
         self.load_options()
@@ -235,8 +242,10 @@ class MettaCheck(AgentCheck, ABC):
             self.log.debug("no samples for the failure", exc_info=True)
             return []
 
-    def _submit(self, samples: Iterable[Sample]) -> None:
+    def _submit(self, samples: Iterable[Sample]) -> datetime | None:
+        """Hand the samples to the Agent. Returns when the last distribution point went; None when there was none."""
         common = self.instance_tags
+        has_points = False
         for sample in samples:
             tags = [*sample.tags, *common]
             if sample.kind == "gauge":
@@ -245,6 +254,21 @@ class MettaCheck(AgentCheck, ABC):
                 # The base's comment says that bounds are whole numbers; what takes them reads doubles.
                 low: Any = sample.value
                 self.submit_histogram_bucket(sample.name, 1, low, low, False, "", tags)
+                has_points = True
+        return self.clock() if has_points else None
+
+    def _outlast(self, last_point_at: datetime | None) -> None:
+        """End no earlier than the first whole second after the last distribution point was submitted.
+
+        At the end of a collection the Agent flushes the sketches of earlier seconds only. A point of the running second
+        would wait for the next collection, and a stop of the Agent in between would lose it (seen in a real Agent).
+        """
+        if last_point_at is None:
+            return
+        seconds = (next_second(last_point_at) - self.clock()).total_seconds()
+        if seconds > 0:
+            # A clock that was set back asks for more than there ever is to wait for.
+            self.pause(min(seconds, 1.0))
 
     def _submit_events(self, events: Iterable[Event]) -> None:
         for event in events:

@@ -69,15 +69,6 @@ def write_file(path: Path, text: str) -> None:
             _write_in_place(path, place, place.status, content)
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Replace `path`, which is no link, by a regular file with the default mode that holds `text`. Raises OSError."""
-    folder = os.open(path.parent, _FOLDER & ~os.O_NOFOLLOW)
-    try:
-        _replace(folder, path.name, text.encode("utf-8"), None)
-    finally:
-        os.close(folder)
-
-
 def make_folder(path: Path) -> None:
     """Make the folder `path`, and those above it, where they are missing. Raises WriteError as `write_file` does."""
     missing = [path]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -120,13 +120,16 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         params: Mapping[str, str] | None = None,
         json: Any = None,
+        is_transient: Callable[[Answer], bool] = lambda _: False,
     ) -> Answer:
         """Send one request and read the whole answer: 2xx, or 304 where `headers` made it conditional.
 
         Without `auth` the one from the HTTP options is used (`username`, `password` …), and none where there is none.
-        `about` is the object that the message names. Connection resets and 502, 503, 504 are tried again, at most
-        twice, after a jittered pause. A redirect is followed for GET on the same server; to another one no request,
-        and so no credential, goes. Raises SourceError for everything else.
+        `about` is the object that the message names. Connection resets, 502, 503, 504 and answers that `is_transient`
+        recognises (a source may report a fault of its own with HTTP 200) are tried again, at most twice, after a
+        jittered pause. A 2xx that stays transient is returned, for the caller to report. A redirect is followed for GET
+        on the same server; to another one no request, and so no credential, goes. Raises SourceError for everything
+        else.
         """
         tried = f"{self.source}: {method} {display_url(url)} for {about}"
         require_address(url, tried)
@@ -139,14 +142,24 @@ class Transport:
         conditional = any(name.lower() in {"if-none-match", "if-modified-since"} for name in options["extra_headers"])
         for attempt in range(RETRIES + 1):
             outcome = self._attempt(method, whole, tried, options)
-            if isinstance(outcome, Answer) and _is_good(outcome, conditional=conditional):
-                return outcome
+            good = isinstance(outcome, Answer) and _is_good(outcome, conditional=conditional)
+            transient = _may_pass(outcome, is_transient)
+            if good and not transient:
+                break
             self._check_time(tried)
-            if attempt == RETRIES or not _may_pass(outcome) or not self._wait(attempt, outcome):
+            if attempt == RETRIES or not transient or not self._wait(attempt, outcome):
                 break
         if isinstance(outcome, Answer):
+            if good:
+                return outcome
             raise fault_of_status(outcome.status, outcome.headers, outcome.body, tried, url, self._running.present)
         raise fault_of(outcome, tried, url)
+
+    @property
+    def time_left(self) -> float:
+        """The share of the collection's time that is left, from 1 down to 0."""
+        deadline = self._running.deadline
+        return deadline.remaining / deadline.seconds
 
     @property
     def _running(self) -> Collection:
@@ -259,7 +272,7 @@ def _is_good(answer: Answer, *, conditional: bool) -> bool:
     return 200 <= answer.status < 300 or (answer.status == 304 and conditional)
 
 
-def _may_pass(outcome: Answer | RequestFault) -> bool:
+def _may_pass(outcome: Answer | RequestFault, is_transient: Callable[[Answer], bool]) -> bool:
     if isinstance(outcome, Answer):
-        return outcome.status in RETRIED_STATUSES
+        return outcome.status in RETRIED_STATUSES or is_transient(outcome)
     return is_reset(outcome)

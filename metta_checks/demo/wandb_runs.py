@@ -23,6 +23,7 @@ class DemoRun:
     """One run as the service holds it. Fields may be assigned at any time.
 
     `name` is the run id of URLs, `id` the GraphQL one. Times are aware and served to the second.
+    `compute_seconds` is without the pauses of a resumed run, its whole life where it is None.
     `summary`, `system_metrics` and `config` are replaced, never edited in place: their encoding is kept.
     """
 
@@ -44,6 +45,7 @@ class DemoRun:
     history_line_count: int = 0
     description: str | None = None
     notes: str | None = None
+    compute_seconds: int | None = None
     commit: str | None = None
     project_id: int = 0
     _encoded: dict[str, tuple[object, str]] = field(default_factory=dict, repr=False)

@@ -179,7 +179,7 @@ _RUN = {
     "history": _with("samples", get=_nothing),
     "events": _with("samples", get=_nothing),
     "sampledHistory": _with("specs", get=lambda _run, arguments: [[] for _ in arguments.get("specs") or []]),
-    "computeSeconds": _of(lambda run: run.seconds),
+    "computeSeconds": _of(lambda run: run.seconds if run.compute_seconds is None else run.compute_seconds),
     "config": _of(lambda run: run.config_text),
     "summaryMetrics": _with("keys", get=_summary),
     "systemMetrics": _of(lambda run: run.system_metrics_text),

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import errno
-import fcntl
-import os
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -17,14 +13,12 @@ from metta_checks.core.errors import Kind, SourceError
 from metta_checks.core.files import WriteError, resolved, write_file
 from metta_checks.health.document import Document, Limits
 from metta_checks.health.local import os_fault, read_file
+from metta_checks.health.merge_lock import merge_lock
 from metta_checks.health.reading import printable
 from metta_checks.health.s3 import SCHEME, Address, fault_of, get_object, parse_address, s3_client
 
 MERGE_ATTEMPTS: Final = 5
 """How often a merge into an S3 object starts again because another publisher was quicker."""
-
-LOCK_SECONDS: Final = 10.0
-"""How long a merge into a file waits for another one."""
 
 Merge = Callable[[Document | None], str]
 """What to write, given what is there; None where nothing is."""
@@ -76,7 +70,7 @@ class LocalFile:
         try:
             # Whoever publishes through a link has to find the lock of those who name the file itself.
             self._path = resolved(self._path)
-            with self._locked():
+            with merge_lock(self._path):
                 self.replace(merge(self._existing(limits)))
         except WriteError as error:
             raise self._fault(error) from None
@@ -94,30 +88,6 @@ class LocalFile:
             if error.kind is Kind.NOT_FOUND:
                 return None
             raise
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        # A file of its own: the document's is replaced, and its lock would go with it.
-        lock = self._path.with_name(f".{self._path.name}.lock")
-        handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
-        try:
-            self._wait_for(handle)
-            yield
-        finally:
-            os.close(handle)
-
-    def _wait_for(self, handle: int) -> None:
-        until = time.monotonic() + LOCK_SECONDS
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() > until:
-                    remedy = "Another publisher merges into it for too long; see what it does."
-                    raise SourceError(Kind.TIMED_OUT, self._tried, "it stays locked", remedy) from None
-                time.sleep(0.02)
-            else:
-                return
 
 
 _KINDS: Final = {

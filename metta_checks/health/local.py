@@ -17,6 +17,7 @@ from metta_checks.core.errors import Kind, SourceError
 from metta_checks.health.bounded import Bounded
 from metta_checks.health.document import Document, Limits, oversized, parse_document
 from metta_checks.health.reading import LONG_AGO, Candidate, Kept, Reading, is_published, printable, read_candidates
+from metta_checks.health.walk import DeadlineExpiredError, entries, fixed_part, matches
 
 READ_ATTEMPTS: Final = 3
 """How often a file is read again that changes while it is read."""
@@ -28,7 +29,10 @@ _FILE: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY | os.O_
 
 
 class LocalReader:
-    """Reads a path, a directory or a glob. Symbolic links count as long as they stay inside of its directory."""
+    """Reads a path, a directory or a glob. Symbolic links count as long as they stay inside of its directory.
+
+    The directory may be a link itself: whoever writes the configuration names it.
+    """
 
     def __init__(self, source: str) -> None:
         self._source = source
@@ -44,15 +48,21 @@ class LocalReader:
 
     def _read(self, collection: Collection, limits: Limits, kept: Kept) -> Reading:
         path = Path(self._source)
+        listing = f"listing {self.shown}"
         try:
             if path.is_dir():
-                return self._read_several(path, path.iterdir(), collection, limits, kept)
+                inside = (Path(entry) for entry in entries(path, collection.deadline))
+                return self._read_several(path, inside, collection, limits, kept)
             if glob.has_magic(self._source) and not path.exists():
-                # Path.glob knows no absolute pattern.
-                matches = map(Path, glob.iglob(self._source, recursive=True))  # noqa: PTH207
-                return self._read_several(_fixed_part(path), matches, collection, limits, kept)
+                return self._read_several(
+                    fixed_part(path), matches(path, collection.deadline), collection, limits, kept
+                )
         except OSError as error:
-            raise os_fault(error, f"listing {self.shown}") from None
+            raise os_fault(error, listing) from None
+        except DeadlineExpiredError:
+            came_back = f"not all of its entries were listed within {collection.deadline.seconds:g} s"
+            remedy = "Keep fewer files there, name fewer in `source`, or raise `collection_timeout`."
+            raise SourceError(Kind.TIMED_OUT, listing, came_back, remedy) from None
         document = read_file(path, limits, kept.get(self.shown))
         kept[document.name] = document
         return Reading((document,))
@@ -62,12 +72,7 @@ class LocalReader:
     ) -> Reading:
         # Listing it says whether it is there, which a glob that matches nothing does not.
         os.scandir(root).close()
-        candidates = []
-        for path in paths:
-            if collection.deadline.expired:
-                break
-            if is_published(path.name):
-                candidates.append(_candidate(path, root, limits))
+        candidates = [_candidate(path, root, limits) for path in paths if is_published(path.name)]
         return read_candidates(self.shown, candidates, collection, limits, kept)
 
 
@@ -113,16 +118,6 @@ def _candidate(path: Path, root: Path, limits: Limits) -> Candidate:
         # A broken link, say: reading it names the fault.
         return Candidate(name, 0, LONG_AGO, read)
     return Candidate(name, status.st_size, _modified(status) or LONG_AGO, read)
-
-
-def _fixed_part(pattern: Path) -> Path:
-    """The directory before the first part that holds a wildcard."""
-    fixed = Path()
-    for part in pattern.parts[:-1]:
-        if glob.has_magic(part):
-            break
-        fixed /= part
-    return fixed
 
 
 def _open_inside(root: Path, path: Path, tried: str) -> int:

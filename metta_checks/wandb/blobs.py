@@ -13,13 +13,17 @@ from typing import Any, Final
 from metta_checks.core.decode import parse_json
 
 SYSTEM_KEYS: Final[Mapping[str, re.Pattern[str]]] = {
-    "gpu_utilization": re.compile(r"system\.gpu\.\d+\.gpu"),
-    "gpu_memory_utilization": re.compile(r"system\.gpu\.\d+\.memoryAllocated"),
-    "gpu_temperature": re.compile(r"system\.gpu\.\d+\.temp"),
-    "gpu_power": re.compile(r"system\.gpu\.\d+\.powerWatts"),
-    "cpu_utilization": re.compile(r"system\.cpu"),
-    "memory_utilization": re.compile(r"system\.memory_percent"),
-    "disk_utilization": re.compile(r"system\.disk\..+\.usagePercent", re.DOTALL),
+    # With `x_label`, which runs over several nodes need, the SDK ends every key in the node's label (wandb#7470).
+    name: re.compile(rf"{key}(/l:.*)?", re.DOTALL)
+    for name, key in {
+        "gpu_utilization": r"system\.gpu\.\d+\.gpu",
+        "gpu_memory_utilization": r"system\.gpu\.\d+\.memoryAllocated",
+        "gpu_temperature": r"system\.gpu\.\d+\.temp",
+        "gpu_power": r"system\.gpu\.\d+\.powerWatts",
+        "cpu_utilization": r"system\.cpu",
+        "memory_utilization": r"system\.memory_percent",
+        "disk_utilization": r"system\.disk\..+\.usagePercent",
+    }.items()
 }
 """The SDK's keys behind each system metric. `system.gpu.process.…` is the run's own process, not a device."""
 

@@ -10,7 +10,7 @@ from metta_checks.core import MettaCheck, Reason, Sample
 from metta_checks.core.credentials import CredentialPlaces
 from metta_checks.core.state import Store
 from metta_checks.wandb import saved
-from metta_checks.wandb.client import WandbClient, summary_of_unknown
+from metta_checks.wandb.client import WandbClient, first_three
 from metta_checks.wandb.config_models import ConfigMixin
 from metta_checks.wandb.events import failure_events
 from metta_checks.wandb.kept import KeptSamples
@@ -110,7 +110,11 @@ class WandbCheck(MettaCheck, ConfigMixin):
     def _note_dropped(self, runs: Iterable[Run], unknown: tuple[str, ...], over_limit: int) -> None:
         self.collection.drop(Reason.OVER_LIMIT, over_limit)
         self.collection.drop(Reason.NOT_FINITE, sum(run.not_finite for run in runs))
-        self.collection.drop(Reason.UNREADABLE, sum(run.unreadable for run in runs))
+        unreadable = [blob for run in runs for blob in run.unreadable]
+        self.collection.drop(Reason.UNREADABLE, len(unreadable))
         self.collection.drop(Reason.INVALID, len(unknown))
         if unknown:
-            self.warning("W&B runs %s", summary_of_unknown(unknown))
+            why = "because this version does not know their state"
+            self.warning("W&B runs left out, %s: %s", why, first_three(unknown))
+        if unreadable:
+            self.warning("W&B metrics left out, because they are no JSON object: %s", first_three(unreadable))

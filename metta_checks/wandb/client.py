@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,23 +14,13 @@ from metta_checks.core.credentials import Credential, Credentials
 from metta_checks.core.decode import parse_model
 from metta_checks.core.transport import Answer, Transport
 from metta_checks.wandb.blobs import Wanted
+from metta_checks.wandb.graphql_errors import GraphQLFault, graphql_fault, is_transient
 from metta_checks.wandb.nodes import RunConnection, RunsAnswer, UnknownStateError, run_of
 from metta_checks.wandb.query import ORDER, runs_query
 from metta_checks.wandb.runs import Run
 
 USER: Final = "api"
 """W&B takes its keys as the password of this user."""
-
-_GRAPHQL_KINDS: Final = (
-    ("permission", Kind.FORBIDDEN),
-    ("forbidden", Kind.FORBIDDEN),
-    ("unauthor", Kind.UNAUTHORISED),
-    ("not authenticated", Kind.UNAUTHORISED),
-    ("rate limit", Kind.RATE_LIMITED),
-    ("not find", Kind.NOT_FOUND),
-    ("not found", Kind.NOT_FOUND),
-)
-"""Words in the message of a GraphQL error (which comes with HTTP 200) and what they mean."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +112,7 @@ class WandbClient:
         try:
             return self._post(variables, credential)
         except SourceError as error:
-            fresh = self._credentials.renewed(credential) if error.refuses_credential else None
+            fresh = self._credentials.renewed(credential) if _refuses_key(error) else None
             if fresh is None:
                 raise
         return self._post(variables, fresh)
@@ -135,21 +125,22 @@ class WandbClient:
                 about=f"project {self._project}",
                 auth=HTTPBasicAuth(USER, credential.value.encode()),
                 json={"query": self._query, "variables": variables},
+                is_transient=is_transient,
             )
             return answer, self._connection(answer)
         except SourceError as error:
-            if error.refuses_credential:
-                raise error.with_remedy(self._key_remedy(credential)) from None
+            if _refuses_key(error):
+                raise error.with_remedy(self._key_remedy(error, credential)) from None
             raise
 
     def _connection(self, answer: Answer) -> RunConnection:
+        if (fault := graphql_fault(answer)) is not None:
+            raise self._error_of(answer, fault)
         try:
             parsed = parse_model(RunsAnswer, answer.body)
         except ValidationError as error:
             answer.json()
             raise _malformed(answer, _first_place(error)) from None
-        if parsed.errors:
-            raise self._graphql_fault(answer, parsed.errors[0].message)
         data = parsed.data
         if data is None:
             raise _malformed(answer, "data: nothing, and no error that says why")
@@ -162,22 +153,29 @@ class WandbClient:
             raise _malformed(answer, "data.project.runs: nothing, and no error that says why")
         return data.project.runs
 
-    def _graphql_fault(self, answer: Answer, message: str) -> SourceError:
-        said = " ".join(message.split())[:200]
-        kind = next((kind for word, kind in _GRAPHQL_KINDS if word in said.lower()), Kind.REJECTED)
+    def _error_of(self, answer: Answer, fault: GraphQLFault) -> SourceError:
         remedies = {
             Kind.NOT_FOUND: self._project_remedy(),
-            Kind.FORBIDDEN: "The key is known but may not read this project: use one of a member of the entity.",
             Kind.RATE_LIMITED: "Raise `min_collection_interval`; the next collection tries again.",
+            Kind.SERVER_ERROR: "The W&B server has a fault; look at its status page. The next collection tries again.",
+            Kind.REJECTED: "W&B refuses the query; look for a newer version of this check.",
         }
-        remedy = remedies.get(kind, "W&B refuses the query; look for a newer version of this check.")
-        return SourceError(kind, answer.tried, f'GraphQL error "{said}"', remedy, status=answer.status)
+        came_back = f'GraphQL error "{fault.message}"'
+        return SourceError(fault.kind, answer.tried, came_back, remedies.get(fault.kind, ""), status=answer.status)
 
-    def _key_remedy(self, credential: Credential) -> str:
-        return f"The key came from {credential.origin}: check that it is whole, valid and for {self._project.base_url}."
+    def _key_remedy(self, error: SourceError, credential: Credential) -> str:
+        origin = f"The key came from {credential.origin}"
+        if error.kind is Kind.FORBIDDEN:
+            return f"{origin}: it may not read this project; use one of a member of the entity."
+        return f"{origin}: check that it is whole, valid and for {self._project.base_url}."
 
     def _project_remedy(self) -> str:
         return "Check `entity` and `project`, and that the key's user may see them."
+
+
+def _refuses_key(error: SourceError) -> bool:
+    """Whether another key may help. W&B refuses keys with "permission denied" too, not only with a 401."""
+    return error.refuses_credential or error.kind is Kind.FORBIDDEN
 
 
 def _malformed(answer: Answer, came_back: str) -> SourceError:
@@ -191,8 +189,7 @@ def _first_place(error: ValidationError) -> str:
     return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
 
 
-def summary_of_unknown(unknown: Iterable[str]) -> str:
-    """One line about runs of unknown state, the first three named."""
-    listed = list(unknown)
-    more = f" and {len(listed) - 3} more" if len(listed) > 3 else ""
-    return f"left out, because this version does not know their state: {'; '.join(listed[:3])}{more}"
+def first_three(texts: Sequence[str]) -> str:
+    """One line: the first three, and how many more there are."""
+    more = f" and {len(texts) - 3} more" if len(texts) > 3 else ""
+    return f"{'; '.join(texts[:3])}{more}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -67,7 +67,18 @@ class Viewer(_Model):
 
 
 class GraphQLError(_Model):
-    message: str = "no message"
+    """One error. `path` leads to the field that could not be read; an error of the query itself has none."""
+
+    message: str | None = None
+    path: Any = None
+    extensions: Any = None
+
+
+class ErrorsAnswer(_Model):
+    """An answer as far as its errors go: beside an error the data may have any shape."""
+
+    errors: tuple[GraphQLError, ...] | None = None
+    data: Any = None
 
 
 class Data(_Model):
@@ -75,11 +86,10 @@ class Data(_Model):
     project: Project | None = None
 
 
-class RunsAnswer(_Model):
-    """The whole answer to the runs query. GraphQL errors come with HTTP 200."""
+class RunsAnswer(ErrorsAnswer):
+    """The whole answer to the runs query."""
 
     data: Data | None = None
-    errors: tuple[GraphQLError, ...] | None = None
 
 
 LABELS: Final[Mapping[str, tuple[str, Callable[[RunNode], str | None]]]] = {
@@ -102,15 +112,18 @@ def run_of(node: RunNode, wanted: Wanted, run_tags: tuple[str, ...]) -> Run:
     state = STATES.get(node.state or "")
     if state is None:
         raise UnknownStateError(f"run {node.name} has the state {node.state!r}")
-    unreadable = 0
+    unreadable: list[str] = []
+    summary = Summary(None, {}, 0)
+    system: Mapping[str, float] = {}
+    system_dropped = 0
     try:
         summary = wanted.summary(node.summaryMetrics)
-    except UnreadableError:
-        summary, unreadable = Summary(None, {}, 0), 1
+    except UnreadableError as error:
+        unreadable.append(f"the summary of run {node.name} ({error})")
     try:
         system, system_dropped = wanted.system(node.systemMetrics)
-    except UnreadableError:
-        system, system_dropped, unreadable = {}, 0, unreadable + 1
+    except UnreadableError as error:
+        unreadable.append(f"the system metrics of run {node.name} ({error})")
     return Run(
         id=node.name,
         name=node.displayName or node.name,
@@ -123,5 +136,5 @@ def run_of(node: RunNode, wanted: Wanted, run_tags: tuple[str, ...]) -> Run:
         system=system,
         labels=tuple(tag(key, value) for key, read in (LABELS[name] for name in run_tags) if (value := read(node))),
         not_finite=summary.not_finite + system_dropped,
-        unreadable=unreadable,
+        unreadable=tuple(unreadable),
     )

@@ -35,7 +35,7 @@ class Run:
     `id` is the one in URLs (the API's `name`); `name` is what people gave it. Times are UTC; `heartbeat_at` is when
     it was last heard of. `sps` is in steps per second; `metrics` are summary values by key; `system` are means over
     the run's devices by metric name. `labels` are tags from the run's own fields (`user:…`). `not_finite` counts
-    values that were asked for but are no finite numbers, `unreadable` blobs that are no JSON objects.
+    values that were asked for but are no finite numbers; `unreadable` are the blobs that are no JSON objects, and why.
     """
 
     id: str
@@ -49,7 +49,7 @@ class Run:
     system: Mapping[str, float]
     labels: tuple[str, ...]
     not_finite: int
-    unreadable: int
+    unreadable: tuple[str, ...]
 
     @property
     def ended(self) -> bool:

@@ -10,6 +10,7 @@ import pytest
 from core_support.servers import RawServer, Source, answering
 
 from metta_checks.core import SourceError
+from metta_checks.core.transport import Answer
 from metta_checks.demo.server import Fault, Request, Response
 
 
@@ -56,6 +57,26 @@ def test_what_stays_is_not_tried_again(client: Callable[..., Any], source: Sourc
     with pytest.raises(SourceError):
         client().get(source.url + "/")
     assert len(source.requests) == 1
+
+
+def unfinished(answer: Answer) -> bool:
+    """What a caller may recognise as transient."""
+    return answer.body == b"busy" or answer.status == 500
+
+
+@pytest.mark.parametrize("answer", [Response(200, b"busy"), Response(500)], ids=["200", "500"])
+def test_what_the_caller_recognises_as_transient_is_tried_twice_again(
+    client: Callable[..., Any], source: Source, answer: Response
+) -> None:
+    failing(source, 2, answer)
+    assert client().get(source.url + "/", is_transient=unfinished).json() == {"fine": True}
+    assert len(source.requests) == 3
+
+
+def test_a_2xx_that_stays_transient_is_left_to_the_caller(client: Callable[..., Any], source: Source) -> None:
+    failing(source, 3, Response(200, b"busy"))
+    assert client().get(source.url + "/", is_transient=unfinished).body == b"busy"
+    assert len(source.requests) == 3
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 from datadog_checks.base.stubs.aggregator import AggregatorStub
+from moto import mock_aws
 
 from metta_checks.core import SourceError
 from metta_checks.demo.server import Request, Response
@@ -119,6 +121,21 @@ def fault(new_check: Callable[..., WandbCheck], aggregator: AggregatorStub) -> C
         return error
 
     return collect
+
+
+@pytest.fixture
+def secrets() -> Iterator[Callable[[str, str], None]]:
+    """AWS Secrets Manager in memory; sets a secret."""
+    with mock_aws():
+        client = boto3.client("secretsmanager", region_name="eu-west-1")
+
+        def put(name: str, value: str) -> None:
+            if name in {secret["Name"] for secret in client.list_secrets()["SecretList"]}:
+                client.put_secret_value(SecretId=name, SecretString=value)
+            else:
+                client.create_secret(Name=name, SecretString=value)
+
+        yield put
 
 
 @pytest.fixture

@@ -183,6 +183,33 @@ def test_system_metrics_are_means_over_the_devices(name: str, mean: float) -> No
     assert wanted(system=name).system(json.dumps(MACHINE)) == ({name: mean}, 0)
 
 
+TWO_NODES = {
+    # The third node is not labelled, and has one device only.
+    "gpu_utilization": (60.0, ("gpu.0.gpu/l:rank-0", 90), ("gpu.11.gpu/l:rank-1", 40), ("gpu.0.gpu", 50)),
+    "gpu_memory_utilization": (30.0, ("gpu.0.memoryAllocated/l:a", 20), ("gpu.0.memoryAllocated/l:b", 40)),
+    "gpu_temperature": (65.0, ("gpu.3.temp/l:a.b/c", 60), ("gpu.3.temp/l:node 7, left", 70)),
+    "gpu_power": (350.0, ("gpu.0.powerWatts/l:0", 300), ("gpu.1.powerWatts/l:0", 400)),
+    "cpu_utilization": (25.0, ("cpu/l:a", 10), ("cpu/l:b", 40)),
+    "memory_utilization": (30.0, ("memory_percent/l:a", 20), ("memory_percent/l:b", 40)),
+    "disk_utilization": (50.0, ("disk./.usagePercent/l:a", 20), ("disk./mnt/l:x.usagePercent", 80)),
+}
+NO_DEVICES = (
+    ("gpu.process.0.gpu/l:a", 10),
+    ("gpu.0.gpuX/l:a", 10),
+    ("gpu.0.gpu/label", 10),
+    ("gpu.0.memoryAllocatedBytes/l:a", 10),
+    ("cpu.0.cpu_percent/l:a", 10),
+    ("disk./.usageGB/l:a", 10),
+)
+
+
+@pytest.mark.parametrize("name", TWO_NODES)
+def test_a_run_over_several_nodes_has_one_mean_over_all_their_devices(name: str) -> None:
+    mean, *devices = TWO_NODES[name]
+    blob = {f"system.{key}": value for key, value in (*devices, *NO_DEVICES)}
+    assert wanted(system=name).system(json.dumps(blob)) == ({name: mean}, 0)
+
+
 @pytest.mark.parametrize(
     ("devices", "mean", "dropped"),
     [

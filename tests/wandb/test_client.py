@@ -72,7 +72,6 @@ def test_a_page_as_the_service_sends_it(answers: Answers, figures: Collect) -> N
         ("null_project", "not found", "Check `entity` and `project`"),
         ("null_viewer", "unauthorised", "The key came from the option `api_key`"),
         ("permission_denied", "forbidden", "use one of a member of the entity"),
-        ("failed_listing", "rejected", 'GraphQL error "failed to query runs: context deadline exceeded"'),
     ],
 )
 def test_refusals_that_come_with_http_200(answers: Answers, fault: Fault, name: str, kind: str, words: str) -> None:
@@ -136,7 +135,7 @@ def test_a_proxy_that_wants_a_credential_is_not_the_key_s_fault(answers: Answers
     assert "proxy" in fault().remedy
 
 
-@pytest.mark.parametrize("status", [400, 403, 404, 409, 500])
+@pytest.mark.parametrize("status", [400, 403, 404, 409])
 def test_what_is_not_tried_again(answers: Answers, server: WandbServer, fault: Fault, status: int) -> None:
     answers({"error": "no"}, status=status)
     assert fault().status == status
@@ -223,7 +222,7 @@ def test_a_failed_collection_leaves_nothing_behind(
     answers: Answers, fault: Fault, figures: Collect, new_check: Callable[..., WandbCheck]
 ) -> None:
     check = new_check()
-    answers(answer("failed_listing"))
+    answers(answer("permission_denied"))
     fault(check)
     answers(answer("runs"))
     assert sum(figures(check)["wandb.runs"].values()) == 3.0

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-import boto3
 import pytest
-from moto import mock_aws
 
 from metta_checks.core import CredentialError
 from metta_checks.demo.wandb_server import DEMO_API_KEY, WandbServer
@@ -17,21 +15,6 @@ Figures = dict[str, dict[tuple[str, ...], float]]
 Collect = Callable[..., Figures]
 
 NEW_KEY = "5e" * 20
-
-
-@pytest.fixture
-def secrets() -> Iterator[Callable[[str, str], None]]:
-    """AWS Secrets Manager in memory; sets a secret."""
-    with mock_aws():
-        client = boto3.client("secretsmanager", region_name="eu-west-1")
-
-        def put(name: str, value: str) -> None:
-            if name in {secret["Name"] for secret in client.list_secrets()["SecretList"]}:
-                client.put_secret_value(SecretId=name, SecretString=value)
-            else:
-                client.create_secret(Name=name, SecretString=value)
-
-        yield put
 
 
 def up(figures: Figures) -> float:

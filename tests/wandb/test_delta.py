@@ -176,9 +176,9 @@ def test_a_failed_collection_loses_nothing(watch: Watches) -> None:
     a_project(watched)
     watched.collect()
     watched.project.finish("doomed", START + timedelta(minutes=1))
-    watched.server.intercept = lambda _: Response(500)
+    watched.server.intercept = lambda _: Response(400)
     watched.now += timedelta(minutes=2)
-    assert "HTTP 500" in watched.failing()
+    assert "HTTP 400" in watched.failing()
     watched.server.intercept = None
     received = watched.after(minutes=2)
     assert received.gauges == watched.fresh().gauges
@@ -188,8 +188,8 @@ def test_a_failed_collection_loses_nothing(watch: Watches) -> None:
 def test_nothing_is_kept_from_half_a_listing(watch: Watches) -> None:
     watched = watch(page_size=2)
     a_project(watched)
-    watched.server.intercept = lambda _: Response(500) if len(watched.server.requests) == 2 else None
-    assert "HTTP 500" in watched.failing()
+    watched.server.intercept = lambda _: Response(400) if len(watched.server.requests) == 2 else None
+    assert "HTTP 400" in watched.failing()
     assert watched.cached == {}
     watched.server.intercept = None
     assert watched.collect().requests == 3

@@ -27,7 +27,7 @@ ENDED = Run(
     system={"gpu_utilization": 50.0},
     labels=(),
     not_finite=0,
-    unreadable=0,
+    unreadable=(),
 )
 ALIVE = replace(ENDED, id="alive", state=RunState.RUNNING)
 LATER = START + timedelta(minutes=2)

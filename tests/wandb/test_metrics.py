@@ -29,7 +29,7 @@ RUN = Run(
     system={},
     labels=(),
     not_finite=0,
-    unreadable=0,
+    unreadable=(),
 )
 ENDED = replace(RUN, state=RunState.FINISHED)
 TAGS = ("run_id:3x5ezzw0", "run_type:train", "state:running", "run_name:github.sky.main", *IDENTITY)

@@ -1,0 +1,115 @@
+"""What the errors mean that W&B reports inside an HTTP 200 answer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from metta_checks.core import Kind
+from metta_checks.core.decode import parse_model
+from metta_checks.core.transport import Answer
+from metta_checks.wandb.nodes import ErrorsAnswer, GraphQLError
+
+_PATTERNS: Final[tuple[tuple[Kind, re.Pattern[str]], ...]] = tuple(
+    (kind, re.compile(pattern, re.IGNORECASE))
+    for kind, pattern in (
+        # The query itself is wrong: names in these messages must not match below.
+        (
+            Kind.REJECTED,
+            r"cannot query field|unknown (argument|type|field|directive|variable)|syntax error|validation failed|"
+            r"bad user input|got invalid value|expected type|invalid (argument|cursor|filter|order|value|variable)",
+        ),
+        (Kind.RATE_LIMITED, r"rate limit|too many requests"),
+        # Messages of W&B, Go, MySQL (`Error 1205`) and gateways (wandb#280, #5372, #5828). They come before refusals:
+        # "failed to check permission: context deadline exceeded" is none.
+        (
+            Kind.SERVER_ERROR,
+            r"deadline ?exceeded|context cancell?ed|\berror:? [1-4]\d{3}\b|deadlock|lock wait|too many connections|"
+            r"(bad|invalid) connection|connection (refused|reset|closed|lost)|lost connection|broken pipe|\beof\b|"
+            r"(?<!session )(?<!login )(?<!token )\btimed?[ -]?out|"
+            r"internal (\w+ )?error|bad gateway|(temporarily|currently|service|server|database|=) unavailable|"
+            r"overloaded|(server|database|service) is (busy|down)|(http|status|code)[ :=]*50[0234]\b",
+        ),
+        (
+            Kind.UNAUTHORISED,
+            r"logged in|signed in|login|(please|must|to) (log|sign) in|(log|sign) in (again|to|first)|"
+            r"unauthori[sz]ed|authenticat|(invalid|expired|revoked|wrong|bad|missing) (\w+ )?(key|token|credential)|"
+            r"(key|token|credentials?|session) (\w+ ){0,3}(invalid|expired|revoked|deleted|disabled|valid|timed out)",
+        ),
+        (
+            Kind.FORBIDDEN,
+            r"permission|forbidden|denied|not (be )?(authori[sz]ed|allowed|permitted)|have (no )?access|insufficient|"
+            r"not a member|privilege",
+        ),
+        (Kind.NOT_FOUND, r"not find|not found|no such|(does not|doesn't) exist"),
+        (Kind.SERVER_ERROR, r"try again|unavailable|went wrong|unexpected error"),
+        (Kind.REJECTED, r"invalid|unsupported|not supported|pars(e|ing)|unmarshal|must (not )?be"),
+    )
+)
+"""The first pattern that a message matches gives its meaning."""
+
+_PRECEDENCE: Final = (Kind.RATE_LIMITED, Kind.SERVER_ERROR, Kind.UNAUTHORISED, Kind.FORBIDDEN, Kind.NOT_FOUND)
+
+
+@dataclass(frozen=True, slots=True)
+class GraphQLFault:
+    """The error to report of an answer: `message` is one printable line of at most 200 characters."""
+
+    kind: Kind
+    message: str
+
+
+def graphql_fault(answer: Answer) -> GraphQLFault | None:
+    """The error that an HTTP 200 answer reports, None where it has none; of several the one that explains the rest."""
+    # A page of runs takes long to parse. Inside the blobs the quotes are escaped, so that this never matches there.
+    if b'"errors"' not in answer.body:
+        return None
+    try:
+        reported = parse_model(ErrorsAnswer, answer.body)
+    except ValidationError:
+        return None
+    faults = [GraphQLFault(_kind(error, reported.data), _line(error.message)) for error in reported.errors or ()]
+    return min(faults, key=lambda fault: [*_PRECEDENCE, fault.kind].index(fault.kind), default=None)
+
+
+def is_transient(answer: Answer) -> bool:
+    """Whether the answer reports a fault of the server that may be gone in a moment: HTTP 500, or an error that means
+    the same inside an HTTP 200."""
+    if answer.status != 200:
+        return answer.status == 500
+    fault = graphql_fault(answer)
+    return fault is not None and fault.kind is Kind.SERVER_ERROR
+
+
+def _kind(error: GraphQLError, data: Any) -> Kind:
+    # Apollo writes INTERNAL_SERVER_ERROR as the code of most errors, so the message decides first.
+    kind = _kind_of_text(error.message or "") or _kind_of_text(_code(error))
+    if kind in {Kind.FORBIDDEN, Kind.NOT_FOUND} and _knows_no_user(data):
+        return Kind.UNAUTHORISED
+    if kind is not None:
+        return kind
+    # By the GraphQL specification an error with a path arose while a field was read; a refused query has none.
+    return Kind.SERVER_ERROR if error.path else Kind.REJECTED
+
+
+def _kind_of_text(text: str) -> Kind | None:
+    return next((kind for kind, pattern in _PATTERNS if pattern.search(text)), None)
+
+
+def _code(error: GraphQLError) -> str:
+    code = error.extensions.get("code") if isinstance(error.extensions, Mapping) else None
+    return code.replace("_", " ") if isinstance(code, str) else ""
+
+
+def _knows_no_user(data: Any) -> bool:
+    """W&B answers a key that it does not know with nulls."""
+    return isinstance(data, dict) and data.get("viewer", ...) is None and data.get("project") is None
+
+
+def _line(message: str | None) -> str:
+    printable = "".join(character if character.isprintable() else " " for character in message or "no message")
+    return " ".join(printable.split())[:200]

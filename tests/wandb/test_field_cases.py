@@ -1,0 +1,402 @@
+"""What runs of other teams look like, and the right figures for them: each input comes from a public report.
+
+Beside each row stands its source, an issue or a pull request of github.com/wandb/wandb unless another repository is
+named. What is not right yet is expected to fail, and stops the tests as soon as it no longer does.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from wandb_support.field_cases import not_yet
+from wandb_support.watch import START, Received, Watch, value_of
+
+from metta_checks.demo.wandb_project import DemoRun
+
+Watches = Callable[..., Watch]
+
+ALL_SYSTEM_METRICS = [
+    "gpu_utilization",
+    "gpu_memory_utilization",
+    "gpu_temperature",
+    "gpu_power",
+    "cpu_utilization",
+    "memory_utilization",
+    "disk_utilization",
+]
+
+
+def a_run(watched: Watch, **fields: Any) -> DemoRun:
+    """A run that was created two hours ago and sent a heartbeat 20 seconds ago, unless `fields` say otherwise."""
+    given = {"heartbeat_at": START - timedelta(seconds=20), "created_at": START - timedelta(hours=2), **fields}
+    return watched.project.start("run", START, **given)
+
+
+def gpus(*, process: Mapping[int, float], **utilization: float) -> dict[str, float]:
+    """`gpu_0=90` is device 0 at 90 %; `process` are the readings under the devices that the run's processes use."""
+    devices = {f"system.gpu.{name.removeprefix('gpu_')}.gpu": value for name, value in utilization.items()}
+    return devices | {f"system.gpu.process.{device}.gpu": value for device, value in process.items()}
+
+
+def total(received: Received, metric: str) -> float | None:
+    """The sum over all series of a gauge; None where there is none."""
+    values = [value for (name, _), value in received.gauges.items() if name == metric]
+    return sum(values) if values else None
+
+
+def summary_values(received: Received) -> dict[str, float]:
+    """`wandb.run.metric` by the name of the metric."""
+    series = received.gauges.items()
+    return {value_of(tags, "metric_name"): value for (name, tags), value in series if name == "wandb.run.metric"}
+
+
+def dropped(received: Received, reason: str) -> float:
+    """How much `metta.check.dropped` counts for `reason`."""
+    return sum(value for (_, tags), value in received.telemetry.items() if f"reason:{reason}" in tags)
+
+
+# System metrics
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        pytest.param(
+            {
+                "gpu.0.gpu/l:rank-0": 90,
+                "gpu.1.gpu/l:rank-0": 80,
+                "gpu.0.gpu/l:rank-1": 40,
+                "gpu.1.gpu/l:rank-1": 30,
+            },
+            {"gpu_utilization": 60.0},
+            id="two nodes of two GPUs",
+        ),
+        pytest.param(
+            {
+                "gpu.0.memoryAllocated/l:rank-0": 50,
+                "gpu.0.temp/l:rank-0": 70,
+                "gpu.0.powerWatts/l:rank-0": 400,
+                "cpu/l:rank-0": 30,
+                "memory_percent/l:rank-0": 40,
+                "disk./.usagePercent/l:rank-0": 20,
+            },
+            {
+                "gpu_memory_utilization": 50.0,
+                "gpu_temperature": 70.0,
+                "gpu_power": 400.0,
+                "cpu_utilization": 30.0,
+                "memory_utilization": 40.0,
+                "disk_utilization": 20.0,
+            },
+            id="every other key",
+        ),
+        pytest.param(
+            {"cpu/l:rank-0": 30, "cpu/l:rank-1": 50, "disk./.usagePercent/l:a": 20, "disk./mnt.usagePercent/l:b": 60},
+            {"cpu_utilization": 40.0, "disk_utilization": 40.0},
+            id="what a node has once is averaged over the nodes",
+        ),
+    ],
+)
+def test_w1_keys_with_a_nodes_label_count_and_nodes_are_averaged_over_all_devices(
+    watch: Watches, keys: Mapping[str, float], expected: Mapping[str, float]
+) -> None:
+    """wandb#7470, NovaSky-AI/SkyRL#1358, wandb PR 9369."""
+    watched = watch(system_metrics=ALL_SYSTEM_METRICS)
+    a_run(watched, system_metrics={f"system.{key}": value for key, value in keys.items()})
+    figures = watched.collect().of_run("run")
+    assert {name: value for name, value in figures.items() if name in ALL_SYSTEM_METRICS} == expected
+
+
+EIGHT_IDLE = dict.fromkeys((f"gpu_{device}" for device in range(8)), 0.0)
+ONE_OF_EIGHT_IS_OURS = gpus(process={3: 95}, **EIGHT_IDLE | {"gpu_3": 95})
+OURS_IS_IDLE = gpus(process={3: 0}, **dict.fromkeys(EIGHT_IDLE, 98.0) | {"gpu_3": 0})
+TWO_NODES = {
+    "system.gpu.0.gpu/l:a": 90,
+    "system.gpu.1.gpu/l:a": 10,
+    "system.gpu.process.0.gpu/l:a": 90,
+    "system.gpu.0.gpu/l:b": 50,
+}
+RANK_0_LOGS = gpus(process={0: 90}, **dict.fromkeys(EIGHT_IDLE, 90.0))
+
+
+@pytest.mark.parametrize(
+    ("options", "machine", "utilization"),
+    [
+        pytest.param({}, ONE_OF_EIGHT_IS_OURS, 11.875, id="W2 by default: all that the node has"),
+        pytest.param({}, OURS_IS_IDLE, 85.75, id="W3 by default: all that the node has"),
+        pytest.param({}, RANK_0_LOGS, 90.0, id="W3b by default: rank 0 alone logs its processes"),
+        pytest.param(
+            {"gpu_devices": "used"},
+            ONE_OF_EIGHT_IS_OURS,
+            95.0,
+            id="W2 on a shared host: the busy one is ours",
+            marks=not_yet("no option gpu_devices"),
+        ),
+        pytest.param(
+            {"gpu_devices": "used"},
+            OURS_IS_IDLE,
+            0.0,
+            id="W3 on a shared host: the busy ones are the neighbours'",
+            marks=not_yet("no option gpu_devices"),
+        ),
+        pytest.param(
+            {"gpu_devices": "used"},
+            TWO_NODES,
+            70.0,
+            id="on shared hosts: a node that reports no processes counts whole",
+            marks=not_yet("no option gpu_devices"),
+        ),
+    ],
+)
+def test_w2_w3_which_gpus_of_a_node_count_for_a_run(
+    watch: Watches, options: Mapping[str, Any], machine: Mapping[str, float], utilization: float
+) -> None:
+    """wandb PR 538, PR 9062; torchrun, where rank 0 logs."""
+    watched = watch(**options)
+    a_run(watched, system_metrics=machine)
+    assert watched.collect().of_run("run").get("gpu_utilization") == utilization
+
+
+@pytest.mark.parametrize(
+    ("options", "fields", "expected"),
+    [
+        pytest.param({}, {"system_metrics": RANK_0_LOGS}, 8.0, id="W3b: all devices of the node, not rank 0's"),
+        pytest.param(
+            {"gpus_key": "world_size"},
+            {"system_metrics": RANK_0_LOGS, "summary": {"world_size": 16}},
+            16.0,
+            id="two nodes, one of which reports: the number that the run logs",
+        ),
+    ],
+)
+@not_yet("no metric wandb.gpus_in_use")
+def test_w3b_gpus_in_use_are_all_that_a_run_holds(
+    watch: Watches, options: Mapping[str, Any], fields: Mapping[str, Any], expected: float
+) -> None:
+    """wandb PR 538, PR 9062; torchrun, where rank 0 logs."""
+    watched = watch(**options)
+    a_run(watched, **fields)
+    assert total(watched.collect(), "wandb.gpus_in_use") == expected
+
+
+@not_yet("only system.memory_percent and system.disk.PATH.usagePercent are read")
+def test_w10_keys_of_sdks_before_wandb_core_count(watch: Watches) -> None:
+    """SDK before wandb-core: `system.memory`, `system.disk`."""
+    watched = watch(system_metrics=ALL_SYSTEM_METRICS)
+    a_run(watched, system_metrics={"system.cpu": 33, "system.memory": 44, "system.disk": 55})
+    figures = watched.collect().of_run("run")
+    assert [figures.get(name) for name in ALL_SYSTEM_METRICS[4:]] == [33.0, 44.0, 55.0]
+
+
+# Summaries
+
+
+@not_yet("control characters inside strings make the blob unreadable")
+def test_w5_a_line_break_inside_a_string_does_not_cost_the_numbers_beside_it(watch: Watches) -> None:
+    """wandb PR 6299: the SDK reads its blobs with `strict=False`."""
+    watched = watch()
+    text = '{"note": "two\nlines", "overview/reward": 4.5, "overview/steps_per_second": 1200}'
+    a_run(watched, summary=text)
+    received = watched.collect()
+    figures = received.of_run("run")
+    assert (figures.get("overview/reward"), figures.get("sps"), dropped(received, "unreadable")) == (4.5, 1200.0, 0.0)
+
+
+NESTED = {"val/acc": {"max": 0.91, "last": 0.88}, "stats": {"reward": 4.5}}
+
+
+@pytest.mark.parametrize(
+    ("metrics", "summary", "expected"),
+    [
+        pytest.param(
+            ["val/acc.max", "stats.reward"],
+            NESTED,
+            {"val/acc.max": 0.91, "stats.reward": 4.5},
+            id="by name",
+            marks=not_yet("values inside objects are not read"),
+        ),
+        pytest.param(
+            ["val/acc*", "stats*"],
+            NESTED,
+            {"val/acc.max": 0.91, "val/acc.last": 0.88, "stats.reward": 4.5},
+            id="by pattern",
+            marks=not_yet("values inside objects are not read"),
+        ),
+        pytest.param(
+            ["a.b.c"],
+            {"a": {"b": {"c": 1.5}}},
+            {"a.b.c": 1.5},
+            id="any depth",
+            marks=not_yet("values inside objects are not read"),
+        ),
+        pytest.param(
+            ["val/acc.max"], {**NESTED, "val/acc.max": 0.5}, {"val/acc.max": 0.5}, id="a key that has dots itself wins"
+        ),
+    ],
+)
+def test_w6_values_inside_objects_have_the_names_of_wandbs_own_interface(
+    watch: Watches, metrics: list[str], summary: Mapping[str, Any], expected: Mapping[str, float]
+) -> None:
+    """wandb#5549, PR 1928, PR 8021: `define_metric(…, summary="max")`, and dictionaries that are logged."""
+    watched = watch(metrics=metrics)
+    a_run(watched, summary=summary)
+    received = watched.collect()
+    assert (summary_values(received), dropped(received, "not_finite")) == (expected, 0.0)
+
+
+MEDIA = {"environment/reward/new_tile": 5.74, "environment/Media/map": {"_type": "image-file", "size": 3}}
+
+
+def test_w7_a_pattern_takes_the_numbers_among_media(watch: Watches) -> None:
+    """Summaries of real runs with media."""
+    watched = watch(metrics=["environment/*"])
+    a_run(watched, summary=MEDIA)
+    assert summary_values(watched.collect()) == {"environment/reward/new_tile": 5.74}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param({"_type": "image-file", "size": 3}, id="an image"),
+        pytest.param({"_type": "histogram", "bins": [0, 1], "values": [7]}, id="a histogram"),
+        pytest.param("a note", id="text"),
+        pytest.param(True, id="a switch"),
+    ],
+)
+@not_yet("every wanted value that is no number counts as not_finite")
+def test_w7_what_is_no_number_under_a_pattern_is_passed_over_silently(watch: Watches, value: object) -> None:
+    """Summaries of real runs with media."""
+    watched = watch(metrics=["environment/*"])
+    a_run(watched, summary={"environment/reward": 1.0, "environment/other": value})
+    received = watched.collect()
+    assert summary_values(received) == {"environment/reward": 1.0}
+    assert [dropped(received, reason) for reason in ("not_finite", "invalid", "unreadable")] == [0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("field", "blob"), [("summary", "the summary of run run"), ("system_metrics", "the system metrics of run run")]
+)
+def test_w12_a_warning_names_the_run_and_the_blob_that_cannot_be_read(watch: Watches, field: str, blob: str) -> None:
+    """Counted as `unreadable` and named nowhere: the other half of wandb PR 6299."""
+    watched = watch()
+    a_run(watched, **{field: '{"overview/reward": 4.5, "cut off'})
+    assert dropped(watched.collect(), "unreadable") == 1.0
+    (warning,) = watched.check.get_warnings()
+    assert blob in warning
+
+
+def test_w12_of_many_unreadable_blobs_three_are_named(watch: Watches) -> None:
+    watched = watch()
+    for i in range(5):
+        watched.project.start(f"run{i}", START, summary="{")
+    assert dropped(watched.collect(), "unreadable") == 5.0
+    (warning,) = watched.check.get_warnings()
+    assert warning.count("the summary of run") == 3
+    assert warning.endswith("and 2 more")
+
+
+# The life of a run
+
+
+@pytest.mark.parametrize(
+    ("summary", "age"),
+    [
+        pytest.param({"_step": 1200, "_timestamp": (START - timedelta(hours=3)).timestamp()}, 10_800.0, id="it hangs"),
+        pytest.param({}, 36_000.0, id="it never logged: since its creation"),
+        pytest.param(None, 36_000.0, id="it has no summary: since its creation"),
+        pytest.param({"_timestamp": (START + timedelta(hours=1)).timestamp()}, 0.0, id="its clock is ahead"),
+    ],
+)
+@not_yet("no metric wandb.run.log_age_seconds")
+def test_w4_the_age_of_the_last_log_shows_a_hang_that_heartbeats_hide(
+    watch: Watches, summary: Mapping[str, float] | None, age: float
+) -> None:
+    """wandb#8592, PR 12500: the SDK sends heartbeats without any logging."""
+    watched = watch()
+    a_run(watched, created_at=START - timedelta(hours=10), summary=summary)
+    assert watched.collect().of_run("run").get("log_age_seconds") == age
+
+
+@not_yet("no metric wandb.run.log_age_seconds")
+def test_w4_a_resumed_run_has_not_been_silent_for_longer_than_it_runs_again(watch: Watches) -> None:
+    """wandb#8592, PR 12500."""
+    watched = watch()
+    hours_ago = (START - timedelta(hours=3)).timestamp()
+    a_run(
+        watched,
+        created_at=START - timedelta(hours=10),
+        heartbeat_at=START - timedelta(hours=3),
+        state="crashed",
+        summary={"_step": 1200, "_timestamp": hours_ago},
+    )
+    watched.collect()
+    watched.now += timedelta(minutes=2)
+    watched.project.resume("run", watched.now)
+    watched.collect()
+    watched.project.beat("run", watched.now + timedelta(minutes=5))
+    assert watched.after(minutes=5).of_run("run").get("log_age_seconds") == 300.0
+
+
+def fails_before_its_first_heartbeat(watched: Watch) -> Received:
+    a_run(watched, state="pending", heartbeat_at=None)
+    watched.collect()
+    watched.project.crash("run", "failed")
+    return watched.after(minutes=2)
+
+
+def test_w11_a_run_that_fails_before_its_first_heartbeat_is_an_event(watch: Watches) -> None:
+    """The SDK's `update_state`."""
+    assert len(fails_before_its_first_heartbeat(watch(events=True)).events) == 1
+
+
+@not_yet("a run without a heartbeat leaves the timeframe when it ends")
+def test_w11_a_run_that_fails_before_its_first_heartbeat_is_counted(watch: Watches) -> None:
+    """The SDK's `update_state`."""
+    assert fails_before_its_first_heartbeat(watch(events=True)).counts() == {("all", "failed"): 1}
+
+
+def is_preempted(watched: Watch, **fields: Any) -> Received:
+    a_run(watched, **fields)
+    watched.collect()
+    watched.project.crash("run", "preempted")
+    return watched.after(minutes=2)
+
+
+def test_w16_a_preempted_run_counts_as_failed(watch: Watches) -> None:
+    """wandb#7588."""
+    assert is_preempted(watch()).counts() == {("all", "failed"): 1}
+
+
+@not_yet("the event of every end but success reads 'W&B run failed'")
+def test_w16_the_event_of_a_preempted_run_gives_wandbs_own_state(watch: Watches) -> None:
+    """wandb#7588: preempted, and requeued."""
+    (event,) = is_preempted(watch(events=True)).events
+    assert "preempted" in json.dumps(event)
+    assert "failed" not in event["msg_title"]
+
+
+@not_yet("no distribution wandb.run.completed.gpu_hours")
+def test_w16_the_gpu_hours_of_a_preempted_run_have_the_outcome_preempted(watch: Watches) -> None:
+    """wandb#7588."""
+    points = is_preempted(watch(), system_metrics=RANK_0_LOGS).points
+    outcomes = [tags for (name, tags), _ in points if name == "wandb.run.completed.gpu_hours"]
+    assert [tag for tags in outcomes for tag in tags if tag.startswith("outcome:")] == ["outcome:preempted"]
+
+
+@not_yet("no distribution wandb.run.completed.gpu_hours")
+def test_w19_gpu_hours_of_a_resumed_run_are_those_in_which_it_computed(watch: Watches) -> None:
+    """wandb#4325: 240 h by the clock, of which it ran 76."""
+    watched = watch()
+    a_run(
+        watched,
+        created_at=START - timedelta(hours=240),
+        compute_seconds=76 * 3600,
+        system_metrics=RANK_0_LOGS,
+    )
+    watched.collect()
+    watched.project.finish("run", START)
+    assert watched.after(minutes=2).point_values("gpu_hours") == [pytest.approx(76.0 * 8)]

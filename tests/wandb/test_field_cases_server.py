@@ -1,0 +1,207 @@
+"""How W&B servers answer other teams, and what is right then: each input comes from a public report.
+
+Beside each row stands its source, an issue or a pull request of github.com/wandb/wandb unless another repository is
+named. What is not right yet is expected to fail, and stops the tests as soon as it no longer does.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+from datadog_checks.base.stubs.aggregator import AggregatorStub
+from wandb_support.field_cases import not_yet
+from wandb_support.watch import START, Watch
+
+from metta_checks.cli import main
+from metta_checks.demo.server import Request, Response
+from metta_checks.demo.wandb_server import DEMO_API_KEY
+
+Watches = Callable[..., Watch]
+
+
+@pytest.fixture
+def running(aggregator: AggregatorStub) -> Callable[[Watch], float]:
+    """Runs a collection that may fail, and gives the number of running runs that the Agent received."""
+
+    def collect(watched: Watch) -> float:
+        aggregator.reset()
+        watched.check.load_options()
+        # No waiting between two tries.
+        watched.check.transport.pause = 0.001
+        watched.check.run()
+        return sum(stub.value for stub in aggregator.metrics("wandb.runs") if "state:running" in stub.tags)
+
+    return collect
+
+
+def start_runs(watched: Watch, number: int, **fields: Any) -> None:
+    """Runs `run0`, `run1` … that started one after the other."""
+    for i in range(number):
+        created = START - timedelta(hours=2, minutes=-i)
+        watched.project.start(f"run{i}", START, created_at=created, **fields)
+
+
+def answer(content: Any, status: int = 200) -> Response:
+    return Response(status, json.dumps(content).encode(), {"Content-Type": "application/json"})
+
+
+TIMED_OUT = {"errors": [{"message": "context deadline exceeded", "path": ["project"]}], "data": {"project": None}}
+
+
+def test_w8_a_timeout_of_the_server_inside_http_200_is_tried_again(
+    watch: Watches, running: Callable[[Watch], float]
+) -> None:
+    """wandb#280, #5372, #5828."""
+    watched = watch()
+    start_runs(watched, 3)
+    watched.server.intercept = lambda _: answer(TIMED_OUT) if len(watched.server.requests) == 1 else None
+    assert running(watched) == 3.0
+    assert len(watched.server.requests) == 2
+
+
+def test_w8_one_that_stays_is_the_servers_fault_and_not_the_checks(
+    watch: Watches, running: Callable[[Watch], float]
+) -> None:
+    """wandb#280, #5372, #5828."""
+    watched = watch()
+    watched.server.intercept = lambda _: answer(TIMED_OUT)
+    running(watched)
+    message = str(watched.check.collection.error)
+    assert '"context deadline exceeded" (server error)' in message
+    assert "The next collection tries again." in message
+
+
+RELOGIN = {"errors": [{"message": "relogin required", "path": ["project"]}], "data": {"project": None}}
+
+
+def test_w9_a_key_that_is_refused_inside_http_200_is_reported_with_its_origin(
+    watch: Watches, running: Callable[[Watch], float]
+) -> None:
+    """wandb PR 12009."""
+    watched = watch()
+    watched.server.intercept = lambda _: answer(RELOGIN)
+    running(watched)
+    message = str(watched.check.collection.error)
+    assert "(unauthorised)" in message
+    assert "The key came from the option `api_key`" in message
+
+
+def test_w9_a_secret_that_was_rotated_is_read_again_at_once(
+    watch: Watches, running: Callable[[Watch], float], secrets: Callable[[str, str], None]
+) -> None:
+    """wandb PR 12009."""
+    secrets("wandb/api-key", "5e" * 20)
+    watched = watch(api_key=None, aws_region="eu-west-1")
+    start_runs(watched, 3)
+    watched.server.api_key = "5e" * 20
+    assert running(watched) == 3.0
+    old = watched.server.requests[0].headers["authorization"]
+    watched.server.api_key = DEMO_API_KEY
+    watched.server.intercept = lambda sent: answer(RELOGIN) if sent.headers["authorization"] == old else None
+    secrets("wandb/api-key", DEMO_API_KEY)
+    assert running(watched) == 3.0
+
+
+def test_w13_an_http_500_that_comes_once_does_not_cost_the_collection(
+    watch: Watches, running: Callable[[Watch], float]
+) -> None:
+    """wandb#5372."""
+    watched = watch()
+    start_runs(watched, 3)
+    watched.server.intercept = lambda _: Response(500) if len(watched.server.requests) == 1 else None
+    assert running(watched) == 3.0
+
+
+@not_yet("a page that is too large fails the collection")
+def test_w14_a_page_of_large_summaries_is_read_in_smaller_pages(
+    watch: Watches, running: Callable[[Watch], float]
+) -> None:
+    """wandb#3387: eight runs of 10 MB each; here a thousandth of it, against a thousandth of the limit."""
+    watched = watch(metrics=["overview/*"], max_response_bytes=64 * 1024)
+    start_runs(watched, 8, summary={"overview/reward": 4.5, "table": "x" * 10_000})
+    assert running(watched) == 8.0
+
+
+@pytest.mark.parametrize(
+    ("base_url", "named"),
+    [
+        pytest.param("https://api.wandb.ai", False, id="the API of W&B's cloud"),
+        pytest.param("https://wandb.example.com", False, id="a server of one's own"),
+        pytest.param("https://wandb.ai", True, id="its pages", marks=not_yet("not checked")),
+        pytest.param("https://app.wandb.ai", True, id="its old pages", marks=not_yet("not checked")),
+        pytest.param(
+            "http://api.wandb.ai", True, id="its API without TLS: the key in the clear", marks=not_yet("not checked")
+        ),
+        pytest.param(
+            "https://api.wandb.ai/graphql", True, id="with the path of a request", marks=not_yet("not checked")
+        ),
+    ],
+)
+def test_w15_validate_names_addresses_that_are_not_the_apis(tmp_path: Path, base_url: str, named: bool) -> None:
+    """wandb#1754, PR 1985."""
+    instance = {
+        "entity": "team",
+        "project": "arena",
+        "base_url": base_url,
+        "tags": ["env:prod"],
+        "min_collection_interval": 120,
+        "empty_default_hostname": True,
+    }
+    path = tmp_path / "conf.d" / "metta_wandb.d" / "conf.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(yaml.safe_dump({"init_config": None, "instances": [instance]}))
+    path.chmod(0o640)
+    result = CliRunner().invoke(main, ["validate", "--format", "json", str(path)])
+    findings = json.loads(result.stdout)["findings"]
+    assert [finding["option"] for finding in findings] == (["base_url"] if named else [])
+
+
+@not_yet("a listing is not held against the number of runs that W&B counts")
+def test_w17_a_row_that_is_lost_at_a_page_seam_is_noticed_and_read_again(
+    watch: Watches, running: Callable[[Watch], float]
+) -> None:
+    """wandb#6614, #7666: one row comes twice, and another not at all."""
+    watched = watch(page_size=2)
+    start_runs(watched, 4)
+    pages: list[Any] = []
+
+    def repeat_a_row(request: Request) -> Response | None:
+        page = json.loads(watched.server.answer(request).body)
+        edges = (page["data"]["project"].get("runs") or {}).get("edges")
+        if not edges:
+            return None
+        pages.append(edges)
+        if len(pages) != 2:
+            return None
+        # The rows moved by one between the two pages.
+        edges[0] = pages[0][-1]
+        return answer(page)
+
+    watched.server.intercept = repeat_a_row
+    assert running(watched) == 4.0
+
+
+@pytest.mark.parametrize("status", [400, 200])
+@pytest.mark.parametrize("field", ["systemMetrics", "sweepName", "jobType"])
+@not_yet("a field that the server does not have fails the collection")
+def test_w18_a_field_that_an_older_server_does_not_have_is_left_out_with_a_warning(
+    watch: Watches, running: Callable[[Watch], float], field: str, status: int
+) -> None:
+    """wandb#6771."""
+    watched = watch()
+    start_runs(watched, 3)
+    refused = {"errors": [{"message": f'Cannot query field "{field}" on type "Run".'}], "data": None}
+
+    def refuse_the_field(request: Request) -> Response | None:
+        return answer(refused, status) if field in json.loads(request.body)["query"] else None
+
+    watched.server.intercept = refuse_the_field
+    assert running(watched) == 3.0
+    assert any(field in warning for warning in watched.check.get_warnings())
