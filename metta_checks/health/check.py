@@ -47,7 +47,8 @@ class HealthCheck(MettaCheck):
         judged = judge_entries(usable, self._metric_options, now)
         faults = [fault for document in reading.documents for fault in document.faults] + late
         self._report(reading, [str(fault) for fault in faults], list(remarks(judged)))
-        self._silent = self._last_known(reading.unread | {fault.document for fault in faults}, reading.over_limit)
+        self._broken = reading.unread | {fault.document for fault in faults}
+        self._silent = self._last_known(reading.over_limit)
         silent = unheard(self._silent.values(), judged, self._metric_options, now)
         yield from record_samples(judged, silent, now)
         yield self._data_missing(not usable)
@@ -55,7 +56,7 @@ class HealthCheck(MettaCheck):
     def commit(self) -> None:
         """Forget the documents that the source no longer has."""
         self._kept = {document.name: document for document in self._reading.documents}
-        self._whole = self._kept | self._silent
+        self._whole = {name: one for name, one in self._kept.items() if name not in self._broken} | self._silent
 
     def failure_samples(self, error: Exception) -> Iterable[Sample]:  # noqa: ARG002 (whatever it was, no data came)
         """What the wall shows when the source cannot be read: of what was known nothing is known now."""
@@ -88,7 +89,7 @@ class HealthCheck(MettaCheck):
 
     @cached_property
     def _whole(self) -> dict[str, Document]:
-        """Each document as it was when all of it was last known."""
+        """Each document as it was when all of it could be used."""
         return {}
 
     @cached_property
@@ -104,10 +105,10 @@ class HealthCheck(MettaCheck):
         max_age = parse_duration(self.options.max_age)
         return MetricOptions(self.ORIGIN, max_age, frozenset(keys_of(self.instance_tags)))
 
-    def _last_known(self, broken: Set[str], over_limit: Set[str]) -> dict[str, Document]:
+    def _last_known(self, over_limit: Set[str]) -> dict[str, Document]:
         """What was known of the documents that do not count now, whole or in part: a red verdict must not vanish with a
         torn file, nor behind a thousand newer ones."""
-        known = {name: document for name, document in self._whole.items() if name in broken | over_limit}
+        known = {name: document for name, document in self._whole.items() if name in self._broken | over_limit}
         # One that is too many may have been read all the same, just now.
         read = {name: document for name, document in self._kept.items() if name in over_limit and not document.faults}
         return newest_within((known | read).values(), self._limits)
