@@ -17,12 +17,12 @@ from metta_checks.board.models import MissingClientError
 from metta_checks.board.page import page
 from metta_checks.board.recording import Recording, RecordingError, recorded
 from metta_checks.cli.catalogue import CHECKS
-from metta_checks.cli.collect import in_a_folder
+from metta_checks.cli.output import output_file, require_written
 from metta_checks.cli.render import outcomes_json
 from metta_checks.cli.runner import Outcome, new_check, prepare_stubs, run_once
 from metta_checks.cli.terminal import echo
 from metta_checks.core.clock import utcnow
-from metta_checks.core.files import write_atomically
+from metta_checks.core.files import WriteError, is_standard_output
 from metta_checks.core.printable import printable
 from metta_checks.demo.course import STEPS, course
 
@@ -101,10 +101,10 @@ def lint(context: click.Context, files: tuple[Path, ...], tags: tuple[str, ...],
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    callback=in_a_folder,
+    callback=output_file,
     default=Path("board.html"),
     show_default=True,
-    help="The HTML file to write.",
+    help="The HTML file to write, - for standard output.",
 )
 def preview(dashboards: tuple[str, ...], sources: tuple[str, ...], variables: tuple[str, ...], output: Path) -> None:
     """Draw dashboards from collections, as one HTML file that needs no network.
@@ -126,10 +126,11 @@ def preview(dashboards: tuple[str, ...], sources: tuple[str, ...], variables: tu
     """
     chosen = _dashboards(dashboards)
     values = _values(variables, chosen)
-    _write(output, page(chosen, _recording(sources or (DEMO,)), values))
-    echo(f"wrote {output}: {', '.join(chosen)}")
+    require_written(output, page(chosen, _recording(sources or (DEMO,)), values))
+    aside = is_standard_output(output)
+    echo(f"wrote {output}: {', '.join(chosen)}", err=aside)
     if not available():
-        echo(f"without its charts: {HOW_TO_GET}")
+        echo(f"without its charts: {HOW_TO_GET}", err=aside)
 
 
 @board.command("export")
@@ -157,8 +158,8 @@ def export_command(directory: Path, page_to: str, ticket_to: str) -> None:
     try:
         for path in library.export(directory, page_to=page_to, ticket_to=ticket_to):
             echo(path)
-    except OSError as error:
-        raise click.UsageError(f"{directory}: {error.strerror}") from None
+    except WriteError as error:
+        raise click.UsageError(f"writing {error}") from None
 
 
 def board_of(outcomes: Mapping[str, Sequence[Outcome]]) -> str:
@@ -234,12 +235,5 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise click.UsageError(f"{path}: this is not UTF-8 text") from None
-    except OSError as error:
-        raise click.UsageError(f"{path}: {error.strerror}") from None
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        write_atomically(path, text)
     except OSError as error:
         raise click.UsageError(f"{path}: {error.strerror}") from None

@@ -37,11 +37,18 @@ _ORDER: Final = {"fault": 0, "warning": 1, "credential": 2}
     help="What a configuration, or a file of health records, is for whose place does not tell.",
 )
 @click.option("--daemonset", is_flag=True, help="The files go to the Agent of every node.")
+@click.option("--lenient", is_flag=True, help="Allow slips in health records, as `publish --lenient` does.")
 @click.option("--strict", is_flag=True, help="Warnings count as faults.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.pass_context
 def validate(
-    context: click.Context, paths: tuple[Path, ...], check: CheckEntry | None, daemonset: bool, strict: bool, form: str
+    context: click.Context,
+    paths: tuple[Path, ...],
+    check: CheckEntry | None,
+    daemonset: bool,
+    lenient: bool,
+    strict: bool,
+    form: str,
 ) -> None:
     """Look for faults in configurations and files of health records. Nothing is asked of any source.
 
@@ -66,7 +73,7 @@ def validate(
       metta-checks validate --strict --daemonset deploy/conf.d results/training.json
     """
     prepare_stubs()
-    files, findings, credentials = _looked_at(paths, check, daemonset=daemonset)
+    files, findings, credentials = _looked_at(paths, check, daemonset=daemonset, lenient=lenient)
     if not files and not findings:
         raise click.UsageError("there is no configuration of these checks and no file of health records")
     findings.sort(key=_place)
@@ -85,7 +92,7 @@ def validate(
 
 
 def _looked_at(
-    paths: Iterable[Path], check: CheckEntry | None, *, daemonset: bool
+    paths: Iterable[Path], check: CheckEntry | None, *, daemonset: bool, lenient: bool
 ) -> tuple[set[Path], list[Finding], list[Finding]]:
     """The files that were read, what was found in them and around them, and where credentials come from and go."""
     files: set[Path] = set()
@@ -99,7 +106,8 @@ def _looked_at(
             configurations.append(examined(found))
         elif isinstance(found, Path) and found not in files:
             files.add(found)
-            findings += record_findings(found, check.slug if check is not None and check.slug in ORIGINS else None)
+            suite = check.slug if check is not None and check.slug in ORIGINS else None
+            findings += record_findings(found, suite, lenient=lenient)
     for configuration in configurations:
         findings += [*configuration.faults, *warnings_of(configuration, daemonset=daemonset)]
     findings += same_twice(configurations)

@@ -22,6 +22,7 @@ from pydantic import (
 
 from metta_checks.core.clock import in_utc
 from metta_checks.core.printable import printable
+from metta_checks.health.near_miss import near_miss
 from metta_checks.health.origin import OWN_PATTERN, owner_of
 
 METRIC_PATTERN: Final = "^[A-Za-z][A-Za-z0-9_.]*$"
@@ -145,7 +146,29 @@ def parse_record(item: object) -> Record:
         return Record.model_validate(item)
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False, include_context=False)
-        raise InvalidRecordError(tuple(_fault(fault["loc"], fault["msg"]) for fault in found)) from None
+        faults = tuple(_fault(fault["loc"], fault["msg"]) for fault in found)
+        raise InvalidRecordError(faults + near_misses(item)) from None
+
+
+def near_misses(fields: Mapping[Any, object]) -> tuple[FieldFault, ...]:
+    """The fields that are most likely slips of the model's own. Other fields are allowed, so that these are ignored."""
+    found: list[FieldFault] = []
+    for name, value in fields.items():
+        if not isinstance(name, str):
+            continue
+        meant = name if name in _ALIASES else near_miss(name, _SPELLINGS)
+        # A list of `values`, say, or an object of `stats` is more than a slip of the pen.
+        if meant is None or (isinstance(value, list | Mapping) and meant not in {"tags", name.casefold()}):
+            continue
+        field = _ALIASES.get(meant, meant)
+        found.append(_fault((name,), f"it is no field of a record, and close to `{field}`: write `{field}`"))
+    return tuple(found)
+
+
+_ALIASES: Final = {"metric_name": "metric"}
+"""What the wall's tags call a field."""
+
+_SPELLINGS: Final = frozenset({*Record.model_fields, *_ALIASES})
 
 
 def _fault(location: tuple[int | str, ...], message: str) -> FieldFault:
