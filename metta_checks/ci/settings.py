@@ -100,7 +100,8 @@ def resolve(options: InstanceConfig) -> Settings:
 
 def _repo(repo: str) -> str:
     if not _REPO.fullmatch(repo):
-        raise OptionError("repo", f"is {repo!r}: write it as owner/name, without an address around it")
+        # Not repeated: what stands around the name may be a token.
+        raise OptionError("repo", "is not owner/name: write it so, without an address or a credential around it")
     return repo
 
 
