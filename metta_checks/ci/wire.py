@@ -8,6 +8,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from metta_checks.ci.records import Run, Workflow, file_of
 from metta_checks.core.clock import in_utc
+from metta_checks.core.decode import parse_model
 from metta_checks.core.errors import Kind, SourceError
 from metta_checks.core.transport import Answer
 
@@ -150,7 +151,7 @@ def _parse(answer: Answer, model: type[ModelT]) -> ModelT:
     """The body as a `model`. A page of runs has a megabyte of which this needs a hundredth: it goes from bytes to the
     model without a detour through Python objects. Raises SourceError for anything else."""
     try:
-        return model.model_validate_json(answer.body)
+        return parse_model(model, answer.body)
     except ValidationError as error:
         # Text that is no JSON at all has better words there.
         answer.json()
