@@ -30,6 +30,12 @@ class _Error(BaseModel):
 
     message: str = "an error without a message"
     type: str | None = None
+    path: Any = None
+
+    @property
+    def field(self) -> str | None:
+        """The alias of the query's field that it is in, where it says so."""
+        return str(self.path[0]) if isinstance(self.path, list) and self.path else None
 
 
 class _Envelope(BaseModel):
@@ -42,7 +48,8 @@ class _Envelope(BaseModel):
 def graphql_data(answer: Answer, now: datetime) -> Mapping[str, Any]:
     """The data of an answer. Nodes that do not exist any more are None in it: that is their news, not an error.
 
-    Raises SourceError for every other error in the answer, even beside data: half an answer is none.
+    Raises SourceError for every other error in the answer, even beside data: half an answer is none. Its `field` is
+    the alias of the query's field that the error is in.
     """
     try:
         envelope = _Envelope.model_validate(answer.json())
@@ -70,4 +77,5 @@ def _fault(error: _Error, answer: Answer, now: datetime) -> SourceError:
     said = "".join(character if character.isprintable() else " " for character in error.message)[:200]
     came_back = f'HTTP {answer.status} with the GraphQL error {error.type or "without a type"}, "{said}"'
     reset_at = reset_time(answer.headers, now) if kind is Kind.RATE_LIMITED else None
-    return SourceError(kind, answer.tried, came_back, remedy, status=answer.status, reset_at=reset_at)
+    status = answer.status
+    return SourceError(kind, answer.tried, came_back, remedy, status=status, reset_at=reset_at, field=error.field)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
-from metta_checks.ci import attempts, history, workflows
+from metta_checks.ci import attempts, branch, history, workflows
 from metta_checks.ci.client import GitHub
 from metta_checks.ci.labels import count_by_rest, label_searches
 from metta_checks.ci.ledger import Known, Ledger
@@ -16,6 +17,7 @@ from metta_checks.ci.question import Question, ask
 from metta_checks.ci.records import Run, Workflow
 from metta_checks.ci.reply import Pulse, Reply
 from metta_checks.ci.settings import Settings
+from metta_checks.ci.together import together
 from metta_checks.ci.workflows import Selection
 from metta_checks.core.errors import Kind, SourceError
 
@@ -32,7 +34,8 @@ SPARE: Final = 20
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """What one collection saw. `runs` are those in the window, `latest` the latest decisive run of each workflow by
-    its id, `lists` the workflows that decide a metric, `counts` the merged pull requests by metric."""
+    its id, `lists` the workflows that decide a metric, `counts` the merged pull requests by metric. `default_branch` is
+    the repository's, where the watched branch does not exist; the rest is then worth nothing."""
 
     now: datetime
     runs: tuple[Known, ...]
@@ -43,6 +46,7 @@ class Snapshot:
     completed: tuple[Run, ...]
     repo: str
     web_url: str
+    default_branch: str | None = None
 
 
 class Reading:
@@ -61,13 +65,17 @@ class Reading:
     def take(self) -> Snapshot:
         """Everything that the figures need. Raises SourceError; the ledger is then worthless."""
         self._listing.refresh()
+        # A branch with runs of its own in the window is there, or was a moment ago.
+        default = None if self._coming_into_question() else branch.default_in_place_of(self._github)
+        if default is not None:
+            return replace(self._snapshot({}), default_branch=default)
         if workflows.list_is_due(self._ledger, self._listing.read, self._now):
             workflows.refresh(self._github, self._ledger, self._now)
         elif not self._listing.cold and self._can_afford_care():
             self._listing.maintain()
         counts = self._count_without_token() if self._github.anonymous else self._ask()
         self._search_the_past()
-        attempts.settle(self._github, self._ledger, self._coming_into_question())
+        attempts.resolve_flakiness(self._github, self._ledger, self._coming_into_question())
         return self._snapshot(counts)
 
     def _can_afford_care(self) -> bool:
@@ -80,21 +88,35 @@ class Reading:
     def _ask(self) -> Mapping[str, int]:
         """The one GraphQL question, and what its answer calls for. Returns the counts."""
         watched = list(self._watched())
+        unsettled = [known.run for known in watched if self._is_unsettled(known)]
         reply = self._put(
             Question(
                 searches=self._searches(),
                 states=list(self._ledger.workflows.values()),
                 histories=self._quiet_workflows(),
                 watched=[known.run for known in watched if not self._is_unsettled(known)],
-                closely_watched=[known.run for known in watched if self._is_unsettled(known)],
+                closely_watched=unsettled,
             )
         )
         self._ledger.workflows |= reply.states
         self._take_histories(reply)
-        self._read_changed(reply)
+        self._read_changed(reply, unsettled)
         return reply.counts
 
     def _put(self, question: Question) -> Reply:
+        """The reply to what of the question the token may ask, and the server can answer."""
+        if not self._github.reads_check_suites:
+            return self._put_in_time(question.without_check_suites())
+        try:
+            return self._put_in_time(question)
+        except SourceError as error:
+            if not question.is_refused_check_suites(error):
+                raise
+        reply = self._put_in_time(question.without_check_suites())
+        self._github.note_refused_check_suites()
+        return reply
+
+    def _put_in_time(self, question: Question) -> Reply:
         """The reply; where watching the runs is too much for the server, the one without them. The buckets show what
         they would have shown, only later."""
         try:
@@ -121,15 +143,23 @@ class Reading:
     def _is_unsettled(self, known: Known) -> bool:
         return known.run.conclusion is None or known.stamp >= self._now - UNSETTLED
 
-    def _read_changed(self, reply: Reply) -> None:
-        """Read again what has changed since it was read."""
+    def _read_changed(self, reply: Reply, unsettled: Iterable[Run]) -> None:
+        """Read again what has changed since it was read, and what may have where the reply has no outcomes."""
         known = self._ledger.runs
         changed = {run_id: pulse for run_id, pulse in reply.pulses.items() if _has_changed(known[run_id], pulse)}
-        self._listing.reread(known[run_id].run for run_id in changed)
+        unsure = {run.id for run in unsettled if self._is_unsure(run, reply)}
+        self._listing.reread(known[run_id].run for run_id in changed.keys() | unsure)
         for run_id, pulse in changed.items():
             self._ledger.note_change(run_id, pulse.updated_at)
         for run_id in reply.gone:
             self._ledger.note_deletion(run_id)
+
+    def _is_unsure(self, run: Run, reply: Reply) -> bool:
+        """A run that has been under way since before the look-back has no other to share a request with; the second of
+        its last change is long over."""
+        pulse = reply.pulses.get(run.id)
+        recent = run.created_at >= self._since or run.updated_at >= self._since
+        return pulse is not None and not pulse.asked_outcome and recent
 
     def _quiet_workflows(self) -> list[Workflow]:
         """The workflows that count, of which no decisive run is known and the past was not searched yet."""
@@ -153,10 +183,12 @@ class Reading:
         """Find the latest decisive run of the workflows of which none is known. A workflow may have come to be one of
         them in the course of this collection: its latest run is under way again, or it was switched on."""
         quiet = [workflow for workflow in self._quiet_workflows() if workflow.id not in self._asked]
-        if quiet and not self._github.anonymous:
-            self._take_histories(ask(self._github, Question(histories=quiet)))
-        for workflow in self._quiet_workflows():
-            self._remember(workflow, history.read_by_rest(self._github, workflow))
+        if quiet and self._github.reads_check_suites:
+            self._take_histories(self._put(Question(histories=quiet)))
+        left = self._quiet_workflows()
+        histories = together([partial(history.read_by_rest, self._github, workflow) for workflow in left])
+        for workflow, runs in zip(left, histories, strict=True):
+            self._remember(workflow, runs)
 
     def _take_histories(self, reply: Reply) -> None:
         self._asked.update(reply.histories)
@@ -172,8 +204,8 @@ class Reading:
             self._ledger.searched.add(workflow.id)
 
     def _coming_into_question(self) -> list[int]:
-        """The runs that are in the window, or will be: by GitHub's clock one may have started after `now`. By the
-        next collection it may be deleted."""
+        """The branch's own runs that are in the window, or will be: by GitHub's clock one may have started after `now`.
+        By the next collection it may be deleted."""
         opens = self._now - self._settings.window
         known_ones = self._ledger.runs.values()
         return [known.run.id for known in known_ones if known.run.own and known.run.started_at >= opens]

@@ -59,6 +59,16 @@ def attempt_conclusion(answer: Answer) -> str | None:
     return _parse(answer, _Attempt).conclusion
 
 
+def default_branch(answer: Answer) -> str:
+    """The name of a repository's default branch."""
+    return _parse(answer, _FullRepository).default_branch
+
+
+def branch_name(answer: Answer) -> str:
+    """The name of the branch that GitHub gave."""
+    return _parse(answer, _Branch).name
+
+
 def search_count(answer: Answer) -> int:
     """How many items a search found. Raises SourceError when GitHub gave up before it had looked at all of them."""
     parsed = _parse(answer, _Search)
@@ -123,6 +133,14 @@ class _Workflows(_Wire):
 
 class _Attempt(_Wire):
     conclusion: str | None
+
+
+class _FullRepository(_Wire):
+    default_branch: str
+
+
+class _Branch(_Wire):
+    name: str
 
 
 class _Search(_Wire):

@@ -27,7 +27,8 @@ class SourceError(Exception):
 
     The text says what was tried, on which object, what came back, and what the operator can do. It never holds a
     credential, nor the query of a URL. `reset_at` is when a rate limit ends (UTC), where the source told;
-    `status` is the HTTP status, where there was one.
+    `status` is the HTTP status, where there was one; `field` is the field of a GraphQL query, where the error is that
+    of one.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class SourceError(Exception):
         *,
         status: int | None = None,
         reset_at: datetime | None = None,
+        field: str | None = None,
     ) -> None:
         super().__init__(f"{tried}: {came_back} ({kind}). {remedy}")
         self.kind = kind
@@ -47,6 +49,7 @@ class SourceError(Exception):
         self.remedy = remedy
         self.status = status
         self.reset_at = reset_at
+        self.field = field
 
     @property
     def refuses_credential(self) -> bool:
@@ -55,7 +58,15 @@ class SourceError(Exception):
 
     def with_remedy(self, remedy: str) -> SourceError:
         """The same error with an advice that fits the object better."""
-        return SourceError(self.kind, self.tried, self.came_back, remedy, status=self.status, reset_at=self.reset_at)
+        return SourceError(
+            self.kind,
+            self.tried,
+            self.came_back,
+            remedy,
+            status=self.status,
+            reset_at=self.reset_at,
+            field=self.field,
+        )
 
 
 class CredentialError(Exception):

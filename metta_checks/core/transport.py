@@ -156,6 +156,11 @@ class Transport:
         raise fault_of(outcome, tried, url)
 
     @property
+    def out_of_time(self) -> bool:
+        """Whether the running collection's deadline has passed."""
+        return self._running.deadline.expired
+
+    @property
     def _running(self) -> Collection:
         if self._collection is None:
             raise RuntimeError("a request was sent outside of a collection")

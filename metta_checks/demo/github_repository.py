@@ -59,6 +59,14 @@ class DemoRepository:
         self._pull_requests: dict[int, DemoPullRequest] = {}
         self._issues: dict[int, DemoIssue] = {}
         self._last_number = 0
+        self._deleted_branches: set[str] = set()
+
+    @property
+    def branches(self) -> set[str]:
+        """The default branch, and every branch that had a run and was not deleted; a fork's are its own."""
+        with self._lock:
+            used = {run.branch for run in self._runs.values() if run.head_repository == self.full_name}
+            return {self.default_branch, *used} - self._deleted_branches
 
     @property
     def workflows(self) -> list[DemoWorkflow]:
@@ -208,6 +216,11 @@ class DemoRepository:
             run = self._runs.pop(run_id)
             for order in (self._order[None], self._order[run.workflow_id]):
                 del order[bisect_left(order, (run.created_at, run.id))]
+
+    def delete_branch(self, name: str) -> None:
+        """The branch is gone; its runs stay listed, as on GitHub."""
+        with self._lock:
+            self._deleted_branches.add(name)
 
     def open_pull_request(
         self,
