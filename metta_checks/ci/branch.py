@@ -5,15 +5,20 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from metta_checks.ci.client import GitHub
-from metta_checks.ci.wire import branch_name, default_branch
+from metta_checks.ci.ledger import Ledger
+from metta_checks.ci.wire import branch_name, repository
 from metta_checks.core.errors import Kind, SourceError
 
 
-def default_in_place_of(github: GitHub) -> str | None:
-    """The repository's default branch where the watched one does not exist; None where it does. Raises SourceError."""
+def default_in_place_of_missing(github: GitHub, ledger: Ledger) -> str | None:
+    """The repository's default branch where the watched one does not exist; None where it does.
+
+    The ledger gets the repository's present name, which otherwise comes with its runs. Raises SourceError.
+    """
     branch = github.settings.branch
-    default = default_branch(github.get_of_repo("", about="the default branch"))
-    return None if branch == default or _exists(github, branch) else default
+    found = repository(github.get_of_repo("", about="the default branch"))
+    ledger.full_name, ledger.web_url = found.full_name, found.html_url
+    return None if branch == found.default_branch or _exists(github, branch) else found.default_branch
 
 
 def _exists(github: GitHub, branch: str) -> bool:

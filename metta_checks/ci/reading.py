@@ -66,7 +66,9 @@ class Reading:
         """Everything that the figures need. Raises SourceError; the ledger is then worthless."""
         self._listing.refresh()
         # A branch with runs of its own in the window is there, or was a moment ago.
-        default = None if self._coming_into_question() else branch.default_in_place_of(self._github)
+        default = (
+            None if self._coming_into_question() else branch.default_in_place_of_missing(self._github, self._ledger)
+        )
         if default is not None:
             return replace(self._snapshot({}), default_branch=default)
         if workflows.list_is_due(self._ledger, self._listing.read, self._now):
@@ -104,28 +106,28 @@ class Reading:
         return reply.counts
 
     def _put(self, question: Question) -> Reply:
-        """The reply to what of the question the token may ask, and the server can answer."""
-        if not self._github.reads_check_suites:
-            return self._put_in_time(question.without_check_suites())
-        try:
-            return self._put_in_time(question)
-        except SourceError as error:
-            if not question.is_refused_check_suites(error):
-                raise
-        reply = self._put_in_time(question.without_check_suites())
-        self._github.note_refused_check_suites()
-        return reply
-
-    def _put_in_time(self, question: Question) -> Reply:
         """The reply; where watching the runs is too much for the server, the one without them. The buckets show what
         they would have shown, only later."""
         try:
-            return ask(self._github, question)
+            return self._ask_what_is_allowed(question)
         except SourceError as error:
             if error.kind is not Kind.SERVER_ERROR or not (question.watched or question.closely_watched):
                 raise
         self._ledger.watch_again_at = self._now + WATCH_PAUSE
-        return ask(self._github, replace(question, watched=(), closely_watched=()))
+        return self._ask_what_is_allowed(replace(question, watched=(), closely_watched=()))
+
+    def _ask_what_is_allowed(self, question: Question) -> Reply:
+        """The reply; for a token that must not read check suites, the one without them."""
+        if not self._github.reads_check_suites:
+            return ask(self._github, question.without_check_suites())
+        try:
+            return ask(self._github, question)
+        except SourceError as error:
+            if not question.is_refused_check_suites(error):
+                raise
+        reply = ask(self._github, question.without_check_suites())
+        self._github.note_refused_check_suites()
+        return reply
 
     def _searches(self) -> dict[str, str]:
         repo = self._ledger.full_name or self._settings.repo

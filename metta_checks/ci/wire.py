@@ -59,9 +59,18 @@ def attempt_conclusion(answer: Answer) -> str | None:
     return _parse(answer, _Attempt).conclusion
 
 
-def default_branch(answer: Answer) -> str:
-    """The name of a repository's default branch."""
-    return _parse(answer, _FullRepository).default_branch
+class Repository(BaseModel):
+    """What GitHub calls the repository now, its page, and its default branch."""
+
+    model_config = ConfigDict(frozen=True)
+
+    full_name: str
+    html_url: str
+    default_branch: str
+
+
+def repository(answer: Answer) -> Repository:
+    return _parse(answer, Repository)
 
 
 def branch_name(answer: Answer) -> str:
@@ -133,10 +142,6 @@ class _Workflows(_Wire):
 
 class _Attempt(_Wire):
     conclusion: str | None
-
-
-class _FullRepository(_Wire):
-    default_branch: str
 
 
 class _Branch(_Wire):

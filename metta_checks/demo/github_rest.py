@@ -72,6 +72,7 @@ class RestApi:
         self._routes: tuple[tuple[re.Pattern[str], Handler], ...] = (
             (re.compile(r""), self._repository),
             (re.compile(r"/branches/(.+)"), self._branch),
+            (re.compile(r"/contents/\.github/workflows"), self._workflow_files),
             (re.compile(r"/actions/runs"), self._runs),
             (re.compile(r"/actions/runs/(\d+)"), self._run),
             (re.compile(r"/actions/runs/(\d+)/attempts/(\d+)"), self._attempt),
@@ -111,6 +112,11 @@ class RestApi:
         if name not in repository.branches:
             return not_found("/rest/branches/branches#get-a-branch")
         return _json(encode(self._payloads(repository).branch(name)))
+
+    def _workflow_files(self, repository: DemoRepository, _request: Request, _groups: Sequence[str]) -> Response:
+        names = repository.workflow_files
+        entries = [{"type": "file", "name": name, "path": f".github/workflows/{name}"} for name in names]
+        return _json(encode(entries)) if entries else not_found("/rest/repos/contents#get-repository-content")
 
     def _runs(self, repository: DemoRepository, request: Request, _groups: Sequence[str]) -> Response:
         return self._run_listing(repository, request, None)

@@ -1,6 +1,6 @@
 """One attempt that cannot be read: its run stays undecided, and everything else is submitted.
 
-https://github.com/github/codeql-action/issues/1023
+codeql-action#1023
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A branch that does not exist, misspelt or deleted: nothing is known of it, and nothing of it is green.
 
-https://github.com/dandavison/delta/issues/2196
+delta#2196
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A token that must not read check suites: fine-grained ones cannot be given the permission.
 
-https://github.com/orgs/community/discussions/179545, https://github.com/cli/cli/issues/12597
+orgs/community#179545, cli/cli#12597
 """
 
 from __future__ import annotations

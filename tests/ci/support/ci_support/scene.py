@@ -44,6 +44,13 @@ class Collected:
             raise LookupError(f"{len(found)} series of {metric} with {tags}")
         return found[0]
 
+    def find(self, metric: str, *tags: str) -> float | None:
+        """The same; None when there are none or several."""
+        try:
+            return self.value(metric, *tags)
+        except LookupError:
+            return None
+
 
 class Scene:
     """`repository` may be changed and `clock` moved between collections. A context manager; it closes the server."""
