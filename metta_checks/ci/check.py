@@ -113,7 +113,7 @@ class CiCheck(MettaCheck, ConfigMixin):
         return Store(self, "ledger", VERSION)
 
     def _warn(self, snapshot: Snapshot, problems: tuple[str, ...]) -> None:
-        for problem in problems:
+        for problem in (*snapshot.problems, *problems):
             self.warning("%s", problem)
         if undecided := [known.run for known in snapshot.runs if known.undecided]:
             self.collection.drop(Reason.UNREADABLE, len(undecided))

@@ -156,9 +156,10 @@ class Transport:
         raise fault_of(outcome, tried, url)
 
     @property
-    def out_of_time(self) -> bool:
-        """Whether the running collection's deadline has passed."""
-        return self._running.deadline.expired
+    def time_left(self) -> float:
+        """The share of the collection's time that is left, from 1 down to 0."""
+        deadline = self._running.deadline
+        return deadline.remaining / deadline.seconds
 
     @property
     def _running(self) -> Collection:

@@ -148,16 +148,7 @@ def test_g14_a_renamed_repository_without_a_run_is_counted_under_its_new_name(em
     repository = watched.repository
     opened = repository.open_pull_request("Mend", labels=["hotfix"])
     repository.merge_pull_request(opened.number)
-    repository.full_name = "demo-org/colosseum"
-    old = "/repos/demo-org/arena"
-
-    def redirect(request: Request) -> Response | None:
-        if not request.path.startswith(old):
-            return None
-        target = request.target.replace(old, f"/repositories/{repository.id}", 1)
-        return Response(301, b"", {"Location": f"{watched.server.url}{target}"})
-
-    watched.server.intercept = redirect
+    repository.rename("demo-org/colosseum")
     watched.later()
 
     collected = watched.collect()

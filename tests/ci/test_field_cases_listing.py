@@ -122,7 +122,6 @@ TOO_LARGE = {
 }
 
 
-@not_yet("histories that are too much for the server are not asked for otherwise")
 @pytest.mark.parametrize("error", TOO_LARGE.values(), ids=TOO_LARGE)
 def test_g7_histories_that_are_too_much_in_one_question_are_read_otherwise(
     empty_scene: SceneMaker, error: dict[str, object]

@@ -54,8 +54,8 @@ def test_it_is_read_as_it_is_meant(collected, key, value):
 LONE = [rb"\ud800", rb"\uDFFF", rb"\ud83d\ud83d\ude00", b"\xed\xa0\x80"]
 """Halves of surrogate pairs, which JSON can hold and no text can: escaped, beside a whole pair, and encoded."""
 
-TEXTS = re.compile(rb'"(?:name|display_title|path|message|login)":"(?!main")')
-"""What people write; the branch keeps its name."""
+TEXTS = re.compile(rb'"(?:display_title|path|message|login)":"|"name":"(?=[A-Z])(?!Hotfix)')
+"""What people write; the branch and the labels keep their names."""
 
 
 @pytest.mark.parametrize("options", [{}, {"token": None}], ids=["with a token", "without"])
