@@ -17,7 +17,7 @@ from metta_checks.ci.ledger_text import VERSION, from_text, to_text
 from metta_checks.ci.metrics import duration_samples, judged_samples, plain_samples
 from metta_checks.ci.reading import Reading, Snapshot
 from metta_checks.ci.records import Run
-from metta_checks.ci.settings import VARIABLES, Settings, resolve
+from metta_checks.ci.settings import PUBLIC_API, VARIABLES, Settings, resolve
 from metta_checks.ci.verdicts import verdicts_of
 from metta_checks.core.check import MettaCheck
 from metta_checks.core.collection import Reason
@@ -36,6 +36,7 @@ class CiCheck(MettaCheck, ConfigMixin):
 
     SOURCE: ClassVar[str] = "GitHub"
     VARIABLES: ClassVar[Variables] = VARIABLES
+    SHARED: ClassVar[tuple[str, ...]] = ("api_url",)
 
     def collect(self, now: datetime) -> Iterator[Sample]:
         """All figures of the window that ends `now`. Raises SourceError, CredentialError or ConfigurationError."""
@@ -79,7 +80,7 @@ class CiCheck(MettaCheck, ConfigMixin):
 
     def credential_places(self) -> CredentialPlaces:
         """Where the token is looked for; without one GitHub is asked anonymously."""
-        return token_places(self.config.token, self.config.token_secret, self.config.aws_region)
+        return token_places(self.config, self.provenance, self.target("api_url", PUBLIC_API))
 
     def stores(self) -> Iterable[Store]:
         """What is remembered of workflow runs."""

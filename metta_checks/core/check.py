@@ -16,7 +16,7 @@ from metta_checks.core import clock
 from metta_checks.core.agent_options import agent_tags, require_timeouts
 from metta_checks.core.clock import Clock, Pause, next_second, utcnow
 from metta_checks.core.collection import Collection, Reason
-from metta_checks.core.credentials import CredentialPlaces, Credentials
+from metta_checks.core.credentials import CredentialPlaces, Credentials, Target
 from metta_checks.core.deadline import Deadline
 from metta_checks.core.diagnosis import Diagnostics
 from metta_checks.core.environment import NO_VARIABLES, Variables, with_environment
@@ -26,6 +26,7 @@ from metta_checks.core.secrets import secrets_of
 from metta_checks.core.state import Store, identity_hash
 from metta_checks.core.tags import keys_of, tag
 from metta_checks.core.transport import Transport
+from metta_checks.core.trust import TRUSTED_PROVIDERS, Provenance
 
 try:
     import datadog_agent  # type: ignore[import-not-found]
@@ -53,6 +54,9 @@ class MettaCheck(AgentCheck, ABC):
     VARIABLES: ClassVar[Variables] = NO_VARIABLES
     """Which environment variables stand in for which options."""
 
+    SHARED: ClassVar[tuple[str, ...]] = ()
+    """The options of an instance that `init_config` may set for all of them."""
+
     _has_metadata = False
 
     def __init__(
@@ -62,8 +66,10 @@ class MettaCheck(AgentCheck, ABC):
         instances: Sequence[Mapping[str, Any]],
         agentConfig: object = None,  # noqa: ARG002, N803 (where this raises, the Agent calls it again with this one)
     ) -> None:
-        given = instances[0] if instances else None
-        super().__init__(name, dict(init_config or {}), [with_environment(given or {}, self.VARIABLES)])
+        self._given = (instances[0] if instances else None) or {}
+        shared = {option: (init_config or {}).get(option) for option in self.SHARED}
+        resolved = {**shared, **{option: value for option, value in self._given.items() if value is not None}}
+        super().__init__(name, dict(init_config or {}), [with_environment(resolved, self.VARIABLES)])
         for secret in secrets_of(self.instance, self.init_config):
             self.register_secret(secret)
         self.clock: Clock = utcnow
@@ -112,6 +118,21 @@ class MettaCheck(AgentCheck, ABC):
         if places is None:
             raise RuntimeError(f"{self.name} has no credential")
         return Credentials(places, self.register_secret, lambda: self.collection.deadline.remaining)
+
+    @property
+    def provenance(self) -> Provenance:
+        """What the configuration itself says, and whether its author is trusted. Base classes of older Agents know
+        neither the provider, which is empty outside of the Agent too, nor the setting."""
+        provider = getattr(self, "provider", "")
+        trusted = getattr(getattr(self, "security_config", None), "trusted_providers", None) or TRUSTED_PROVIDERS
+        return Provenance(self._given, self.init_config, provider if provider and provider not in trusted else None)
+
+    def target(self, option: str, default: str) -> Target:
+        """Where `option` of the loaded options says that the credential goes."""
+        variable = self.VARIABLES[option].name
+        approved = os.environ.get(variable, "").strip(), self.provenance.trusted_shared(option) or ""
+        address = str(getattr(self.options, option) or default).strip().rstrip("/")
+        return Target(address, option, variable, default, approved)
 
     def stores(self) -> Iterable[Store]:
         """The state that outlives the process, for the diagnoses."""
@@ -174,8 +195,21 @@ class MettaCheck(AgentCheck, ABC):
             self._initializations[0]()
             self._initializations.popleft()
         self.settle()
+        self._require_trust()
         self._timeout()
         require_timeouts(self.instance, self.init_config)
+
+    def _require_trust(self) -> None:
+        provenance, places = self.provenance, self.credential_places()
+        provenance.refuse_machine_options()
+        if places is None:
+            return
+        if places.secret_option and provenance.named(places.secret_option) not in {None, places.secret}:
+            cure = f"Set `{places.option}`, or put the configuration into a file in conf.d."
+            provenance.refuse(places.secret_option, "names an AWS secret", "choose one", cure)
+        places.require_target()
+        if not places.named:
+            provenance.refuse_other_routes(places.what, places.option)
 
     @property
     def series_budget(self) -> int | None:
@@ -310,7 +344,7 @@ class MettaCheck(AgentCheck, ABC):
         self._has_metadata = True
         self.set_metadata("version", self.check_version)
         if self.credential_places() is not None and (credential := self.credentials.at_hand()):
-            self.set_metadata("credential_origin", credential.origin)
+            self.set_metadata("credential_origin", str(credential.origin))
 
     def _telemetry_tags(self) -> tuple[str, ...]:
         try:

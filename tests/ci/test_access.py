@@ -49,8 +49,11 @@ def tokens(scene: Scene) -> set[str | None]:
 
 
 @pytest.fixture
-def without_token(scene) -> Scene:
-    return scene(token=None)
+def without_token(scene, monkeypatch) -> Scene:
+    """No token in the instance; the server is the operator's, so that it gets the Agent's."""
+    made = scene(token=None)
+    monkeypatch.setenv("GITHUB_API_URL", made.server.url)
+    return made
 
 
 def test_the_option_comes_first(scene, monkeypatch):

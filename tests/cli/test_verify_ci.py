@@ -88,7 +88,8 @@ def test_a_check_that_fails_ends_it(server: GitHubServer, tmp_path: Path) -> Non
     assert "wrong-token" not in result.output
 
 
-def test_it_needs_a_token(server: GitHubServer, tmp_path: Path) -> None:
+def test_it_needs_a_token(server: GitHubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GITHUB_API_URL", server.url)
     result = verify(server, tmp_path, token=None)
     assert result.exit_code == 1
     assert "more requests than GitHub grants without a token" in result.stderr

@@ -79,7 +79,9 @@ class Scene:
         self.server.close()
 
     def new_check(self, *, load: bool = True) -> CiCheck:
-        check = CiCheck(name="metta_ci", init_config={}, instances=[dict(self.options)])
+        # The server is the operator's, so that it gets the Agent's credentials, or is asked without any.
+        operators = {"api_url": self.server.url}
+        check = CiCheck(name="metta_ci", init_config=operators, instances=[dict(self.options)])
         check.clock = self.clock
         if load:
             check.load_configuration_models()
