@@ -92,8 +92,8 @@ def _fault(error: _Error, answer: Answer, now: datetime) -> SourceError:
         Kind.SERVER_ERROR: "GitHub was too slow for this question; the next collection tries again.",
         Kind.REJECTED: "This server's GraphQL does not know the question: a GitHub Enterprise Server may be too old.",
     }.get(kind, "")
-    said = "".join(character if character.isprintable() else " " for character in error.message)[:200]
-    came_back = f'HTTP {answer.status} with the GraphQL error {error.type or "without a type"}, "{said}"'
+    named = answer.quoted(error.type or "without a type")
+    came_back = f'HTTP {answer.status} with the GraphQL error {named}, "{answer.quoted(error.message)}"'
     reset_at = reset_time(answer.headers, now) if kind is Kind.RATE_LIMITED else None
     status = answer.status
     return SourceError(kind, answer.tried, came_back, remedy, status=status, reset_at=reset_at, field=error.alias)

@@ -21,8 +21,10 @@ from metta_checks.core.deadline import Deadline
 from metta_checks.core.diagnosis import Diagnostics
 from metta_checks.core.environment import NO_VARIABLES, Variables, with_environment
 from metta_checks.core.hour import SeriesHour
+from metta_checks.core.printable import printable, printable_lines
+from metta_checks.core.quiet import scrub_log
 from metta_checks.core.sample import Event, Sample, is_finite
-from metta_checks.core.secrets import secrets_of
+from metta_checks.core.secrets import PROXY_VARIABLES, Scrubber, proxy_secrets, secrets_of
 from metta_checks.core.state import Store, identity_hash
 from metta_checks.core.tags import keys_of, tag
 from metta_checks.core.transport import Transport
@@ -69,8 +71,10 @@ class MettaCheck(AgentCheck, ABC):
         self._given = (instances[0] if instances else None) or {}
         shared = {option: (init_config or {}).get(option) for option in self.SHARED}
         resolved = {**shared, **{option: value for option, value in self._given.items() if value is not None}}
+        self._scrubber = Scrubber()
         super().__init__(name, dict(init_config or {}), [with_environment(resolved, self.VARIABLES)])
-        for secret in secrets_of(self.instance, self.init_config):
+        scrub_log(self.log, self.printable)
+        for secret in (*secrets_of(self.instance, self.init_config), *proxy_secrets(self._proxies())):
             self.register_secret(secret)
         self.clock: Clock = utcnow
         # Looked up when it is called, so that it can be replaced for every check of a process.
@@ -134,6 +138,31 @@ class MettaCheck(AgentCheck, ABC):
         address = str(getattr(self.options, option) or default).strip().rstrip("/")
         return Target(address, option, variable, default, approved)
 
+    def register_secret(self, secret: str) -> None:
+        """Have `secret` scrubbed from whatever this check logs, warns of or raises."""
+        self._scrubber.add(secret)
+
+    def sanitize(self, text: str) -> str:
+        """`text`, of several lines perhaps, without secrets and control characters: what the base class passes errors,
+        tracebacks and diagnoses through."""
+        return printable_lines(self._scrubber.scrub(text))
+
+    def printable(self, text: str, limit: int | None = None) -> str:
+        """`text` on one line, without secrets, then cut to `limit` characters."""
+        return printable(text, limit, self._scrubber.scrub)
+
+    def warning(self, warning_message: object, *args: object, **_: object) -> None:
+        """A warning in `agent status` and in the log: one printable line without secrets, which the base leaves in."""
+        text = str(warning_message)
+        super().warning(self.printable(text % args if args else text))
+
+    def _proxies(self) -> Iterator[object]:
+        """The addresses of the proxies that `requests` may use for this instance."""
+        for proxy in (self.instance.get("proxy"), self.init_config.get("proxy"), datadog_agent.get_config("proxy")):
+            yield from proxy.values() if isinstance(proxy, Mapping) else [proxy]
+        for name in PROXY_VARIABLES:
+            yield from (os.environ.get(name), os.environ.get(name.lower()))
+
     def stores(self) -> Iterable[Store]:
         """The state that outlives the process, for the diagnoses."""
         return ()
@@ -162,7 +191,7 @@ class MettaCheck(AgentCheck, ABC):
     @cached_property
     def transport(self) -> Transport:
         """HTTP to the source, bounded by the running collection."""
-        return Transport(self.http, self.SOURCE, max_bytes=self.max_answer_bytes())
+        return Transport(self.http, self.SOURCE, max_bytes=self.max_answer_bytes(), scrub=self._scrubber.scrub)
 
     def max_answer_bytes(self) -> int:
         """The largest answer that is read, in bytes."""
@@ -188,8 +217,14 @@ class MettaCheck(AgentCheck, ABC):
     def load_options(self) -> None:
         """Read and check the options, as each collection does at its start; asks the source nothing.
 
-        Raises ConfigurationError. Once they are loaded, it does nothing.
+        Raises ConfigurationError, without secrets. Once they are loaded, it does nothing.
         """
+        try:
+            self._load_options()
+        except ConfigurationError as error:
+            raise ConfigurationError(self.sanitize(str(error))) from None
+
+    def _load_options(self) -> None:
         self._set_initializations_aside()
         while self._initializations:
             self._initializations[0]()
@@ -271,9 +306,9 @@ class MettaCheck(AgentCheck, ABC):
     def _samples_of_failure(self, error: Exception) -> list[Sample]:
         try:
             return self._finite(self.failure_samples(error))
-        except Exception:
+        except Exception as another:
             # It speaks of options that may be what is wrong; the first error is the one to show.
-            self.log.debug("no samples for the failure", exc_info=True)
+            self.log.debug("no samples for the failure: %s: %s", type(another).__name__, another)
             return []
 
     def _submit(self, samples: Iterable[Sample]) -> datetime | None:

@@ -199,7 +199,7 @@ class Diagnostics:
 
     def _record(self, record: Callable[..., None], name: str, text: str, remedy: str | None) -> None:
         # The base scrubs the remedy by itself, the text not.
-        record(name, self._check.sanitize(text), category=self._check.name, remediation=remedy or None)
+        record(name, self._check.printable(text), category=self._check.name, remediation=remedy or None)
 
 
 def _clock(moment: datetime) -> str:
