@@ -31,7 +31,8 @@ class SourceError(Exception):
 
     The text says what was tried, on which object, what came back, and what the operator can do. It never holds a
     credential, nor the query of a URL, and it is one printable line, whatever foreign text went into it. `reset_at` is
-    when a rate limit ends (UTC), where the source told; `status` is the HTTP status, where there was one.
+    when a rate limit ends (UTC), where the source told; `status` is the HTTP status, where there was one; `field` is
+    the field of a GraphQL query, where the error is that of one.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class SourceError(Exception):
         *,
         status: int | None = None,
         reset_at: datetime | None = None,
+        field: str | None = None,
     ) -> None:
         self.kind = kind
         self.tried = printable(tried)
@@ -51,6 +53,7 @@ class SourceError(Exception):
         super().__init__(f"{self.tried}: {self.came_back} ({kind}). {self.remedy}")
         self.status = status
         self.reset_at = reset_at
+        self.field = field
 
     @property
     def refuses_credential(self) -> bool:
@@ -59,7 +62,15 @@ class SourceError(Exception):
 
     def with_remedy(self, remedy: str) -> SourceError:
         """The same error with an advice that fits the object better."""
-        return SourceError(self.kind, self.tried, self.came_back, remedy, status=self.status, reset_at=self.reset_at)
+        return SourceError(
+            self.kind,
+            self.tried,
+            self.came_back,
+            remedy,
+            status=self.status,
+            reset_at=self.reset_at,
+            field=self.field,
+        )
 
 
 class CredentialError(Exception):
