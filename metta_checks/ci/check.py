@@ -24,8 +24,8 @@ from metta_checks.core.environment import Variables
 from metta_checks.core.state import StateFormat, TargetStates
 
 UNDECIDED: Final = (
-    "succeeded when run again, and GitHub did not give the earlier attempts: whether they are flaky is not known, and they "
-    "are not in ci.workflow.flaky_tests"
+    "succeeded when run again, and GitHub did not give the earlier attempts: whether they are flaky is not known, and "
+    "they are not in ci.workflow.flaky_tests"
 )
 """Why a run is left out of the flaky ones."""
 
@@ -113,8 +113,8 @@ class CiCheck(ConfigMixin, MettaCheck):
         yield from snapshot.problems
         if snapshot.default_branch is not None:
             yield (
-                f"{snapshot.repo} has no branch {settings.branch}, so that every verdict is unknown: correct the option "
-                f"`branch`; the default branch is {snapshot.default_branch}"
+                f"{snapshot.repo} has no branch {settings.branch}, so that every verdict is unknown: correct the "
+                f"option `branch`; the default branch is {snapshot.default_branch}"
             )
         if snapshot.repo.lower() != settings.repo.lower():
             yield f"{settings.repo} is called {snapshot.repo} by now: change the option `repo`"

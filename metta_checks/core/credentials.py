@@ -17,6 +17,7 @@ from metta_checks.core.deadline import Deadline
 from metta_checks.core.decode import parse_json
 from metta_checks.core.errors import CredentialError, NoCredentialError
 from metta_checks.core.option_errors import OptionError
+from metta_checks.core.work import LateError, Work
 
 AWS_LOOKUP_SECONDS: Final = 5.0
 """The time that one look into AWS may take in all, the search for AWS credentials included."""
@@ -280,43 +281,40 @@ class _AwsError(Exception):
         self.settled = settled
 
 
-class _Lookup(threading.Thread):
+class _Lookup:
     """One look into AWS, on a thread of its own that ends after five seconds: the AWS client searches several places
     for credentials, each with a patience of its own, and none of its settings bounds the sum. Only a
     `credential_process` of the AWS configuration can hold it longer."""
 
     def __init__(self, secret: str, region: str | None) -> None:
-        super().__init__(name="metta-aws-secret", daemon=True)
-        self._secret = secret
-        self._region = region
-        self._outcome: str | _AwsError | None = None
-        self._told = False
-        self.start()
+        self._work = Work(lambda: _read_secret(secret, region), "metta-aws-secret")
+        self._is_used = False
 
     @property
     def spent(self) -> bool:
-        """Whether nothing new can be had of it."""
-        return not self.is_alive() and (self._told or not isinstance(self._outcome, str))
-
-    def run(self) -> None:
-        try:
-            self._outcome = _read_secret(self._secret, self._region)
-        except _AwsError as error:
-            self._outcome = error
-        except Exception as error:
-            self._outcome = _AwsError(f"AWS client fault {type(error).__name__}")
+        """Whether nothing new can be had of it: it ended, and its secret was used, or it found none."""
+        return not self._work.is_running and (self._is_used or not self._has_secret())
 
     def outcome(self, time_left: float) -> str:
         """The secret's text. Raises _AwsError with the reason when there is none, or none in time."""
         patience = min(AWS_LOOKUP_SECONDS, time_left)
-        self.join(patience)
-        outcome = self._outcome
-        if outcome is None:
-            raise _AwsError(f"AWS did not answer within {patience:.2g} s")
-        if isinstance(outcome, _AwsError):
-            raise outcome
-        self._told = True
-        return outcome
+        try:
+            secret = self._work.result(patience)
+        except LateError:
+            raise _AwsError(f"AWS did not answer within {patience:.2g} s") from None
+        except _AwsError:
+            raise
+        except Exception as error:
+            raise _AwsError(f"AWS client fault {type(error).__name__}") from None
+        self._is_used = True
+        return secret
+
+    def _has_secret(self) -> bool:
+        try:
+            self._work.result(0)
+        except Exception:
+            return False
+        return True
 
 
 def _read_secret(name: str, region: str | None) -> str:

@@ -56,3 +56,9 @@ def _replacement(found: re.Match[bytes]) -> bytes:
     if found["encoded"]:
         return "\ufffd".encode()
     return b"\\ufffd" if found["lone"] else found[0]
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first field that does not fit its model, and why: `place.in.document: message`; never its value."""
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'the document'}: {first['msg']}"

@@ -10,7 +10,7 @@ from requests.auth import HTTPBasicAuth
 
 from metta_checks.core import Kind, SourceError
 from metta_checks.core.credentials import Credential, Credentials
-from metta_checks.core.decode import parse_model
+from metta_checks.core.decode import first_problem, parse_model
 from metta_checks.core.transport import Answer, Transport
 from metta_checks.wandb.blobs import Wanted
 from metta_checks.wandb.graphql_errors import GraphQLFault, graphql_fault, is_transient
@@ -139,7 +139,7 @@ class WandbClient:
             parsed = parse_model(RunsAnswer, answer.body)
         except ValidationError as error:
             answer.json()
-            raise _malformed(answer, _first_place(error)) from None
+            raise _malformed(answer, first_problem(error)) from None
         data = parsed.data
         if data is None:
             raise _malformed(answer, "data: nothing, and no error that says why")
@@ -181,9 +181,3 @@ def _key_remedy(error: SourceError, credential: Credential, project: ProjectPath
 def _malformed(answer: Answer, came_back: str) -> SourceError:
     remedy = "Check `base_url`: another service may answer there, or a newer W&B than this version knows."
     return SourceError(Kind.MALFORMED, answer.tried, came_back, remedy, status=answer.status)
-
-
-def _first_place(error: ValidationError) -> str:
-    """The first field that does not fit, and why; never its value."""
-    first = error.errors(include_input=False, include_url=False)[0]
-    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
