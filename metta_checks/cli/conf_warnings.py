@@ -15,15 +15,12 @@ from metta_checks.cli.conf_faults import Examined
 from metta_checks.cli.conf_files import ConfFile
 from metta_checks.cli.findings import Finding
 from metta_checks.core import MettaCheck
-from metta_checks.core.agent_options import agent_tags
+from metta_checks.core.agent_options import AGENT_INTERVAL, agent_tags
 from metta_checks.core.bounded_yaml import YamlFileError, read_yaml
 from metta_checks.core.tags import keys_of
 
 LONGEST_INTERVAL: Final = 300
 """Seconds over which Datadog draws a gauge on when no point comes."""
-
-DEFAULT_INTERVAL: Final = 15
-"""Seconds between collections where the file says nothing."""
 
 DEFAULT_TIMEOUT: Final = 60
 """Seconds of `collection_timeout` where the file says nothing."""
@@ -142,11 +139,11 @@ def _env_of_the_agent(path: Path) -> bool:
 
 
 def _about_time(given: Mapping[str, Any]) -> Iterator[tuple[str | None, str]]:
-    interval = given.get("min_collection_interval", DEFAULT_INTERVAL)
+    interval = given.get("min_collection_interval", AGENT_INTERVAL)
     if not isinstance(interval, int) or isinstance(interval, bool):
         return
     if "min_collection_interval" not in given:
-        yield "min_collection_interval", f"is not set: the check would run every {DEFAULT_INTERVAL} s"
+        yield "min_collection_interval", f"is not set: the check would run every {AGENT_INTERVAL} s"
     elif interval > LONGEST_INTERVAL:
         text = (
             f"{interval} s is longer than the {LONGEST_INTERVAL} s over which Datadog draws a gauge: graphs get holes"

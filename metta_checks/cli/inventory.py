@@ -15,6 +15,7 @@ from metta_checks.cli.catalogue import CheckEntry
 from metta_checks.cli.conf_files import SUFFIXES
 from metta_checks.cli.runner import new_check
 from metta_checks.core import MettaCheck
+from metta_checks.core.agent_options import AGENT_INTERVAL
 from metta_checks.core.bounded_yaml import parse_yaml
 
 
@@ -70,7 +71,7 @@ def _instances(entry: CheckEntry, path: Path, config: AgentConfig) -> list[Confi
 
 
 def _interval(given: Mapping[str, Any]) -> int | None:
-    value = given.get("min_collection_interval", 15)
+    value = given.get("min_collection_interval", AGENT_INTERVAL)
     return value if isinstance(value, int) else None
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from metta_checks.core.option_errors import OptionError
 from metta_checks.core.tags import tag
+
+AGENT_INTERVAL: Final = 15
+"""Seconds between collections where `min_collection_interval` is not set: the Agent's default."""
 
 
 def agent_tags(instance: Mapping[str, Any], init_config: Mapping[str, Any]) -> tuple[str, ...]:

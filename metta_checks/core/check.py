@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Final, TypeVar
 from datadog_checks.base import AgentCheck, ConfigurationError
 
 from metta_checks.core import clock
-from metta_checks.core.agent_options import agent_tags
+from metta_checks.core.agent_options import AGENT_INTERVAL, agent_tags
 from metta_checks.core.clock import Clock, Pause, next_second, utcnow
 from metta_checks.core.collection import Collection
 from metta_checks.core.credentials import CredentialHost, CredentialPlaces, Credentials
@@ -43,9 +43,6 @@ S = TypeVar("S")
 
 DEFAULT_TIMEOUT: Final = 60.0
 """Seconds that a collection has until its own `collection_timeout` is known."""
-
-AGENT_INTERVAL: Final = 15
-"""Seconds between collections where `min_collection_interval` is not set: the Agent's default."""
 
 
 class MettaCheck(AgentCheck, ABC):

@@ -9,15 +9,18 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
 from metta_checks.core.address import is_same_server
 from metta_checks.core.deadline import Deadline
 from metta_checks.core.decode import parse_json
-from metta_checks.core.errors import CredentialError, NoCredentialError
+from metta_checks.core.errors import CredentialError, NoCredentialError, SourceError
 from metta_checks.core.option_errors import OptionError
 from metta_checks.core.work import LateError, Work
+
+C = TypeVar("C")
+T = TypeVar("T")
 
 AWS_LOOKUP_SECONDS: Final = 5.0
 """The time that one look into AWS may take in all, the search for AWS credentials included."""
@@ -271,6 +274,23 @@ class Credentials:
             f"no {places.what} found: the option `{places.option}` is not set, neither is the environment variable "
             f"{variables}, and {self._aws_origin} could not be used ({fault}). Set one of the three."
         )
+
+
+def with_fresh_credential(
+    request: Callable[[C], T],
+    credential: C,
+    renewed: Callable[[C], C | None],
+    refuses: Callable[[SourceError], bool] = lambda error: error.refuses_credential,
+) -> T:
+    """What `request` returns with the credential, or, where the source refuses that one, with the one that `renewed`
+    gives in its place. Raises SourceError."""
+    try:
+        return request(credential)
+    except SourceError as error:
+        fresh = renewed(credential) if refuses(error) else None
+        if fresh is None:
+            raise
+    return request(fresh)
 
 
 class _AwsError(Exception):

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from requests.auth import HTTPBasicAuth
 
 from metta_checks.core import Kind, SourceError
-from metta_checks.core.credentials import Credential, Credentials
+from metta_checks.core.credentials import Credential, Credentials, with_fresh_credential
 from metta_checks.core.decode import first_problem, parse_model
 from metta_checks.core.transport import Answer, Transport
 from metta_checks.wandb.blobs import Wanted
@@ -105,14 +105,12 @@ class WandbClient:
         }
         if self._wanted.summary_keys:
             variables["keys"] = self._wanted.summary_keys
-        credential = self._credentials.get()
-        try:
-            return self._post(project, variables, credential)
-        except SourceError as error:
-            fresh = self._credentials.renewed(credential) if _refuses_key(error) else None
-            if fresh is None:
-                raise
-        return self._post(project, variables, fresh)
+        return with_fresh_credential(
+            lambda credential: self._post(project, variables, credential),
+            self._credentials.get(),
+            self._credentials.renewed,
+            _refuses_key,
+        )
 
     def _post(
         self, project: ProjectPath, variables: dict[str, Any], credential: Credential
