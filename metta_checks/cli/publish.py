@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
 import click
 
+from metta_checks.checks import CHECKS
 from metta_checks.core import SourceError
 from metta_checks.core.clock import utcnow
-from metta_checks.eval.check import EvalCheck
+from metta_checks.core.definition import Origin
 from metta_checks.health.destination import destination_of
 from metta_checks.health.document import Document, Entry, Limits, parse_document
 from metta_checks.health.local import read_file
@@ -22,9 +23,11 @@ from metta_checks.health.publishing import InvalidResultsError, validated
 from metta_checks.health.publishing import publish as publish_records
 from metta_checks.health.record import Record
 from metta_checks.health.verdict import State
-from metta_checks.training.check import TrainingCheck
 
-ORIGINS: Final = {"training": TrainingCheck.ORIGIN, "eval": EvalCheck.ORIGIN}
+ORIGINS: Final[Mapping[str, Origin]] = {
+    definition.slug: definition.records for definition in CHECKS if definition.records is not None
+}
+"""The suites whose records a check reads."""
 
 
 @click.command()

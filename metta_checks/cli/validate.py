@@ -10,8 +10,7 @@ from typing import Final
 
 import click
 
-from metta_checks.cli.catalogue import CheckEntry
-from metta_checks.cli.check_names import METAVAR, completed, optional_entry
+from metta_checks.cli.check_names import METAVAR, completed, optional_check
 from metta_checks.cli.conf_faults import Examined, examined
 from metta_checks.cli.conf_files import ConfFile, found_at
 from metta_checks.cli.conf_warnings import same_twice, warnings_of
@@ -19,6 +18,7 @@ from metta_checks.cli.findings import Finding
 from metta_checks.cli.record_files import record_findings
 from metta_checks.cli.render import wrapped
 from metta_checks.cli.runner import prepare_stubs
+from metta_checks.core.definition import CheckDefinition
 
 _ORDER: Final = {"fault": 0, "warning": 1}
 
@@ -27,7 +27,7 @@ _ORDER: Final = {"fault": 0, "warning": 1}
 @click.argument("paths", type=click.Path(path_type=Path, exists=True), nargs=-1, required=True, metavar="PATH...")
 @click.option(
     "--check",
-    callback=optional_entry,
+    callback=optional_check,
     metavar=METAVAR,
     shell_complete=completed,
     help="What a configuration is for whose place does not tell.",
@@ -37,7 +37,12 @@ _ORDER: Final = {"fault": 0, "warning": 1}
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.pass_context
 def validate(
-    context: click.Context, paths: tuple[Path, ...], check: CheckEntry | None, daemonset: bool, strict: bool, form: str
+    context: click.Context,
+    paths: tuple[Path, ...],
+    check: CheckDefinition | None,
+    daemonset: bool,
+    strict: bool,
+    form: str,
 ) -> None:
     """Look for faults in configurations and files of health records. Nothing is asked of any source.
 
@@ -79,7 +84,9 @@ def validate(
     context.exit(1 if faults or (strict and findings) else 0)
 
 
-def _looked_at(paths: Iterable[Path], check: CheckEntry | None, *, daemonset: bool) -> tuple[set[Path], list[Finding]]:
+def _looked_at(
+    paths: Iterable[Path], check: CheckDefinition | None, *, daemonset: bool
+) -> tuple[set[Path], list[Finding]]:
     """The files that were read, and what was found in them and around them."""
     files: set[Path] = set()
     findings: list[Finding] = []
@@ -99,7 +106,7 @@ def _looked_at(paths: Iterable[Path], check: CheckEntry | None, *, daemonset: bo
     return files, findings
 
 
-def _found(paths: Iterable[Path], check: CheckEntry | None) -> Iterable[ConfFile | Path | Finding]:
+def _found(paths: Iterable[Path], check: CheckDefinition | None) -> Iterable[ConfFile | Path | Finding]:
     try:
         for path in paths:
             yield from found_at(path, check)

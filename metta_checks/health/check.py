@@ -11,6 +11,7 @@ from typing import ClassVar
 from datadog_checks.base import ConfigurationError
 
 from metta_checks.core import Dropped, DropReason, MettaCheck, Result, Target
+from metta_checks.core.definition import Origin
 from metta_checks.core.duration import parse_duration
 from metta_checks.core.errors import SourceError
 from metta_checks.core.sample import Sample
@@ -20,7 +21,6 @@ from metta_checks.core.target import first_three
 from metta_checks.health.document import Document, Limits
 from metta_checks.health.metrics import (
     MetricOptions,
-    Origin,
     judge_entries,
     record_samples,
     remarks,

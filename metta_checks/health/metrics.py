@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from metta_checks.core.definition import Origin
 from metta_checks.core.sample import Sample
 from metta_checks.core.tags import GENERIC_TAGS, tag
 from metta_checks.health.condition import Condition, condition_tag, parse_condition
@@ -26,15 +27,6 @@ CLASH_PREFIX: Final = "record_"
 _STATES: Final = {"pass": State.PASS, "fail": State.FAIL, "unknown": State.UNKNOWN}
 _NOT_IN_A_KEY = re.compile(r"[^\w\-./]+")
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where records come from: the namespace of their metrics, and the tags that tell suites apart."""
-
-    namespace: str
-    source: str
-    workflow_category: str
 
 
 @dataclass(frozen=True, slots=True)

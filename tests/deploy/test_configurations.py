@@ -9,8 +9,8 @@ import pytest
 import yaml
 from deploy_support.manifests import KUBERNETES, Embedded, documents, embedded, values
 
+from metta_checks.checks import CHECKS, find_check
 from metta_checks.cli.agent_config import read_agent_config
-from metta_checks.cli.catalogue import CHECKS, check_entry
 from metta_checks.core import MettaCheck
 
 INTERVALS = {"metta_wandb": 120, "metta_ci": 240, "metta_training": 240, "metta_eval": 240}
@@ -41,7 +41,7 @@ def checks_of(configuration: Embedded, folder: Path) -> list[MettaCheck]:
     config = read_agent_config(path)
     made = []
     for instance in config.instances:
-        check = check_entry(configuration.check).check_class()(configuration.check, config.init_config, [instance])
+        check = find_check(configuration.check).check_class()(configuration.check, config.init_config, [instance])
         check.load_options()
         made.append(check)
     return made
