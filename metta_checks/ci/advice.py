@@ -38,6 +38,16 @@ def advised(error: SourceError, settings: Settings, *, anonymous: bool) -> Sourc
             return error
 
 
+def advised_for_labels(error: SourceError, settings: Settings) -> SourceError:
+    """`error` of the label counts with an advice that names the permission that they need, where that is missing."""
+    if error.kind is not Kind.FORBIDDEN or "saml" in error.came_back.lower():
+        return error
+    return error.with_remedy(
+        f"The counts of labelled pull requests need the permission Pull requests (read) of {settings.repo} for a "
+        f"fine-grained token or a GitHub App, and the scope `repo` for a classic token."
+    )
+
+
 def _about_limits(error: SourceError, *, anonymous: bool) -> str:
     when = f"it ends at {error.reset_at:%Y-%m-%dT%H:%M:%SZ}" if error.reset_at else "GitHub does not say until when"
     if "secondary" in error.came_back.lower():

@@ -16,7 +16,7 @@ from metta_checks.ci.ledger import Ledger
 from metta_checks.ci.ledger_text import VERSION, from_text, to_text
 from metta_checks.ci.metrics import duration_samples, judged_samples, plain_samples
 from metta_checks.ci.reading import Reading, Snapshot
-from metta_checks.ci.settings import VARIABLES, Settings, resolve
+from metta_checks.ci.settings import PUBLIC_API, VARIABLES, Settings, resolve
 from metta_checks.ci.verdicts import verdicts_of
 from metta_checks.core import MettaCheck, Result, Target, tag
 from metta_checks.core.credentials import CredentialPlaces
@@ -29,6 +29,7 @@ class CiCheck(ConfigMixin, MettaCheck):
 
     SOURCE: ClassVar[str] = "GitHub"
     VARIABLES: ClassVar[Variables] = VARIABLES
+    SHARED: ClassVar[tuple[str, ...]] = ("api_url",)
 
     def targets(self) -> Sequence[Target]:
         """The branch of the repository. The window is part of its identity: another one needs runs that this one never
@@ -72,7 +73,7 @@ class CiCheck(ConfigMixin, MettaCheck):
 
     def credential_places(self) -> CredentialPlaces:
         """Where the token is looked for; without one GitHub is asked anonymously."""
-        return token_places(self.config.token, self.config.token_secret, self.config.aws_region)
+        return token_places(self.config, self.provenance, self.credential_host("api_url", PUBLIC_API))
 
     def validate_options(self) -> None:
         """Resolve the options. Raises ConfigurationError."""
@@ -95,6 +96,7 @@ class CiCheck(ConfigMixin, MettaCheck):
 
     def _remarks(self, snapshot: Snapshot) -> Iterator[str]:
         settings = self.settings
+        yield from snapshot.problems
         if snapshot.repo.lower() != settings.repo.lower():
             yield f"{settings.repo} is called {snapshot.repo} by now: change the option `repo`"
         if self.github.anonymous:

@@ -75,7 +75,9 @@ class Ledger:
 
     `started_at` is the first collection ever; `front_since` the creation of the oldest run on the listing's first
     page; `covered_until` that of the newest run in a bucket; `searched` are workflows without a decisive run on the
-    branch; `verdicts` are the last decided ones with their values, by metric. `was_set_back` says of the running
+    branch; `verdicts` are the last decided ones with their values, by metric; `labels` are the names that the labels of
+    the options have in the repository, None where there was none when its labels were listed, at `labels_at`.
+    `was_set_back` says of the running
     collection alone that the clock was.
     """
 
@@ -93,6 +95,8 @@ class Ledger:
     workflows_at: datetime | None = None
     searched: set[int] = field(default_factory=set)
     verdicts: dict[str, tuple[bool, float]] = field(default_factory=dict)
+    labels: dict[str, str | None] = field(default_factory=dict)
+    labels_at: datetime | None = None
     watch_again_at: datetime | None = None
     was_set_back: bool = False
 
@@ -105,6 +109,7 @@ class Ledger:
             workflows=dict(self.workflows),
             searched=set(self.searched),
             verdicts=dict(self.verdicts),
+            labels=dict(self.labels),
         )
 
     def begin(self, now: datetime, since: datetime) -> None:

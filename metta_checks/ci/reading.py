@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from metta_checks.ci import attempts, history, workflows
 from metta_checks.ci.client import GitHub
-from metta_checks.ci.labels import count_by_rest, label_searches
+from metta_checks.ci.labels import LabelCounts
 from metta_checks.ci.ledger import Known, Ledger
 from metta_checks.ci.listing import Listing
 from metta_checks.ci.question import Question, ask
@@ -25,6 +26,9 @@ UNSETTLED: Final = timedelta(seconds=5)
 WATCH_PAUSE: Final = timedelta(hours=1)
 """How long the question goes without the watched runs after they were too much for the server."""
 
+ANSWERS_LESS: Final = frozenset({Kind.SERVER_ERROR, Kind.REJECTED, Kind.MALFORMED, Kind.FORBIDDEN, Kind.NOT_FOUND})
+"""What went wrong with a question that GitHub may answer when it is smaller."""
+
 SPARE: Final = 20
 """Requests of the quota that an anonymous caller leaves for what cannot wait."""
 
@@ -32,7 +36,8 @@ SPARE: Final = 20
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """What one collection saw. `runs` are those in the window, `latest` the latest decisive run of each workflow by
-    its id, `lists` the workflows that decide a metric, `counts` the merged pull requests by metric."""
+    its id, `lists` the workflows that decide a metric, `counts` the merged pull requests by metric. `problems` say what
+    could not be read, and what is unknown for it."""
 
     now: datetime
     runs: tuple[Known, ...]
@@ -41,6 +46,7 @@ class Snapshot:
     lists: Mapping[str, Selection]
     counts: Mapping[str, int]
     completed: tuple[Run, ...]
+    problems: tuple[str, ...]
     repo: str
     web_url: str
 
@@ -57,6 +63,9 @@ class Reading:
         self._since = now.replace(microsecond=0) - self._settings.look_back
         ledger.begin(now, self._since)
         self._listing = Listing(github, ledger, now, self._since, max_pages=max_pages)
+        self._labels = LabelCounts(github, ledger, now)
+        self._graphql_answers = not github.anonymous
+        self._problems: list[str] = []
 
     def take(self) -> Snapshot:
         """Everything that the figures need. Raises SourceError; the ledger is then worthless."""
@@ -65,49 +74,70 @@ class Reading:
             workflows.refresh(self._github, self._ledger, self._now)
         elif not self._listing.cold and self._can_afford_care():
             self._listing.maintain()
-        counts = self._count_without_token() if self._github.anonymous else self._ask()
+        if self._graphql_answers:
+            self._ask()
         self._search_the_past()
         attempts.settle(self._github, self._ledger, self._coming_into_question())
-        return self._snapshot(counts)
+        # Last, since it may take long and fails alone.
+        self._labels.finish()
+        return self._snapshot()
 
     def _can_afford_care(self) -> bool:
         github = self._github
         return not github.anonymous or github.remaining is None or github.remaining > SPARE
 
-    def _count_without_token(self) -> Mapping[str, int]:
-        return count_by_rest(self._github, self._searches())
-
-    def _ask(self) -> Mapping[str, int]:
-        """The one GraphQL question, and what its answer calls for. Returns the counts."""
+    def _ask(self) -> None:
+        """The one GraphQL question, and what its answer calls for."""
         watched = list(self._watched())
         reply = self._put(
             Question(
-                searches=self._searches(),
+                labels=self._labels.fields(),
                 states=list(self._ledger.workflows.values()),
                 histories=self._quiet_workflows(),
                 watched=[known.run for known in watched if not self._is_unsettled(known)],
                 closely_watched=[known.run for known in watched if self._is_unsettled(known)],
             )
         )
+        if reply is None:
+            self._go_on_by_rest()
+            return
         self._ledger.workflows |= reply.states
         self._take_histories(reply)
         self._read_changed(reply)
-        return reply.counts
 
-    def _put(self, question: Question) -> Reply:
-        """The reply; where watching the runs is too much for the server, the one without them. The buckets show what
-        they would have shown, only later."""
+    def _put(self, question: Question) -> Reply | None:
+        """The reply; where the whole question is refused, the one to its parts, and None where GraphQL has no answer.
+
+        What watching the runs would have shown, the buckets show, only later. The labels are then asked for alone.
+        """
         try:
-            return ask(self._github, question)
+            reply = ask(self._github, question)
         except SourceError as error:
-            if error.kind is not Kind.SERVER_ERROR or not (question.watched or question.closely_watched):
-                raise
-        self._ledger.watch_again_at = self._now + WATCH_PAUSE
-        return ask(self._github, replace(question, watched=(), closely_watched=()))
+            return self._put_less(question, error)
+        self._labels.take(reply.data)
+        return reply
 
-    def _searches(self) -> dict[str, str]:
-        repo = self._ledger.full_name or self._settings.repo
-        return label_searches(repo, self._settings.labels, self._now - self._settings.label_window)
+    def _put_less(self, question: Question, refused: SourceError) -> Reply | None:
+        if refused.kind is Kind.SERVER_ERROR and (question.watched or question.closely_watched):
+            with suppress(SourceError):
+                reply = ask(self._github, replace(question, watched=(), closely_watched=()))
+                self._ledger.watch_again_at = self._now + WATCH_PAUSE
+                self._labels.take(reply.data)
+                return reply
+        if refused.kind in ANSWERS_LESS and question.labels and self._github.has_time:
+            with suppress(SourceError):
+                return ask(self._github, replace(question, labels=()))
+        self._labels.fail(refused)
+        self._problems.append(
+            f"changes to older workflow runs show late, since GitHub's GraphQL does not answer: {refused}"
+        )
+        return None
+
+    def _go_on_by_rest(self) -> None:
+        """Without GraphQL: the states of the workflows are those of REST's list, and pasts are looked up there."""
+        self._graphql_answers = False
+        if self._ledger.workflows_at != self._now:
+            workflows.refresh(self._github, self._ledger, self._now)
 
     def _watched(self) -> Iterator[Known]:
         """The runs of which no answer of this collection has spoken yet."""
@@ -153,8 +183,10 @@ class Reading:
         """Find the latest decisive run of the workflows of which none is known. A workflow may have come to be one of
         them in the course of this collection: its latest run is under way again, or it was switched on."""
         quiet = [workflow for workflow in self._quiet_workflows() if workflow.id not in self._asked]
-        if quiet and not self._github.anonymous:
-            self._take_histories(ask(self._github, Question(histories=quiet)))
+        if quiet and self._graphql_answers:
+            # What GraphQL does not answer is asked of REST below.
+            with suppress(SourceError):
+                self._take_histories(ask(self._github, Question(histories=quiet)))
         for workflow in self._quiet_workflows():
             self._remember(workflow, history.read_by_rest(self._github, workflow))
 
@@ -188,7 +220,7 @@ class Reading:
             if ended and opens <= run.started_at < self._now and run.created_at >= created:
                 yield known
 
-    def _snapshot(self, counts: Mapping[str, int]) -> Snapshot:
+    def _snapshot(self) -> Snapshot:
         ledger = self._ledger
         completed = tuple(ledger.newly_completed(self._now, self._since))
         ledger.prune(self._since)
@@ -198,8 +230,9 @@ class Reading:
             workflows=ledger.workflows,
             latest=ledger.latest_decisive(),
             lists=self._lists(),
-            counts=counts,
+            counts=self._labels.counts,
             completed=completed,
+            problems=(*self._problems, *self._labels.problems),
             repo=ledger.full_name or self._settings.repo,
             web_url=ledger.web_url or f"https://github.com/{self._settings.repo}",
         )

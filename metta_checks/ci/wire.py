@@ -53,6 +53,12 @@ def workflow_page(answer: Answer) -> WorkflowPage:
     return WorkflowPage(workflows, parsed.total_count, answer.headers.get("etag"))
 
 
+def repository_names(answer: Answer) -> tuple[str, str]:
+    """The `owner/name` that a repository has by now, and its page's address."""
+    parsed = _parse(answer, _Repository)
+    return parsed.full_name, parsed.html_url
+
+
 def attempt_conclusion(answer: Answer) -> str | None:
     """How an attempt ended."""
     return _parse(answer, _Attempt).conclusion

@@ -13,7 +13,7 @@ from metta_checks.cli.agent_config import AgentConfig, ConfigFileError, read_age
 from metta_checks.cli.agent_files import CONFIGURATIONS, MissingFilesError, example_of
 from metta_checks.cli.conf_files import SUFFIXES
 from metta_checks.cli.runner import new_check
-from metta_checks.core import CredentialError
+from metta_checks.core import MettaCheck
 from metta_checks.core.bounded_yaml import parse_yaml
 from metta_checks.core.definition import CheckDefinition
 
@@ -93,16 +93,11 @@ def _credential(definition: CheckDefinition, shared: Mapping[str, Any], given: M
         # What is wrong is mostly another option; then the places are known all the same.
         if check.config is None:
             return "unknown: the options do not hold"
-    places = check.credential_places()
-    if places is None:
+    return credential_of(check)
+
+
+def credential_of(check: MettaCheck) -> str:
+    """From where the credential of a check with loaded options comes and which server gets it, or why none would."""
+    if check.credential_places() is None:
         return "none of its own is needed"
-    if str(places.given or "").startswith("ENC["):
-        return f"the option `{places.option}`, which the Agent's secret backend resolves"
-    try:
-        found = check.credentials.at_hand()
-    except CredentialError as error:
-        return str(error)
-    if found is not None:
-        return found.origin
-    near = " nor ".join((f"`{places.option}`", *places.variables))
-    return f"neither {near} is set; left is the AWS secret {places.secret}, which is not asked now"
+    return check.credentials.describe()

@@ -15,12 +15,13 @@ from metta_checks.cli.conf_faults import Examined, examined
 from metta_checks.cli.conf_files import ConfFile, found_at
 from metta_checks.cli.conf_warnings import same_twice, warnings_of
 from metta_checks.cli.findings import Finding
+from metta_checks.cli.inventory import credential_of
 from metta_checks.cli.record_files import record_findings
 from metta_checks.cli.render import wrapped
 from metta_checks.cli.runner import prepare_stubs
 from metta_checks.core.definition import CheckDefinition
 
-_ORDER: Final = {"fault": 0, "warning": 1}
+_ORDER: Final = {"fault": 0, "warning": 1, "credential": 2}
 
 
 @click.command()
@@ -67,17 +68,20 @@ def validate(
       metta-checks validate --strict --daemonset deploy/conf.d results/training.json
     """
     prepare_stubs()
-    files, findings = _looked_at(paths, check, daemonset=daemonset)
+    files, findings, credentials = _looked_at(paths, check, daemonset=daemonset)
     if not files and not findings:
         raise click.UsageError("there is no configuration of these checks and no file of health records")
-    findings.sort(key=lambda finding: (str(finding.path), finding.instance or 0, _ORDER[finding.level]))
+    findings.sort(key=_place)
     faults = sum(finding.level == "fault" for finding in findings)
     if form == "json":
-        click.echo(
-            json.dumps({"files": sorted(map(str, files)), "findings": [one.as_json() for one in findings]}, indent=1)
-        )
+        document = {
+            "files": sorted(map(str, files)),
+            "findings": [one.as_json() for one in findings],
+            "credentials": [one.as_json() for one in credentials],
+        }
+        click.echo(json.dumps(document, indent=1))
     else:
-        _show(findings)
+        _show([*findings, *credentials])
         click.echo(
             f"{_count(len(files), 'file')}: {_count(faults, 'fault')}, {_count(len(findings) - faults, 'warning')}"
         )
@@ -86,8 +90,8 @@ def validate(
 
 def _looked_at(
     paths: Iterable[Path], check: CheckDefinition | None, *, daemonset: bool
-) -> tuple[set[Path], list[Finding]]:
-    """The files that were read, and what was found in them and around them."""
+) -> tuple[set[Path], list[Finding], list[Finding]]:
+    """The files that were read, what was found in them and around them, and where credentials come from and go."""
     files: set[Path] = set()
     findings: list[Finding] = []
     configurations: list[Examined] = []
@@ -103,7 +107,13 @@ def _looked_at(
     for configuration in configurations:
         findings += [*configuration.faults, *warnings_of(configuration, daemonset=daemonset)]
     findings += same_twice(configurations)
-    return files, findings
+    credentials = [
+        Finding("credential", configuration.file.path, credential_of(loaded.check), loaded.number)
+        for configuration in configurations
+        for loaded in configuration.loaded
+        if loaded.check.credential_places() is not None
+    ]
+    return files, findings, credentials
 
 
 def _found(paths: Iterable[Path], check: CheckDefinition | None) -> Iterable[ConfFile | Path | Finding]:
@@ -115,11 +125,15 @@ def _found(paths: Iterable[Path], check: CheckDefinition | None) -> Iterable[Con
 
 
 def _show(findings: Iterable[Finding]) -> None:
-    for path, group in groupby(findings, key=lambda finding: finding.path):
+    for path, group in groupby(sorted(findings, key=_place), key=lambda finding: finding.path):
         click.echo(str(path))
         for finding in group:
             for line in wrapped(f"{finding.level}: {finding}", indent="  "):
                 click.echo(line)
+
+
+def _place(finding: Finding) -> tuple[str, int, int]:
+    return str(finding.path), finding.instance or 0, _ORDER[finding.level]
 
 
 def _count(number: int, what: str) -> str:

@@ -15,7 +15,7 @@ from metta_checks.core import clock
 from metta_checks.core.agent_options import agent_tags
 from metta_checks.core.clock import Clock, Pause, next_second, utcnow
 from metta_checks.core.collection import Collection
-from metta_checks.core.credentials import CredentialPlaces, Credentials
+from metta_checks.core.credentials import CredentialHost, CredentialPlaces, Credentials
 from metta_checks.core.deadline import Deadline
 from metta_checks.core.diagnosis import Diagnostics
 from metta_checks.core.environment import NO_VARIABLES, Variables, with_environment
@@ -29,6 +29,7 @@ from metta_checks.core.tags import keys_of, tag
 from metta_checks.core.target import Result, Target
 from metta_checks.core.telemetry import Telemetry
 from metta_checks.core.transport import Transport
+from metta_checks.core.trust import TRUSTED_PROVIDERS, Provenance
 
 try:
     import datadog_agent  # type: ignore[import-not-found]
@@ -59,6 +60,9 @@ class MettaCheck(AgentCheck, ABC):
     VARIABLES: ClassVar[Variables] = NO_VARIABLES
     """Which environment variables stand in for which options."""
 
+    SHARED: ClassVar[tuple[str, ...]] = ()
+    """The options of an instance that `init_config` may set for all of them."""
+
     _has_metadata = False
 
     def __init__(
@@ -68,8 +72,10 @@ class MettaCheck(AgentCheck, ABC):
         instances: Sequence[Mapping[str, Any]],
         agentConfig: object = None,  # noqa: ARG002, N803 (where this raises, the Agent calls it again with this one)
     ) -> None:
-        given = instances[0] if instances else None
-        super().__init__(name, dict(init_config or {}), [with_environment(given or {}, self.VARIABLES)])
+        self._given = (instances[0] if instances else None) or {}
+        shared = {option: (init_config or {}).get(option) for option in self.SHARED}
+        resolved = {**shared, **{option: value for option, value in self._given.items() if value is not None}}
+        super().__init__(name, dict(init_config or {}), [with_environment(resolved, self.VARIABLES)])
         for secret in secrets_of(self.instance, self.init_config):
             self.register_secret(secret)
         self.clock: Clock = utcnow
@@ -77,7 +83,7 @@ class MettaCheck(AgentCheck, ABC):
         self.pause: Pause = lambda seconds: clock.pause(seconds)
         self.collection = Collection(self.clock(), Deadline(DEFAULT_TIMEOUT))
         self.hour = SeriesHour()
-        self.options_loader = OptionsLoader(self, self.validate_options)
+        self.options_loader = OptionsLoader(self, self._validate)
         self._diagnostics = Diagnostics(self)
 
     # What a check implements.
@@ -153,6 +159,21 @@ class MettaCheck(AgentCheck, ABC):
             raise RuntimeError(f"{self.name} has no credential")
         return Credentials(places, self.register_secret, lambda: self.collection.deadline.remaining)
 
+    @property
+    def provenance(self) -> Provenance:
+        """What the configuration itself says, and whether its author is trusted. Base classes of older Agents know
+        neither the provider, which is empty outside of the Agent too, nor the setting."""
+        provider = getattr(self, "provider", "")
+        trusted = getattr(getattr(self, "security_config", None), "trusted_providers", None) or TRUSTED_PROVIDERS
+        return Provenance(self._given, self.init_config, provider if provider and provider not in trusted else None)
+
+    def credential_host(self, option: str, default: str) -> CredentialHost:
+        """Where `option` of the loaded options says that the credential goes."""
+        variable = self.VARIABLES[option].name
+        approved = os.environ.get(variable, "").strip(), self.provenance.trusted_shared(option) or ""
+        address = str(getattr(self.config, option) or default).strip().rstrip("/")
+        return CredentialHost(address, option, variable, default, approved)
+
     @cached_property
     def transport(self) -> Transport:
         """HTTP to the source, bounded by the running collection."""
@@ -183,6 +204,27 @@ class MettaCheck(AgentCheck, ABC):
         except (TypeError, ValueError, OverflowError):
             return timedelta(seconds=AGENT_INTERVAL)
 
+    def run(self) -> str:
+        """A collection with the initialisations inside of it."""
+        self.options_loader.set_aside()
+        return str(super().run())
+
+    # One collection.
+
+    def _validate(self) -> None:
+        """The options beyond their model: what the check says, and where the credential goes."""
+        self.validate_options()
+        provenance, places = self.provenance, self.credential_places()
+        provenance.refuse_machine_options()
+        if places is None:
+            return
+        if places.secret_option and provenance.named(places.secret_option) not in {None, places.secret}:
+            cure = f"Set `{places.option}`, or put the configuration into a file in conf.d."
+            provenance.refuse(places.secret_option, "names an AWS secret", "choose one", cure)
+        places.require_host()
+        if not places.named:
+            provenance.refuse_other_routes(places.what, places.option)
+
     @property
     def series_budget(self) -> int | None:
         """The billed series that an hour may have; None where the options set no limit."""
@@ -210,13 +252,6 @@ class MettaCheck(AgentCheck, ABC):
         Raises ConfigurationError.
         """
         self.options_loader.load()
-
-    def run(self) -> str:
-        """A collection with the initialisations inside of it."""
-        self.options_loader.set_aside()
-        return str(super().run())
-
-    # One collection.
 
     def check(self, _: Any) -> None:
         """One collection, as the Agent runs it."""
@@ -371,4 +406,4 @@ class MettaCheck(AgentCheck, ABC):
         self._has_metadata = True
         self.set_metadata("version", self.check_version)
         if self.credential_places() is not None and (credential := self.credentials.at_hand()):
-            self.set_metadata("credential_origin", credential.origin)
+            self.set_metadata("credential_origin", str(credential.origin))

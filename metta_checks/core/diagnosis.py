@@ -121,7 +121,7 @@ class Diagnostics:
                 return self._fail("credential", str(error), "Set one of the places that the message names.")
         try:
             found = self._check.credentials.at_hand()
-        except CredentialError as unusable:
+        except (ConfigurationError, CredentialError) as unusable:
             return self._fail("credential", str(unusable), "Put it right at the place that the message names.")
         if found is not None:
             return self._succeed("credential", f"the {places.what} comes from {found.origin}")

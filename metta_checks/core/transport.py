@@ -156,6 +156,12 @@ class Transport:
         raise fault_of(outcome, tried, url)
 
     @property
+    def time_left(self) -> float:
+        """The share of the collection's time that is left, from 1 down to 0."""
+        deadline = self._running.deadline
+        return deadline.remaining / deadline.seconds
+
+    @property
     def _running(self) -> Collection:
         if self._collection is None:
             raise RuntimeError("a request was sent outside of a collection")

@@ -27,7 +27,7 @@ from metta_checks.health.metrics import (
     split_by_time,
     unheard,
 )
-from metta_checks.health.options import reader_of, require_trust, source_name
+from metta_checks.health.options import is_local, reader_of, source_name
 from metta_checks.health.reading import Reader, Reading
 from metta_checks.health.verdict import data_missing_sample
 
@@ -101,14 +101,15 @@ class HealthCheck(MettaCheck):
         return self.new_states(HealthState)
 
     def validate_options(self) -> None:
-        """Refuse to go without a source, and a local one that whoever wrote the configuration may not name."""
+        """Refuse to go without a source, and a local one that whoever wrote the configuration must not name."""
         source: str | None = self.config.source
         if not source:
             variable = self.VARIABLES["source"].name
             raise ConfigurationError(f"no `source`: set the option, or the environment variable {variable}.")
-        # Base classes of older Agents know neither the provider nor the setting.
-        security = getattr(self, "security_config", None)
-        require_trust(source, getattr(self, "provider", ""), getattr(security, "trusted_providers", None) or None)
+        provenance = self.provenance
+        if provenance.named("source") is not None and is_local(source):
+            cure = "Use s3:// or http(s)://, or put the configuration into a file in conf.d."
+            provenance.refuse("source", "is a local path", "name files of the Agent's machine", cure)
 
     def max_answer_bytes(self) -> int:
         """The largest answer is the largest document."""

@@ -7,16 +7,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from metta_checks.core.deadline import Deadline
 from metta_checks.core.errors import Kind, SourceError
 from metta_checks.core.files import write_atomically
 from metta_checks.health.document import Document, Limits
 from metta_checks.health.local import os_fault, read_file
 from metta_checks.health.merge_lock import merge_lock
 from metta_checks.health.reading import printable
-from metta_checks.health.s3 import SCHEME, Address, fault_of, get_object, parse_address, s3_client
+from metta_checks.health.s3 import SCHEME, Address, fault_of, get_object, parse_address, s3_client, s3_within
 
 MERGE_ATTEMPTS: Final = 5
 """How often a merge into an S3 object starts again because another publisher was quicker."""
+
+S3_SECONDS: Final = 60.0
+"""How long publishing to S3 may take in all."""
 
 Merge = Callable[[Document | None], str]
 """What to write, given what is there; None where nothing is."""
@@ -88,6 +92,10 @@ class S3Object:
 
     def replace(self, text: str) -> None:
         """See `Destination.replace`."""
+        with s3_within(Deadline(S3_SECONDS)):
+            self._replace(text)
+
+    def _replace(self, text: str) -> None:
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
@@ -97,6 +105,10 @@ class S3Object:
 
     def update(self, merge: Merge, limits: Limits) -> None:
         """See `Destination.update`. S3 refuses the write when the object is no longer the one that was read."""
+        with s3_within(Deadline(S3_SECONDS)):
+            self._merge(merge, limits)
+
+    def _merge(self, merge: Merge, limits: Limits) -> None:
         from botocore.exceptions import BotoCoreError, ClientError
 
         for _ in range(MERGE_ATTEMPTS):

@@ -20,7 +20,14 @@ from metta_checks.wandb.metrics import Selection, completed_samples, count_sampl
 from metta_checks.wandb.query import active_filter
 from metta_checks.wandb.registry import Knowledge, refreshed
 from metta_checks.wandb.runs import Run
-from metta_checks.wandb.settings import VARIABLES, Settings, identity_tags, places_of, settings_of
+from metta_checks.wandb.settings import (
+    DEFAULT_BASE_URL,
+    VARIABLES,
+    Settings,
+    identity_tags,
+    places_of,
+    settings_of,
+)
 
 
 class WandbCheck(ConfigMixin, MettaCheck):
@@ -28,6 +35,7 @@ class WandbCheck(ConfigMixin, MettaCheck):
 
     SOURCE = "W&B"
     VARIABLES: ClassVar[Variables] = VARIABLES
+    SHARED: ClassVar[tuple[str, ...]] = ("base_url",)
 
     def targets(self) -> Sequence[Target]:
         """The projects of the instance."""
@@ -72,7 +80,7 @@ class WandbCheck(ConfigMixin, MettaCheck):
 
     def credential_places(self) -> CredentialPlaces:
         """Where the API key is looked for."""
-        return places_of(self.config)
+        return places_of(self.config, self.provenance, self.credential_host("base_url", DEFAULT_BASE_URL))
 
     @cached_property
     def settings(self) -> Settings:

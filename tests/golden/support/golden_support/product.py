@@ -27,7 +27,9 @@ class Probe:
 
     def __init__(self, name: str, options: Mapping[str, Any]) -> None:
         module, _, class_name = CLASSES[name].partition(":")
-        self.check: AgentCheck = getattr(import_module(module), class_name)(name, {}, [dict(options)])
+        # Without a token of its own an instance reads only from a server that the operator names.
+        shared = {option: options[option] for option in ("api_url",) if option in options}
+        self.check: AgentCheck = getattr(import_module(module), class_name)(name, shared, [dict(options)])
         self.check.check_id = f"{name}:golden"
         self.error: Exception | None = None
         self._run = self.check.check
