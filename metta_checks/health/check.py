@@ -111,10 +111,6 @@ class HealthCheck(MettaCheck):
             cure = "Use s3:// or http(s)://, or put the configuration into a file in conf.d."
             provenance.refuse("source", "is a local path", "name files of the Agent's machine", cure)
 
-    def max_answer_bytes(self) -> int:
-        """The largest answer is the largest document."""
-        return int(self.config.max_bytes)
-
     @cached_property
     def _reader(self) -> Reader:
         return reader_of(self.config.source, region=self.config.aws_region, transport=lambda: self.transport)
