@@ -64,7 +64,7 @@ def same_twice(all_examined: Iterable[Examined]) -> Iterator[Finding]:
                 text = "gauges overwrite each other, distribution points count twice"
                 yield Finding("warning", place[0], f"it watches the same as {_named(first, place)}: {text}", place[1])
             elif alike != place:
-                series = "`metta.check.up`" + (" and `data_missing`" if examined.file.definition.path_options else "")
+                series = "`metta.check.up`" + (" and `data_missing`" if examined.file.definition.records else "")
                 text = f"both submit the same series of {series}, so that one hides the other's outage"
                 told = f"the same as those of {_named(alike, place)}: {text}; give each a tag of its own"
                 yield Finding("warning", place[0], told, place[1], "tags")
