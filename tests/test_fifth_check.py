@@ -200,7 +200,7 @@ def test_a_specification_without_what_the_base_reads_is_refused(copy: Copy) -> N
     for sentence in (
         "the instance option `collection_timeout` is missing: it limits the seconds of a collection.",
         "the instance option `max_response_bytes` or `max_bytes` is missing: it limits the bytes of one response.",
-        "the instance option `min_collection_interval` needs `enabled: true` and a `value.example`: the Agent schedules",
+        "the instance option `min_collection_interval` needs `enabled: true` and a `value.example`: the",
         "the instance option `empty_default_hostname` needs `enabled: true` and a `value.example`: figures about",
         "The template `core/options` has it.",
     ):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from metta_checks.ci.settings import Settings
 from metta_checks.core.errors import Kind, SourceError
 
-PERMISSIONS = "Actions, Checks, Contents and Pull requests (read)"
+PERMISSIONS = "Actions, Contents and Pull requests (read)"
 
 
 def advised(error: SourceError, settings: Settings, *, anonymous: bool) -> SourceError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from functools import cached_property
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from metta_checks.ci.access import Access, token_places
 from metta_checks.ci.client import GitHub
@@ -18,10 +18,16 @@ from metta_checks.ci.metrics import duration_samples, judged_samples, plain_samp
 from metta_checks.ci.reading import Reading, Snapshot
 from metta_checks.ci.settings import PUBLIC_API, VARIABLES, Settings, resolve
 from metta_checks.ci.verdicts import verdicts_of
-from metta_checks.core import MettaCheck, Result, Target, tag
+from metta_checks.core import Dropped, DropReason, MettaCheck, Result, Target, tag
 from metta_checks.core.credentials import CredentialPlaces
 from metta_checks.core.environment import Variables
 from metta_checks.core.state import StateFormat, TargetStates
+
+UNDECIDED: Final = (
+    "succeeded when run again, and GitHub did not give the earlier attempts: whether they are flaky is not known, and they "
+    "are not in ci.workflow.flaky_tests"
+)
+"""Why a run is left out of the flaky ones."""
 
 
 class CiCheck(ConfigMixin, MettaCheck):
@@ -57,8 +63,16 @@ class CiCheck(ConfigMixin, MettaCheck):
         samples = [*judged_samples(settings, verdicts, now), *plain_samples(settings, figures)]
         if self.config.distributions:
             samples += duration_samples(settings, snapshot.completed)
-        warnings = [*figures.problems, *self._remarks(snapshot)]
-        return Result(target, samples, events, state=ledger, warnings=warnings)
+        warnings = list(self._remarks(snapshot))
+        return Result(
+            target,
+            samples,
+            events,
+            state=ledger,
+            dropped=[_undecided(snapshot)],
+            unknown=figures.unknown,
+            warnings=warnings,
+        )
 
     def failed(self, target: Target, error: Exception, now: datetime) -> Result:
         """Every verdict is unknown: what was true before the source fell silent may not be any more."""
@@ -97,7 +111,19 @@ class CiCheck(ConfigMixin, MettaCheck):
     def _remarks(self, snapshot: Snapshot) -> Iterator[str]:
         settings = self.settings
         yield from snapshot.problems
+        if snapshot.default_branch is not None:
+            yield (
+                f"{snapshot.repo} has no branch {settings.branch}, so that every verdict is unknown: correct the option "
+                f"`branch`; the default branch is {snapshot.default_branch}"
+            )
         if snapshot.repo.lower() != settings.repo.lower():
             yield f"{settings.repo} is called {snapshot.repo} by now: change the option `repo`"
         if self.github.anonymous:
             yield f"asking GitHub without a token, 60 times an hour at most: {self.access.missing}"
+
+
+def _undecided(snapshot: Snapshot) -> Dropped:
+    """The runs of which GitHub did not give the earlier attempts."""
+    runs = [known.run for known in snapshot.runs if known.undecided]
+    names = [f"{run.file} #{run.number} (run {run.id})" for run in runs]
+    return Dropped.of(DropReason.UNREADABLE, names, note=UNDECIDED)

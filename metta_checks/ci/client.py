@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from metta_checks.ci.access import Access
@@ -17,6 +17,10 @@ from metta_checks.core.transport import Answer, BearerAuth, NoAuth, Transport
 
 SEARCH: Final = "/search/issues"
 REST_HEADERS: Final = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
+
+
+CHECK_SUITES_AGAIN: Final = timedelta(hours=24)
+"""How long check suites are not asked for after a refusal; the token may be replaced by one that may read them."""
 
 
 class GitHub:
@@ -34,6 +38,7 @@ class GitHub:
         self._now = datetime.min.replace(tzinfo=UTC)
         self._lock = threading.Lock()
         self._exhausted: SourceError | None = None
+        self._check_suites_refused_at: datetime | None = None
         self.remaining: int | None = None
 
     @property
@@ -44,6 +49,22 @@ class GitHub:
     @property
     def anonymous(self) -> bool:
         return self._credential is None
+
+    @property
+    def reads_check_suites(self) -> bool:
+        """Whether GraphQL's `checkSuite` is worth asking for: fine-grained tokens are refused it."""
+        refused_at = self._check_suites_refused_at
+        is_recent = refused_at is not None and timedelta(0) <= self._now - refused_at < CHECK_SUITES_AGAIN
+        return not self.anonymous and not is_recent
+
+    def note_refused_check_suites(self) -> None:
+        """GitHub answered that the token must not read them."""
+        self._check_suites_refused_at = self._now
+
+    @property
+    def out_of_time(self) -> bool:
+        """Whether the running collection's time is up, so that an error is that of all its requests."""
+        return self._transport.time_left <= 0
 
     def begin(self, now: datetime) -> None:
         """Look the token up. Raises CredentialError for one that cannot be used, SourceError while an anonymous

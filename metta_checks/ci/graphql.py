@@ -48,9 +48,9 @@ class _Error(BaseModel):
     path: Any = None
 
     @property
-    def alias(self) -> object:
+    def alias(self) -> str | None:
         """The field of the query's root where it occurred; None where GitHub does not name one."""
-        return self.path[0] if isinstance(self.path, list) and self.path else None
+        return str(self.path[0]) if isinstance(self.path, list) and self.path else None
 
 
 class _Envelope(BaseModel):
@@ -64,7 +64,7 @@ def graphql_data(answer: Answer, now: datetime, apart: Collection[str] = ()) -> 
     """The data of an answer. Nodes that do not exist any more are None in it: that is their news, not an error.
 
     The errors of the aliases in `apart` are returned beside the data. Raises SourceError for every other error in the
-    answer, even beside data: half an answer is none.
+    answer, even beside data: half an answer is none. Its `field` is the alias where it occurred.
     """
     try:
         envelope = _Envelope.model_validate(answer.json())
@@ -74,7 +74,7 @@ def graphql_data(answer: Answer, now: datetime, apart: Collection[str] = ()) -> 
         raise SourceError(Kind.MALFORMED, answer.tried, came_back, remedy, status=answer.status) from None
     faults: dict[str, SourceError] = {}
     for error in envelope.errors:
-        if envelope.data and isinstance(error.alias, str) and error.alias in apart:
+        if envelope.data and error.alias is not None and error.alias in apart:
             faults.setdefault(error.alias, _fault(error, answer, now))
         elif error.type != "NOT_FOUND" or not envelope.data:
             raise _fault(error, answer, now)
@@ -92,7 +92,8 @@ def _fault(error: _Error, answer: Answer, now: datetime) -> SourceError:
         Kind.SERVER_ERROR: "GitHub was too slow for this question; the next collection tries again.",
         Kind.REJECTED: "This server's GraphQL does not know the question: a GitHub Enterprise Server may be too old.",
     }.get(kind, "")
-    said = "".join(character if character.isprintable() else " " for character in error.message)[:200]
-    came_back = f'HTTP {answer.status} with the GraphQL error {error.type or "without a type"}, "{said}"'
+    named = answer.quoted(error.type or "without a type")
+    came_back = f'HTTP {answer.status} with the GraphQL error {named}, "{answer.quoted(error.message)}"'
     reset_at = reset_time(answer.headers, now) if kind is Kind.RATE_LIMITED else None
-    return SourceError(kind, answer.tried, came_back, remedy, status=answer.status, reset_at=reset_at)
+    status = answer.status
+    return SourceError(kind, answer.tried, came_back, remedy, status=status, reset_at=reset_at, field=error.alias)

@@ -18,7 +18,7 @@ from metta_checks.ci.graphql import Data, QueryField
 from metta_checks.ci.ledger import Ledger
 from metta_checks.ci.question import Question, ask
 from metta_checks.ci.reply import LabelledPage, label_names, labelled_page
-from metta_checks.ci.wire import repository_names, search_count
+from metta_checks.ci.wire import search_count
 from metta_checks.core.errors import Kind, SourceError
 
 MOST_PAGES: Final = 10
@@ -234,14 +234,6 @@ class LabelCounts:
 
     def _search(self) -> None:
         """One search for each metric, which finds labels in any case."""
-        try:
-            if not self._ledger.runs:
-                self._ledger.full_name, self._ledger.web_url = repository_names(
-                    self._github.get_of_repo("", about="the name of the repository")
-                )
-        except SourceError as error:
-            self.fail(error)
-            return
         repo = self._ledger.full_name or self._settings.repo
         for metric, query in label_searches(repo, self._settings.labels, self._since).items():
             parameters = {"q": query, "per_page": "1"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial, reduce
 from typing import Final
 
@@ -12,12 +12,17 @@ from metta_checks.ci.graphql import QueryField
 from metta_checks.ci.records import Run, Workflow
 from metta_checks.ci.reply import IDS_PER_FIELD, Reply, parse_reply
 from metta_checks.ci.together import together
+from metta_checks.core.errors import Kind, SourceError
 
 HISTORY: Final = 20
 """How many of a quiet workflow's latest runs are asked for: those of all branches, since none can be named."""
 
 WATCHED_PER_QUERY: Final = 1_500
 """Runs in one question; a repository with more of them in the look-back is asked in several."""
+
+HISTORY_ALIAS: Final = "history"
+CLOSE_ALIAS: Final = "close"
+"""The fields of the query that ask for check suites; they are numbered."""
 
 STATE: Final = "... on Workflow { name state }"
 PULSE: Final = "... on WorkflowRun { updatedAt }"
@@ -38,6 +43,17 @@ class Question:
     histories: Sequence[Workflow] = ()
     watched: Sequence[Run] = ()
     closely_watched: Sequence[Run] = ()
+
+    def without_check_suites(self) -> Question:
+        """What is left for a token that may not read them: when the closely watched runs changed, not their outcome."""
+        return replace(self, histories=(), watched=(*self.watched, *self.closely_watched), closely_watched=())
+
+    def is_refused_check_suites(self, error: SourceError) -> bool:
+        """Whether the error may be that the token cannot read check suites. Fine-grained ones cannot be given the
+        permission "Checks" (https://github.com/orgs/community/discussions/179545)."""
+        asked = bool(self.histories or self.closely_watched)
+        of_a_field = error.kind is Kind.FORBIDDEN and error.status == 200
+        return asked and of_a_field and (error.field is None or error.field.startswith((HISTORY_ALIAS, CLOSE_ALIAS)))
 
 
 def ask(github: GitHub, question: Question) -> Reply:
@@ -74,9 +90,9 @@ def _parts(question: Question) -> Iterator[Question]:
 def _fields(question: Question) -> Iterator[QueryField]:
     yield from question.labels
     yield from _node_fields("state", question.states, STATE)
-    yield from _node_fields("history", question.histories, PAST_RUNS)
+    yield from _node_fields(HISTORY_ALIAS, question.histories, PAST_RUNS)
     yield from _node_fields("pulse", question.watched, PULSE)
-    yield from _node_fields("close", question.closely_watched, CLOSE_PULSE)
+    yield from _node_fields(CLOSE_ALIAS, question.closely_watched, CLOSE_PULSE)
 
 
 def _node_fields(prefix: str, items: Sequence[Run] | Sequence[Workflow], fragment: str) -> Iterator[QueryField]:

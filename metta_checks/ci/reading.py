@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
-from metta_checks.ci import attempts, history, workflows
+from metta_checks.ci import attempts, branch, history, workflows
 from metta_checks.ci.client import GitHub
 from metta_checks.ci.labels import LabelCounts
 from metta_checks.ci.ledger import Known, Ledger
@@ -17,6 +18,7 @@ from metta_checks.ci.question import Question, ask
 from metta_checks.ci.records import Run, Workflow
 from metta_checks.ci.reply import Pulse, Reply
 from metta_checks.ci.settings import Settings
+from metta_checks.ci.together import together
 from metta_checks.ci.workflows import Selection
 from metta_checks.core.errors import Kind, SourceError
 
@@ -37,7 +39,8 @@ SPARE: Final = 20
 class Snapshot:
     """What one collection saw. `runs` are those in the window, `latest` the latest decisive run of each workflow by
     its id, `lists` the workflows that decide a metric, `counts` the merged pull requests by metric. `problems` say what
-    could not be read, and what is unknown for it."""
+    could not be read, and what is unknown for it. `default_branch` is the repository's, where the watched branch does
+    not exist; the rest is then worth nothing."""
 
     now: datetime
     runs: tuple[Known, ...]
@@ -49,6 +52,7 @@ class Snapshot:
     problems: tuple[str, ...]
     repo: str
     web_url: str
+    default_branch: str | None = None
 
 
 class Reading:
@@ -70,6 +74,12 @@ class Reading:
     def take(self) -> Snapshot:
         """Everything that the figures need. Raises SourceError; the ledger is then worthless."""
         self._listing.refresh()
+        # A branch with runs of its own in the window is there, or was a moment ago.
+        default = (
+            None if self._coming_into_question() else branch.default_in_place_of_missing(self._github, self._ledger)
+        )
+        if default is not None:
+            return replace(self._snapshot(), default_branch=default)
         if workflows.list_is_due(self._ledger, self._listing.read, self._now):
             workflows.refresh(self._github, self._ledger, self._now)
         elif not self._listing.cold and self._can_afford_care():
@@ -77,7 +87,7 @@ class Reading:
         if self._graphql_answers:
             self._ask()
         self._search_the_past()
-        attempts.settle(self._github, self._ledger, self._coming_into_question())
+        attempts.resolve_flakiness(self._github, self._ledger, self._coming_into_question())
         # Last, since it may take long and fails alone.
         self._labels.finish()
         return self._snapshot()
@@ -89,13 +99,14 @@ class Reading:
     def _ask(self) -> None:
         """The one GraphQL question, and what its answer calls for."""
         watched = list(self._watched())
+        unsettled = [known.run for known in watched if self._is_unsettled(known)]
         reply = self._put(
             Question(
                 labels=self._labels.fields(),
                 states=list(self._ledger.workflows.values()),
                 histories=self._quiet_workflows(),
                 watched=[known.run for known in watched if not self._is_unsettled(known)],
-                closely_watched=[known.run for known in watched if self._is_unsettled(known)],
+                closely_watched=unsettled,
             )
         )
         if reply is None:
@@ -103,7 +114,7 @@ class Reading:
             return
         self._ledger.workflows |= reply.states
         self._take_histories(reply)
-        self._read_changed(reply)
+        self._read_changed(reply, unsettled)
 
     def _put(self, question: Question) -> Reply | None:
         """The reply; where the whole question is refused, the one to its parts, and None where GraphQL has no answer.
@@ -111,7 +122,7 @@ class Reading:
         What watching the runs would have shown, the buckets show, only later. The labels are then asked for alone.
         """
         try:
-            reply = ask(self._github, question)
+            reply = self._ask_what_is_allowed(question)
         except SourceError as error:
             return self._put_less(question, error)
         self._labels.take(reply.data)
@@ -120,18 +131,31 @@ class Reading:
     def _put_less(self, question: Question, refused: SourceError) -> Reply | None:
         if refused.kind is Kind.SERVER_ERROR and (question.watched or question.closely_watched):
             with suppress(SourceError):
-                reply = ask(self._github, replace(question, watched=(), closely_watched=()))
+                reply = self._ask_what_is_allowed(replace(question, watched=(), closely_watched=()))
                 self._ledger.watch_again_at = self._now + WATCH_PAUSE
                 self._labels.take(reply.data)
                 return reply
         if refused.kind in ANSWERS_LESS and question.labels and self._github.has_time:
             with suppress(SourceError):
-                return ask(self._github, replace(question, labels=()))
+                return self._ask_what_is_allowed(replace(question, labels=()))
         self._labels.fail(refused)
         self._problems.append(
             f"changes to older workflow runs show late, since GitHub's GraphQL does not answer: {refused}"
         )
         return None
+
+    def _ask_what_is_allowed(self, question: Question) -> Reply:
+        """The reply; for a token that must not read check suites, the one without them."""
+        if not self._github.reads_check_suites:
+            return ask(self._github, question.without_check_suites())
+        try:
+            return ask(self._github, question)
+        except SourceError as error:
+            if not question.is_refused_check_suites(error):
+                raise
+        reply = ask(self._github, question.without_check_suites())
+        self._github.note_refused_check_suites()
+        return reply
 
     def _go_on_by_rest(self) -> None:
         """Without GraphQL: the states of the workflows are those of REST's list, and pasts are looked up there."""
@@ -151,15 +175,23 @@ class Reading:
     def _is_unsettled(self, known: Known) -> bool:
         return known.run.conclusion is None or known.stamp >= self._now - UNSETTLED
 
-    def _read_changed(self, reply: Reply) -> None:
-        """Read again what has changed since it was read."""
+    def _read_changed(self, reply: Reply, unsettled: Iterable[Run]) -> None:
+        """Read again what has changed since it was read, and what may have where the reply has no outcomes."""
         known = self._ledger.runs
         changed = {run_id: pulse for run_id, pulse in reply.pulses.items() if _has_changed(known[run_id], pulse)}
-        self._listing.reread(known[run_id].run for run_id in changed)
+        unsure = {run.id for run in unsettled if self._is_unsure(run, reply)}
+        self._listing.reread(known[run_id].run for run_id in changed.keys() | unsure)
         for run_id, pulse in changed.items():
             self._ledger.note_change(run_id, pulse.updated_at)
         for run_id in reply.gone:
             self._ledger.note_deletion(run_id)
+
+    def _is_unsure(self, run: Run, reply: Reply) -> bool:
+        """A run that has been under way since before the look-back has no other to share a request with; the second of
+        its last change is long over."""
+        pulse = reply.pulses.get(run.id)
+        recent = run.created_at >= self._since or run.updated_at >= self._since
+        return pulse is not None and not pulse.asked_outcome and recent
 
     def _quiet_workflows(self) -> list[Workflow]:
         """The workflows that count, of which no decisive run is known and the past was not searched yet."""
@@ -183,12 +215,14 @@ class Reading:
         """Find the latest decisive run of the workflows of which none is known. A workflow may have come to be one of
         them in the course of this collection: its latest run is under way again, or it was switched on."""
         quiet = [workflow for workflow in self._quiet_workflows() if workflow.id not in self._asked]
-        if quiet and self._graphql_answers:
+        if quiet and self._graphql_answers and self._github.reads_check_suites:
             # What GraphQL does not answer is asked of REST below.
             with suppress(SourceError):
-                self._take_histories(ask(self._github, Question(histories=quiet)))
-        for workflow in self._quiet_workflows():
-            self._remember(workflow, history.read_by_rest(self._github, workflow))
+                self._take_histories(self._ask_what_is_allowed(Question(histories=quiet)))
+        left = self._quiet_workflows()
+        histories = together([partial(history.read_by_rest, self._github, workflow) for workflow in left])
+        for workflow, runs in zip(left, histories, strict=True):
+            self._remember(workflow, runs)
 
     def _take_histories(self, reply: Reply) -> None:
         self._asked.update(reply.histories)
@@ -204,8 +238,8 @@ class Reading:
             self._ledger.searched.add(workflow.id)
 
     def _coming_into_question(self) -> list[int]:
-        """The runs that are in the window, or will be: by GitHub's clock one may have started after `now`. By the
-        next collection it may be deleted."""
+        """The branch's own runs that are in the window, or will be: by GitHub's clock one may have started after `now`.
+        By the next collection it may be deleted."""
         opens = self._now - self._settings.window
         known_ones = self._ledger.runs.values()
         return [known.run.id for known in known_ones if known.run.own and known.run.started_at >= opens]

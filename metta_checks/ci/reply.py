@@ -221,11 +221,11 @@ class _PastRun(_Wire):
     event: str
     created_at: Moment
     updated_at: Moment
-    check_suite: _Suite
+    check_suite: _Suite | None = None
 
 
 class _PastRuns(_Wire):
-    nodes: list[_PastRun]
+    nodes: list[_PastRun | None]
 
 
 class _History(_Wire):
@@ -249,10 +249,14 @@ def _states(workflows: Sequence[Workflow], data: Mapping[str, Any]) -> dict[int,
 
 
 def _histories(workflows: Sequence[Workflow], data: Mapping[str, Any]) -> dict[int, Sequence[PastRun]]:
-    return {
-        workflow.id: [_past_run(workflow, node) for node in history.runs.nodes]
-        for workflow, history in _nodes("history", workflows, data, _HISTORIES)
-    }
+    """Without those that GitHub gave in part: what is missing may be the run that decides."""
+    histories: dict[int, Sequence[PastRun]] = {}
+    for workflow, history in _nodes("history", workflows, data, _HISTORIES):
+        nodes = history.runs.nodes
+        past_runs = [_past_run(workflow, node, node.check_suite) for node in nodes if node and node.check_suite]
+        if len(past_runs) == len(nodes):
+            histories[workflow.id] = past_runs
+    return histories
 
 
 def _pulses(watched: Sequence[Run], closely_watched: Sequence[Run], data: Mapping[str, Any]) -> dict[int, Pulse]:
@@ -278,8 +282,8 @@ def _nodes(
                 yield item, node
 
 
-def _past_run(workflow: Workflow, node: _PastRun) -> PastRun:
-    suite, created_at = node.check_suite, node.created_at
+def _past_run(workflow: Workflow, node: _PastRun, suite: _Suite) -> PastRun:
+    created_at = node.created_at
     run = Run(
         id=node.resource_path,
         node_id=node.id,

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from metta_checks.ci.records import Run, Workflow, file_of
 from metta_checks.core.clock import in_utc
+from metta_checks.core.decode import parse_model
 from metta_checks.core.errors import Kind, SourceError
 from metta_checks.core.transport import Answer
 
@@ -53,15 +54,28 @@ def workflow_page(answer: Answer) -> WorkflowPage:
     return WorkflowPage(workflows, parsed.total_count, answer.headers.get("etag"))
 
 
-def repository_names(answer: Answer) -> tuple[str, str]:
-    """The `owner/name` that a repository has by now, and its page's address."""
-    parsed = _parse(answer, _Repository)
-    return parsed.full_name, parsed.html_url
-
-
 def attempt_conclusion(answer: Answer) -> str | None:
     """How an attempt ended."""
     return _parse(answer, _Attempt).conclusion
+
+
+class Repository(BaseModel):
+    """What GitHub calls the repository now, its page, and its default branch."""
+
+    model_config = ConfigDict(frozen=True)
+
+    full_name: str
+    html_url: str
+    default_branch: str
+
+
+def repository(answer: Answer) -> Repository:
+    return _parse(answer, Repository)
+
+
+def branch_name(answer: Answer) -> str:
+    """The name of the branch that GitHub gave."""
+    return _parse(answer, _Branch).name
 
 
 def search_count(answer: Answer) -> int:
@@ -130,6 +144,10 @@ class _Attempt(_Wire):
     conclusion: str | None
 
 
+class _Branch(_Wire):
+    name: str
+
+
 class _Search(_Wire):
     total_count: int
     incomplete_results: bool
@@ -156,7 +174,7 @@ def _parse(answer: Answer, model: type[ModelT]) -> ModelT:
     """The body as a `model`. A page of runs has a megabyte of which this needs a hundredth: it goes from bytes to the
     model without a detour through Python objects. Raises SourceError for anything else."""
     try:
-        return model.model_validate_json(answer.body)
+        return parse_model(model, answer.body)
     except ValidationError as error:
         # Text that is no JSON at all has better words there.
         answer.json()

@@ -8,10 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from metta_checks.core.bounded_yaml import YamlFileError, read_yaml
+from metta_checks.core.printable import printable
 
 
 class ConfigFileError(Exception):
-    """A configuration file cannot be used; the text names the file and the place in it."""
+    """A configuration file cannot be used; the text, one printable line, names the file and the place in it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(printable(text))
 
 
 @dataclass(frozen=True, slots=True)

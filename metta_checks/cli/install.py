@@ -14,6 +14,7 @@ from metta_checks.checks import CHECKS
 from metta_checks.cli.agent_files import CONFIGURATIONS, AgentFile, MissingFilesError, example_of, shim_of
 from metta_checks.cli.check_names import completed, listed_checks
 from metta_checks.cli.installation import Change, Installation
+from metta_checks.cli.terminal import echo
 from metta_checks.core.definition import CheckDefinition
 from metta_checks.core.safe_files import safe_folder
 
@@ -73,9 +74,9 @@ def install(agent_dir: Path, checks: tuple[CheckDefinition, ...], dry_run: bool)
     with _installation(agent_dir, checks, dry_run=dry_run) as installation:
         for definition in checks:
             for file in _files(definition):
-                click.echo(str(installation.put(file)))
+                echo(str(installation.put(file)))
             for own in _configurations(installation, definition):
-                click.echo(str(Change("keep", own, "yours")))
+                echo(str(Change("keep", own, "yours")))
         bare = [definition for definition in checks if not _configurations(installation, definition)]
     _tell_what_is_next(agent_dir, bare, dry_run=dry_run)
 
@@ -104,11 +105,11 @@ def uninstall(agent_dir: Path, checks: tuple[CheckDefinition, ...], dry_run: boo
             for file in _files(definition):
                 change = installation.take_away(file)
                 if change is not None:
-                    click.echo(str(change))
+                    echo(str(change))
             for own in _configurations(installation, definition):
-                click.echo(str(Change("keep", own, "yours; the Agent will miss the check until it is gone")))
+                echo(str(Change("keep", own, "yours; the Agent will miss the check until it is gone")))
     if dry_run:
-        click.echo("Nothing was changed: --dry-run.")
+        echo("Nothing was changed: --dry-run.")
 
 
 @contextmanager
@@ -140,12 +141,12 @@ def _configurations(installation: Installation, definition: CheckDefinition) -> 
 
 def _tell_what_is_next(agent_dir: Path, bare: list[CheckDefinition], *, dry_run: bool) -> None:
     if dry_run:
-        click.echo("Nothing was changed: --dry-run.")
+        echo("Nothing was changed: --dry-run.")
         return
     if bare:
         folder = agent_dir / CONFIGURATIONS / f"{bare[0].name}.d"
-        click.echo(f"Next: copy {folder}/conf.yaml.example to conf.yaml beside it and edit that, then")
-        click.echo(f"  metta-checks validate {agent_dir / CONFIGURATIONS}")
+        echo(f"Next: copy {folder}/conf.yaml.example to conf.yaml beside it and edit that, then")
+        echo(f"  metta-checks validate {agent_dir / CONFIGURATIONS}")
     if EMBEDDED.is_dir() and not Path(sys.prefix).is_relative_to(EMBEDDED):
-        click.echo("This Python is not the Agent's. The Agent needs the package in its own:")
-        click.echo(f"  {EMBEDDED}/bin/pip install --no-deps metta_checks-<version>-py3-none-any.whl")
+        echo("This Python is not the Agent's. The Agent needs the package in its own:")
+        echo(f"  {EMBEDDED}/bin/pip install --no-deps metta_checks-<version>-py3-none-any.whl")

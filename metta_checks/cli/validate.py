@@ -19,7 +19,9 @@ from metta_checks.cli.inventory import credential_of
 from metta_checks.cli.record_files import record_findings
 from metta_checks.cli.render import wrapped
 from metta_checks.cli.runner import prepare_stubs
+from metta_checks.cli.terminal import echo
 from metta_checks.core.definition import CheckDefinition
+from metta_checks.core.printable import printable
 
 _ORDER: Final = {"fault": 0, "warning": 1, "credential": 2}
 
@@ -31,9 +33,10 @@ _ORDER: Final = {"fault": 0, "warning": 1, "credential": 2}
     callback=optional_check,
     metavar=METAVAR,
     shell_complete=completed,
-    help="What a configuration is for whose place does not tell.",
+    help="What a configuration, or a file of health records, is for whose place does not tell.",
 )
 @click.option("--daemonset", is_flag=True, help="The files go to the Agent of every node.")
+@click.option("--lenient", is_flag=True, help="Allow slips in health records, as `publish --lenient` does.")
 @click.option("--strict", is_flag=True, help="Warnings count as faults.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.pass_context
@@ -42,6 +45,7 @@ def validate(
     paths: tuple[Path, ...],
     check: CheckDefinition | None,
     daemonset: bool,
+    lenient: bool,
     strict: bool,
     form: str,
 ) -> None:
@@ -68,7 +72,7 @@ def validate(
       metta-checks validate --strict --daemonset deploy/conf.d results/training.json
     """
     prepare_stubs()
-    files, findings, credentials = _looked_at(paths, check, daemonset=daemonset)
+    files, findings, credentials = _looked_at(paths, check, daemonset=daemonset, lenient=lenient)
     if not files and not findings:
         raise click.UsageError("there is no configuration of these checks and no file of health records")
     findings.sort(key=_place)
@@ -79,17 +83,15 @@ def validate(
             "findings": [one.as_json() for one in findings],
             "credentials": [one.as_json() for one in credentials],
         }
-        click.echo(json.dumps(document, indent=1))
+        echo(json.dumps(document, indent=1))
     else:
         _show([*findings, *credentials])
-        click.echo(
-            f"{_count(len(files), 'file')}: {_count(faults, 'fault')}, {_count(len(findings) - faults, 'warning')}"
-        )
+        echo(f"{_count(len(files), 'file')}: {_count(faults, 'fault')}, {_count(len(findings) - faults, 'warning')}")
     context.exit(1 if faults or (strict and findings) else 0)
 
 
 def _looked_at(
-    paths: Iterable[Path], check: CheckDefinition | None, *, daemonset: bool
+    paths: Iterable[Path], check: CheckDefinition | None, *, daemonset: bool, lenient: bool
 ) -> tuple[set[Path], list[Finding], list[Finding]]:
     """The files that were read, what was found in them and around them, and where credentials come from and go."""
     files: set[Path] = set()
@@ -103,7 +105,8 @@ def _looked_at(
             configurations.append(examined(found))
         elif isinstance(found, Path) and found not in files:
             files.add(found)
-            findings += record_findings(found)
+            suite = check.slug if check is not None and check.records is not None else None
+            findings += record_findings(found, suite, lenient=lenient)
     for configuration in configurations:
         findings += [*configuration.faults, *warnings_of(configuration, daemonset=daemonset)]
     findings += same_twice(configurations)
@@ -126,10 +129,10 @@ def _found(paths: Iterable[Path], check: CheckDefinition | None) -> Iterable[Con
 
 def _show(findings: Iterable[Finding]) -> None:
     for path, group in groupby(sorted(findings, key=_place), key=lambda finding: finding.path):
-        click.echo(str(path))
+        echo(printable(str(path)))
         for finding in group:
             for line in wrapped(f"{finding.level}: {finding}", indent="  "):
-                click.echo(line)
+                echo(line)
 
 
 def _place(finding: Finding) -> tuple[str, int, int]:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, ClassVar, Final, TypeVar
 
-from datadog_checks.base import AgentCheck
+from datadog_checks.base import AgentCheck, ConfigurationError
 
 from metta_checks.core import clock
 from metta_checks.core.agent_options import agent_tags
@@ -20,11 +20,14 @@ from metta_checks.core.deadline import Deadline
 from metta_checks.core.diagnosis import Diagnostics
 from metta_checks.core.environment import NO_VARIABLES, Variables, with_environment
 from metta_checks.core.hour import SeriesHour
+from metta_checks.core.option_errors import OptionError
 from metta_checks.core.options_loader import OptionsLoader
+from metta_checks.core.printable import printable, printable_lines
+from metta_checks.core.quiet import scrub_log
 from metta_checks.core.report import error_of, warnings_of
 from metta_checks.core.required_options import SIZE_LIMITS
 from metta_checks.core.sample import Event, Sample
-from metta_checks.core.secrets import secrets_of
+from metta_checks.core.secrets import PROXY_VARIABLES, Scrubber, proxy_secrets, secrets_of
 from metta_checks.core.state import StateFormat, TargetStates
 from metta_checks.core.tags import keys_of, tag
 from metta_checks.core.target import Result, Target
@@ -76,8 +79,10 @@ class MettaCheck(AgentCheck, ABC):
         self._given = (instances[0] if instances else None) or {}
         shared = {option: (init_config or {}).get(option) for option in self.SHARED}
         resolved = {**shared, **{option: value for option, value in self._given.items() if value is not None}}
+        self._scrubber = Scrubber()
         super().__init__(name, dict(init_config or {}), [with_environment(resolved, self.VARIABLES)])
-        for secret in secrets_of(self.instance, self.init_config):
+        scrub_log(self.log, self.printable)
+        for secret in (*secrets_of(self.instance, self.init_config), *proxy_secrets(self._proxies())):
             self.register_secret(secret)
         self.clock: Clock = utcnow
         # Looked up when it is called, so that it can be replaced for every check of a process.
@@ -171,10 +176,35 @@ class MettaCheck(AgentCheck, ABC):
         address = str(getattr(self.config, option) or default).strip().rstrip("/")
         return CredentialHost(address, option, variable, default, approved)
 
+    def register_secret(self, secret: str) -> None:
+        """Have `secret` scrubbed from whatever this check logs, warns of or raises."""
+        self._scrubber.add(secret)
+
+    def sanitize(self, text: str) -> str:
+        """`text`, of several lines perhaps, without secrets and control characters: what the base class passes errors,
+        tracebacks and diagnoses through."""
+        return printable_lines(self._scrubber.scrub(text))
+
+    def printable(self, text: str, limit: int | None = None) -> str:
+        """`text` on one line, without secrets, then cut to `limit` characters."""
+        return printable(text, limit, self._scrubber.scrub)
+
+    def warning(self, warning_message: object, *args: object, **_: object) -> None:
+        """A warning in `agent status` and in the log: one printable line without secrets, which the base leaves in."""
+        text = str(warning_message)
+        super().warning(self.printable(text % args if args else text))
+
+    def _proxies(self) -> Iterator[object]:
+        """The addresses of the proxies that `requests` may use for this instance."""
+        for proxy in (self.instance.get("proxy"), self.init_config.get("proxy"), datadog_agent.get_config("proxy")):
+            yield from proxy.values() if isinstance(proxy, Mapping) else [proxy]
+        for name in PROXY_VARIABLES:
+            yield from (os.environ.get(name), os.environ.get(name.lower()))
+
     @cached_property
     def transport(self) -> Transport:
         """HTTP to the source, bounded by the running collection."""
-        return Transport(self.http, self.SOURCE, max_bytes=self.max_response_bytes)
+        return Transport(self.http, self.SOURCE, max_bytes=self.max_response_bytes, scrub=self._scrubber.scrub)
 
     @cached_property
     def instance_tags(self) -> tuple[str, ...]:
@@ -251,9 +281,15 @@ class MettaCheck(AgentCheck, ABC):
     def load_options(self) -> None:
         """Read and check the options, as each collection does at its start, without a request.
 
-        Raises ConfigurationError.
+        Raises ConfigurationError, without secrets.
         """
-        self.options_loader.load()
+        try:
+            self.options_loader.load()
+        except ConfigurationError as error:
+            error.args = (self.sanitize(str(error)),)
+            if isinstance(error, OptionError):
+                error.problem = self.printable(error.problem)
+            raise
 
     def check(self, _: Any) -> None:
         """One collection, as the Agent runs it."""
@@ -295,9 +331,9 @@ class MettaCheck(AgentCheck, ABC):
     def _failure(self, target: Target, error: Exception, now: datetime) -> Result:
         try:
             return self.failed(target, error, now)
-        except Exception:
+        except Exception as another:
             # It speaks of options that may be what is wrong; the first error is the one to show.
-            self.log.debug("no samples for the failure", exc_info=True)
+            self.log.debug("no samples for the failure: %s: %s", type(another).__name__, another)
             return Result(target, error=error)
 
     def _known_targets(self) -> Sequence[Target]:

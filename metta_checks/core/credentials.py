@@ -12,12 +12,11 @@ from enum import StrEnum
 from typing import Final
 from urllib.parse import urlsplit
 
-from datadog_checks.base import ConfigurationError
-
 from metta_checks.core.address import is_same_server
 from metta_checks.core.deadline import Deadline
 from metta_checks.core.decode import parse_json
 from metta_checks.core.errors import CredentialError, NoCredentialError
+from metta_checks.core.option_errors import OptionError
 
 AWS_LOOKUP_SECONDS: Final = 5.0
 """The time that one look into AWS may take in all, the search for AWS credentials included."""
@@ -117,17 +116,16 @@ class CredentialPlaces:
         if host is None:
             return
         if host.in_the_clear:
-            raise ConfigurationError(
-                f"`{host.option}` is {host.address}: the {self.what} would cross the network in the clear. "
-                f"Write {host.default}."
-            )
+            problem = f"is {host.address}: the {self.what} would cross the network in the clear. Write {host.default}."
+            raise OptionError(host.option, problem)
         if not self.named and not host.of_the_operator:
             keys = " or ".join(f"`{option}`" for option in (self.option, self.secret_option) if option)
-            raise ConfigurationError(
-                f"`{host.option}` is {host.address}, and this instance has no {self.what} of its own: one from the "
+            raise OptionError(
+                host.option,
+                f"is {host.address}, and this instance has no {self.what} of its own: one from the "
                 f"environment or the default AWS secret goes only to {host.default}, or to the server that "
                 f"{host.variable} or `init_config` names, so nothing was sent. Set {keys} in this instance, or "
-                f"`{host.option}` in the `init_config` of a file in conf.d."
+                f"`{host.option}` in the `init_config` of a file in conf.d.",
             )
 
 
@@ -203,7 +201,7 @@ class Credentials:
         try:
             places.require_host()
             came = self._place_in_words()
-        except (ConfigurationError, CredentialError) as error:
+        except (OptionError, CredentialError) as error:
             return str(error)
         return came if places.host is None else f"{came}; it is sent to {places.host.address}"
 

@@ -12,7 +12,11 @@ M = TypeVar("M", bound=BaseModel)
 
 _PAIR: Final = rb"u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _LONE: Final = rb"u[dD][89a-fA-F][0-9a-fA-F]{2}"
-_ESCAPE: Final = re.compile(rb"\\(?:(?P<whole>" + _PAIR + rb")|(?P<lone>" + _LONE + rb")|.)", re.DOTALL)
+_ENCODED: Final = rb"\xed[\xa0-\xbf][\x80-\xbf]"
+"""A surrogate that was encoded by itself, as Python's `surrogatepass` and Java's writers do; UTF-8 forbids it."""
+_SURROGATE: Final = re.compile(
+    rb"\\(?:(?P<whole>" + _PAIR + rb")|(?P<lone>" + _LONE + rb")|.)|(?P<encoded>" + _ENCODED + rb")", re.DOTALL
+)
 
 
 def parse_json(data: bytes | str, *, allow_nan: bool = False) -> Any:
@@ -21,7 +25,7 @@ def parse_json(data: bytes | str, *, allow_nan: bool = False) -> Any:
     Raises ValueError for anything that is not JSON, for nesting deeper than pydantic-core's bound (some 200 levels;
     the standard library ends in RecursionError instead), and for NaN or Infinity unless `allow_nan`. A number beyond
     the range of a float is infinite all the same. Half a surrogate pair, which JSON allows and the parser does not,
-    is read as U+FFFD.
+    is read as U+FFFD, in keys too, and so is an encoded surrogate.
     """
     raw = data.encode("utf-8", "replace") if isinstance(data, str) else data
     try:
@@ -44,5 +48,11 @@ def parse_model(model: type[M], data: bytes) -> M:
 
 def _without_lone_surrogates(data: bytes) -> bytes | None:
     """`data` with each lone surrogate replaced; None when it has none. One such name must not blind a check."""
-    mended = _ESCAPE.sub(lambda match: b"\\ufffd" if match["lone"] else match[0], data)
+    mended = _SURROGATE.sub(_replacement, data)
     return mended if mended != data else None
+
+
+def _replacement(found: re.Match[bytes]) -> bytes:
+    if found["encoded"]:
+        return "\ufffd".encode()
+    return b"\\ufffd" if found["lone"] else found[0]

@@ -67,7 +67,7 @@ class DiagnosedCheck(Protocol):
 
     def instance_name(self) -> str: ...
 
-    def sanitize(self, text: str) -> str: ...
+    def printable(self, text: str) -> str: ...
 
 
 class Diagnostics:
@@ -255,7 +255,7 @@ class Diagnostics:
         # The Agent shows the check's name only, so that each text names the instance or the target.
         whole = f"{target or self._check.instance_name()}: {text}"
         # The base scrubs the remedy by itself, the text not.
-        record(name, self._check.sanitize(whole), category=self._check.name, remediation=remedy or None)
+        record(name, self._check.printable(whole), category=self._check.name, remediation=remedy or None)
 
 
 def _what_came(error: SourceError) -> str:

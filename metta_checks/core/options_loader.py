@@ -6,9 +6,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from datadog_checks.base import AgentCheck, ConfigurationError
+from datadog_checks.base import AgentCheck
 
 from metta_checks.core.agent_options import require_timeouts
+from metta_checks.core.option_errors import OptionError
 
 LONGEST_TIMEOUT: Final = 3600.0
 """Seconds that `collection_timeout` may be at most: a hanging check holds one of the Agent's few workers."""
@@ -45,5 +46,5 @@ class OptionsLoader:
         seconds = float(self._check._config_model_instance.collection_timeout)
         if not 0 < seconds <= LONGEST_TIMEOUT:
             bounds = f"more than 0 and at most {LONGEST_TIMEOUT:g} seconds"
-            raise ConfigurationError(f"`collection_timeout` is {seconds:g}: it must be {bounds}")
+            raise OptionError("collection_timeout", f"is {seconds:g}: it must be {bounds}")
         return seconds

@@ -57,24 +57,26 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """`count` items that were left out for one `reason`; `examples` name the first of them."""
+    """`count` items that were left out for one `reason`; `examples` name the first of them, `note` says more."""
 
     reason: DropReason
     count: int
     examples: tuple[str, ...] = ()
+    note: str = ""
 
     @classmethod
-    def of(cls, reason: DropReason, items: Iterable[str], count: int | None = None) -> Dropped:
+    def of(cls, reason: DropReason, items: Iterable[str], count: int | None = None, note: str = "") -> Dropped:
         """The items by name; `count` says how many where not all of them have one."""
         names = list(items)
-        return cls(reason, len(names) if count is None else count, tuple(names[:EXAMPLES]))
+        return cls(reason, len(names) if count is None else count, tuple(names[:EXAMPLES]), note)
 
     def __str__(self) -> str:
-        """`3 left out (invalid): a; b; c`."""
+        """`4 left out (invalid): a; b; c; 1 more: NOTE`."""
         named = list(self.examples)
         if named and self.count > len(named):
             named.append(f"{self.count - len(named):,} more")
-        return f"{self.count:,} left out ({self.reason})" + (f": {'; '.join(named)}" if named else "")
+        parts = [f"{self.count:,} left out ({self.reason})", "; ".join(named), self.note]
+        return ": ".join(part for part in parts if part)
 
 
 @dataclass(frozen=True, slots=True)

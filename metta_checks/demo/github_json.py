@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
+from urllib.parse import quote
 
 from metta_checks.demo.github_links import REPOSITORY_LINKS, USER_LINKS
 from metta_checks.demo.github_records import DemoAttempt, DemoIssue, DemoPullRequest, DemoWorkflow, DemoWorkflowRun
@@ -91,6 +92,16 @@ class RestPayloads:
         if workflow.state == "deleted":
             fields["deleted_at"] = timestamp(workflow.updated_at)
         return fields
+
+    def branch(self, name: str) -> dict[str, Any]:
+        """A branch, without what its latest commit holds."""
+        url = f"{self.url}/branches/{quote(name, safe='')}"
+        return {
+            "name": name,
+            "protected": False,
+            "protection_url": f"{url}/protection",
+            "_links": {"self": url, "html": f"{self.html_url}/tree/{quote(name)}"},
+        }
 
     def full_repository(self) -> dict[str, Any]:
         repository = self.repository

@@ -61,6 +61,23 @@ class DemoRepository:
         self._last_number = 0
         self._labels: dict[str, str] = {}
         self._former_names: set[str] = set()
+        self._deleted_branches: set[str] = set()
+        self._deleted_files: set[str] = set()
+
+    @property
+    def branches(self) -> set[str]:
+        """The default branch, and every branch that had a run and was not deleted; a fork's are its own."""
+        with self._lock:
+            used = {run.branch for run in self._runs.values() if run.head_repository == self.full_name}
+            return {self.default_branch, *used} - self._deleted_branches
+
+    @property
+    def workflow_files(self) -> list[str]:
+        """The names of the files in `.github/workflows` of every branch."""
+        with self._lock:
+            paths = {workflow.path for workflow in self._workflows.values()} - self._deleted_files
+            folder = ".github/workflows/"
+            return sorted(path.removeprefix(folder) for path in paths if path.startswith(folder))
 
     @property
     def workflows(self) -> list[DemoWorkflow]:
@@ -247,6 +264,16 @@ class DemoRepository:
             run = self._runs.pop(run_id)
             for order in (self._order[None], self._order[run.workflow_id]):
                 del order[bisect_left(order, (run.created_at, run.id))]
+
+    def delete_workflow_file(self, path: str) -> None:
+        """The file is gone from every branch; its workflow stays listed as it was, as on GitHub for months."""
+        with self._lock:
+            self._deleted_files.add(path)
+
+    def delete_branch(self, name: str) -> None:
+        """The branch is gone; its runs stay listed, as on GitHub."""
+        with self._lock:
+            self._deleted_branches.add(name)
 
     def open_pull_request(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlencode
+from urllib.parse import unquote, urlencode
 
 from metta_checks.demo.github_dates import DateRange, parse_range
 from metta_checks.demo.github_json import RestPayloads, encode
@@ -72,6 +72,8 @@ class RestApi:
         self.lacking = lacking
         self._routes: tuple[tuple[re.Pattern[str], Handler], ...] = (
             (re.compile(r""), self._repository),
+            (re.compile(r"/branches/(.+)"), self._branch),
+            (re.compile(r"/contents/\.github/workflows"), self._workflow_files),
             (re.compile(r"/actions/runs"), self._runs),
             (re.compile(r"/actions/runs/(\d+)"), self._run),
             (re.compile(r"/actions/runs/(\d+)/attempts/(\d+)"), self._attempt),
@@ -116,6 +118,17 @@ class RestApi:
 
     def _repository(self, repository: DemoRepository, _request: Request, _groups: Sequence[str]) -> Response:
         return _json(encode(self._payloads(repository).full_repository()))
+
+    def _branch(self, repository: DemoRepository, _request: Request, groups: Sequence[str]) -> Response:
+        name = unquote(groups[0])
+        if name not in repository.branches:
+            return not_found("/rest/branches/branches#get-a-branch")
+        return _json(encode(self._payloads(repository).branch(name)))
+
+    def _workflow_files(self, repository: DemoRepository, _request: Request, _groups: Sequence[str]) -> Response:
+        names = repository.workflow_files
+        entries = [{"type": "file", "name": name, "path": f".github/workflows/{name}"} for name in names]
+        return _json(encode(entries)) if entries else not_found("/rest/repos/contents#get-repository-content")
 
     def _runs(self, repository: DemoRepository, request: Request, _groups: Sequence[str]) -> Response:
         return self._run_listing(repository, request, None)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from typing import ClassVar
 
-from datadog_checks.base import ConfigurationError
-
 from metta_checks.core import Dropped, DropReason, MettaCheck, Result, Target
 from metta_checks.core.definition import Origin
 from metta_checks.core.duration import parse_duration
 from metta_checks.core.errors import SourceError
+from metta_checks.core.option_errors import required
 from metta_checks.core.sample import Sample
 from metta_checks.core.state import TargetStates
 from metta_checks.core.tags import keys_of
@@ -24,11 +23,12 @@ from metta_checks.health.metrics import (
     judge_entries,
     record_samples,
     remarks,
+    split_by_name,
     split_by_time,
     unheard,
 )
 from metta_checks.health.options import is_local, reader_of, source_name
-from metta_checks.health.reading import Reader, Reading
+from metta_checks.health.reading import Reader, Reading, newest_within
 from metta_checks.health.verdict import data_missing_sample
 
 
@@ -66,23 +66,25 @@ class HealthCheck(MettaCheck):
         except SourceError as error:
             # What was read before the error is not read again.
             return replace(self.failed(target, error, now), state=replace(state, kept=kept))
-        usable, late = split_by_time((entry for document in reading.documents for entry in document.entries), now)
+        entries = (entry for document in reading.documents for entry in document.entries)
+        own, forged = split_by_name(entries, self.ORIGIN)
+        usable, late = split_by_time(own, now)
         judged = judge_entries(usable, self._metric_options, now)
-        faults = [fault for document in reading.documents for fault in document.faults] + late
+        faults = [fault for document in reading.documents for fault in document.faults] + forged + late
         broken = reading.unread | {fault.document for fault in faults}
-        silent = {name: document for name, document in state.whole.items() if name in broken}
-        samples = [*record_samples(judged, unheard(silent.values(), self._metric_options, now), now)]
+        silent = self._silent(replace(state, kept=kept), broken, reading.over_limit)
+        samples = list(record_samples(judged, unheard(silent.values(), judged, self._metric_options, now), now))
         samples.append(self._data_missing(not usable))
         present = {document.name: document for document in reading.documents}
         return Result(
             target,
             samples,
             # Documents that the source no longer has are forgotten.
-            state=HealthState(present, silent | {name: one for name, one in present.items() if name not in broken}),
+            state=HealthState(present, {name: one for name, one in present.items() if name not in broken} | silent),
             dropped=[
                 Dropped.of(DropReason.UNREADABLE, map(str, reading.unreadable)),
                 Dropped.of(DropReason.INVALID, map(str, faults)),
-                Dropped(DropReason.OVER_LIMIT, reading.over_limit),
+                Dropped.of(DropReason.OVER_LIMIT, sorted(reading.over_limit)),
             ],
             warnings=[*first_three([f"counted: {remark}" for remark in remarks(judged)]), *self._remarks(reading)],
         )
@@ -92,7 +94,7 @@ class HealthCheck(MettaCheck):
         state: HealthState = self.states.of(target)
         samples = [self._data_missing(True)]
         if state.whole:
-            samples += record_samples((), unheard(state.whole.values(), self._metric_options, now), now)
+            samples += record_samples((), unheard(state.whole.values(), (), self._metric_options, now), now)
         return Result(target, samples, error=error)
 
     @cached_property
@@ -102,10 +104,7 @@ class HealthCheck(MettaCheck):
 
     def validate_options(self) -> None:
         """Refuse to go without a source, and a local one that whoever wrote the configuration must not name."""
-        source: str | None = self.config.source
-        if not source:
-            variable = self.VARIABLES["source"].name
-            raise ConfigurationError(f"no `source`: set the option, or the environment variable {variable}.")
+        source = required(self.config, "source", self.VARIABLES)
         provenance = self.provenance
         if provenance.named("source") is not None and is_local(source):
             cure = "Use s3:// or http(s)://, or put the configuration into a file in conf.d."
@@ -123,6 +122,16 @@ class HealthCheck(MettaCheck):
     def _metric_options(self) -> MetricOptions:
         max_age = parse_duration(self.config.max_age)
         return MetricOptions(self.ORIGIN, max_age, frozenset(keys_of(self.instance_tags)))
+
+    def _silent(self, state: HealthState, broken: Set[str], over_limit: Set[str]) -> dict[str, Document]:
+        """The documents that do not count now, whole or in part, as they were.
+
+        A red verdict must not vanish with a torn file, nor behind a thousand newer ones.
+        """
+        known = {name: document for name, document in state.whole.items() if name in broken | over_limit}
+        # One that is too many may have been read all the same, just now.
+        read = {name: document for name, document in state.kept.items() if name in over_limit and not document.faults}
+        return newest_within((known | read).values(), self._limits)
 
     def _data_missing(self, missing: bool) -> Sample:
         origin = self.ORIGIN

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Final
 
 from metta_checks.core.errors import Kind, SourceError
+from metta_checks.core.printable import printable
 from metta_checks.health.local import os_fault
-from metta_checks.health.reading import printable
 
 LOCK_SECONDS: Final = 10.0
 """How long a merge into a file waits for another one."""

@@ -10,9 +10,10 @@ from metta_checks.core.address import require_address
 from metta_checks.core.duration import parse_duration
 from metta_checks.core.errors import SourceError
 from metta_checks.core.faults import display_url
+from metta_checks.core.printable import printable
 from metta_checks.core.transport import Transport
 from metta_checks.health.local import LocalReader
-from metta_checks.health.reading import Reader, printable
+from metta_checks.health.reading import Reader
 from metta_checks.health.s3 import S3Reader, parse_address
 from metta_checks.health.web import WebReader
 

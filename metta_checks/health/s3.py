@@ -1,4 +1,4 @@
-"""Health records in S3: one object, or all objects under a prefix."""
+"""Health records in S3: one object, or the `*.json` objects under a prefix."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from metta_checks.core.collection import Collection
 from metta_checks.core.deadline import Deadline
 from metta_checks.core.errors import Kind, SourceError
 from metta_checks.core.faults import http_date
+from metta_checks.core.printable import printable
 from metta_checks.health.bounded import Bounded
 from metta_checks.health.document import Document, Limits, oversized, parse_document
-from metta_checks.health.reading import Candidate, Kept, Reading, printable, read_candidates
+from metta_checks.health.reading import Candidate, Kept, Reading, is_published, read_candidates
 
 if TYPE_CHECKING:
     from botocore.exceptions import BotoCoreError, ClientError
@@ -29,7 +30,7 @@ _CHUNK: Final = 64 * 1024
 
 
 class Address(NamedTuple):
-    """An object, or with a key that ends in `/` or is empty all objects under it."""
+    """An object, or with a key that ends in `/` or is empty the `*.json` objects under it."""
 
     bucket: str
     key: str
@@ -135,11 +136,10 @@ class S3Reader:
                 if listed > MAX_LISTED:
                     remedy = "Let a lifecycle rule delete old ones, or name a narrower prefix."
                     raise SourceError(Kind.OVERSIZED, tried, f"more than {MAX_LISTED:,} objects", remedy)
-                # A console shows a prefix as a folder, and makes an empty object for it.
                 yield from (
                     self._candidate(Address(bucket, item["Key"]), item, limits)
                     for item in items
-                    if not item["Key"].endswith("/")
+                    if _is_visible(item["Key"].removeprefix(prefix))
                 )
         except (BotoCoreError, ClientError, RecursionError) as error:
             raise fault_of(error, tried) from None
@@ -155,6 +155,12 @@ class S3Reader:
 
         modified = item["LastModified"].astimezone(UTC)
         return Candidate(str(address), int(item["Size"]), modified, read)
+
+
+def _is_visible(key: str) -> bool:
+    """Whether an object counts; `key` is the part below the prefix."""
+    *folders, name = key.split("/")
+    return is_published(name) and not any(folder.startswith(".") for folder in folders)
 
 
 def get_object(client: Any, address: Address, limits: Limits, previous: Document | None = None) -> Document:

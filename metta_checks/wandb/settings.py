@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final, TypeVar
-
-from datadog_checks.base import ConfigurationError
+from typing import Any, Final
 
 from metta_checks.core import tag
 from metta_checks.core.address import plain_address
 from metta_checks.core.credentials import CredentialHost, CredentialPlaces
 from metta_checks.core.duration import parse_duration
 from metta_checks.core.environment import Variable
+from metta_checks.core.option_errors import OptionError, parsed, required
 from metta_checks.core.trust import Provenance
 from metta_checks.wandb.blobs import Wanted
 from metta_checks.wandb.client import USER, ProjectPath
@@ -32,8 +31,6 @@ DEFAULT_BASE_URL: Final = "https://api.wandb.ai"
 
 LITERAL_NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
 """A name of a W&B project."""
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,18 +67,18 @@ def settings_of(options: Any) -> Settings:
 
     Raises ConfigurationError, naming the option, for what the model cannot see.
     """
-    entity = _required(options, "entity")
-    base_url = _checked("base_url", plain_address, options.base_url or DEFAULT_BASE_URL)
+    entity = required(options, "entity", VARIABLES)
+    base_url = parsed("base_url", plain_address, options.base_url or DEFAULT_BASE_URL)
     return Settings(
         entity=entity,
         projects=tuple(ProjectPath(entity, name, base_url) for name in _project_names(options)),
         wanted=Wanted(options.metrics, options.sps_keys, options.system_metrics),
         run_tags=tuple(dict.fromkeys(options.run_tags)),
-        run_types=_checked("run_types", RunTypes, [(entry.name, entry.pattern) for entry in options.run_types]),
+        run_types=parsed("run_types", RunTypes, [(entry.name, entry.pattern) for entry in options.run_types]),
         timeframe_tag=options.timeframe.strip(),
-        timeframe=_checked("timeframe", parse_duration, options.timeframe),
-        completed_runs=_checked("completed_runs", parse_duration, options.completed_runs),
-        full_refresh=_checked("full_refresh", parse_duration, options.full_refresh),
+        timeframe=parsed("timeframe", parse_duration, options.timeframe),
+        completed_runs=parsed("completed_runs", parse_duration, options.completed_runs),
+        full_refresh=parsed("full_refresh", parse_duration, options.full_refresh),
         max_runs=options.max_runs,
         page_size=options.page_size,
         max_pages=options.max_pages,
@@ -114,29 +111,14 @@ def identity_tags(project: ProjectPath) -> tuple[str, ...]:
 def _project_names(options: Any) -> list[str]:
     """The one `project`, or the names in `projects`, each once."""
     if options.projects is None:
-        return [_required(options, "project")]
+        return [required(options, "project", VARIABLES)]
     if options.project:
-        raise ConfigurationError("`project` and `projects` are both set: one project or a list of them, not both")
+        raise OptionError("projects", "is set beside `project`: give one project or a list of them, not both")
     names = list(dict.fromkeys(name.strip() for name in options.projects.include))
     if not names:
-        raise ConfigurationError("`projects.include` is empty: name at least one project")
+        raise OptionError("projects", "is empty: name at least one project in `include`")
     for name in names:
         if not LITERAL_NAME.fullmatch(name):
-            raise ConfigurationError(
-                f"`projects.include`: {name!r} is no project name: write letters, digits, `.`, `_` and `-` only"
-            )
+            problem = f"lists {name!r} in `include`: a project's name has letters, digits, `.`, `_` and `-` only"
+            raise OptionError("projects", problem)
     return names
-
-
-def _required(options: Any, option: str) -> str:
-    value: str | None = getattr(options, option)
-    if value and value.strip():
-        return value.strip()
-    raise ConfigurationError(f"`{option}` is not set: give it in the instance or as {VARIABLES[option].name}")
-
-
-def _checked(option: str, parse: Callable[[Any], T], value: Any) -> T:
-    try:
-        return parse(value)
-    except ValueError as error:
-        raise ConfigurationError(f"`{option}`: {error}") from None

@@ -49,7 +49,7 @@ def test_without_a_source_the_error_names_both_places(
 
     assert (collected.up, collected.data_missing) == (0, 1)
     assert isinstance(collected.error, ConfigurationError)
-    assert str(collected.error) == f"no `source`: set the option, or the environment variable {variable}."
+    assert str(collected.error) == f"`source` is not set: give it in the instance or as {variable}"
 
 
 @pytest.mark.parametrize(

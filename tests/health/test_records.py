@@ -125,7 +125,7 @@ def test_the_first_three_faults_are_named_and_the_rest_counted(record: Make, wri
     [
         ("hearts", "metta.infra.stablesuite.hearts"),
         ("eval.hearts", "metta.infra.stablesuite.eval.hearts"),
-        ("metta.infra.other.hearts", "metta.infra.other.hearts"),
+        ("metta.infra.stablesuite.eval.hearts", "metta.infra.stablesuite.eval.hearts"),
         ("mettahearts", "metta.infra.stablesuite.mettahearts"),
     ],
 )

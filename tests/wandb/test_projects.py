@@ -125,9 +125,9 @@ def test_the_cap_is_shared(new_check: NewCheck, projects: list[DemoProject], agg
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"project": "arena"}, "`project` and `projects` are both set"),
-        ({"projects": {"include": []}}, "`projects.include` is empty"),
-        ({"projects": {"include": ["arena", "two words"]}}, "`projects.include`: 'two words' is no project name"),
+        ({"project": "arena"}, "`projects` is set beside `project`"),
+        ({"projects": {"include": []}}, "`projects` is empty: name at least one"),
+        ({"projects": {"include": ["arena", "two words"]}}, "`projects` lists 'two words' in `include`"),
         ({"projects": {"include": "arena"}}, "projects"),
         ({"projects": {}}, "projects"),
     ],
