@@ -16,10 +16,10 @@ from typing import Any, Literal
 from datadog_checks.base import ConfigurationError
 from datadog_checks.base.stubs import aggregator, datadog_agent
 
-from metta_checks.cli.catalogue import CheckEntry
 from metta_checks.core import MettaCheck
 from metta_checks.core.agent_options import agent_tags
 from metta_checks.core.clock import utcnow
+from metta_checks.core.definition import CheckDefinition
 from metta_checks.core.errors import error_text, is_for_operator
 from metta_checks.core.sample import SampleKind
 
@@ -68,9 +68,9 @@ def prepare_stubs() -> None:
     datadog_agent.set_hostname(os.environ.get("DD_HOSTNAME") or socket.gethostname())
 
 
-def new_check(entry: CheckEntry, init_config: Mapping[str, Any], instance: Mapping[str, Any]) -> MettaCheck:
+def new_check(definition: CheckDefinition, init_config: Mapping[str, Any], instance: Mapping[str, Any]) -> MettaCheck:
     """The check object for one instance, as the Agent makes it."""
-    check = entry.check_class()(name=entry.name, init_config=dict(init_config), instances=[dict(instance)])
+    check = definition.check_class()(name=definition.name, init_config=dict(init_config), instances=[dict(instance)])
     # No Agent flushes sketches here.
     check.pause = lambda _: None
     return check

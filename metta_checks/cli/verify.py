@@ -10,8 +10,8 @@ import click
 from datadog_checks.base import ConfigurationError
 from datadog_checks.base.stubs import datadog_agent
 
+from metta_checks.checks import find_check
 from metta_checks.cli.agent_config import AgentConfig
-from metta_checks.cli.catalogue import check_entry
 from metta_checks.cli.options import config_option, config_or_environment
 from metta_checks.cli.progress import Progress
 from metta_checks.cli.recount_wandb import Asked, Series, recount
@@ -154,7 +154,7 @@ class Comparison:
 
     def _check(self) -> MettaCheck:
         given = self._config.instances[self._number - 1]
-        check = new_check(check_entry("wandb"), self._config.init_config, {**given, **UNLIMITED})
+        check = new_check(find_check("wandb"), self._config.init_config, {**given, **UNLIMITED})
         check.load_options()
         return check
 

@@ -25,6 +25,7 @@ from metta_checks.core.options_loader import OptionsLoader
 from metta_checks.core.printable import printable, printable_lines
 from metta_checks.core.quiet import scrub_log
 from metta_checks.core.report import error_of, warnings_of
+from metta_checks.core.required_options import SIZE_LIMITS
 from metta_checks.core.sample import Event, Sample
 from metta_checks.core.secrets import PROXY_VARIABLES, Scrubber, proxy_secrets, secrets_of
 from metta_checks.core.state import StateFormat, TargetStates
@@ -138,10 +139,6 @@ class MettaCheck(AgentCheck, ABC):
         """Where the loaded options say that the credential is; None where the check needs none of its own."""
         return None
 
-    def max_answer_bytes(self) -> int:
-        """The largest answer that is read, in bytes."""
-        return int(self.config.max_response_bytes)
-
     # What a check uses.
 
     def new_states(self, empty: Callable[[], S], format: StateFormat[S] | None = None) -> TargetStates[S]:
@@ -204,7 +201,7 @@ class MettaCheck(AgentCheck, ABC):
     @cached_property
     def transport(self) -> Transport:
         """HTTP to the source, bounded by the running collection."""
-        return Transport(self.http, self.SOURCE, max_bytes=self.max_answer_bytes(), scrub=self._scrubber.scrub)
+        return Transport(self.http, self.SOURCE, max_bytes=self.max_response_bytes, scrub=self._scrubber.scrub)
 
     @cached_property
     def instance_tags(self) -> tuple[str, ...]:
@@ -222,6 +219,11 @@ class MettaCheck(AgentCheck, ABC):
         }
         present = keys_of(given)
         return given + tuple(tag(key, value) for key, value in unified.items() if value and key not in present)
+
+    @property
+    def max_response_bytes(self) -> int:
+        """The largest response that is read, in bytes: the option of `SIZE_LIMITS` that the check has."""
+        return int(next(getattr(self.config, name) for name in SIZE_LIMITS if hasattr(self.config, name)))
 
     @property
     def interval(self) -> timedelta:

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import ClassVar
 
 from metta_checks.core import Dropped, DropReason, MettaCheck, Result, Target
+from metta_checks.core.definition import Origin
 from metta_checks.core.duration import parse_duration
 from metta_checks.core.errors import SourceError
 from metta_checks.core.option_errors import required
@@ -27,7 +28,6 @@ from metta_checks.health.metrics import (
     unheard,
 )
 from metta_checks.health.options import is_local, reader_of, source_name
-from metta_checks.health.origin import Origin
 from metta_checks.health.reading import Reader, Reading, newest_within
 from metta_checks.health.verdict import data_missing_sample
 
@@ -109,10 +109,6 @@ class HealthCheck(MettaCheck):
         if provenance.named("source") is not None and is_local(source):
             cure = "Use s3:// or http(s)://, or put the configuration into a file in conf.d."
             provenance.refuse("source", "is a local path", "name files of the Agent's machine", cure)
-
-    def max_answer_bytes(self) -> int:
-        """The largest answer is the largest document."""
-        return int(self.config.max_bytes)
 
     @cached_property
     def _reader(self) -> Reader:
