@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from datadog_checks.base import ConfigurationError
+from pydantic import ValidationError
 
 from metta_checks.cli.agent_config import AgentConfig, ConfigFileError, read_agent_config
 from metta_checks.cli.conf_files import ConfFile
@@ -24,6 +25,7 @@ from metta_checks.cli.runner import new_check
 from metta_checks.core import MettaCheck
 from metta_checks.core.agent_options import require_timeouts
 from metta_checks.core.definition import CheckDefinition
+from metta_checks.core.option_errors import OptionError
 from metta_checks.core.printable import printable
 
 FILLER: Final = "x/x"
@@ -33,9 +35,7 @@ MOST_FAULTS: Final = 100
 """Faults of one instance, which keeps a configuration that fights back from being looked at for ever."""
 
 _PLACEHOLDER = re.compile(r"<[A-Z][A-Z_]+>")
-_BLAMED = re.compile(r"`(\w+)`")
 _ENTRY = re.compile(r"entry (\d+):")
-_HEAD = re.compile(r"Detected \d+ errors? while loading configuration model `(\w+)`:\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +110,8 @@ def _faults_of_init_config(config: AgentConfig, definition: CheckDefinition) -> 
     try:
         # As if it were an instance's: that it is shared is said around it.
         require_timeouts({"timeout": config.init_config.get("timeout")}, {})
-    except ConfigurationError as error:
-        yield from _taken_apart(str(error), options_of(definition).shared)[1]
+    except OptionError as error:
+        yield _Fault(error.option, error.problem)
 
 
 def _unknown(given: Mapping[str, Any], definition: CheckDefinition) -> Iterator[_Fault]:
@@ -171,34 +171,32 @@ def _put_aside(option: str | None, trial: dict[str, Any]) -> bool:
 def _complaint(
     definition: CheckDefinition, shared: Mapping[str, Any], given: Mapping[str, Any]
 ) -> tuple[str | None, list[_Fault]]:
-    """What the check says when it loads these options, and which generated model said it."""
+    """What the check reports when it loads these options, and the generated model that refused them, if one did."""
     try:
         new_check(definition, shared, given).load_options()
+    except OptionError as error:
+        return None, [_Fault(error.option, error.problem)]
     except ConfigurationError as error:
-        return _taken_apart(str(error), options_of(definition).instance)
+        # The base class raises it in place of the model's own error, which has the places apart.
+        if isinstance(error.__context__, ValidationError):
+            return error.__context__.title, _faults_of_model(error.__context__)
+        # One of the base class's own, which names the option.
+        named = (option for option in options_of(definition).instance if f"`{option}`" in str(error))
+        return None, [_Fault(next(named, None), str(error))]
     except Exception as error:
         # The base class reads some options before it has looked at their types. The text may hold a value.
         return None, [_Fault(None, f"the check cannot be made of it ({type(error).__name__}): look at the types")]
     return None, []
 
 
-def _taken_apart(message: str, known: frozenset[str]) -> tuple[str | None, list[_Fault]]:
-    """The faults in a ConfigurationError: several of a model, each a line with the place and indented ones with the
-    problem, or one of the check's own, which names the option in backticks."""
-    head = _HEAD.match(message)
-    if head is None:
-        blamed = next((name for name in _BLAMED.findall(message) if name in known), None)
-        text = message if blamed is None else message.removeprefix(f"`{blamed}`").removeprefix(":").strip()
-        return None, [_Fault(blamed, text)]
-    faults: list[_Fault] = []
-    for line in message[head.end() :].splitlines():
-        if line.startswith("  ") and faults:
-            said = " ".join(part for part in (faults[-1].text, _plainly(line.strip())) if part)
-            faults[-1] = _Fault(faults[-1].option, said)
-        else:
-            option, _, inside = line.partition(" -> ")
-            faults.append(_Fault(option or None, f"entry {inside.replace(' -> ', ', ')}:" if inside else ""))
-    return head[1], faults
+def _faults_of_model(error: ValidationError) -> list[_Fault]:
+    """A fault for each place that a generated model refuses; entries of lists are counted from 1."""
+    faults = []
+    for problem in error.errors(include_url=False, include_input=False, include_context=False):
+        option, *inside = (str(part + 1) if isinstance(part, int) else part for part in problem["loc"] or (None,))
+        entry = f"entry {', '.join(map(str, inside))}: " if inside else ""
+        faults.append(_Fault(option, entry + _plainly(problem["msg"])))
+    return faults
 
 
 def _plainly(problem: str) -> str:
