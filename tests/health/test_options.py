@@ -11,16 +11,18 @@ import pytest
 from datadog_checks.base import ConfigurationError
 from datadog_checks.base.stubs import datadog_agent as agent_stub
 
-from metta_checks.eval.check import EvalCheck
+from metta_checks.checks import CHECKS
 from metta_checks.health.check import HealthCheck
 from metta_checks.training.check import TrainingCheck
 
 Make = Callable[..., Any]
 
-CHECKS = [(TrainingCheck, "TRAINING_HEALTH_FILE"), (EvalCheck, "EVAL_HEALTH_FILE")]
+SUITES = [
+    (definition.check_class(), definition.variables[0]) for definition in CHECKS if definition.records is not None
+]
 
 
-@pytest.mark.parametrize(("kind", "variable"), CHECKS)
+@pytest.mark.parametrize(("kind", "variable"), SUITES)
 def test_the_source_comes_from_the_environment_when_the_instance_names_none(
     kind: type[HealthCheck], variable: str, write: Make, record: Make, collect: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -37,8 +39,8 @@ def test_the_instance_goes_before_the_environment(
     assert collect(write([record(value=2)])).hearts == [2]
 
 
-@pytest.mark.parametrize(("kind", "variable"), CHECKS)
-@pytest.mark.parametrize("other", ["TRAINING_HEALTH_FILE", "EVAL_HEALTH_FILE"])
+@pytest.mark.parametrize(("kind", "variable"), SUITES)
+@pytest.mark.parametrize("other", [variable for _, variable in SUITES])
 def test_without_a_source_the_error_names_both_places(
     kind: type[HealthCheck], variable: str, other: str, collect: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
