@@ -24,7 +24,7 @@ from metta_checks.cli.terminal import echo
 from metta_checks.core.clock import utcnow
 from metta_checks.core.files import WriteError, is_standard_output
 from metta_checks.core.printable import printable
-from metta_checks.demo.course import STEPS, course
+from metta_checks.simulator.course import STEPS, course
 
 DEMO = "demo"
 

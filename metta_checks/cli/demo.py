@@ -17,7 +17,7 @@ from metta_checks.cli.render import outcome_text
 from metta_checks.cli.runner import Outcome, new_check, prepare_stubs, run_once
 from metta_checks.cli.terminal import echo
 from metta_checks.core.files import WriteError, is_standard_output
-from metta_checks.demo.scene import scene
+from metta_checks.simulator.scene import scene
 
 
 @click.command()

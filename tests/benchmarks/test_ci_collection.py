@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from datadog_checks.base.stubs.aggregator import AggregatorStub
 
-from metta_checks.demo.github_sample import sample_repository
+from metta_checks.simulator.github_sample import sample_repository
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "ci" / "support"))
 

@@ -20,7 +20,7 @@ from hostile_support.fleet import fleet
 
 from metta_checks.ci.check import CiCheck
 from metta_checks.core import MettaCheck
-from metta_checks.demo.wandb_server import DEMO_API_KEY
+from metta_checks.simulator.wandb_server import DEMO_API_KEY
 from metta_checks.wandb.check import WandbCheck
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 250_000, tzinfo=UTC)

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from datadog_checks.base.stubs.aggregator import AggregatorStub
 
-from metta_checks.demo.github_clock import ManualClock
-from metta_checks.demo.github_repository import DemoRepository
-from metta_checks.demo.github_sample import sample_repository
+from metta_checks.simulator.github_clock import ManualClock
+from metta_checks.simulator.github_repository import DemoRepository
+from metta_checks.simulator.github_sample import sample_repository
 
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 

@@ -16,8 +16,8 @@ from ci_support.scene import NAMESPACE, Scene
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from metta_checks.demo.github_refusals import JSON_HEADERS, permission_missing, refusal
-from metta_checks.demo.server import Request, Response
+from metta_checks.simulator.github_refusals import JSON_HEADERS, permission_missing, refusal
+from metta_checks.simulator.server import Request, Response
 
 P90 = f"{NAMESPACE}ci.workflow.duration.p90"
 LISTING = "/repos/demo-org/arena/actions/runs"

@@ -15,10 +15,10 @@ import pytest
 from ci_support.expectations import not_yet
 from ci_support.scene import NAMESPACE, Scene
 
-from metta_checks.demo.github_json import RestPayloads
-from metta_checks.demo.github_records import DemoWorkflowRun
-from metta_checks.demo.github_refusals import JSON_HEADERS, graphql_errors, server_error
-from metta_checks.demo.server import Answer, Fault, Request, Response
+from metta_checks.simulator.github_json import RestPayloads
+from metta_checks.simulator.github_records import DemoWorkflowRun
+from metta_checks.simulator.github_refusals import JSON_HEADERS, graphql_errors, server_error
+from metta_checks.simulator.server import Answer, Fault, Request, Response
 
 SceneMaker = Callable[..., Scene]
 

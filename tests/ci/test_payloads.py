@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from ci_support.scene import NOW, Collected, Scene
 
-from metta_checks.demo.github_clock import ManualClock
-from metta_checks.demo.github_refusals import JSON_HEADERS
-from metta_checks.demo.github_repository import DemoRepository
-from metta_checks.demo.server import Response
+from metta_checks.simulator.github_clock import ManualClock
+from metta_checks.simulator.github_refusals import JSON_HEADERS
+from metta_checks.simulator.github_repository import DemoRepository
+from metta_checks.simulator.server import Response
 
 PAGE = Path(__file__).parent / "fixtures/GET/repos/demo-org/arena/actions/runs/response.json"
 

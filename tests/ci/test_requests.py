@@ -10,8 +10,8 @@ import pytest
 from ci_support.scene import Scene
 from ci_support.truth import DAY, Truth
 
-from metta_checks.demo.github_activity import RepositoryActivity
-from metta_checks.demo.github_repository import DemoRepository
+from metta_checks.simulator.github_activity import RepositoryActivity
+from metta_checks.simulator.github_repository import DemoRepository
 
 COLD = 20
 WARM = 3

@@ -13,8 +13,8 @@ import yaml
 from click.testing import Result
 
 from metta_checks.cli import main
-from metta_checks.demo.server import Request, Response
-from metta_checks.demo.wandb_server import WandbServer
+from metta_checks.simulator.server import Request, Response
+from metta_checks.simulator.wandb_server import WandbServer
 
 Command = Callable[..., Result]
 

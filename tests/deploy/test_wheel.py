@@ -20,7 +20,7 @@ from deploy_support.pythons import run
 
 from metta_checks.__about__ import __version__
 from metta_checks.checks import CHECKS
-from metta_checks.demo.scene import scene
+from metta_checks.simulator.scene import scene
 
 ROOT = Path(__file__).parents[2]
 

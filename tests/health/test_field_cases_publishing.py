@@ -20,8 +20,8 @@ from click.testing import CliRunner, Result
 
 from metta_checks.cli import main
 from metta_checks.core import SourceError
-from metta_checks.demo.server import LoopbackServer, Request, Response
 from metta_checks.health import InvalidResultsError, Limits, publish
+from metta_checks.simulator.server import LoopbackServer, Request, Response
 
 Make = Callable[..., Any]
 

@@ -13,7 +13,7 @@ from hostile_support.outcome import Outcome, collect
 from hostile_support.stages import API_KEY, BEGIN, document, project
 
 from metta_checks.core import MettaCheck
-from metta_checks.demo.wandb_server import WandbServer
+from metta_checks.simulator.wandb_server import WandbServer
 from metta_checks.training.check import TrainingCheck
 from metta_checks.wandb.check import WandbCheck
 

@@ -16,9 +16,9 @@ from datadog_checks.base.stubs.aggregator import AggregatorStub
 from moto import mock_aws
 
 from metta_checks.core import SourceError
-from metta_checks.demo.server import Request, Response
-from metta_checks.demo.wandb_project import DemoProject
-from metta_checks.demo.wandb_server import DEMO_API_KEY, WandbServer
+from metta_checks.simulator.server import Request, Response
+from metta_checks.simulator.wandb_project import DemoProject
+from metta_checks.simulator.wandb_server import DEMO_API_KEY, WandbServer
 from metta_checks.wandb.check import WandbCheck
 
 sys.path.insert(0, str(Path(__file__).parent / "support"))

@@ -15,7 +15,7 @@ import pytest
 from wandb_support.field_cases import not_yet
 from wandb_support.watch import START, Received, Watch, value_of
 
-from metta_checks.demo.wandb_project import DemoRun
+from metta_checks.simulator.wandb_project import DemoRun
 
 Watches = Callable[..., Watch]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from datadog_checks.base.stubs.aggregator import AggregatorStub
 
-from metta_checks.demo.wandb_project import DemoProject
+from metta_checks.simulator.wandb_project import DemoProject
 from metta_checks.wandb.check import WandbCheck
 
 Rows = dict[str, dict[str, str]]

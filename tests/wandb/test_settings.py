@@ -13,7 +13,7 @@ import yaml
 from datadog_checks.base import ConfigurationError
 from datadog_checks.base.stubs.aggregator import AggregatorStub
 
-from metta_checks.demo.wandb_server import WandbServer
+from metta_checks.simulator.wandb_server import WandbServer
 from metta_checks.wandb.check import WandbCheck
 from metta_checks.wandb.config_models import InstanceConfig
 from metta_checks.wandb.settings import Settings
