@@ -9,11 +9,9 @@ import json
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from metta_checks.core.clock import Clock
-from metta_checks.simulator.github_graphql import GraphQLQuery, QueryError
-from metta_checks.simulator.github_graphql_document import DocumentError, parse_document
+from metta_checks.simulator.github_api import API, GitHubRoot, connections, error_json, points
 from metta_checks.simulator.github_json import encode
 from metta_checks.simulator.github_limits import ANONYMOUS, RESOURCES, Quota, RateLimits, Resource
 from metta_checks.simulator.github_refusals import (
@@ -28,6 +26,7 @@ from metta_checks.simulator.github_refusals import (
 )
 from metta_checks.simulator.github_repository import DemoRepository
 from metta_checks.simulator.github_rest import RestApi
+from metta_checks.simulator.graphql_api import QueryError
 from metta_checks.simulator.server import ON_LOOPBACK, Address, LoopbackServer, Request, Response
 
 NOT_MODIFIED_HEADERS = ("ETag", "Link", "Cache-Control", "Vary")
@@ -116,25 +115,18 @@ class GitHubServer(LoopbackServer):
             body = json.loads(request.body)
         except ValueError:
             return refusal(400, "Problems parsing JSON", "/graphql")
-        if not isinstance(body, dict) or not isinstance(body.get("query"), str):
-            return graphql_errors({"message": "A query attribute must be specified and must be a string."})
-        variables = body.get("variables") or {}
-        if not isinstance(variables, dict):
-            return graphql_errors({"message": "Variables must be an object."})
-        return self._answer_query(body["query"], variables, caller)
-
-    def _answer_query(self, text: str, variables: Mapping[str, Any], caller: str) -> Response:
         try:
-            query = GraphQLQuery(
-                parse_document(text), variables, self._visible(caller), "demo-viewer", lacking=self.lacking
-            )
-            quota = self.limits.spend(caller, "graphql", query.cost)
-            response = Response(200, encode(query.answer(quota)).encode(), JSON_HEADERS)
-        except DocumentError as error:
-            quota, response = self.limits.spend(caller, "graphql"), graphql_errors({"message": str(error)})
+            query = API.query(body)
+            requests = connections(query)
         except QueryError as error:
-            quota, response = self.limits.spend(caller, "graphql"), graphql_errors(*error.errors)
-        return _with_quota(response, quota)
+            return _with_quota(graphql_errors(*map(error_json, error.errors)), self.limits.spend(caller, "graphql"))
+        quota = self.limits.spend(caller, "graphql", points(requests))
+        root = GitHubRoot(self._visible(caller), lacking=self.lacking, quota=quota, requests=requests)
+        data, errors = API.execute(query, root)
+        answer = {} if data is None else {"data": data}
+        if errors:
+            answer["errors"] = [error_json(error) for error in errors]
+        return _with_quota(Response(200, encode(answer).encode(), JSON_HEADERS), quota)
 
     def _rate_limit(self, caller: str) -> Response:
         """Free of charge, as on GitHub."""

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
-from metta_checks.simulator.wandb_fields import getter
-from metta_checks.simulator.wandb_filters import Predicate
+from metta_checks.simulator.wandb_filters import Predicate, getter
 from metta_checks.simulator.wandb_runs import DemoProject, DemoRun
 
 PAGE_LIMIT = 1000
@@ -43,7 +42,7 @@ class Page:
     """A part of a list, and whether there is more behind it."""
 
     edges: list[Edge]
-    has_next: bool
+    has_next_page: bool
 
     @property
     def end_cursor(self) -> str | None:
@@ -66,7 +65,7 @@ def page_of(
     found = [item for item in runs if matches(item[1])]
     found.sort(key=itemgetter(0), reverse=descending)
     size = _size(first)
-    return Page([Edge(run, key) for key, run in found[:size]], has_next=len(found) > size)
+    return Page([Edge(run, key) for key, run in found[:size]], has_next_page=len(found) > size)
 
 
 def list_page(items: Sequence[object], *, first: int | None = None, after: str | None = None) -> Page:
@@ -76,7 +75,7 @@ def list_page(items: Sequence[object], *, first: int | None = None, after: str |
         last = _place(after)
         edges = [edge for edge in edges if edge.key > last]
     size = _size(first)
-    return Page(edges[:size], has_next=len(edges) > size)
+    return Page(edges[:size], has_next_page=len(edges) > size)
 
 
 def _size(first: int | None) -> int:

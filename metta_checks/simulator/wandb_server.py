@@ -10,13 +10,12 @@ from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
+from graphql import GraphQLError
+
+from metta_checks.simulator.graphql_api import Query, QueryError
 from metta_checks.simulator.server import ON_LOOPBACK, Address, LoopbackServer, Request, Response
-from metta_checks.simulator.wandb_filters import FilterError
-from metta_checks.simulator.wandb_graphql import Operation, QueryError, parse
-from metta_checks.simulator.wandb_paging import PagingError
+from metta_checks.simulator.wandb_api import API, DemoUser, Root
 from metta_checks.simulator.wandb_runs import DemoProject
-from metta_checks.simulator.wandb_schema import execute
-from metta_checks.simulator.wandb_types import TABLES, DemoUser, Root
 
 DEMO_API_KEY = "d3" * 20
 """Forty characters, which is what the SDK asks of a key."""
@@ -71,21 +70,22 @@ class WandbServer(LoopbackServer):
         return self._execute(request, self._root(authorised), limits)
 
     def _execute(self, request: Request, root: Root, limits: Mapping[str, str]) -> Response:
+        """W&B answers a query that it does not accept with 400, a filter or a cursor inside it included."""
         try:
-            operation, variables = _operation(request.body)
-            data = self._data(operation, variables, root)
-        except (QueryError, FilterError, PagingError) as error:
+            query = API.query(json.loads(request.body))
+        except QueryError as error:
             return _errors(400, str(error), limits)
-        except RecursionError:
-            return _errors(400, "nested too deeply", limits)
-        return _json(200, {"data": data}, limits)
+        except ValueError as error:
+            return _errors(400, f"the body is not JSON: {error}", limits)
+        data, errors = self._data(query, root)
+        return _errors(400, errors[0].message, limits) if errors else _json(200, {"data": data}, limits)
 
-    def _data(self, operation: Operation, variables: Mapping[str, Any], root: Root) -> dict[str, Any]:
+    def _data(self, query: Query, root: Root) -> tuple[dict[str, Any] | None, list[GraphQLError]]:
         """Under every project's lock, so that no answer shows a run half changed."""
         with ExitStack() as locks:
             for project in self.projects.values():
                 locks.enter_context(project.lock)
-            return execute(operation, variables, root, TABLES)
+            return API.execute(query, root)
 
     def _root(self, authorised: bool) -> Root:
         if not authorised:
@@ -109,20 +109,6 @@ class WandbServer(LoopbackServer):
             remaining = 1000 if self.budget is None else max(0, self.budget - self._spent)
             reset = max(1, round((self._window_end - now).total_seconds()))
         return {"RateLimit-Remaining": str(remaining), "RateLimit-Reset": str(reset)}, exhausted
-
-
-def _operation(body: bytes) -> tuple[Operation, dict[str, Any]]:
-    """What the request asks for, and with which variables. Raises `QueryError`."""
-    try:
-        sent = json.loads(body)
-    except ValueError as error:
-        raise QueryError(f"the body is not JSON: {error}") from error
-    if not isinstance(sent, dict) or not isinstance(sent.get("query"), str):
-        raise QueryError("the body has no query")
-    variables = sent.get("variables") or {}
-    if not isinstance(variables, dict):
-        raise QueryError("variables must be an object")
-    return parse(sent["query"], sent.get("operationName")), variables
 
 
 def _errors(status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:

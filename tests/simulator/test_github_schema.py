@@ -17,7 +17,7 @@ import pytest
 import requests
 
 from metta_checks.ci.check import CiCheck
-from metta_checks.simulator.github_graphql_types import TYPES
+from metta_checks.simulator.github_api import API
 from metta_checks.simulator.github_refusals import permission_missing, primary_limit_exceeded, secondary_limit_exceeded
 from metta_checks.simulator.github_sample import sample_repository
 from metta_checks.simulator.github_server import GitHubServer
@@ -122,19 +122,25 @@ def test_refusals_by_switch_have_it_too(openapi: Mapping[str, Any], refusal: Any
 
 def test_the_demo_knows_no_graphql_field_that_github_does_not(schema: Any) -> None:
     wrong = []
-    for type_name, fields in TYPES.items():
-        published = schema.get_type(type_name)
-        for name, field in fields.items():
-            theirs = getattr(published, "fields", {}).get(name)
+    for type_name, ours in API.schema.type_map.items():
+        if type_name.startswith("__") or not (graphql.is_object_type(ours) or graphql.is_interface_type(ours)):
+            continue
+        for name, field in ours.fields.items():
+            theirs = getattr(schema.get_type(type_name), "fields", {}).get(name)
             if theirs is None:
                 wrong.append(f"{type_name}.{name} does not exist")
                 continue
-            their_type = graphql.get_named_type(theirs.type)
-            if field.type != (their_type.name if graphql.is_composite_type(their_type) else None):
-                wrong.append(f"{type_name}.{name} is a {their_type}, not a {field.type}")
-            if not field.arguments <= set(theirs.args):
-                wrong.append(f"{type_name}.{name} does not take {field.arguments - set(theirs.args)}")
+            if _composite(field.type) != _composite(theirs.type):
+                wrong.append(f"{type_name}.{name} is a {theirs.type}, not a {field.type}")
+            if not set(field.args) <= set(theirs.args):
+                wrong.append(f"{type_name}.{name} does not take {set(field.args) - set(theirs.args)}")
     assert wrong == []
+
+
+def _composite(of_type: Any) -> str | None:
+    """The name of a type with fields; None for a scalar or an enum."""
+    named = graphql.get_named_type(of_type)
+    return named.name if graphql.is_composite_type(named) else None
 
 
 QUERIES = {
