@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from fnmatch import translate
 from functools import lru_cache
 from math import isfinite
 from typing import Any, Final
 
 from metta_checks.core.decode import parse_json
+from metta_checks.core.patterns import compile_stars
 
 SYSTEM_KEYS: Final[Mapping[str, re.Pattern[str]]] = {
     # With `x_label`, which runs over several nodes need, the SDK ends every key in the node's label (wandb#7470).
@@ -51,13 +51,12 @@ class Wanted:
     def __init__(self, metrics: Iterable[str], sps_keys: Iterable[str], system_metrics: Iterable[str]) -> None:
         metrics = list(dict.fromkeys(metrics))
         self._exact = [key for key in metrics if "*" not in key]
-        patterns = [translate(_only_stars(key)) for key in metrics if "*" in key]
-        self._pattern = re.compile("|".join(patterns)) if patterns else None
+        self._patterns = [compile_stars(key) for key in metrics if "*" in key]
         self._sps_keys = tuple(dict.fromkeys(sps_keys))
         self._system = {name: SYSTEM_KEYS[name] for name in dict.fromkeys(system_metrics)}
         # The runs of a project have the same few dozen keys in the same order; the bound is for one where they do not.
         self._device_keys = lru_cache(maxsize=128)(self._matched_keys)
-        self.summary_keys = None if patterns else list(dict.fromkeys([*self._exact, *self._sps_keys]))
+        self.summary_keys = None if self._patterns else list(dict.fromkeys([*self._exact, *self._sps_keys]))
 
     @property
     def wants_system(self) -> bool:
@@ -95,18 +94,12 @@ class Wanted:
         return means, not_finite
 
     def _metric_names(self, values: Mapping[str, Any]) -> list[str]:
-        if self._pattern is None:
-            return self._exact
-        return list(dict.fromkeys([*self._exact, *filter(self._pattern.fullmatch, values)]))
+        matched = [key for key in values if any(fits(key) for fits in self._patterns)]
+        return list(dict.fromkeys([*self._exact, *matched]))
 
     def _matched_keys(self, keys: tuple[str, ...]) -> list[tuple[str, list[str]]]:
         """Of `keys`, those behind each wanted system metric."""
         return [(name, [key for key in keys if pattern.fullmatch(key)]) for name, pattern in self._system.items()]
-
-
-def _only_stars(pattern: str) -> str:
-    """`pattern` with nothing special but `*`: summary keys do hold brackets and question marks."""
-    return re.sub(r"[\[?]", r"[\g<0>]", pattern)
 
 
 def _object(blob: str | None) -> dict[str, Any]:
