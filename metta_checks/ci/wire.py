@@ -150,11 +150,12 @@ def _parse(answer: Answer, model: type[ModelT]) -> ModelT:
     """The body as a `model`. A page of runs has a megabyte of which this needs a hundredth: it goes from bytes to the
     model without a detour through Python objects. Raises SourceError for anything else."""
     try:
-        return model.model_validate_json(answer.body)
+        return answer.model(model)
     except ValidationError as error:
-        # Text that is no JSON at all has better words there.
-        answer.json()
         first = error.errors(include_url=False, include_input=False)[0]
+        if first["type"] == "json_invalid":
+            # It has better words there.
+            answer.json()
         place = ".".join(map(str, first["loc"])) or "the document"
         came_back = f"an answer of an unknown shape ({place}: {first['msg']})"
         remedy = "Is `api_url` the address of a GitHub API? If it is, this version does not know its answers."

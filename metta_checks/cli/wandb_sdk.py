@@ -85,7 +85,8 @@ def read_project(question: Question, *, timeout: float, environment: Mapping[str
         lines = done.stderr.replace(question.api_key, "***").strip().splitlines()
         raise SdkError(f"the wandb SDK failed: {lines[-1][:LAST_LINE] if lines else 'it does not say why'}")
     # Half a surrogate pair in a name becomes U+FFFD, as for the checks.
-    return _reading(parse_json(done.stdout, allow_nan=True))
+    # What this command's own child process prints is as long as the project is.
+    return _reading(parse_json(done.stdout, allow_nan=True, max_values=len(done.stdout) + 1))
 
 
 def _environment(folder: str) -> dict[str, str]:

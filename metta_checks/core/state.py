@@ -6,10 +6,13 @@ import hashlib
 import json
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from metta_checks.core.decode import parse_json
 from metta_checks.core.errors import StateError
+
+MAX_VALUES: Final = 5_000_000
+"""Values of a state, far above those of a million runs: what a check wrote itself is not refused."""
 
 
 class PersistentCache(Protocol):
@@ -79,7 +82,7 @@ class Store:
 
     def _envelope(self, text: str | None) -> dict[str, Any] | None:
         try:
-            envelope = parse_json(text or "null", allow_nan=True)
+            envelope = parse_json(text or "null", allow_nan=True, max_values=MAX_VALUES)
         except ValueError:
             return None
         usable = isinstance(envelope, dict) and envelope.get("version") == self._version

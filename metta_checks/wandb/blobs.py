@@ -9,7 +9,7 @@ from functools import lru_cache
 from math import isfinite
 from typing import Any, Final
 
-from metta_checks.core.decode import parse_json
+from metta_checks.core.decode import parse_json, parse_text, without_long_strings
 from metta_checks.core.patterns import compile_stars
 
 SYSTEM_KEYS: Final[Mapping[str, re.Pattern[str]]] = {
@@ -28,8 +28,14 @@ SYSTEM_KEYS: Final[Mapping[str, re.Pattern[str]]] = {
 """The SDK's keys behind each system metric. `system.gpu.process.…` is the run's own process, not a device."""
 
 
+MAX_VALUES: Final = 500_000
+"""Values of one blob, at most some 190 bytes each: a summary of 10 MB has fewer."""
+
+_IS_TEXT: Final = re.compile(rb'\s*"')
+
+
 class UnreadableError(ValueError):
-    """A blob is no JSON object."""
+    """A blob is no JSON object, or has too many values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +68,7 @@ class Wanted:
     def wants_system(self) -> bool:
         return bool(self._system)
 
-    def summary(self, blob: str | None) -> Summary:
+    def summary(self, blob: bytes | str | None) -> Summary:
         """Read a summary. Raises UnreadableError."""
         values = _object(blob)
         names = self._metric_names(values)
@@ -78,7 +84,7 @@ class Wanted:
         sps = next((numbers[key] for key in self._sps_keys if key in numbers), None)
         return Summary(sps, {key: numbers[key] for key in names if key in numbers}, not_finite)
 
-    def system(self, blob: str | None) -> tuple[Mapping[str, float], int]:
+    def system(self, blob: bytes | str | None) -> tuple[Mapping[str, float], int]:
         """Means over the devices by metric name, and how many wanted values are no numbers. Raises UnreadableError."""
         if not self._system:
             return {}, 0
@@ -102,14 +108,15 @@ class Wanted:
         return [(name, [key for key in keys if pattern.fullmatch(key)]) for name, pattern in self._system.items()]
 
 
-def _object(blob: str | None) -> dict[str, Any]:
+def _object(blob: bytes | str | None) -> dict[str, Any]:
     """The object in a blob; a null one is empty, and one that is a JSON string (crashed runs) is opened once more."""
     if blob is None:
         return {}
+    data = blob.encode("utf-8", "replace") if isinstance(blob, str) else blob
     try:
-        value = parse_json(blob, allow_nan=True)
-        if isinstance(value, str):
-            value = parse_json(value, allow_nan=True)
+        if _IS_TEXT.match(data):
+            data = parse_text(data)
+        value = parse_json(without_long_strings(data), allow_nan=True, max_values=MAX_VALUES)
     except ValueError as error:
         raise UnreadableError(str(error)) from None
     if value is None:

@@ -11,7 +11,6 @@ from requests.auth import HTTPBasicAuth
 
 from metta_checks.core import Kind, SourceError
 from metta_checks.core.credentials import Credential, Credentials
-from metta_checks.core.decode import parse_model
 from metta_checks.core.transport import Answer, Transport
 from metta_checks.wandb.blobs import Wanted
 from metta_checks.wandb.graphql_errors import GraphQLFault, graphql_fault, is_transient
@@ -137,10 +136,13 @@ class WandbClient:
         if (fault := graphql_fault(answer)) is not None:
             raise self._error_of(answer, fault)
         try:
-            parsed = parse_model(RunsAnswer, answer.body)
+            parsed = answer.model(RunsAnswer)
         except ValidationError as error:
-            answer.json()
-            raise _malformed(answer, _first_place(error)) from None
+            first = error.errors(include_input=False, include_url=False)[0]
+            if first["type"] == "json_invalid":
+                # It has better words there.
+                answer.json()
+            raise _malformed(answer, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
         data = parsed.data
         if data is None:
             raise _malformed(answer, "data: nothing, and no error that says why")
@@ -181,12 +183,6 @@ def _refuses_key(error: SourceError) -> bool:
 def _malformed(answer: Answer, came_back: str) -> SourceError:
     remedy = "Check `base_url`: another service may answer there, or a newer W&B than this version knows."
     return SourceError(Kind.MALFORMED, answer.tried, came_back, remedy, status=answer.status)
-
-
-def _first_place(error: ValidationError) -> str:
-    """The first field that does not fit, and why; never its value."""
-    first = error.errors(include_input=False, include_url=False)[0]
-    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
 
 
 def first_three(texts: Sequence[str]) -> str:
