@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from metta_checks.demo.server import LoopbackServer, Request, Response
 
@@ -28,6 +28,8 @@ AGENT_MB = 160
 """What an Agent with these checks takes when it is idle."""
 
 MAX_RESPONSE = 16 * 1024 * 1024
+"""The default of `max_response_bytes` for W&B; for GitHub it is half of it."""
+
 MAX_DOCUMENT = 10 * 1024 * 1024
 
 BOUNDS_MB = {"wandb": 120, "ci": 160, "training": 130}
@@ -97,7 +99,7 @@ WANDB: dict[str, Callable[[], bytes]] = {
 
 
 CI: dict[str, Callable[[], bytes]] = {
-    "tiny objects": lambda: filled(b'{"x":[', b'{"":0},', b"]}"),
+    "tiny objects": lambda: filled(b'{"x":[', b'{"":0},', b"]}", MAX_RESPONSE // 2),
     "as many tiny objects as pass": lambda: (
         b'{"total_count":1,"pad":"'
         + EMOJI
@@ -173,22 +175,21 @@ def worst_of(address: str, tmp_path: Path, instance: dict[str, Any], collections
     environment |= {"HOME": str(tmp_path), "DDEV_SKIP_GENERIC_TAGS_CHECK": "true"}
     command = [sys.executable, str(WORST), address, json.dumps(instance), str(collections)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
-    told: dict[str, Any] = json.loads(done.stdout)
-    return told
+    measured: dict[str, Any] = json.loads(done.stdout)
+    return measured
 
 
-def report(name: str, what: str, body: bytes, told: dict[str, Any]) -> None:
+def report(name: str, what: str, body: bytes, measured: dict[str, Any]) -> None:
     """Print one line, and fail above the bound."""
-    above = told["peak_mb"] - told["before_mb"]
-    outcome = told["error"] or (told["warnings"] or ["read"])[0]
-    print(f"{name:<9}{what:<52}{len(body) / 1e6:6.1f} MB{above:6.0f} MB above {told['before_mb']:.0f}  {outcome[-70:]}")  # noqa: T201
+    above = measured["peak_mb"] - measured["before_mb"]
+    outcome = (measured["error"] or (measured["warnings"] or ["read"])[0])[-70:]
+    print(f"{name:<9}{what:<52}{len(body) / 1e6:6.1f} MB sent {above:6.0f} MB above import  {outcome}")  # noqa: T201
     assert above < BOUNDS_MB[name]
 
 
 def test_two_checks_at_their_worst_fit_into_the_pod() -> None:
-    (pod,) = (one for one in yaml.safe_load_all(POD.read_text()) if one["kind"] == "Pod")
-    containers = [*pod["spec"]["containers"], *pod["spec"].get("initContainers", [])]
-    (limit,) = {one["resources"]["limits"]["memory"] for one in containers if "agent" in one["name"]}
+    limits = re.findall(r"limits:\n +memory: (\S+)", POD.read_text(encoding="utf-8"))
+    (limit,) = set(limits)
     assert limit.endswith("Mi")
     assert AGENT_MB + sum(sorted(BOUNDS_MB.values())[-2:]) < int(limit.removesuffix("Mi"))
 
@@ -198,8 +199,8 @@ def test_wandb(what: str, tmp_path: Path) -> None:
     body = WANDB[what]()
     with Fixed(body) as server:
         instance = {"entity": "e", "project": "p", "base_url": server.url, "api_key": "k" * 40, "tls_verify": False}
-        told = worst_of("metta_checks.wandb.check:WandbCheck", tmp_path, instance)
-        report("wandb", what, body, told)
+        measured = worst_of("metta_checks.wandb.check:WandbCheck", tmp_path, instance)
+        report("wandb", what, body, measured)
 
 
 @pytest.mark.parametrize("what", CI)
@@ -207,8 +208,8 @@ def test_ci(what: str, tmp_path: Path) -> None:
     body = CI[what]()
     with Fixed(body) as server:
         instance = {"repo": "a/b", "api_url": server.url, "token": "k" * 40, "tls_verify": False}
-        told = worst_of("metta_checks.ci.check:CiCheck", tmp_path, instance)
-        report("ci", what, body, told)
+        measured = worst_of("metta_checks.ci.check:CiCheck", tmp_path, instance)
+        report("ci", what, body, measured)
 
 
 @pytest.mark.parametrize("number", [1, 4])
@@ -217,5 +218,5 @@ def test_health(what: str, number: int, tmp_path: Path) -> None:
     body = HEALTH[what]()
     for i in range(number):
         (tmp_path / f"{i}.json").write_bytes(body)
-    told = worst_of("metta_checks.training.check:TrainingCheck", tmp_path, {"source": str(tmp_path)})
-    report("training", f"{number} x {what}", body, told)
+    measured = worst_of("metta_checks.training.check:TrainingCheck", tmp_path, {"source": str(tmp_path)})
+    report("training", f"{number} x {what}", body, measured)

@@ -31,6 +31,6 @@ def main(address: str, instance: str, collections: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    told = sys.stdout
+    output = sys.stdout
     sys.stdout = sys.stderr
-    told.write(json.dumps(main(*sys.argv[1:4])) + "\n")
+    output.write(json.dumps(main(*sys.argv[1:4])) + "\n")
