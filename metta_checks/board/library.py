@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from metta_checks.board.document import Dashboard, parse_board, parse_json
-from metta_checks.core.files import write_atomically
+from metta_checks.core.files import make_folder, write_file
 
 Kind = Literal["dashboards", "monitors"]
 
@@ -44,17 +44,17 @@ def dashboard(name: str) -> Dashboard:
 
 
 def export(directory: Path, *, page_to: str = "", ticket_to: str = "") -> Iterator[Path]:
-    """Write everything into `directory`, a folder for each kind, ready to be imported. Raises OSError.
+    """Write everything into `directory`, a folder for each kind, ready to be imported. Raises WriteError.
 
     The handles (`@pagerduty-…`, `@slack-…`) go behind the messages: `page_to` where somebody is woken, `ticket_to`
     where nobody is.
     """
     for kind in KINDS:
-        (directory / kind).mkdir(parents=True, exist_ok=True)
+        make_folder(directory / kind)
         for name in names(kind):
             path = directory / kind / f"{name}.json"
             text = text_of(kind, name)
-            write_atomically(path, _addressed(text, page_to, ticket_to) if kind == "monitors" else text)
+            write_file(path, _addressed(text, page_to, ticket_to) if kind == "monitors" else text)
             yield path
 
 

@@ -9,8 +9,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Final, cast
 
-import yaml
-
+from metta_checks.core.bounded_yaml import parse_yaml
 from metta_checks.core.sample import SampleKind
 
 ROOMS: Final = ("wandb", "ci", "training", "eval")
@@ -40,7 +39,7 @@ def metric_rows() -> tuple[MetricRow, ...]:
 def interval_of(room: str) -> int:
     """Seconds between collections, as the room's example configuration has it."""
     for path in (f"{room}/spec.yaml", _SHARED_OPTIONS):
-        document = yaml.safe_load(files("metta_checks").joinpath(path).read_text(encoding="utf-8"))
+        document = parse_yaml(files("metta_checks").joinpath(path).read_text(encoding="utf-8"), path)
         for value in _values_of(_INTERVAL_KEY, document):
             return int(cast(int, value))
     raise LookupError(f"no specification gives {_INTERVAL_KEY} for {room}")

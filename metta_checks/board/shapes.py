@@ -13,11 +13,9 @@ from metta_checks.ci import rules as ci
 from metta_checks.ci.records import CANCELLED, DECISIVE
 from metta_checks.core.collection import PREFIX as TELEMETRY
 from metta_checks.core.collection import Reason
-from metta_checks.eval.check import EvalCheck
-from metta_checks.health.metrics import Origin
+from metta_checks.health.origin import ORIGINS
 from metta_checks.health.verdict import PREFIX as HEALTH
 from metta_checks.health.verdict import State
-from metta_checks.training.check import TrainingCheck
 from metta_checks.wandb.blobs import SYSTEM_KEYS
 from metta_checks.wandb.config_models import defaults
 from metta_checks.wandb.nodes import LABELS
@@ -30,7 +28,6 @@ Values = frozenset[str] | None
 CONCLUSIONS: Final = DECISIVE | {CANCELLED, "action_required", "neutral", "skipped", "stale"}
 """All that GitHub says of a completed run."""
 
-ORIGINS: Final[Mapping[str, Origin]] = {"training": TrainingCheck.ORIGIN, "eval": EvalCheck.ORIGIN}
 
 RECORD_NAMESPACES: Final = tuple(dict.fromkeys(origin.namespace for origin in ORIGINS.values()))
 """Where health records put their metrics."""

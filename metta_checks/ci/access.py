@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import os
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from metta_checks.core.credentials import KEPT_SECONDS, Credential, CredentialPlaces, Credentials
+from metta_checks.ci.config_models.defaults import instance_token_secret
+from metta_checks.ci.settings import VARIABLES
+from metta_checks.core.credentials import KEPT_SECONDS, Credential, CredentialPlaces, Credentials, Target
 from metta_checks.core.errors import NoCredentialError
+from metta_checks.core.trust import Provenance
+
+if TYPE_CHECKING:
+    from metta_checks.ci.config_models.instance import InstanceConfig
 
 TOKEN_VARIABLES: Final = ("GITHUB_DASHBOARD_TOKEN", "GITHUB_TOKEN")
 
 
-def token_places(token: str | None, secret: str, region: str | None) -> CredentialPlaces:
-    """Where the token may be."""
+def token_places(options: InstanceConfig, provenance: Provenance, target: Target) -> CredentialPlaces:
+    """Where the token may be, and where it goes."""
     return CredentialPlaces(
         what="GitHub token",
         option="token",
-        given=token,
+        given=options.token,
         variables=TOKEN_VARIABLES,
-        secret=secret,
-        region=region,
+        secret=os.environ.get(VARIABLES["token_secret"].name, "").strip() or instance_token_secret(),
+        region=options.aws_region,
+        secret_option="token_secret",  # noqa: S106 (the name of an option)
+        named_secret=provenance.trusted("token_secret"),
+        target=target,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from metta_checks.ci.settings import Settings
 from metta_checks.core.errors import Kind, SourceError
 
-PERMISSIONS = "Actions, Checks, Contents and Pull requests (read)"
+PERMISSIONS = "Actions, Contents and Pull requests (read)"
 
 
 def advised(error: SourceError, settings: Settings, *, anonymous: bool) -> SourceError:
@@ -36,6 +36,16 @@ def advised(error: SourceError, settings: Settings, *, anonymous: bool) -> Sourc
             )
         case _:
             return error
+
+
+def advised_for_labels(error: SourceError, settings: Settings) -> SourceError:
+    """`error` of the label counts with an advice that names the permission that they need, where that is missing."""
+    if error.kind is not Kind.FORBIDDEN or "saml" in error.came_back.lower():
+        return error
+    return error.with_remedy(
+        f"The counts of labelled pull requests need the permission Pull requests (read) of {settings.repo} for a "
+        f"fine-grained token or a GitHub App, and the scope `repo` for a classic token."
+    )
 
 
 def _about_limits(error: SourceError, *, anonymous: bool) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from metta_checks.ci.access import Access, token_places
 from metta_checks.ci.client import GitHub
@@ -16,14 +16,19 @@ from metta_checks.ci.ledger import Ledger
 from metta_checks.ci.ledger_text import VERSION, from_text, to_text
 from metta_checks.ci.metrics import duration_samples, judged_samples, plain_samples
 from metta_checks.ci.reading import Reading, Snapshot
-from metta_checks.ci.settings import VARIABLES, Settings, resolve
+from metta_checks.ci.records import Run
+from metta_checks.ci.settings import PUBLIC_API, VARIABLES, Settings, resolve
 from metta_checks.ci.verdicts import verdicts_of
 from metta_checks.core.check import MettaCheck
+from metta_checks.core.collection import Reason
 from metta_checks.core.credentials import CredentialPlaces
 from metta_checks.core.environment import Variables
 from metta_checks.core.sample import Sample
 from metta_checks.core.state import Store
 from metta_checks.core.tags import tag
+
+NAMED: Final = 3
+"""Runs that a warning names."""
 
 
 class CiCheck(MettaCheck, ConfigMixin):
@@ -31,6 +36,7 @@ class CiCheck(MettaCheck, ConfigMixin):
 
     SOURCE: ClassVar[str] = "GitHub"
     VARIABLES: ClassVar[Variables] = VARIABLES
+    SHARED: ClassVar[tuple[str, ...]] = ("api_url",)
 
     def collect(self, now: datetime) -> Iterator[Sample]:
         """All figures of the window that ends `now`. Raises SourceError, CredentialError or ConfigurationError."""
@@ -74,7 +80,7 @@ class CiCheck(MettaCheck, ConfigMixin):
 
     def credential_places(self) -> CredentialPlaces:
         """Where the token is looked for; without one GitHub is asked anonymously."""
-        return token_places(self.config.token, self.config.token_secret, self.config.aws_region)
+        return token_places(self.config, self.provenance, self.target("api_url", PUBLIC_API))
 
     def stores(self) -> Iterable[Store]:
         """What is remembered of workflow runs."""
@@ -108,9 +114,29 @@ class CiCheck(MettaCheck, ConfigMixin):
         return Store(self, "ledger", VERSION)
 
     def _warn(self, snapshot: Snapshot, problems: tuple[str, ...]) -> None:
-        for problem in problems:
+        for problem in (*snapshot.problems, *problems):
             self.warning("%s", problem)
+        if undecided := [known.run for known in snapshot.runs if known.undecided]:
+            self.collection.drop(Reason.UNREADABLE, len(undecided))
+            self.warning("%s", _about_undecided(undecided))
+        if snapshot.default_branch is not None:
+            self.warning(
+                "%s has no branch %s, so that every verdict is unknown: correct the option `branch`; the default "
+                "branch is %s",
+                snapshot.repo,
+                self.settings.branch,
+                snapshot.default_branch,
+            )
         if snapshot.repo.lower() != self.settings.repo.lower():
             self.warning("%s is called %s by now: change the option `repo`", self.settings.repo, snapshot.repo)
         if self.github.anonymous:
             self.warning("asking GitHub without a token, 60 times an hour at most: %s", self.access.missing)
+
+
+def _about_undecided(runs: Sequence[Run]) -> str:
+    named = ", ".join(f"{run.file} #{run.number} (run {run.id})" for run in runs[:NAMED])
+    more = f" and {len(runs) - NAMED} more" if len(runs) > NAMED else ""
+    return (
+        f"{named}{more} succeeded when run again, and GitHub did not give the earlier attempts: whether they are flaky "
+        f"is not known, and they are not in ci.workflow.flaky_tests"
+    )

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Collection, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from metta_checks.ci.access import Access
 from metta_checks.ci.advice import advised
-from metta_checks.ci.graphql import graphql_data
+from metta_checks.ci.graphql import Data, QueryField, graphql_data
 from metta_checks.ci.settings import Settings
 from metta_checks.core.credentials import Credential
 from metta_checks.core.errors import Kind, SourceError
 from metta_checks.core.transport import Answer, BearerAuth, NoAuth, Transport
 
+SEARCH: Final = "/search/issues"
 REST_HEADERS: Final = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
+
+
+CHECK_SUITES_AGAIN: Final = timedelta(hours=24)
+"""How long check suites are not asked for after a refusal; the token may be replaced by one that may read them."""
 
 
 class GitHub:
@@ -33,6 +38,7 @@ class GitHub:
         self._now = datetime.min.replace(tzinfo=UTC)
         self._lock = threading.Lock()
         self._exhausted: SourceError | None = None
+        self._check_suites_refused_at: datetime | None = None
         self.remaining: int | None = None
 
     @property
@@ -43,6 +49,22 @@ class GitHub:
     @property
     def anonymous(self) -> bool:
         return self._credential is None
+
+    @property
+    def reads_check_suites(self) -> bool:
+        """Whether GraphQL's `checkSuite` is worth asking for: fine-grained tokens are refused it."""
+        refused_at = self._check_suites_refused_at
+        is_recent = refused_at is not None and timedelta(0) <= self._now - refused_at < CHECK_SUITES_AGAIN
+        return not self.anonymous and not is_recent
+
+    def note_refused_check_suites(self) -> None:
+        """GitHub answered that the token must not read them."""
+        self._check_suites_refused_at = self._now
+
+    @property
+    def out_of_time(self) -> bool:
+        """Whether the running collection's time is up, so that an error is that of all its requests."""
+        return self._transport.time_left <= 0
 
     def begin(self, now: datetime) -> None:
         """Look the token up. Raises CredentialError for one that cannot be used, SourceError while an anonymous
@@ -79,14 +101,22 @@ class GitHub:
         """The same, below the repository."""
         return self.get(f"/repos/{self.settings.repo}{path}", about=about, params=params, etag=etag)
 
-    def query(self, query: str, variables: Mapping[str, Any], *, about: str) -> Mapping[str, Any]:
-        """The data that a GraphQL query brings; what of it no longer exists is None."""
-        body = {"query": query, "variables": dict(variables)}
+    def query(self, fields: Iterable[QueryField], *, about: str, apart: Collection[str] = ()) -> Data:
+        """The data of one GraphQL query; what of it no longer exists is None. An error of an alias in `apart` is
+        returned beside the data; every other one is raised."""
+        chosen = list(fields)
+        variables = {name: variable for field in chosen for name, variable in field.variables.items()}
+        declared = ", ".join(f"${name}: {type_}" for name, (type_, _) in variables.items())
+        body = {
+            "query": f"query({declared}) {{ {' '.join(field.text for field in chosen)} }}",
+            "variables": {name: value for name, (_, value) in variables.items()},
+        }
         answer = self._send("POST", self.settings.graphql_url, about=about, json=body)
         try:
-            return graphql_data(answer, self._now)
+            data = graphql_data(answer, self._now, apart)
         except SourceError as error:
             raise self._explained(error) from None
+        return Data(data.values, {alias: self._explained(error) for alias, error in data.faults.items()})
 
     def _send(self, method: str, url: str, *, about: str, **options: Any) -> Answer:
         credential = self._credential
@@ -95,11 +125,11 @@ class GitHub:
         except SourceError as error:
             fresh = self._renewed(credential) if error.refuses_credential else None
             if fresh is None:
-                raise self._explained(error) from None
+                raise self._explained(error, url) from None
             try:
                 answer = self._once(fresh, method, url, about=about, **options)
             except SourceError as again:
-                raise self._explained(again) from None
+                raise self._explained(again, url) from None
         self._note_quota(answer.headers)
         return answer
 
@@ -116,11 +146,17 @@ class GitHub:
                 self._credential = self._access.renewed(refused) or refused
             return self._credential if self._credential != refused else None
 
-    def _explained(self, error: SourceError) -> SourceError:
+    def _explained(self, error: SourceError, url: str = "") -> SourceError:
         explained = advised(error, self.settings, anonymous=self.anonymous)
-        if self.anonymous and error.kind is Kind.RATE_LIMITED:
+        # The search has a quota of its own, which is renewed each minute.
+        if self.anonymous and error.kind is Kind.RATE_LIMITED and not url.endswith(SEARCH):
             self._exhausted = explained
         return explained
+
+    @property
+    def has_time(self) -> bool:
+        """Whether most of the collection's time is still there: what failed slowly is then not worth another try."""
+        return self._transport.time_left > 0.5
 
     def _note_quota(self, headers: Mapping[str, str]) -> None:
         told = headers.get("x-ratelimit-remaining", "").strip()

@@ -27,7 +27,12 @@ class Figures:
 
 
 def figures_of(snapshot: Snapshot) -> Figures:
-    """All figures of a snapshot. Whoever adds one here gives it a rule, or a sample of its own."""
+    """All figures of a snapshot. Whoever adds one here gives it a rule, or a sample of its own.
+
+    There are none of a branch that does not exist: that it has no failed run says nothing.
+    """
+    if snapshot.default_branch is not None:
+        return Figures({}, None, None, {}, {}, problems=())
     runs = [known.run for known in snapshot.runs]
     decisive = [run for run in runs if run.decisive]
     minutes = sorted(run.duration_minutes for run in runs if run.conclusion in TIMED)

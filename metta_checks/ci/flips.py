@@ -12,6 +12,8 @@ from metta_checks.ci.ledger import Known
 from metta_checks.ci.reading import Snapshot
 from metta_checks.ci.records import CANCELLED, TIMED, Run
 from metta_checks.ci.settings import Settings
+from metta_checks.core.event_text import MAX_WORD, aggregation_key_of, escaped, framed, link, title_of
+from metta_checks.core.printable import printable
 from metta_checks.core.sample import Event
 from metta_checks.core.tags import tag
 from metta_checks.health.condition import Condition
@@ -44,12 +46,13 @@ def decided(verdicts: Mapping[str, Verdict]) -> dict[str, Decided]:
 
 def _event(settings: Settings, metric: str, verdict: Verdict, before: float, now: float, snapshot: Snapshot) -> Event:
     passes = verdict.state is State.PASS
-    place = settings.repo if metric in settings.labels else f"{settings.branch} of {settings.repo}"
+    branch = printable(settings.branch, MAX_WORD)
+    place = settings.repo if metric in settings.labels else f"{branch} of {settings.repo}"
     moved = f"{metric} went from {before:g} to {now:g}; it passes when {_words(settings.conditions[metric])}."
     paragraphs = [moved, *_evidence(settings, metric, snapshot)]
     return Event(
-        title=f"{metric} {'passes again' if passes else 'fails'} on {place}",
-        text="%%% \n" + "\n\n".join(paragraphs) + "\n %%%",
+        title=title_of(f"{metric} {'passes again' if passes else 'fails'} on {place}"),
+        text=framed(paragraphs),
         tags=(
             *verdict.scope,
             tag("metric_name", metric),
@@ -58,7 +61,7 @@ def _event(settings: Settings, metric: str, verdict: Verdict, before: float, now
             tag("check", verdict.check),
             tag("status", verdict.state.label),
         ),
-        aggregation_key=f"{settings.repo}/{settings.branch}/{metric}",
+        aggregation_key=aggregation_key_of(f"{settings.repo}/{settings.branch}/{metric}"),
         alert_type="success" if passes else "error",
     )
 
@@ -73,17 +76,18 @@ def _evidence(settings: Settings, metric: str, snapshot: Snapshot) -> Iterator[s
     if metric in settings.labels:
         labels = {metric: settings.labels[metric]}
         query = label_searches(snapshot.repo, labels, snapshot.now - settings.label_window)[metric]
-        yield f"[The pull requests]({snapshot.web_url}/pulls?q={quote(query)})"
+        yield link("The pull requests", f"{snapshot.web_url}/pulls?q={quote(query)}")
         return
     runs = list(_runs_behind(metric, snapshot))
     for run in runs[:SHOWN]:
         attempt = f", attempt {run.attempt}" if run.attempt > 1 else ""
-        outcome = f"{run.conclusion} after {run.duration_minutes:.1f} min"
-        yield f"[{run.file} #{run.number}{attempt}]({snapshot.web_url}/actions/runs/{run.id}): {outcome}"
+        outcome = f"{escaped(run.conclusion)} after {run.duration_minutes:.1f} min"
+        label = f"{printable(run.file, MAX_WORD - 30)} #{run.number}{attempt}"
+        yield f"{link(label, f'{snapshot.web_url}/actions/runs/{run.id}')}: {outcome}"
     if len(runs) > SHOWN:
         yield f"… and {len(runs) - SHOWN} more"
     if not runs:
-        yield f"[The workflow runs]({snapshot.web_url}/actions?query={quote(f'branch:{settings.branch}')})"
+        yield link("The workflow runs", f"{snapshot.web_url}/actions?query={quote(f'branch:{settings.branch}')}")
 
 
 def _runs_behind(metric: str, snapshot: Snapshot) -> Iterable[Run]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -25,11 +25,32 @@ TOO_HEAVY: Final = ("something went wrong while executing your query", "timeout"
 """The words of an answer that was too much work; GitHub gives such errors no type, or one of several."""
 
 
+class QueryField(NamedTuple):
+    """A field of the query's root: its text, and the variables that it names, with their types and values."""
+
+    alias: str
+    text: str
+    variables: Mapping[str, tuple[str, object]]
+
+
+class Data(NamedTuple):
+    """The values of an answer by alias, and the errors of those that may fail alone."""
+
+    values: Mapping[str, Any]
+    faults: Mapping[str, SourceError] = {}
+
+
 class _Error(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     message: str = "an error without a message"
     type: str | None = None
+    path: Any = None
+
+    @property
+    def alias(self) -> str | None:
+        """The field of the query's root where it occurred; None where GitHub does not name one."""
+        return str(self.path[0]) if isinstance(self.path, list) and self.path else None
 
 
 class _Envelope(BaseModel):
@@ -39,10 +60,11 @@ class _Envelope(BaseModel):
     errors: tuple[_Error, ...] = Field(default=())
 
 
-def graphql_data(answer: Answer, now: datetime) -> Mapping[str, Any]:
+def graphql_data(answer: Answer, now: datetime, apart: Collection[str] = ()) -> Data:
     """The data of an answer. Nodes that do not exist any more are None in it: that is their news, not an error.
 
-    Raises SourceError for every other error in the answer, even beside data: half an answer is none.
+    The errors of the aliases in `apart` are returned beside the data. Raises SourceError for every other error in the
+    answer, even beside data: half an answer is none. Its `field` is the alias where it occurred.
     """
     try:
         envelope = _Envelope.model_validate(answer.json())
@@ -50,13 +72,16 @@ def graphql_data(answer: Answer, now: datetime) -> Mapping[str, Any]:
         came_back = "neither data nor errors"
         remedy = "Is `api_url` the address of a GitHub API? A proxy may have answered in its place."
         raise SourceError(Kind.MALFORMED, answer.tried, came_back, remedy, status=answer.status) from None
-    fatal = [error for error in envelope.errors if error.type != "NOT_FOUND" or not envelope.data]
-    if fatal:
-        raise _fault(fatal[0], answer, now)
+    faults: dict[str, SourceError] = {}
+    for error in envelope.errors:
+        if envelope.data and error.alias is not None and error.alias in apart:
+            faults.setdefault(error.alias, _fault(error, answer, now))
+        elif error.type != "NOT_FOUND" or not envelope.data:
+            raise _fault(error, answer, now)
     if not envelope.data:
         remedy = "The next collection tries again; if it lasts, look at GitHub's status page."
         raise SourceError(Kind.MALFORMED, answer.tried, "no data", remedy, status=answer.status)
-    return envelope.data
+    return Data(envelope.data, faults)
 
 
 def _fault(error: _Error, answer: Answer, now: datetime) -> SourceError:
@@ -67,7 +92,8 @@ def _fault(error: _Error, answer: Answer, now: datetime) -> SourceError:
         Kind.SERVER_ERROR: "GitHub was too slow for this question; the next collection tries again.",
         Kind.REJECTED: "This server's GraphQL does not know the question: a GitHub Enterprise Server may be too old.",
     }.get(kind, "")
-    said = "".join(character if character.isprintable() else " " for character in error.message)[:200]
-    came_back = f'HTTP {answer.status} with the GraphQL error {error.type or "without a type"}, "{said}"'
+    named = answer.quoted(error.type or "without a type")
+    came_back = f'HTTP {answer.status} with the GraphQL error {named}, "{answer.quoted(error.message)}"'
     reset_at = reset_time(answer.headers, now) if kind is Kind.RATE_LIMITED else None
-    return SourceError(kind, answer.tried, came_back, remedy, status=answer.status, reset_at=reset_at)
+    status = answer.status
+    return SourceError(kind, answer.tried, came_back, remedy, status=status, reset_at=reset_at, field=error.alias)

@@ -12,6 +12,12 @@ from metta_checks.ci.records import FAILED, Run, Workflow
 CLOCK_SLACK: Final = timedelta(hours=1)
 """A clock that was set back by more than this makes what is remembered worthless."""
 
+FAILED_ATTEMPT: Final = "f"
+OTHER_ATTEMPT: Final = "o"
+LOST_ATTEMPT: Final = "l"
+OPEN_ATTEMPT: Final = "?"
+"""The letters of `Known.earlier`: it failed, it ended otherwise, GitHub has no record of it, not known yet."""
+
 KEPT_PER_WORKFLOW: Final = 20
 """Runs older than the look-back that are kept for a workflow at most."""
 
@@ -20,9 +26,9 @@ KEPT_PER_WORKFLOW: Final = 20
 class Known:
     """A run, and what was learnt about it over time.
 
-    `earlier` has a letter for each attempt before the latest: `f` failed, `o` ended otherwise, `?` not known.
-    `measured` says that its duration was reported, or that it never will be. `stamp` is its last change as it was
-    last told, by REST or GraphQL; the two are not known to agree. `gone` says that it was deleted upstream.
+    `earlier` has a letter for each attempt before the latest. `measured` says that its duration was reported, or that
+    it never will be. `stamp` is its last change as it was last told, by REST or GraphQL; the two are not known to
+    agree. `gone` says that it was deleted upstream.
     """
 
     run: Run
@@ -34,12 +40,18 @@ class Known:
     @property
     def flaky(self) -> bool:
         """The last attempt succeeded after an earlier one of the same run failed."""
-        return self.run.succeeded and "f" in self.earlier
+        return self.run.succeeded and FAILED_ATTEMPT in self.earlier
 
     @property
     def undecided(self) -> bool:
-        """Whether it is flaky hangs on an attempt that was not seen."""
-        return self.run.succeeded and "?" in self.earlier and "f" not in self.earlier
+        """Whether it is flaky depends on an attempt that was not read."""
+        unread = OPEN_ATTEMPT in self.earlier or LOST_ATTEMPT in self.earlier
+        return self.run.succeeded and unread and FAILED_ATTEMPT not in self.earlier
+
+    @property
+    def open_attempts(self) -> list[int]:
+        """The numbers of the attempts that can still decide whether it is flaky."""
+        return [number for number, letter in enumerate(self.earlier, 1) if self.undecided and letter == OPEN_ATTEMPT]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +87,9 @@ class Ledger:
 
     `started_at` is the first collection ever; `front_since` the creation of the oldest run on the listing's first
     page; `covered_until` that of the newest run in a bucket; `searched` are workflows without a decisive run on the
-    branch; `verdicts` are the last decided ones with their values, by metric. `was_set_back` says of the running
+    branch; `verdicts` are the last decided ones with their values, by metric; `labels` are the names that the labels of
+    the options have in the repository, None where there was none when its labels were listed, at `labels_at`.
+    `was_set_back` says of the running
     collection alone that the clock was.
     """
 
@@ -93,6 +107,8 @@ class Ledger:
     workflows_at: datetime | None = None
     searched: set[int] = field(default_factory=set)
     verdicts: dict[str, tuple[bool, float]] = field(default_factory=dict)
+    labels: dict[str, str | None] = field(default_factory=dict)
+    labels_at: datetime | None = None
     watch_again_at: datetime | None = None
     was_set_back: bool = False
 
@@ -105,6 +121,7 @@ class Ledger:
             workflows=dict(self.workflows),
             searched=set(self.searched),
             verdicts=dict(self.verdicts),
+            labels=dict(self.labels),
         )
 
     def begin(self, now: datetime, since: datetime) -> None:
@@ -131,15 +148,14 @@ class Ledger:
         GitHub answers from replicas."""
         known = self.runs.get(run.id)
         if known is None:
-            self.runs[run.id] = Known(run, "?" * (run.attempt - 1), False, run.updated_at)
+            self.runs[run.id] = Known(run, OPEN_ATTEMPT * (run.attempt - 1), False, run.updated_at)
         elif known.gone or (known.run != run and _later(run, known.run)):
             earlier = known.earlier + _letters(known.run, run.attempt)
             self.runs[run.id] = Known(run, earlier, known.measured, run.updated_at)
 
-    def note_attempt(self, run_id: int, attempt: int, conclusion: str | None) -> None:
-        """An earlier attempt's outcome was asked for."""
+    def note_attempt(self, run_id: int, attempt: int, letter: str) -> None:
+        """An earlier attempt was asked for."""
         known = self.runs[run_id]
-        letter = "f" if conclusion in FAILED else "o"
         earlier = known.earlier[: attempt - 1] + letter + known.earlier[attempt:]
         self.runs[run_id] = replace(known, earlier=earlier)
 
@@ -218,5 +234,10 @@ def _letters(known: Run, attempt: int) -> str:
     """The letters of the attempts from the known one up to `attempt`, which is the latest now."""
     if attempt <= known.attempt:
         return ""
-    seen = "?" if known.conclusion is None else "f" if known.conclusion in FAILED else "o"
-    return seen + "?" * (attempt - known.attempt - 1)
+    seen = OPEN_ATTEMPT if known.conclusion is None else letter_of(known.conclusion)
+    return seen + OPEN_ATTEMPT * (attempt - known.attempt - 1)
+
+
+def letter_of(conclusion: str | None) -> str:
+    """What is noted of an attempt that ended so."""
+    return FAILED_ATTEMPT if conclusion in FAILED else OTHER_ATTEMPT

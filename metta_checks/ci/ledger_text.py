@@ -13,7 +13,8 @@ from metta_checks.ci.ledger import Bucket, Known, Ledger, ListPage
 from metta_checks.ci.records import Run, Workflow
 
 VERSION: Final = 1
-"""To be raised with every change of the form: what an older version wrote is then a fresh start."""
+"""To be raised with every change of the form but a new field with a default: what an older version wrote is then a
+fresh start."""
 
 LONGEST: Final = 64 * 1024 * 1024
 """Bytes of the unpacked text; far more than any ledger has."""
@@ -36,6 +37,8 @@ def to_text(ledger: Ledger) -> str:
         workflows_at=ledger.workflows_at,
         searched=sorted(ledger.searched),
         verdicts=ledger.verdicts,
+        labels=ledger.labels,
+        labels_at=ledger.labels_at,
         watch_again_at=ledger.watch_again_at,
     )
     return base64.b85encode(zlib.compress(document.model_dump_json().encode(), 6)).decode("ascii")
@@ -99,6 +102,8 @@ class _Document(BaseModel):
     workflows_at: AwareDatetime | None
     searched: list[int]
     verdicts: dict[str, tuple[bool, float]]
+    labels: dict[str, str | None] = {}
+    labels_at: AwareDatetime | None = None
     watch_again_at: AwareDatetime | None
 
 
@@ -140,6 +145,8 @@ def _ledger(document: _Document) -> Ledger:
         workflows_at=document.workflows_at,
         searched=set(document.searched),
         verdicts=document.verdicts,
+        labels=document.labels,
+        labels_at=document.labels_at,
         watch_again_at=document.watch_again_at,
     )
 

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial, reduce
-from typing import Final, NamedTuple
+from typing import Final
 
 from metta_checks.ci.client import GitHub
+from metta_checks.ci.graphql import QueryField
 from metta_checks.ci.records import Run, Workflow
 from metta_checks.ci.reply import IDS_PER_FIELD, Reply, parse_reply
 from metta_checks.ci.together import together
+from metta_checks.core.errors import Kind, SourceError
 
 HISTORY: Final = 20
 """How many of a quiet workflow's latest runs are asked for: those of all branches, since none can be named."""
 
 WATCHED_PER_QUERY: Final = 1_500
 """Runs in one question; a repository with more of them in the look-back is asked in several."""
+
+HISTORY_ALIAS: Final = "history"
+CLOSE_ALIAS: Final = "close"
+"""The fields of the query that ask for check suites; they are numbered."""
 
 STATE: Final = "... on Workflow { name state }"
 PULSE: Final = "... on WorkflowRun { updatedAt }"
@@ -29,14 +35,25 @@ PAST_RUNS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What to ask. `searches` are issue searches by metric; `watched` and `closely_watched` are runs that may have
-    changed since they were read; of the latter the outcome is asked too."""
+    """What to ask. `labels` are the fields of the label counts, which may fail alone; `watched` and `closely_watched`
+    are runs that may have changed since they were read; of the latter the outcome is asked too."""
 
-    searches: Mapping[str, str] = field(default_factory=dict)
+    labels: Sequence[QueryField] = ()
     states: Sequence[Workflow] = ()
     histories: Sequence[Workflow] = ()
     watched: Sequence[Run] = ()
     closely_watched: Sequence[Run] = ()
+
+    def without_check_suites(self) -> Question:
+        """What is left for a token that may not read them: when the closely watched runs changed, not their outcome."""
+        return replace(self, histories=(), watched=(*self.watched, *self.closely_watched), closely_watched=())
+
+    def is_refused_check_suites(self, error: SourceError) -> bool:
+        """Whether the error may be that the token cannot read check suites. Fine-grained ones cannot be given the
+        permission "Checks" (https://github.com/orgs/community/discussions/179545)."""
+        asked = bool(self.histories or self.closely_watched)
+        of_a_field = error.kind is Kind.FORBIDDEN and error.status == 200
+        return asked and of_a_field and (error.field is None or error.field.startswith((HISTORY_ALIAS, CLOSE_ALIAS)))
 
 
 def ask(github: GitHub, question: Question) -> Reply:
@@ -49,13 +66,10 @@ def _ask_part(github: GitHub, part: Question) -> Reply:
     fields = list(_fields(part))
     if not fields:
         return Reply()
-    declared = ", ".join(f"${one.alias}: {one.type}" for one in fields)
-    query = f"query({declared}) {{ {' '.join(one.text for one in fields)} }}"
-    variables = {one.alias: one.value for one in fields}
+    apart = frozenset(field.alias for field in part.labels)
     return parse_reply(
-        github.query(query, variables, about=f"labels and runs of {github.settings.repo}"),
+        github.query(fields, about=f"labels and runs of {github.settings.repo}", apart=apart),
         tried=f"{github.source}: POST {github.settings.graphql_url}",
-        metrics=tuple(part.searches),
         states=part.states,
         histories=part.histories,
         watched=part.watched,
@@ -66,33 +80,23 @@ def _ask_part(github: GitHub, part: Question) -> Reply:
 def _parts(question: Question) -> Iterator[Question]:
     close = question.closely_watched[:WATCHED_PER_QUERY]
     first = WATCHED_PER_QUERY - len(close)
-    yield Question(question.searches, question.states, question.histories, question.watched[:first], close)
+    yield Question(question.labels, question.states, question.histories, question.watched[:first], close)
     for start in range(first, len(question.watched), WATCHED_PER_QUERY):
         yield Question(watched=question.watched[start : start + WATCHED_PER_QUERY])
     for start in range(WATCHED_PER_QUERY, len(question.closely_watched), WATCHED_PER_QUERY):
         yield Question(closely_watched=question.closely_watched[start : start + WATCHED_PER_QUERY])
 
 
-class _Field(NamedTuple):
-    alias: str
-    type: str
-    text: str
-    value: object
-
-
-def _fields(question: Question) -> Iterator[_Field]:
-    for number, query in enumerate(question.searches.values()):
-        alias = f"search{number}"
-        text = f"{alias}: search(type: ISSUE, first: 1, query: ${alias}) {{ issueCount }}"
-        yield _Field(alias, "String!", text, query)
+def _fields(question: Question) -> Iterator[QueryField]:
+    yield from question.labels
     yield from _node_fields("state", question.states, STATE)
-    yield from _node_fields("history", question.histories, PAST_RUNS)
+    yield from _node_fields(HISTORY_ALIAS, question.histories, PAST_RUNS)
     yield from _node_fields("pulse", question.watched, PULSE)
-    yield from _node_fields("close", question.closely_watched, CLOSE_PULSE)
+    yield from _node_fields(CLOSE_ALIAS, question.closely_watched, CLOSE_PULSE)
 
 
-def _node_fields(prefix: str, items: Sequence[Run] | Sequence[Workflow], fragment: str) -> Iterator[_Field]:
+def _node_fields(prefix: str, items: Sequence[Run] | Sequence[Workflow], fragment: str) -> Iterator[QueryField]:
     for number, start in enumerate(range(0, len(items), IDS_PER_FIELD)):
         alias = f"{prefix}{number}"
         ids = [item.node_id for item in items[start : start + IDS_PER_FIELD]]
-        yield _Field(alias, "[ID!]!", f"{alias}: nodes(ids: ${alias}) {{ {fragment} }}", ids)
+        yield QueryField(alias, f"{alias}: nodes(ids: ${alias}) {{ {fragment} }}", {alias: ("[ID!]!", ids)})

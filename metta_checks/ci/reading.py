@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
-from metta_checks.ci import attempts, history, workflows
+from metta_checks.ci import attempts, branch, history, workflows
 from metta_checks.ci.client import GitHub
-from metta_checks.ci.labels import count_by_rest, label_searches
+from metta_checks.ci.labels import LabelCounts
 from metta_checks.ci.ledger import Known, Ledger
 from metta_checks.ci.listing import Listing
 from metta_checks.ci.question import Question, ask
 from metta_checks.ci.records import Run, Workflow
 from metta_checks.ci.reply import Pulse, Reply
 from metta_checks.ci.settings import Settings
+from metta_checks.ci.together import together
 from metta_checks.ci.workflows import Selection
 from metta_checks.core.errors import Kind, SourceError
 
@@ -25,6 +28,9 @@ UNSETTLED: Final = timedelta(seconds=5)
 WATCH_PAUSE: Final = timedelta(hours=1)
 """How long the question goes without the watched runs after they were too much for the server."""
 
+ANSWERS_LESS: Final = frozenset({Kind.SERVER_ERROR, Kind.REJECTED, Kind.MALFORMED, Kind.FORBIDDEN, Kind.NOT_FOUND})
+"""What went wrong with a question that GitHub may answer when it is smaller."""
+
 SPARE: Final = 20
 """Requests of the quota that an anonymous caller leaves for what cannot wait."""
 
@@ -32,7 +38,9 @@ SPARE: Final = 20
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """What one collection saw. `runs` are those in the window, `latest` the latest decisive run of each workflow by
-    its id, `lists` the workflows that decide a metric, `counts` the merged pull requests by metric."""
+    its id, `lists` the workflows that decide a metric, `counts` the merged pull requests by metric. `problems` say what
+    could not be read, and what is unknown for it. `default_branch` is the repository's, where the watched branch does
+    not exist; the rest is then worth nothing."""
 
     now: datetime
     runs: tuple[Known, ...]
@@ -41,8 +49,10 @@ class Snapshot:
     lists: Mapping[str, Selection]
     counts: Mapping[str, int]
     completed: tuple[Run, ...]
+    problems: tuple[str, ...]
     repo: str
     web_url: str
+    default_branch: str | None = None
 
 
 class Reading:
@@ -57,57 +67,101 @@ class Reading:
         self._since = now.replace(microsecond=0) - self._settings.look_back
         ledger.begin(now, self._since)
         self._listing = Listing(github, ledger, now, self._since, max_pages=max_pages)
+        self._labels = LabelCounts(github, ledger, now)
+        self._graphql_answers = not github.anonymous
+        self._problems: list[str] = []
 
     def take(self) -> Snapshot:
         """Everything that the figures need. Raises SourceError; the ledger is then worthless."""
         self._listing.refresh()
+        # A branch with runs of its own in the window is there, or was a moment ago.
+        default = (
+            None if self._coming_into_question() else branch.default_in_place_of_missing(self._github, self._ledger)
+        )
+        if default is not None:
+            return replace(self._snapshot(), default_branch=default)
         if workflows.list_is_due(self._ledger, self._listing.read, self._now):
             workflows.refresh(self._github, self._ledger, self._now)
         elif not self._listing.cold and self._can_afford_care():
             self._listing.maintain()
-        counts = self._count_without_token() if self._github.anonymous else self._ask()
+        if self._graphql_answers:
+            self._ask()
         self._search_the_past()
-        attempts.settle(self._github, self._ledger, self._coming_into_question())
-        return self._snapshot(counts)
+        attempts.resolve_flakiness(self._github, self._ledger, self._coming_into_question())
+        # Last, since it may take long and fails alone.
+        self._labels.finish()
+        return self._snapshot()
 
     def _can_afford_care(self) -> bool:
         github = self._github
         return not github.anonymous or github.remaining is None or github.remaining > SPARE
 
-    def _count_without_token(self) -> Mapping[str, int]:
-        return count_by_rest(self._github, self._searches())
-
-    def _ask(self) -> Mapping[str, int]:
-        """The one GraphQL question, and what its answer calls for. Returns the counts."""
+    def _ask(self) -> None:
+        """The one GraphQL question, and what its answer calls for."""
         watched = list(self._watched())
+        unsettled = [known.run for known in watched if self._is_unsettled(known)]
         reply = self._put(
             Question(
-                searches=self._searches(),
+                labels=self._labels.fields(),
                 states=list(self._ledger.workflows.values()),
                 histories=self._quiet_workflows(),
                 watched=[known.run for known in watched if not self._is_unsettled(known)],
-                closely_watched=[known.run for known in watched if self._is_unsettled(known)],
+                closely_watched=unsettled,
             )
         )
+        if reply is None:
+            self._go_on_by_rest()
+            return
         self._ledger.workflows |= reply.states
         self._take_histories(reply)
-        self._read_changed(reply)
-        return reply.counts
+        self._read_changed(reply, unsettled)
 
-    def _put(self, question: Question) -> Reply:
-        """The reply; where watching the runs is too much for the server, the one without them. The buckets show what
-        they would have shown, only later."""
+    def _put(self, question: Question) -> Reply | None:
+        """The reply; where the whole question is refused, the one to its parts, and None where GraphQL has no answer.
+
+        What watching the runs would have shown, the buckets show, only later. The labels are then asked for alone.
+        """
+        try:
+            reply = self._ask_what_is_allowed(question)
+        except SourceError as error:
+            return self._put_less(question, error)
+        self._labels.take(reply.data)
+        return reply
+
+    def _put_less(self, question: Question, refused: SourceError) -> Reply | None:
+        if refused.kind is Kind.SERVER_ERROR and (question.watched or question.closely_watched):
+            with suppress(SourceError):
+                reply = self._ask_what_is_allowed(replace(question, watched=(), closely_watched=()))
+                self._ledger.watch_again_at = self._now + WATCH_PAUSE
+                self._labels.take(reply.data)
+                return reply
+        if refused.kind in ANSWERS_LESS and question.labels and self._github.has_time:
+            with suppress(SourceError):
+                return self._ask_what_is_allowed(replace(question, labels=()))
+        self._labels.fail(refused)
+        self._problems.append(
+            f"changes to older workflow runs show late, since GitHub's GraphQL does not answer: {refused}"
+        )
+        return None
+
+    def _ask_what_is_allowed(self, question: Question) -> Reply:
+        """The reply; for a token that must not read check suites, the one without them."""
+        if not self._github.reads_check_suites:
+            return ask(self._github, question.without_check_suites())
         try:
             return ask(self._github, question)
         except SourceError as error:
-            if error.kind is not Kind.SERVER_ERROR or not (question.watched or question.closely_watched):
+            if not question.is_refused_check_suites(error):
                 raise
-        self._ledger.watch_again_at = self._now + WATCH_PAUSE
-        return ask(self._github, replace(question, watched=(), closely_watched=()))
+        reply = ask(self._github, question.without_check_suites())
+        self._github.note_refused_check_suites()
+        return reply
 
-    def _searches(self) -> dict[str, str]:
-        repo = self._ledger.full_name or self._settings.repo
-        return label_searches(repo, self._settings.labels, self._now - self._settings.label_window)
+    def _go_on_by_rest(self) -> None:
+        """Without GraphQL: the states of the workflows are those of REST's list, and pasts are looked up there."""
+        self._graphql_answers = False
+        if self._ledger.workflows_at != self._now:
+            workflows.refresh(self._github, self._ledger, self._now)
 
     def _watched(self) -> Iterator[Known]:
         """The runs of which no answer of this collection has spoken yet."""
@@ -121,15 +175,23 @@ class Reading:
     def _is_unsettled(self, known: Known) -> bool:
         return known.run.conclusion is None or known.stamp >= self._now - UNSETTLED
 
-    def _read_changed(self, reply: Reply) -> None:
-        """Read again what has changed since it was read."""
+    def _read_changed(self, reply: Reply, unsettled: Iterable[Run]) -> None:
+        """Read again what has changed since it was read, and what may have where the reply has no outcomes."""
         known = self._ledger.runs
         changed = {run_id: pulse for run_id, pulse in reply.pulses.items() if _has_changed(known[run_id], pulse)}
-        self._listing.reread(known[run_id].run for run_id in changed)
+        unsure = {run.id for run in unsettled if self._is_unsure(run, reply)}
+        self._listing.reread(known[run_id].run for run_id in changed.keys() | unsure)
         for run_id, pulse in changed.items():
             self._ledger.note_change(run_id, pulse.updated_at)
         for run_id in reply.gone:
             self._ledger.note_deletion(run_id)
+
+    def _is_unsure(self, run: Run, reply: Reply) -> bool:
+        """A run that has been under way since before the look-back has no other to share a request with; the second of
+        its last change is long over."""
+        pulse = reply.pulses.get(run.id)
+        recent = run.created_at >= self._since or run.updated_at >= self._since
+        return pulse is not None and not pulse.asked_outcome and recent
 
     def _quiet_workflows(self) -> list[Workflow]:
         """The workflows that count, of which no decisive run is known and the past was not searched yet."""
@@ -153,10 +215,14 @@ class Reading:
         """Find the latest decisive run of the workflows of which none is known. A workflow may have come to be one of
         them in the course of this collection: its latest run is under way again, or it was switched on."""
         quiet = [workflow for workflow in self._quiet_workflows() if workflow.id not in self._asked]
-        if quiet and not self._github.anonymous:
-            self._take_histories(ask(self._github, Question(histories=quiet)))
-        for workflow in self._quiet_workflows():
-            self._remember(workflow, history.read_by_rest(self._github, workflow))
+        if quiet and self._graphql_answers and self._github.reads_check_suites:
+            # What GraphQL does not answer is asked of REST below.
+            with suppress(SourceError):
+                self._take_histories(self._ask_what_is_allowed(Question(histories=quiet)))
+        left = self._quiet_workflows()
+        histories = together([partial(history.read_by_rest, self._github, workflow) for workflow in left])
+        for workflow, runs in zip(left, histories, strict=True):
+            self._remember(workflow, runs)
 
     def _take_histories(self, reply: Reply) -> None:
         self._asked.update(reply.histories)
@@ -172,8 +238,8 @@ class Reading:
             self._ledger.searched.add(workflow.id)
 
     def _coming_into_question(self) -> list[int]:
-        """The runs that are in the window, or will be: by GitHub's clock one may have started after `now`. By the
-        next collection it may be deleted."""
+        """The branch's own runs that are in the window, or will be: by GitHub's clock one may have started after `now`.
+        By the next collection it may be deleted."""
         opens = self._now - self._settings.window
         known_ones = self._ledger.runs.values()
         return [known.run.id for known in known_ones if known.run.own and known.run.started_at >= opens]
@@ -188,7 +254,7 @@ class Reading:
             if ended and opens <= run.started_at < self._now and run.created_at >= created:
                 yield known
 
-    def _snapshot(self, counts: Mapping[str, int]) -> Snapshot:
+    def _snapshot(self) -> Snapshot:
         ledger = self._ledger
         completed = tuple(ledger.newly_completed(self._now, self._since))
         ledger.prune(self._since)
@@ -198,8 +264,9 @@ class Reading:
             workflows=ledger.workflows,
             latest=ledger.latest_decisive(),
             lists=self._lists(),
-            counts=counts,
+            counts=self._labels.counts,
             completed=completed,
+            problems=(*self._problems, *self._labels.problems),
             repo=ledger.full_name or self._settings.repo,
             web_url=ledger.web_url or f"https://github.com/{self._settings.repo}",
         )

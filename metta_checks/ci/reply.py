@@ -7,12 +7,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any, Final, NamedTuple, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
+from metta_checks.ci.graphql import Data
 from metta_checks.ci.records import Run, Workflow
 from metta_checks.ci.wire import Moment
 from metta_checks.core.errors import Kind, SourceError
+
+NodeT = TypeVar("NodeT")
+ModelT = TypeVar("ModelT")
 
 IDS_PER_FIELD: Final = 100
 """GitHub refuses more in one `nodes(ids:)`; the fields are numbered in the order of the ids."""
@@ -36,9 +40,10 @@ class PastRun(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The answers: counts by metric, the rest by id. What no longer exists is left out; `gone` are such runs."""
+    """The answers by id; those to the fields of the labels are in `data`. What no longer exists is left out; `gone` are
+    such runs."""
 
-    counts: Mapping[str, int] = field(default_factory=dict)
+    data: Data = field(default_factory=lambda: Data({}))
     states: Mapping[int, Workflow] = field(default_factory=dict)
     histories: Mapping[int, Sequence[PastRun]] = field(default_factory=dict)
     pulses: Mapping[int, Pulse] = field(default_factory=dict)
@@ -47,7 +52,7 @@ class Reply:
     def joined(self, other: Reply) -> Reply:
         """Both together, for a question that was put in parts."""
         return Reply(
-            {**self.counts, **other.counts},
+            Data({**self.data.values, **other.data.values}, {**self.data.faults, **other.data.faults}),
             {**self.states, **other.states},
             {**self.histories, **other.histories},
             {**self.pulses, **other.pulses},
@@ -56,10 +61,9 @@ class Reply:
 
 
 def parse_reply(
-    data: Mapping[str, Any],
+    data: Data,
     *,
     tried: str,
-    metrics: Sequence[str],
     states: Sequence[Workflow],
     histories: Sequence[Workflow],
     watched: Sequence[Run],
@@ -68,30 +72,121 @@ def parse_reply(
     """The reply to a question about these; `tried` is for the message of the SourceError that is raised when it is
     of another shape."""
     try:
-        pulses = _pulses(watched, closely_watched, data)
+        pulses = _pulses(watched, closely_watched, data.values)
         return Reply(
-            counts=_counts(metrics, data),
-            states=_states(states, data),
-            histories=_histories(histories, data),
+            data=data,
+            states=_states(states, data.values),
+            histories=_histories(histories, data.values),
             pulses=pulses,
             gone=frozenset(run.id for run in (*watched, *closely_watched) if run.id not in pulses),
         )
-    except ValidationError as error:
+    except ValueError as error:
+        raise _unknown_shape(error, tried) from None
+
+
+class LabelledPage(NamedTuple):
+    """One page of the merged pull requests with a label: number, when each was merged and when it last changed.
+
+    `label` is the label's name in the repository, None where it has none of that name. `after` is the cursor of the
+    next page, None behind the last one.
+    """
+
+    full_name: str
+    web_url: str
+    label: str | None
+    merged: Sequence[tuple[int, datetime | None, datetime]]
+    after: str | None
+
+
+def labelled_page(data: Data, alias: str, *, tried: str) -> LabelledPage:
+    """Raises SourceError: the error of that alias, or one for an answer of another shape."""
+    parsed = _alone(data, alias, _LABELLED, tried)
+    return LabelledPage(
+        full_name=parsed.name_with_owner,
+        web_url=parsed.url,
+        label=parsed.label.name if parsed.label else None,
+        merged=[(node.number, node.merged_at, node.updated_at) for node in parsed.pull_requests.nodes],
+        after=parsed.pull_requests.page_info.after,
+    )
+
+
+def label_names(data: Data, alias: str, *, tried: str) -> tuple[list[str], str | None]:
+    """One page of the names of a repository's labels, and the cursor of the next. Raises SourceError."""
+    labels = _alone(data, alias, _LABELS, tried).labels
+    return [node.name for node in labels.nodes], labels.page_info.after
+
+
+def _alone(data: Data, alias: str, adapter: TypeAdapter[ModelT], tried: str) -> ModelT:
+    """A value that may fail alone. What does not exist is null and an error beside it; that error counts only where
+    the value cannot be read."""
+    fault = data.faults.get(alias)
+    if fault is not None and fault.kind is not Kind.NOT_FOUND:
+        raise fault
+    try:
+        return adapter.validate_python(data.values.get(alias))
+    except ValueError as error:
+        raise fault or _unknown_shape(error, tried) from None
+
+
+def _unknown_shape(error: ValueError, tried: str) -> SourceError:
+    said = str(error)
+    if isinstance(error, ValidationError):
         first = error.errors(include_url=False, include_input=False)[0]
         said = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-    except ValueError as error:
-        said = str(error)
     came_back = f"an answer of an unknown shape ({said})"
     remedy = "Is `api_url` the address of a GitHub API? If it is, this version does not know its answers."
-    raise SourceError(Kind.MALFORMED, tried, came_back, remedy)
+    return SourceError(Kind.MALFORMED, tried, came_back, remedy)
 
 
 class _Wire(BaseModel):
     model_config = ConfigDict(frozen=True, alias_generator=to_camel)
 
 
-class _Search(_Wire):
-    issue_count: int
+class _PageInfo(_Wire):
+    has_next_page: bool
+    end_cursor: str | None
+
+    @model_validator(mode="after")
+    def _leads_on(self) -> _PageInfo:
+        if self.has_next_page and not self.end_cursor:
+            raise ValueError("a next page without a cursor")
+        return self
+
+    @property
+    def after(self) -> str | None:
+        return self.end_cursor if self.has_next_page else None
+
+
+class _Label(_Wire):
+    name: str
+
+
+class _Labels(_Wire):
+    nodes: list[_Label]
+    page_info: _PageInfo
+
+
+class _WithLabels(_Wire):
+    labels: _Labels
+
+
+class _MergedPull(_Wire):
+    number: int
+    # GitHub promises none: a pull request that was imported has been merged, and nothing says when.
+    merged_at: Moment | None
+    updated_at: Moment
+
+
+class _MergedPulls(_Wire):
+    nodes: list[_MergedPull]
+    page_info: _PageInfo
+
+
+class _Labelled(_Wire):
+    name_with_owner: str
+    url: str
+    label: _Label | None
+    pull_requests: _MergedPulls
 
 
 class _State(_Wire):
@@ -126,31 +221,24 @@ class _PastRun(_Wire):
     event: str
     created_at: Moment
     updated_at: Moment
-    check_suite: _Suite
+    check_suite: _Suite | None = None
 
 
 class _PastRuns(_Wire):
-    nodes: list[_PastRun]
+    nodes: list[_PastRun | None]
 
 
 class _History(_Wire):
     runs: _PastRuns
 
 
-_SEARCH: Final = TypeAdapter(_Search)
+_LABELLED: Final = TypeAdapter(_Labelled)
+_LABELS: Final = TypeAdapter(_WithLabels)
 _STATES: Final = TypeAdapter(list[_State | None])
 _PULSES: Final = TypeAdapter(list[_Pulse | None])
 _HISTORIES: Final = TypeAdapter(list[_History | None])
 
-NodeT = TypeVar("NodeT")
 ItemT = TypeVar("ItemT", Run, Workflow)
-
-
-def _counts(metrics: Sequence[str], data: Mapping[str, Any]) -> dict[str, int]:
-    return {
-        metric: _SEARCH.validate_python(data.get(f"search{number}")).issue_count
-        for number, metric in enumerate(metrics)
-    }
 
 
 def _states(workflows: Sequence[Workflow], data: Mapping[str, Any]) -> dict[int, Workflow]:
@@ -161,10 +249,14 @@ def _states(workflows: Sequence[Workflow], data: Mapping[str, Any]) -> dict[int,
 
 
 def _histories(workflows: Sequence[Workflow], data: Mapping[str, Any]) -> dict[int, Sequence[PastRun]]:
-    return {
-        workflow.id: [_past_run(workflow, node) for node in history.runs.nodes]
-        for workflow, history in _nodes("history", workflows, data, _HISTORIES)
-    }
+    """Without those that GitHub gave in part: what is missing may be the run that decides."""
+    histories: dict[int, Sequence[PastRun]] = {}
+    for workflow, history in _nodes("history", workflows, data, _HISTORIES):
+        nodes = history.runs.nodes
+        past_runs = [_past_run(workflow, node, node.check_suite) for node in nodes if node and node.check_suite]
+        if len(past_runs) == len(nodes):
+            histories[workflow.id] = past_runs
+    return histories
 
 
 def _pulses(watched: Sequence[Run], closely_watched: Sequence[Run], data: Mapping[str, Any]) -> dict[int, Pulse]:
@@ -190,8 +282,8 @@ def _nodes(
                 yield item, node
 
 
-def _past_run(workflow: Workflow, node: _PastRun) -> PastRun:
-    suite, created_at = node.check_suite, node.created_at
+def _past_run(workflow: Workflow, node: _PastRun, suite: _Suite) -> PastRun:
+    created_at = node.created_at
     run = Run(
         id=node.resource_path,
         node_id=node.id,

@@ -107,7 +107,8 @@ def _repo(text: str | None) -> str:
     if not repo:
         raise ConfigurationError(f"`repo` is not set: give it in the instance or as {VARIABLES['repo'].name}")
     if not _REPO.fullmatch(repo):
-        raise ConfigurationError(f"`repo` is {repo!r}: write it as owner/name, without an address around it")
+        # Not repeated: what stands around the name may be a token.
+        raise ConfigurationError("`repo` is not owner/name: write it so, without an address or a credential around it")
     return repo
 
 

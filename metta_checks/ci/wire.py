@@ -58,6 +58,25 @@ def attempt_conclusion(answer: Answer) -> str | None:
     return _parse(answer, _Attempt).conclusion
 
 
+class Repository(BaseModel):
+    """What GitHub calls the repository now, its page, and its default branch."""
+
+    model_config = ConfigDict(frozen=True)
+
+    full_name: str
+    html_url: str
+    default_branch: str
+
+
+def repository(answer: Answer) -> Repository:
+    return _parse(answer, Repository)
+
+
+def branch_name(answer: Answer) -> str:
+    """The name of the branch that GitHub gave."""
+    return _parse(answer, _Branch).name
+
+
 def search_count(answer: Answer) -> int:
     """How many items a search found. Raises SourceError when GitHub gave up before it had looked at all of them."""
     parsed = _parse(answer, _Search)
@@ -122,6 +141,10 @@ class _Workflows(_Wire):
 
 class _Attempt(_Wire):
     conclusion: str | None
+
+
+class _Branch(_Wire):
+    name: str
 
 
 class _Search(_Wire):

@@ -7,11 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
+from metta_checks.core.bounded_yaml import YamlFileError, read_yaml
+from metta_checks.core.printable import printable
 
 
 class ConfigFileError(Exception):
-    """A configuration file cannot be used; the text names the file and the place in it."""
+    """A configuration file cannot be used; the text, one printable line, names the file and the place in it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(printable(text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +32,10 @@ class AgentConfig:
 
 def read_agent_config(path: Path) -> AgentConfig:
     """Read and take apart a file. Raises ConfigFileError."""
-    document = _load(path)
+    try:
+        document = read_yaml(path)
+    except YamlFileError as error:
+        raise ConfigFileError(str(error)) from None
     if not isinstance(document, dict):
         raise ConfigFileError(f"{path}: expected a mapping with `init_config` and `instances`")
     instances = document.get("instances")
@@ -42,25 +49,3 @@ def read_agent_config(path: Path) -> AgentConfig:
         raise ConfigFileError(f"{path}: `init_config` is not a mapping of options")
     more = {key: value for key, value in document.items() if key not in {"init_config", "instances"}}
     return AgentConfig(init_config, tuple(instances), more)
-
-
-def _load(path: Path) -> Any:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise ConfigFileError(f"{path}: this is not UTF-8 text") from None
-    except OSError as error:
-        raise ConfigFileError(f"{path}: {error.strerror or 'cannot be read'}") from None
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        # Not the mark's own text nor what the problem quotes: a key may stand there.
-        problem = (getattr(error, "problem", None) or "cannot be parsed").partition("'")[0].strip()
-        raise ConfigFileError(f"{path}: {place}no valid YAML, {problem}") from None
-    except ValueError as error:
-        # What looks like a date or a number, and is none: the loader lets the constructors' own errors through.
-        raise ConfigFileError(f"{path}: no valid YAML, {str(error).partition(':')[0]}") from None
-    except RecursionError:
-        raise ConfigFileError(f"{path}: no valid YAML, nested too deeply") from None

@@ -17,11 +17,13 @@ from metta_checks.board.models import MissingClientError
 from metta_checks.board.page import page
 from metta_checks.board.recording import Recording, RecordingError, recorded
 from metta_checks.cli.catalogue import CHECKS
-from metta_checks.cli.collect import in_a_folder
+from metta_checks.cli.output import output_file, require_written
 from metta_checks.cli.render import outcomes_json
 from metta_checks.cli.runner import Outcome, new_check, prepare_stubs, run_once
+from metta_checks.cli.terminal import echo
 from metta_checks.core.clock import utcnow
-from metta_checks.core.files import write_atomically
+from metta_checks.core.files import WriteError, is_standard_output
+from metta_checks.core.printable import printable
 from metta_checks.demo.course import STEPS, course
 
 DEMO = "demo"
@@ -68,7 +70,7 @@ def lint(context: click.Context, files: tuple[Path, ...], tags: tuple[str, ...],
     """
     if rules:
         for rule in Rule:
-            click.echo(f"{rule:<11} {rule.meaning}")
+            echo(f"{rule:<11} {rule.meaning}")
         return
     texts = {str(path): _read(path) for path in files} if files else _ours()
     emitted = contract().with_tags(tags)
@@ -80,8 +82,8 @@ def lint(context: click.Context, files: tuple[Path, ...], tags: tuple[str, ...],
             raise click.UsageError(str(error)) from None
         found += len(findings)
         for finding in findings:
-            click.echo(f"{name}: {finding}")
-    click.echo(f"{len(texts)} checked, {found or 'nothing'} found")
+            echo(printable(f"{name}: {finding}"))
+    echo(f"{len(texts)} checked, {found or 'nothing'} found")
     context.exit(1 if found else 0)
 
 
@@ -99,10 +101,10 @@ def lint(context: click.Context, files: tuple[Path, ...], tags: tuple[str, ...],
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    callback=in_a_folder,
+    callback=output_file,
     default=Path("board.html"),
     show_default=True,
-    help="The HTML file to write.",
+    help="The HTML file to write, - for standard output.",
 )
 def preview(dashboards: tuple[str, ...], sources: tuple[str, ...], variables: tuple[str, ...], output: Path) -> None:
     """Draw dashboards from collections, as one HTML file that needs no network.
@@ -124,10 +126,11 @@ def preview(dashboards: tuple[str, ...], sources: tuple[str, ...], variables: tu
     """
     chosen = _dashboards(dashboards)
     values = _values(variables, chosen)
-    _write(output, page(chosen, _recording(sources or (DEMO,)), values))
-    click.echo(f"wrote {output}: {', '.join(chosen)}")
+    require_written(output, page(chosen, _recording(sources or (DEMO,)), values))
+    aside = is_standard_output(output)
+    echo(f"wrote {output}: {', '.join(chosen)}", err=aside)
     if not available():
-        click.echo(f"without its charts: {HOW_TO_GET}")
+        echo(f"without its charts: {HOW_TO_GET}", err=aside)
 
 
 @board.command("export")
@@ -154,9 +157,9 @@ def export_command(directory: Path, page_to: str, ticket_to: str) -> None:
     """
     try:
         for path in library.export(directory, page_to=page_to, ticket_to=ticket_to):
-            click.echo(path)
-    except OSError as error:
-        raise click.UsageError(f"{directory}: {error.strerror}") from None
+            echo(path)
+    except WriteError as error:
+        raise click.UsageError(f"writing {error}") from None
 
 
 def board_of(outcomes: Mapping[str, Sequence[Outcome]]) -> str:
@@ -232,12 +235,5 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise click.UsageError(f"{path}: this is not UTF-8 text") from None
-    except OSError as error:
-        raise click.UsageError(f"{path}: {error.strerror}") from None
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        write_atomically(path, text)
     except OSError as error:
         raise click.UsageError(f"{path}: {error.strerror}") from None

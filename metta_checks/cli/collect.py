@@ -15,20 +15,13 @@ from metta_checks.cli.check_names import METAVAR, completed, entry_of
 from metta_checks.cli.dogstatsd import AddressError, NoAgentError, destination
 from metta_checks.cli.log import log_shown
 from metta_checks.cli.options import config_option, config_or_environment
+from metta_checks.cli.output import STANDARD_OUTPUT, output_file, require_written
 from metta_checks.cli.progress import Progress
 from metta_checks.cli.push import MissingClientError, Pusher, require_client
 from metta_checks.cli.render import outcome_text, outcomes_json, sent_text
 from metta_checks.cli.runner import Outcome, collections, new_check, prepare_stubs, refused
-from metta_checks.core.files import write_atomically
-
-
-def in_a_folder(context: click.Context, parameter: click.Parameter, value: Path | None) -> Path | None:
-    """A callback for click: refuses a file that cannot be made before anything is collected for it."""
-    if value is not None and not value.absolute().parent.is_dir():
-        raise click.BadParameter(f"there is no folder {value.parent}", context, parameter)
-    if value is not None and value.is_dir():
-        raise click.BadParameter(f"{value} is a folder", context, parameter)
-    return value
+from metta_checks.cli.terminal import echo
+from metta_checks.core.printable import printable_lines
 
 
 def up_to_a_day(context: click.Context, parameter: click.Parameter, value: float) -> float:
@@ -64,8 +57,8 @@ ENOUGH: Final = "\b\nEnvironment variables that are enough instead of a configur
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
-    callback=in_a_folder,
-    help="Write there instead of to standard output: the whole file, or nothing.",
+    callback=output_file,
+    help="Write there instead of to standard output (-): the whole file, or nothing.",
 )
 @click.option("-q", "--quiet", is_flag=True, help="Show errors only; a document that is asked for is still written.")
 @click.option("-v", "--verbose", is_flag=True, help="Show every series, the check's log, and tracebacks.")
@@ -109,6 +102,7 @@ def collect(
       DD_DOGSTATSD_URL=unix:///var/run/datadog/dsd.socket metta-checks collect wandb --push --hostless
     """
     _refuse_contradictions(dry_run=dry_run, push=push, hostless=hostless, quiet=quiet, verbose=verbose)
+    output = None if output == STANDARD_OUTPUT else output
     prepare_stubs()
     config = config_or_environment(config_path)
     numbers = _numbers(config, instance)
@@ -123,14 +117,14 @@ def collect(
                 outcomes.append(outcome)
                 tables.append("\n".join(outcome_text(check.name, outcome, every_series=verbose)))
                 if form == "table" and output is None and not quiet:
-                    click.echo(tables[-1] if len(tables) == 1 else f"\n{tables[-1]}")
+                    echo(tables[-1] if len(tables) == 1 else f"\n{tables[-1]}")
                 _report(check, outcome, verbose=verbose)
                 if pusher is not None:
                     _push(pusher, outcome, aside=form == "json", quiet=quiet)
     if form == "json":
         _deliver(outcomes_json(check.name, outcomes), output)
     elif output is not None:
-        _deliver("\n\n".join(tables), output)
+        _deliver(printable_lines("\n\n".join(tables)), output)
     context.exit(exit_status(outcomes))
 
 
@@ -170,7 +164,7 @@ def _push(pusher: Pusher, outcome: Outcome, *, aside: bool, quiet: bool) -> None
     """Send all that the Agent would have received, the `up 0` of a failed collection too, and tell of it."""
     sent = pusher.send(outcome.series)
     if not quiet:
-        click.echo("\n".join(sent_text(sent, pusher.destination, len(outcome.events))), err=aside)
+        echo("\n".join(sent_text(sent, pusher.destination, len(outcome.events))), err=aside)
 
 
 def _numbers(config: AgentConfig, wanted: int | None) -> list[int]:
@@ -196,24 +190,13 @@ def _instance_outcomes(
 def _report(entry: CheckEntry, outcome: Outcome, *, verbose: bool) -> None:
     if outcome.error is None:
         return
-    click.echo(f"{entry.name}, instance {outcome.instance}: {outcome.error}", err=True)
+    echo(f"{entry.name}, instance {outcome.instance}: {outcome.error}", err=True)
     if verbose:
-        click.echo(outcome.traceback, err=True)
+        echo(outcome.traceback, err=True)
 
 
 def _deliver(text: str, output: Path | None) -> None:
     if output is None:
-        click.echo(text)
-        return
-    try:
-        _write(output, text + "\n")
-    except OSError as error:
-        raise click.UsageError(f"--output {output}: {error.strerror}") from None
-
-
-def _write(path: Path, text: str) -> None:
-    if path.exists() and not path.is_file():
-        # A pipe or a device (/dev/stdout) is there to be written to, not to be replaced.
-        path.write_text(text, encoding="utf-8")
-        return
-    write_atomically(path, text)
+        echo(text)
+    else:
+        require_written(output, text + "\n")

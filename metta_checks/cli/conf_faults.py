@@ -24,6 +24,7 @@ from metta_checks.cli.hints import (
 from metta_checks.cli.runner import new_check
 from metta_checks.core import MettaCheck
 from metta_checks.core.agent_options import require_timeouts
+from metta_checks.core.printable import printable
 
 FILLER: Final = "x/x"
 """Stands in for a missing option while the others are looked at: it is a name, a path and a repository alike."""
@@ -68,7 +69,7 @@ def examined(file: ConfFile) -> Examined:
     try:
         config = read_agent_config(path)
     except ConfigFileError as error:
-        fault = Finding("fault", path, str(error).removeprefix(f"{path}: "))
+        fault = Finding("fault", path, str(error).removeprefix(f"{printable(str(path))}: "))
         return Examined(file, None, (fault,), ())
     faults = list(_faults_at_the_top(config, file))
     shared_faults = list(_faults_of_init_config(config, entry))

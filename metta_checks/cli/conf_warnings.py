@@ -9,8 +9,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
 from metta_checks.cli.agent_config import AgentConfig
 from metta_checks.cli.catalogue import CheckEntry
 from metta_checks.cli.conf_faults import Examined
@@ -18,6 +16,7 @@ from metta_checks.cli.conf_files import ConfFile
 from metta_checks.cli.findings import Finding
 from metta_checks.core import MettaCheck
 from metta_checks.core.agent_options import agent_tags
+from metta_checks.core.bounded_yaml import YamlFileError, read_yaml
 from metta_checks.core.tags import keys_of
 
 LONGEST_INTERVAL: Final = 300
@@ -133,9 +132,10 @@ def _env_of_the_agent(path: Path) -> bool:
     """Whether the `datadog.yaml` beside the `conf.d` that holds `path` sets `env`."""
     for folder in path.absolute().parents:
         if folder.name == "conf.d":
+            main_file = folder.parent / "datadog.yaml"
             try:
-                document = yaml.safe_load((folder.parent / "datadog.yaml").read_text(encoding="utf-8"))
-            except (OSError, ValueError, yaml.YAMLError):
+                document = read_yaml(main_file) if main_file.is_file() else None
+            except YamlFileError:
                 return False
             return isinstance(document, dict) and bool(document.get("env"))
     return False

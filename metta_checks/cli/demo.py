@@ -11,10 +11,12 @@ import click
 from metta_checks.board.charts import HOW_TO_GET, available
 from metta_checks.cli.board import board_of
 from metta_checks.cli.catalogue import CHECKS
-from metta_checks.cli.collect import exit_status, in_a_folder
+from metta_checks.cli.collect import exit_status
+from metta_checks.cli.output import output_file, write_output
 from metta_checks.cli.render import outcome_text
 from metta_checks.cli.runner import Outcome, new_check, prepare_stubs, run_once
-from metta_checks.core.files import write_atomically
+from metta_checks.cli.terminal import echo
+from metta_checks.core.files import WriteError, is_standard_output
 from metta_checks.demo.scene import Scene, scene
 
 
@@ -24,7 +26,7 @@ from metta_checks.demo.scene import Scene, scene
     "--board",
     "board_path",
     type=click.Path(path_type=Path),
-    callback=in_a_folder,
+    callback=output_file,
     help="Where to draw the dashboards. [default: metta-checks-board.html in the temporary folder]",
 )
 @click.pass_context
@@ -45,6 +47,8 @@ def demo(context: click.Context, verbose: bool, board_path: Path | None) -> None
       metta-checks demo --board board.html
       metta-checks demo --verbose | grep metta.infra.health.state
     """
+    path = board_path or Path(gettempdir(), "metta-checks-board.html")
+    aside = is_standard_output(path)
     prepare_stubs()
     outcomes: dict[str, Outcome] = {}
     with scene() as stage:
@@ -52,11 +56,11 @@ def demo(context: click.Context, verbose: bool, board_path: Path | None) -> None
             outcome = _collected(entry.slug, stage)
             outcomes[entry.name] = outcome
             for line in outcome_text(entry.name, outcome, every_series=verbose):
-                click.echo(line)
-            click.echo()
+                echo(line, err=aside)
+            echo(err=aside)
             if outcome.error:
-                click.echo(outcome.error, err=True)
-    _draw(outcomes, board_path or Path(gettempdir(), "metta-checks-board.html"))
+                echo(outcome.error, err=True)
+    _draw(outcomes, path, aside=aside)
     context.exit(exit_status(list(outcomes.values())))
 
 
@@ -65,13 +69,13 @@ def _collected(slug: str, stage: Scene) -> Outcome:
     return run_once(new_check(entry, {}, stage.instances[slug]), instance=1, collection=1)
 
 
-def _draw(outcomes: Mapping[str, Outcome], path: Path) -> None:
+def _draw(outcomes: Mapping[str, Outcome], path: Path, *, aside: bool) -> None:
     """The dashboards as a page; a demo that cannot write it is none the worse."""
     try:
-        write_atomically(path, board_of({name: [outcome] for name, outcome in outcomes.items()}))
-    except OSError as error:
-        click.echo(f"the dashboards could not be drawn: {path}: {error.strerror}", err=True)
+        write_output(path, board_of({name: [outcome] for name, outcome in outcomes.items()}))
+    except WriteError as error:
+        echo(f"the dashboards could not be drawn: {error}", err=True)
         return
-    click.echo(f"the dashboards, to open in a browser: {path}")
+    echo(f"the dashboards, to open in a browser: {path}", err=aside)
     if not available():
-        click.echo(f"without their charts: {HOW_TO_GET}")
+        echo(f"without their charts: {HOW_TO_GET}", err=aside)

@@ -19,6 +19,7 @@ from metta_checks.cli.conf_files import ConfFile, found_at
 from metta_checks.cli.costs import Cost, Formula, Workload
 from metta_checks.cli.render import wrapped
 from metta_checks.cli.runner import new_check, prepare_stubs
+from metta_checks.cli.terminal import echo
 from metta_checks.core import MettaCheck
 
 FORMULAS: Final[Mapping[str, Formula]] = {
@@ -94,10 +95,10 @@ def estimate(
     workload = Workload(runs_per_day, mean_hours, workflows, records, percentiles)
     estimates = _estimates(file, workload)
     if form == "json":
-        click.echo(json.dumps([_as_json(one, file.entry, percentiles=percentiles) for one in estimates], indent=1))
+        echo(json.dumps([_as_json(one, file.entry, percentiles=percentiles) for one in estimates], indent=1))
         return
     for number, one in enumerate(estimates):
-        click.echo("\n" * (number > 0) + "\n".join(_table(one, file.entry, percentiles=percentiles)))
+        echo("\n" * (number > 0) + "\n".join(_table(one, file.entry, percentiles=percentiles)))
 
 
 def _file(path: Path, check: CheckEntry | None) -> ConfFile:

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-Level = Literal["fault", "warning"]
+Level = Literal["fault", "warning", "credential"]
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A fault keeps the check from running as it is meant to; a warning is about what will hurt later.
+    """A fault keeps the check from running as it is meant to; a warning is about what will hurt later. A `credential`
+    is neither: it shows where one comes from and goes.
 
     `instance` counts from 1 and is None for what concerns the whole file; `option` is None where no option is to blame.
     """

@@ -7,6 +7,8 @@ from typing import Any, Final
 
 import click
 
+from metta_checks.cli.terminal import printable_faults
+
 _ARGUMENTS: Final = "metta_checks.arguments"
 
 
@@ -18,11 +20,13 @@ class Commands(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.meta[_ARGUMENTS] = tuple(args)
-        return super().parse_args(ctx, args)
+        with printable_faults():
+            return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with printable_faults():
+                return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except Exception as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +14,8 @@ from metta_checks.cli.agent_files import CONFIGURATIONS, AgentFile, MissingFiles
 from metta_checks.cli.catalogue import CHECKS, CheckEntry
 from metta_checks.cli.check_names import completed, entries_of
 from metta_checks.cli.installation import Change, Installation
+from metta_checks.cli.terminal import echo
+from metta_checks.core.safe_files import safe_folder
 
 AGENT_DIR: Final = Path("/etc/datadog-agent")
 
@@ -52,7 +54,9 @@ def install(agent_dir: Path, checks: tuple[CheckEntry, ...], dry_run: bool) -> N
     explains every option. A conf.yaml is yours: it is never written. Doing it again changes nothing; after an
     upgrade of the package it renews what is old, but not what was changed by hand.
 
-    Files are 0644 and folders 0755; run as root, they get the owner of the Agent's folder.
+    Files are 0644 and folders 0755; run as root, they get the owner of the Agent's folder. On the way to that folder
+    links are followed that belong to root or to the user who runs this, below it none. Root writes to no folder that
+    every user may write to.
 
     \b
     Exit status:
@@ -66,13 +70,14 @@ def install(agent_dir: Path, checks: tuple[CheckEntry, ...], dry_run: bool) -> N
       sudo metta-checks install --checks wandb,ci
       metta-checks install --agent-dir ./agent
     """
-    with _installation(agent_dir, dry_run=dry_run) as installation:
+    with _installation(agent_dir, checks, dry_run=dry_run) as installation:
         for entry in checks:
             for file in _files(entry):
-                click.echo(str(installation.put(file)))
-            for own in _configurations(agent_dir, entry):
-                click.echo(str(Change("keep", own, "yours")))
-    _tell_what_is_next(agent_dir, checks, dry_run=dry_run)
+                echo(str(installation.put(file)))
+            for own in _configurations(installation, entry):
+                echo(str(Change("keep", own, "yours")))
+        bare = [entry for entry in checks if not _configurations(installation, entry)]
+    _tell_what_is_next(agent_dir, bare, dry_run=dry_run)
 
 
 @click.command()
@@ -94,24 +99,26 @@ def uninstall(agent_dir: Path, checks: tuple[CheckEntry, ...], dry_run: bool) ->
       metta-checks uninstall --dry-run
       sudo metta-checks uninstall --checks eval
     """
-    with _installation(agent_dir, dry_run=dry_run) as installation:
+    with _installation(agent_dir, checks, dry_run=dry_run) as installation:
         for entry in checks:
             for file in _files(entry):
                 change = installation.take_away(file)
                 if change is not None:
-                    click.echo(str(change))
-            for own in _configurations(agent_dir, entry):
-                click.echo(str(Change("keep", own, "yours; the Agent will miss the check until it is gone")))
+                    echo(str(change))
+            for own in _configurations(installation, entry):
+                echo(str(Change("keep", own, "yours; the Agent will miss the check until it is gone")))
     if dry_run:
-        click.echo("Nothing was changed: --dry-run.")
+        echo("Nothing was changed: --dry-run.")
 
 
 @contextmanager
-def _installation(agent_dir: Path, *, dry_run: bool) -> Iterator[Installation]:
+def _installation(agent_dir: Path, checks: Iterable[CheckEntry], *, dry_run: bool) -> Iterator[Installation]:
     try:
-        installation = Installation(agent_dir, dry_run=dry_run)
-        yield installation
-        installation.close()
+        with safe_folder(agent_dir) as folder:
+            installation = Installation(folder, dry_run=dry_run)
+            installation.require_safe(file for entry in checks for file in _files(entry))
+            yield installation
+            installation.close()
     except MissingFilesError as error:
         raise click.ClickException(str(error)) from None
     except PermissionError as error:
@@ -125,21 +132,20 @@ def _files(entry: CheckEntry) -> tuple[AgentFile, ...]:
     return shim_of(entry), example_of(entry)
 
 
-def _configurations(agent_dir: Path, entry: CheckEntry) -> list[str]:
+def _configurations(installation: Installation, entry: CheckEntry) -> list[str]:
     """The check's own configuration files, below the Agent's folder."""
-    folder = agent_dir / CONFIGURATIONS / f"{entry.name}.d"
-    return sorted(str(path.relative_to(agent_dir)) for pattern in ("*.yaml", "*.yml") for path in folder.glob(pattern))
+    folder = f"{CONFIGURATIONS}/{entry.name}.d"
+    return [f"{folder}/{name}" for name in installation.names(folder) if name.endswith((".yaml", ".yml"))]
 
 
-def _tell_what_is_next(agent_dir: Path, checks: tuple[CheckEntry, ...], *, dry_run: bool) -> None:
+def _tell_what_is_next(agent_dir: Path, bare: list[CheckEntry], *, dry_run: bool) -> None:
     if dry_run:
-        click.echo("Nothing was changed: --dry-run.")
+        echo("Nothing was changed: --dry-run.")
         return
-    bare = [entry for entry in checks if not _configurations(agent_dir, entry)]
     if bare:
         folder = agent_dir / CONFIGURATIONS / f"{bare[0].name}.d"
-        click.echo(f"Next: copy {folder}/conf.yaml.example to conf.yaml beside it and edit that, then")
-        click.echo(f"  metta-checks validate {agent_dir / CONFIGURATIONS}")
+        echo(f"Next: copy {folder}/conf.yaml.example to conf.yaml beside it and edit that, then")
+        echo(f"  metta-checks validate {agent_dir / CONFIGURATIONS}")
     if EMBEDDED.is_dir() and not Path(sys.prefix).is_relative_to(EMBEDDED):
-        click.echo("This Python is not the Agent's. The Agent needs the package in its own:")
-        click.echo(f"  {EMBEDDED}/bin/pip install --no-deps metta_checks-<version>-py3-none-any.whl")
+        echo("This Python is not the Agent's. The Agent needs the package in its own:")
+        echo(f"  {EMBEDDED}/bin/pip install --no-deps metta_checks-<version>-py3-none-any.whl")

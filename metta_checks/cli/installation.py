@@ -6,16 +6,15 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, Literal
 
 from pydantic import BaseModel, ValidationError
 
 from metta_checks.cli.agent_files import SHIMS, AgentFile
-from metta_checks.core.files import write_atomically
+from metta_checks.core.safe_files import SafeFolder
 
 LEDGER: Final = f"{SHIMS}/.metta-checks.json"
 """Which files were written, each with the SHA-256 of its content: what is changed by hand is told from what is old."""
@@ -24,6 +23,9 @@ FILE_MODE: Final = 0o644
 """As the Agent's own packages have them: its user has to read them, and there is no secret in them."""
 
 FOLDER_MODE: Final = 0o755
+
+MAX_BYTES: Final = 1024 * 1024
+"""Read of a file that is there, at most: more than any file of ours has, so that a longer one differs."""
 
 Verb = Literal["create", "update", "repair", "unchanged", "keep", "remove"]
 
@@ -45,121 +47,129 @@ class _Ledger(BaseModel):
 
 
 class Installation:
-    """The Agent's folder `root`. Files get the folder's owner when this runs as root.
+    """The Agent's folder, held open. Files get the folder's owner when this runs as root.
 
-    With `dry_run` nothing is written: the changes are only told. The methods raise OSError.
+    With `dry_run` nothing is written: the changes are only reported. The methods raise OSError.
     """
 
-    def __init__(self, root: Path, *, dry_run: bool) -> None:
+    def __init__(self, root: SafeFolder, *, dry_run: bool) -> None:
         self._root = root
         self._dry_run = dry_run
-        self._written = dict(_read_ledger(root / LEDGER))
-        owner = root.stat()
-        self._owner = (owner.st_uid, owner.st_gid) if os.geteuid() == 0 else None
+        self._owner = root.owner if os.geteuid() == 0 else None
+        with self._folder_of(LEDGER) as folder:
+            self._written = dict(_parse_ledger(_found(folder, LEDGER)))
+
+    def require_safe(self, files: Iterable[AgentFile]) -> None:
+        """Look at all that `put` and `take_away` would use, so that one refusal comes before the first change."""
+        for file in files:
+            with self._folder_of(file.target) as folder:
+                _found(folder, file.target)
 
     def put(self, file: AgentFile) -> Change:
         """Write `file`, unless it is there already, or was changed by hand."""
-        path = self._root / file.target
-        present = _content(path)
-        if present == file.text.encode():
-            self._written[file.target] = _hash(present)
-            return self._repair(file.target)
-        if present is not None and _hash(present) != self._written.get(file.target):
-            return Change("keep", file.target, "changed by hand; move it away to get the new one")
-        self._write(file)
-        return Change("create" if present is None else "update", file.target)
+        with self._folder_of(file.target) as folder:
+            found = _found(folder, file.target)
+        if found is None:
+            change = Change("create", file.target)
+        else:
+            present, status = found
+            if present == file.text.encode():
+                self._written[file.target] = _hash(present)
+                change = self._repaired(file.target, status)
+            elif _hash(present) == self._written.get(file.target):
+                change = Change("update", file.target)
+            else:
+                change = Change("keep", file.target, "changed by hand; move it away to get the new one")
+        if change.verb in {"create", "update", "repair"} and not self._dry_run:
+            self._write(file.target, file.text)
+            self._written[file.target] = _hash(file.text.encode())
+        return change
 
     def take_away(self, file: AgentFile) -> Change | None:
         """Remove `file` if it is as it was written; None when it is not there."""
-        path = self._root / file.target
-        present = _content(path)
-        if present is None:
-            self._written.pop(file.target, None)
-            return None
-        if present != file.text.encode() and _hash(present) != self._written.get(file.target):
-            return Change("keep", file.target, "changed by hand")
+        with self._folder_of(file.target) as folder:
+            found = _found(folder, file.target)
+            if folder is None or found is None:
+                self._written.pop(file.target, None)
+                return None
+            present, _ = found
+            if present != file.text.encode() and _hash(present) != self._written.get(file.target):
+                return Change("keep", file.target, "changed by hand")
+            if not self._dry_run:
+                folder.remove(_name(file.target))
         if not self._dry_run:
-            path.unlink()
             self._written.pop(file.target, None)
-            _remove_if_empty(path.parent, below=self._root)
+            self._remove_if_empty(file.target)
         return Change("remove", file.target)
+
+    def names(self, folder: str) -> list[str]:
+        """What there is in a folder below the Agent's, sorted; nothing where it is missing."""
+        with self._folder_of(f"{folder}/") as opened:
+            return [] if opened is None else opened.names()
 
     def close(self) -> None:
         """Write down what was written."""
         if self._dry_run:
             return
-        path = self._root / LEDGER
-        if self._written:
-            text = _Ledger(written=self._written).model_dump_json(indent=1) + "\n"
-            if _content(path) != text.encode():
-                self._write_text(path, text)
-        else:
-            path.unlink(missing_ok=True)
-            _remove_if_empty(path.parent, below=self._root)
+        text = _Ledger(written=self._written).model_dump_json(indent=1) + "\n" if self._written else None
+        with self._folder_of(LEDGER) as folder:
+            found = _found(folder, LEDGER)
+            if folder is not None and found is not None and text is None:
+                folder.remove(_name(LEDGER))
+        if text is not None and (found is None or found[0] != text.encode()):
+            self._write(LEDGER, text)
 
-    def _write(self, file: AgentFile) -> None:
-        if self._dry_run:
+    def _write(self, target: str, text: str) -> None:
+        with ExitStack() as opened:
+            folder = self._root
+            for name in target.split("/")[:-1]:
+                folder = opened.enter_context(folder.made_folder(name, FOLDER_MODE, self._owner))
+            folder.write(_name(target), text.encode(), FILE_MODE, self._owner)
+
+    @contextmanager
+    def _folder_of(self, target: str) -> Iterator[SafeFolder | None]:
+        """The folder that holds `target`, None where it is missing."""
+        with ExitStack() as opened:
+            folder: SafeFolder | None = self._root
+            for name in target.split("/")[:-1]:
+                folder = folder and opened.enter_context(folder.folder(name))
+            yield folder
+
+    def _remove_if_empty(self, target: str) -> None:
+        """Remove the folder of `target` when nothing is in it, but not the Agent's own two folders."""
+        folder, _, _ = target.rpartition("/")
+        if "/" not in folder:
             return
-        path = self._root / file.target
-        self._make_folder(path.parent)
-        self._write_text(path, file.text)
-        self._written[file.target] = _hash(file.text.encode())
+        with self._folder_of(folder) as parent:
+            if parent is not None:
+                parent.remove_folder(_name(folder))
 
-    def _write_text(self, path: Path, text: str) -> None:
-        write_atomically(path, text)
-        path.chmod(FILE_MODE)
-        self._give_away(path)
-
-    def _make_folder(self, folder: Path) -> None:
-        if folder.is_dir():
-            return
-        self._make_folder(folder.parent)
-        folder.mkdir()
-        folder.chmod(FOLDER_MODE)
-        self._give_away(folder)
-
-    def _give_away(self, path: Path) -> None:
-        if self._owner is not None:
-            os.chown(path, *self._owner, follow_symlinks=False)
-
-    def _repair(self, target: str) -> Change:
-        path = self._root / target
-        status = path.stat()
+    def _repaired(self, target: str, status: os.stat_result) -> Change:
         mode = stat.S_IMODE(status.st_mode)
-        foreign = self._owner is not None and (status.st_uid, status.st_gid) != self._owner
-        if mode == FILE_MODE and not foreign:
-            return Change("unchanged", target)
-        if not self._dry_run:
-            path.chmod(FILE_MODE)
-            self._give_away(path)
-        return Change("repair", target, "owner" if mode == FILE_MODE else f"mode {mode:04o} becomes {FILE_MODE:04o}")
+        if mode != FILE_MODE:
+            return Change("repair", target, f"mode {mode:04o} becomes {FILE_MODE:04o}")
+        if self._owner is not None and (status.st_uid, status.st_gid) != self._owner:
+            return Change("repair", target, "owner")
+        return Change("unchanged", target)
 
 
-def _read_ledger(path: Path) -> Mapping[str, str]:
-    text = _content(path)
-    if text is None:
+def _parse_ledger(found: tuple[bytes, os.stat_result] | None) -> Mapping[str, str]:
+    if found is None:
         return {}
     try:
-        return _Ledger.model_validate(json.loads(text)).written
+        return _Ledger.model_validate(json.loads(found[0])).written
     except (ValueError, ValidationError, RecursionError):
         # It only spares questions: without it, what differs counts as changed by hand.
         return {}
 
 
-def _content(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return None
+def _found(folder: SafeFolder | None, target: str) -> tuple[bytes, os.stat_result] | None:
+    return None if folder is None else folder.read(_name(target), MAX_BYTES)
+
+
+def _name(target: str) -> str:
+    return target.rpartition("/")[2]
 
 
 def _hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-def _remove_if_empty(folder: Path, *, below: Path) -> None:
-    """Remove `folder` when nothing is in it, but not the Agent's own two folders."""
-    if folder.parent == below:
-        return
-    with suppress(OSError):
-        folder.rmdir()

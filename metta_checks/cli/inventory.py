@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from datadog_checks.base import ConfigurationError
 
 from metta_checks.cli.agent_config import AgentConfig, ConfigFileError, read_agent_config
@@ -15,7 +14,8 @@ from metta_checks.cli.agent_files import CONFIGURATIONS, MissingFilesError, exam
 from metta_checks.cli.catalogue import CheckEntry
 from metta_checks.cli.conf_files import SUFFIXES
 from metta_checks.cli.runner import new_check
-from metta_checks.core import CredentialError
+from metta_checks.core import MettaCheck
+from metta_checks.core.bounded_yaml import parse_yaml
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def inventory_of(entry: CheckEntry, agent_dir: Path) -> Inventory:
 def _files(entry: CheckEntry, agent_dir: Path) -> Sequence[Path]:
     folder = agent_dir / CONFIGURATIONS / f"{entry.name}.d"
     try:
-        return sorted(path for path in folder.iterdir() if path.name.endswith(SUFFIXES))
+        return sorted(path for path in folder.iterdir() if path.name.endswith(SUFFIXES) and path.is_file())
     except OSError:
         return ()
 
@@ -76,7 +76,8 @@ def _interval(given: Mapping[str, Any]) -> int | None:
 
 def _interval_of_the_example(entry: CheckEntry) -> int | None:
     try:
-        return _interval(yaml.safe_load(example_of(entry).text)["instances"][0])
+        example = example_of(entry)
+        return _interval(parse_yaml(example.text, example.target)["instances"][0])
     except MissingFilesError:
         return None
 
@@ -92,16 +93,11 @@ def _credential(entry: CheckEntry, shared: Mapping[str, Any], given: Mapping[str
         # What is wrong is mostly another option; then the places are known all the same.
         if check.options is None:
             return "unknown: the options do not hold"
-    places = check.credential_places()
-    if places is None:
+    return credential_of(check)
+
+
+def credential_of(check: MettaCheck) -> str:
+    """From where the credential of a check with loaded options comes and which server gets it, or why none would."""
+    if check.credential_places() is None:
         return "none of its own is needed"
-    if str(places.given or "").startswith("ENC["):
-        return f"the option `{places.option}`, which the Agent's secret backend resolves"
-    try:
-        found = check.credentials.at_hand()
-    except CredentialError as error:
-        return str(error)
-    if found is not None:
-        return found.origin
-    near = " nor ".join((f"`{places.option}`", *places.variables))
-    return f"neither {near} is set; left is the AWS secret {places.secret}, which is not asked now"
+    return check.credentials.describe()

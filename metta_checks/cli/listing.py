@@ -15,6 +15,7 @@ from metta_checks.cli.install import AGENT_DIR
 from metta_checks.cli.inventory import Configured, Inventory, inventory_of
 from metta_checks.cli.render import wrapped
 from metta_checks.cli.runner import prepare_stubs
+from metta_checks.cli.terminal import echo
 
 
 @click.command("list")
@@ -45,14 +46,14 @@ def list_checks(agent_dir: Path, form: str) -> None:
     prepare_stubs()
     inventories = [inventory_of(entry, agent_dir) for entry in CHECKS]
     if form == "json":
-        click.echo(json.dumps([_as_json(one) for one in inventories], indent=1))
+        echo(json.dumps([_as_json(one) for one in inventories], indent=1))
         return
-    click.echo(f"{'SLUG':<10} {'CHECK':<16} WATCHES")
+    echo(f"{'SLUG':<10} {'CHECK':<16} WATCHES")
     for one in inventories:
-        click.echo(f"{one.entry.slug:<10} {one.entry.name:<16} {one.entry.watches}")
+        echo(f"{one.entry.slug:<10} {one.entry.name:<16} {one.entry.watches}")
         for text in (*_configured(one), *one.unusable):
             for line in wrapped(text, indent=" " * 11):
-                click.echo(line)
+                echo(line)
 
 
 def _configured(one: Inventory) -> Iterator[str]:

@@ -6,8 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import click
-
+from metta_checks.cli.terminal import echo
 from metta_checks.core import MettaCheck
 
 
@@ -20,7 +19,7 @@ class _Echo(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         line = f"{record.levelname.lower()}: {self.format(record)}"
-        click.echo(self._check.sanitize(line), err=True)
+        echo(self._check.sanitize(line), err=True)
 
 
 @contextmanager

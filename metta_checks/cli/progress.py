@@ -7,6 +7,8 @@ from typing import Final
 
 import click
 
+from metta_checks.core.printable import printable
+
 _CLEAR: Final = "\r\x1b[K"
 
 
@@ -18,7 +20,7 @@ class Progress:
 
     def say(self, text: str) -> None:
         """Replace the line."""
-        self._write(_CLEAR + text)
+        self._write(_CLEAR + printable(text))
 
     def clear(self) -> None:
         """Take the line away, before something else is written."""

@@ -7,33 +7,34 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
 
 import click
 
+from metta_checks.cli.terminal import echo
 from metta_checks.core import SourceError
 from metta_checks.core.clock import utcnow
-from metta_checks.eval.check import EvalCheck
+from metta_checks.core.files import is_standard_output
+from metta_checks.core.printable import printable
 from metta_checks.health.destination import destination_of
 from metta_checks.health.document import Document, Entry, Limits, parse_document
 from metta_checks.health.local import read_file
 from metta_checks.health.metrics import Judged, MetricOptions, judge_entries, remarks
-from metta_checks.health.publishing import InvalidResultsError, validated
+from metta_checks.health.origin import ORIGINS
+from metta_checks.health.publishing import EmptyResultsError, InvalidResultsError, validated_document
 from metta_checks.health.publishing import publish as publish_records
 from metta_checks.health.record import Record
 from metta_checks.health.verdict import State
-from metta_checks.training.check import TrainingCheck
-
-ORIGINS: Final = {"training": TrainingCheck.ORIGIN, "eval": EvalCheck.ORIGIN}
 
 
 @click.command()
 @click.argument("suite", type=click.Choice(list(ORIGINS)))
 @click.argument("results", type=click.Path(path_type=Path, allow_dash=True))
-@click.option("--to", "destination", metavar="DEST", help="A file, or s3://bucket/key.")
+@click.option("--to", "destination", metavar="DEST", help="A file, s3://bucket/key, or - for standard output.")
 @click.option(
     "--merge", is_flag=True, help="Keep the records that are there; a later one of the same kind replaces it."
 )
+@click.option("--lenient", is_flag=True, help="Allow fields that look like slips, and conditions that do not parse.")
+@click.option("--allow-empty", is_flag=True, help="Allow that there is no record.")
 @click.option("--check-only", is_flag=True, help="Validate and write nothing: for pull requests.")
 @click.option("--aws-region", help="The region of the bucket. Without it the AWS configuration decides.")
 @click.pass_context
@@ -43,6 +44,8 @@ def publish(
     results: Path,
     destination: str | None,
     merge: bool,
+    lenient: bool,
+    allow_empty: bool,
     check_only: bool,
     aws_region: str | None,
 ) -> None:
@@ -50,12 +53,13 @@ def publish(
 
     RESULTS is a JSON file, or - for standard input: a list of records, or an object with that list as `records`.
     `metta-checks schema` prints what a record is. All records are written, or none. A record without a timestamp gets
-    the present time.
+    the present time. A field that looks like a slip of a known one, such as `staus`, a condition that does not parse,
+    and no record at all are faults.
 
     \b
     Exit status:
       0  all records are valid, and written unless --check-only is given
-      1  a record is not valid, or the destination cannot be written
+      1  a record is not valid, there is none, or the destination cannot be written
       2  the command line is wrong
 
     \b
@@ -67,17 +71,29 @@ def publish(
     _require_usable(destination, merge=merge, check_only=check_only)
     now = utcnow()
     try:
-        records = validated(_given(results), now, name=str(results))
+        records = validated_document(_document(results), now, suite=suite, lenient=lenient)
+        if not records and not allow_empty:
+            raise EmptyResultsError(f"reading {printable(str(results))}")
         for remark in _remarks(records, suite, str(results)):
-            click.echo(f"warning: {remark}", err=True)
+            echo(printable(f"warning: {remark}"), err=True)
         if destination is None or check_only:
-            click.echo(f"{_counted(records, suite)}; nothing was written")
+            echo(f"{_counted(records, suite)}; nothing was written")
             return
-        total = publish_records(records, destination, merge=merge, region=aws_region, now=now)
+        total = publish_records(
+            records,
+            destination,
+            merge=merge,
+            lenient=lenient,
+            allow_empty=allow_empty,
+            region=aws_region,
+            now=now,
+            suite=suite,
+        )
     except (InvalidResultsError, SourceError) as error:
-        click.echo(str(error), err=True)
+        echo(str(error), err=True)
         context.exit(1)
-    click.echo(f"{_counted(records, suite)}; published to {destination}, which now has {total:,}")
+    aside = is_standard_output(Path(destination))
+    echo(f"{_counted(records, suite)}; published to {destination}, which now has {total:,}", err=aside)
 
 
 def _require_usable(destination: str | None, *, merge: bool, check_only: bool) -> None:
@@ -85,18 +101,13 @@ def _require_usable(destination: str | None, *, merge: bool, check_only: bool) -
         raise click.UsageError("say where to with --to, or give --check-only")
     if destination is None and merge:
         raise click.UsageError("--merge needs --to")
+    if destination == "-" and merge:
+        raise click.UsageError("--merge needs a document to merge into: name a file or an object with --to")
     try:
         if destination is not None:
             destination_of(destination)
     except ValueError as error:
         raise click.UsageError(f"--to: {error}") from None
-
-
-def _given(results: Path) -> Sequence[Record]:
-    document = _document(results)
-    if document.faults:
-        raise InvalidResultsError(document.faults)
-    return [entry.record for entry in document.entries]
 
 
 def _document(results: Path) -> Document:

@@ -16,11 +16,15 @@ from metta_checks.cli.conf_faults import Examined, examined
 from metta_checks.cli.conf_files import ConfFile, found_at
 from metta_checks.cli.conf_warnings import same_twice, warnings_of
 from metta_checks.cli.findings import Finding
+from metta_checks.cli.inventory import credential_of
 from metta_checks.cli.record_files import record_findings
 from metta_checks.cli.render import wrapped
 from metta_checks.cli.runner import prepare_stubs
+from metta_checks.cli.terminal import echo
+from metta_checks.core.printable import printable
+from metta_checks.health.origin import ORIGINS
 
-_ORDER: Final = {"fault": 0, "warning": 1}
+_ORDER: Final = {"fault": 0, "warning": 1, "credential": 2}
 
 
 @click.command()
@@ -30,14 +34,21 @@ _ORDER: Final = {"fault": 0, "warning": 1}
     callback=optional_entry,
     metavar=METAVAR,
     shell_complete=completed,
-    help="What a configuration is for whose place does not tell.",
+    help="What a configuration, or a file of health records, is for whose place does not tell.",
 )
 @click.option("--daemonset", is_flag=True, help="The files go to the Agent of every node.")
+@click.option("--lenient", is_flag=True, help="Allow slips in health records, as `publish --lenient` does.")
 @click.option("--strict", is_flag=True, help="Warnings count as faults.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.pass_context
 def validate(
-    context: click.Context, paths: tuple[Path, ...], check: CheckEntry | None, daemonset: bool, strict: bool, form: str
+    context: click.Context,
+    paths: tuple[Path, ...],
+    check: CheckEntry | None,
+    daemonset: bool,
+    lenient: bool,
+    strict: bool,
+    form: str,
 ) -> None:
     """Look for faults in configurations and files of health records. Nothing is asked of any source.
 
@@ -62,25 +73,28 @@ def validate(
       metta-checks validate --strict --daemonset deploy/conf.d results/training.json
     """
     prepare_stubs()
-    files, findings = _looked_at(paths, check, daemonset=daemonset)
+    files, findings, credentials = _looked_at(paths, check, daemonset=daemonset, lenient=lenient)
     if not files and not findings:
         raise click.UsageError("there is no configuration of these checks and no file of health records")
-    findings.sort(key=lambda finding: (str(finding.path), finding.instance or 0, _ORDER[finding.level]))
+    findings.sort(key=_place)
     faults = sum(finding.level == "fault" for finding in findings)
     if form == "json":
-        click.echo(
-            json.dumps({"files": sorted(map(str, files)), "findings": [one.as_json() for one in findings]}, indent=1)
-        )
+        document = {
+            "files": sorted(map(str, files)),
+            "findings": [one.as_json() for one in findings],
+            "credentials": [one.as_json() for one in credentials],
+        }
+        echo(json.dumps(document, indent=1))
     else:
-        _show(findings)
-        click.echo(
-            f"{_count(len(files), 'file')}: {_count(faults, 'fault')}, {_count(len(findings) - faults, 'warning')}"
-        )
+        _show([*findings, *credentials])
+        echo(f"{_count(len(files), 'file')}: {_count(faults, 'fault')}, {_count(len(findings) - faults, 'warning')}")
     context.exit(1 if faults or (strict and findings) else 0)
 
 
-def _looked_at(paths: Iterable[Path], check: CheckEntry | None, *, daemonset: bool) -> tuple[set[Path], list[Finding]]:
-    """The files that were read, and what was found in them and around them."""
+def _looked_at(
+    paths: Iterable[Path], check: CheckEntry | None, *, daemonset: bool, lenient: bool
+) -> tuple[set[Path], list[Finding], list[Finding]]:
+    """The files that were read, what was found in them and around them, and where credentials come from and go."""
     files: set[Path] = set()
     findings: list[Finding] = []
     configurations: list[Examined] = []
@@ -92,11 +106,18 @@ def _looked_at(paths: Iterable[Path], check: CheckEntry | None, *, daemonset: bo
             configurations.append(examined(found))
         elif isinstance(found, Path) and found not in files:
             files.add(found)
-            findings += record_findings(found)
+            suite = check.slug if check is not None and check.slug in ORIGINS else None
+            findings += record_findings(found, suite, lenient=lenient)
     for configuration in configurations:
         findings += [*configuration.faults, *warnings_of(configuration, daemonset=daemonset)]
     findings += same_twice(configurations)
-    return files, findings
+    credentials = [
+        Finding("credential", configuration.file.path, credential_of(loaded.check), loaded.number)
+        for configuration in configurations
+        for loaded in configuration.loaded
+        if loaded.check.credential_places() is not None
+    ]
+    return files, findings, credentials
 
 
 def _found(paths: Iterable[Path], check: CheckEntry | None) -> Iterable[ConfFile | Path | Finding]:
@@ -108,11 +129,15 @@ def _found(paths: Iterable[Path], check: CheckEntry | None) -> Iterable[ConfFile
 
 
 def _show(findings: Iterable[Finding]) -> None:
-    for path, group in groupby(findings, key=lambda finding: finding.path):
-        click.echo(str(path))
+    for path, group in groupby(sorted(findings, key=_place), key=lambda finding: finding.path):
+        echo(printable(str(path)))
         for finding in group:
             for line in wrapped(f"{finding.level}: {finding}", indent="  "):
-                click.echo(line)
+                echo(line)
+
+
+def _place(finding: Finding) -> tuple[str, int, int]:
+    return str(finding.path), finding.instance or 0, _ORDER[finding.level]
 
 
 def _count(number: int, what: str) -> str:

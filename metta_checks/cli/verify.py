@@ -17,6 +17,7 @@ from metta_checks.cli.progress import Progress
 from metta_checks.cli.recount_wandb import Asked, Series, recount
 from metta_checks.cli.render import WIDTH, wrapped
 from metta_checks.cli.runner import Outcome, new_check, prepare_stubs, run_once
+from metta_checks.cli.terminal import echo
 from metta_checks.cli.verdict_wandb import Difference, Moment, Verdict, run_of, tag_value, verdict
 from metta_checks.cli.verify_ci import verify_ci
 from metta_checks.cli.wandb_sdk import Question, Reading, SdkError, is_installed, read_project
@@ -115,10 +116,10 @@ def verify_wandb(
         except ConfigurationError as error:
             raise click.UsageError(f"instance {number}: {error}") from None
         except UnverifiableError as error:
-            click.echo(f"metta_wandb, instance {number}: {error}", err=True)
+            echo(f"metta_wandb, instance {number}: {error}", err=True)
             status = 1
             continue
-        click.echo("\n".join(_told(comparison.title, found, reading, verbose=verbose)))
+        echo("\n".join(_told(comparison.title, found, reading, verbose=verbose)))
         status = 1 if found.differences else status
     context.exit(status)
 
@@ -172,7 +173,8 @@ class Comparison:
         try:
             key = check.credentials.get().value
             question = Question(base_url, key, asked.entity, asked.project, since=asked.since(before.at))
-            return read_project(question, timeout=self._timeout, environment=_http_environment(check))
+            environment = _http_environment(check)
+            return read_project(question, timeout=self._timeout, environment=environment, scrub=check.sanitize)
         except (CredentialError, SdkError) as error:
             raise UnverifiableError(str(error)) from None
 

@@ -17,6 +17,7 @@ from metta_checks.cli.options import config_option, config_or_environment
 from metta_checks.cli.progress import Progress
 from metta_checks.cli.recount_ci import CiQuestion, Figure, Get, recount_ci
 from metta_checks.cli.runner import Outcome, new_check, prepare_stubs, run_once
+from metta_checks.cli.terminal import echo
 from metta_checks.core import CredentialError, MettaCheck
 from metta_checks.core.transport import BearerAuth
 
@@ -61,9 +62,9 @@ def verify_ci(context: click.Context, config_path: Path | None, instance: int) -
     except ConfigurationError as error:
         raise click.UsageError(f"instance {instance}: {error}") from None
     except RecountError as error:
-        click.echo(f"metta_ci, instance {instance}: {error}", err=True)
+        echo(f"metta_ci, instance {instance}: {error}", err=True)
         context.exit(1)
-    click.echo("\n".join(lines))
+    echo("\n".join(lines))
     context.exit(0 if equal else 1)
 
 

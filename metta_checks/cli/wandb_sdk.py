@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from metta_checks.cli.recount_wandb import ALIVE, SdkRun
 from metta_checks.core.decode import parse_json
+from metta_checks.core.printable import Scrub, printable, unchanged
 
 PER_PAGE: Final = 200
 """Runs a request. The SDK asks for all of a run, so that larger pages are tens of megabytes."""
@@ -57,8 +58,11 @@ def is_installed() -> bool:
     return importlib.util.find_spec("wandb") is not None
 
 
-def read_project(question: Question, *, timeout: float, environment: Mapping[str, str] | None = None) -> Reading:
-    """All that the SDK tells of the project's runs. `environment` is added to that of this process.
+def read_project(
+    question: Question, *, timeout: float, environment: Mapping[str, str] | None = None, scrub: Scrub = unchanged
+) -> Reading:
+    """All that the SDK tells of the project's runs. `environment` is added to that of this process, and
+    `scrub` removes secrets from what the SDK writes.
 
     Raises SdkError when the SDK fails, and when it takes longer than `timeout` seconds.
     """
@@ -82,8 +86,9 @@ def read_project(question: Question, *, timeout: float, environment: Mapping[str
         except subprocess.TimeoutExpired:
             raise SdkError(f"the wandb SDK did not finish within {timeout:g} s") from None
     if done.returncode != 0:
-        lines = done.stderr.replace(question.api_key, "***").strip().splitlines()
-        raise SdkError(f"the wandb SDK failed: {lines[-1][:LAST_LINE] if lines else 'it does not say why'}")
+        lines = scrub(done.stderr.replace(question.api_key, "***")).strip().splitlines()
+        said = printable(lines[-1], LAST_LINE) if lines else "it does not say why"
+        raise SdkError(f"the wandb SDK failed: {said}")
     # Half a surrogate pair in a name becomes U+FFFD, as for the checks.
     # What this command's own child process prints is as long as the project is.
     return _reading(parse_json(done.stdout, allow_nan=True, max_values=len(done.stdout) + 1))

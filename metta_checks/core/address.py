@@ -59,9 +59,17 @@ def same_server(url: str, location: str) -> str | None:
     """Where the redirect to `location` leads from `url`; None when that is another server, or no address."""
     try:
         target = urljoin(url, location)
-        return target if _server(target) == _server(url) else None
+        return target if is_same_server(target, url) else None
     except ValueError:
         return None
+
+
+def is_same_server(url: str, other: str) -> bool:
+    """Whether the two addresses have scheme, host and port in common; False for what is no address."""
+    try:
+        return _server(url) == _server(other)
+    except ValueError:
+        return False
 
 
 def _server(url: str) -> tuple[str, str, int | None]:

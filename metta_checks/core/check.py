@@ -16,16 +16,19 @@ from metta_checks.core import clock
 from metta_checks.core.agent_options import agent_tags, require_timeouts
 from metta_checks.core.clock import Clock, Pause, next_second, utcnow
 from metta_checks.core.collection import Collection, Reason
-from metta_checks.core.credentials import CredentialPlaces, Credentials
+from metta_checks.core.credentials import CredentialPlaces, Credentials, Target
 from metta_checks.core.deadline import Deadline
 from metta_checks.core.diagnosis import Diagnostics
 from metta_checks.core.environment import NO_VARIABLES, Variables, with_environment
 from metta_checks.core.hour import SeriesHour
+from metta_checks.core.printable import printable, printable_lines
+from metta_checks.core.quiet import scrub_log
 from metta_checks.core.sample import Event, Sample, is_finite
-from metta_checks.core.secrets import secrets_of
+from metta_checks.core.secrets import PROXY_VARIABLES, Scrubber, proxy_secrets, secrets_of
 from metta_checks.core.state import Store, identity_hash
 from metta_checks.core.tags import keys_of, tag
 from metta_checks.core.transport import Transport
+from metta_checks.core.trust import TRUSTED_PROVIDERS, Provenance
 
 try:
     import datadog_agent  # type: ignore[import-not-found]
@@ -53,6 +56,9 @@ class MettaCheck(AgentCheck, ABC):
     VARIABLES: ClassVar[Variables] = NO_VARIABLES
     """Which environment variables stand in for which options."""
 
+    SHARED: ClassVar[tuple[str, ...]] = ()
+    """The options of an instance that `init_config` may set for all of them."""
+
     _has_metadata = False
 
     def __init__(
@@ -62,9 +68,13 @@ class MettaCheck(AgentCheck, ABC):
         instances: Sequence[Mapping[str, Any]],
         agentConfig: object = None,  # noqa: ARG002, N803 (where this raises, the Agent calls it again with this one)
     ) -> None:
-        given = instances[0] if instances else None
-        super().__init__(name, dict(init_config or {}), [with_environment(given or {}, self.VARIABLES)])
-        for secret in secrets_of(self.instance, self.init_config):
+        self._given = (instances[0] if instances else None) or {}
+        shared = {option: (init_config or {}).get(option) for option in self.SHARED}
+        resolved = {**shared, **{option: value for option, value in self._given.items() if value is not None}}
+        self._scrubber = Scrubber()
+        super().__init__(name, dict(init_config or {}), [with_environment(resolved, self.VARIABLES)])
+        scrub_log(self.log, self.printable)
+        for secret in (*secrets_of(self.instance, self.init_config), *proxy_secrets(self._proxies())):
             self.register_secret(secret)
         self.clock: Clock = utcnow
         # Looked up when it is called, so that it can be replaced for every check of a process.
@@ -113,6 +123,46 @@ class MettaCheck(AgentCheck, ABC):
             raise RuntimeError(f"{self.name} has no credential")
         return Credentials(places, self.register_secret, lambda: self.collection.deadline.remaining)
 
+    @property
+    def provenance(self) -> Provenance:
+        """What the configuration itself says, and whether its author is trusted. Base classes of older Agents know
+        neither the provider, which is empty outside of the Agent too, nor the setting."""
+        provider = getattr(self, "provider", "")
+        trusted = getattr(getattr(self, "security_config", None), "trusted_providers", None) or TRUSTED_PROVIDERS
+        return Provenance(self._given, self.init_config, provider if provider and provider not in trusted else None)
+
+    def target(self, option: str, default: str) -> Target:
+        """Where `option` of the loaded options says that the credential goes."""
+        variable = self.VARIABLES[option].name
+        approved = os.environ.get(variable, "").strip(), self.provenance.trusted_shared(option) or ""
+        address = str(getattr(self.options, option) or default).strip().rstrip("/")
+        return Target(address, option, variable, default, approved)
+
+    def register_secret(self, secret: str) -> None:
+        """Have `secret` scrubbed from whatever this check logs, warns of or raises."""
+        self._scrubber.add(secret)
+
+    def sanitize(self, text: str) -> str:
+        """`text`, of several lines perhaps, without secrets and control characters: what the base class passes errors,
+        tracebacks and diagnoses through."""
+        return printable_lines(self._scrubber.scrub(text))
+
+    def printable(self, text: str, limit: int | None = None) -> str:
+        """`text` on one line, without secrets, then cut to `limit` characters."""
+        return printable(text, limit, self._scrubber.scrub)
+
+    def warning(self, warning_message: object, *args: object, **_: object) -> None:
+        """A warning in `agent status` and in the log: one printable line without secrets, which the base leaves in."""
+        text = str(warning_message)
+        super().warning(self.printable(text % args if args else text))
+
+    def _proxies(self) -> Iterator[object]:
+        """The addresses of the proxies that `requests` may use for this instance."""
+        for proxy in (self.instance.get("proxy"), self.init_config.get("proxy"), datadog_agent.get_config("proxy")):
+            yield from proxy.values() if isinstance(proxy, Mapping) else [proxy]
+        for name in PROXY_VARIABLES:
+            yield from (os.environ.get(name), os.environ.get(name.lower()))
+
     def stores(self) -> Iterable[Store]:
         """The state that outlives the process, for the diagnoses."""
         return ()
@@ -141,7 +191,7 @@ class MettaCheck(AgentCheck, ABC):
     @cached_property
     def transport(self) -> Transport:
         """HTTP to the source, bounded by the running collection."""
-        return Transport(self.http, self.SOURCE, max_bytes=self.max_answer_bytes())
+        return Transport(self.http, self.SOURCE, max_bytes=self.max_answer_bytes(), scrub=self._scrubber.scrub)
 
     def max_answer_bytes(self) -> int:
         """The largest answer that is read, in bytes."""
@@ -167,15 +217,34 @@ class MettaCheck(AgentCheck, ABC):
     def load_options(self) -> None:
         """Read and check the options, as each collection does at its start; asks the source nothing.
 
-        Raises ConfigurationError. Once they are loaded, it does nothing.
+        Raises ConfigurationError, without secrets. Once they are loaded, it does nothing.
         """
+        try:
+            self._load_options()
+        except ConfigurationError as error:
+            raise ConfigurationError(self.sanitize(str(error))) from None
+
+    def _load_options(self) -> None:
         self._set_initializations_aside()
         while self._initializations:
             self._initializations[0]()
             self._initializations.popleft()
         self.settle()
+        self._require_trust()
         self._timeout()
         require_timeouts(self.instance, self.init_config)
+
+    def _require_trust(self) -> None:
+        provenance, places = self.provenance, self.credential_places()
+        provenance.refuse_machine_options()
+        if places is None:
+            return
+        if places.secret_option and provenance.named(places.secret_option) not in {None, places.secret}:
+            cure = f"Set `{places.option}`, or put the configuration into a file in conf.d."
+            provenance.refuse(places.secret_option, "names an AWS secret", "choose one", cure)
+        places.require_target()
+        if not places.named:
+            provenance.refuse_other_routes(places.what, places.option)
 
     @property
     def series_budget(self) -> int | None:
@@ -237,9 +306,9 @@ class MettaCheck(AgentCheck, ABC):
     def _samples_of_failure(self, error: Exception) -> list[Sample]:
         try:
             return self._finite(self.failure_samples(error))
-        except Exception:
+        except Exception as another:
             # It speaks of options that may be what is wrong; the first error is the one to show.
-            self.log.debug("no samples for the failure", exc_info=True)
+            self.log.debug("no samples for the failure: %s: %s", type(another).__name__, another)
             return []
 
     def _submit(self, samples: Iterable[Sample]) -> datetime | None:
@@ -310,7 +379,7 @@ class MettaCheck(AgentCheck, ABC):
         self._has_metadata = True
         self.set_metadata("version", self.check_version)
         if self.credential_places() is not None and (credential := self.credentials.at_hand()):
-            self.set_metadata("credential_origin", credential.origin)
+            self.set_metadata("credential_origin", str(credential.origin))
 
     def _telemetry_tags(self) -> tuple[str, ...]:
         try:

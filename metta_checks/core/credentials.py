@@ -1,4 +1,4 @@
-"""Credentials: from the instance, the environment, or AWS Secrets Manager, in this order."""
+"""Credentials: from the instance, the environment, or AWS Secrets Manager, in this order; and where they may go."""
 
 from __future__ import annotations
 
@@ -8,11 +8,16 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from enum import StrEnum
+from typing import Final
+from urllib.parse import urlsplit
 
+from datadog_checks.base import ConfigurationError
+
+from metta_checks.core.address import is_same_server
+from metta_checks.core.deadline import Deadline
 from metta_checks.core.decode import parse_json
 from metta_checks.core.errors import CredentialError, NoCredentialError
-from metta_checks.core.quiet import quieten_aws
 
 AWS_LOOKUP_SECONDS: Final = 5.0
 """The time that one look into AWS may take in all, the search for AWS credentials included."""
@@ -24,21 +29,70 @@ AWAY_SECONDS: Final = 60.0
 """How long an AWS that gave no answer is left alone where there is a secret to go on with."""
 
 
+class Place(StrEnum):
+    """A sort of place that holds credentials, in words that fit before its name."""
+
+    OPTION = "the option"
+    VARIABLE = "the environment variable"
+    AWS_SECRET = "the AWS secret"  # noqa: S105 (the words for the place)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a credential comes from."""
+
+    place: Place
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.place} `{self.name}`" if self.place is Place.OPTION else f"{self.place} {self.name}"
+
+
 @dataclass(frozen=True, slots=True)
 class Credential:
     """A secret and where it came from; its `repr` does not show it."""
 
     value: str = field(repr=False)
-    origin: str
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The server that gets the credential: `address`, as `option` says, `init_config`, `variable` or the `default`.
+
+    `approved` are the addresses that the Agent's operator names: in the environment, or in a trusted `init_config`.
+    """
+
+    address: str
+    option: str
+    variable: str
+    default: str
+    approved: Sequence[str] = ()
+
+    @property
+    def in_the_clear(self) -> bool:
+        """Whether it is the default host without TLS."""
+        try:
+            here, default = urlsplit(self.address), urlsplit(self.default)
+        except ValueError:
+            return False
+        return here.scheme == "http" and (here.hostname or "").rstrip(".") == default.hostname
+
+    @property
+    def of_the_operator(self) -> bool:
+        """Whether the default, or whoever runs the Agent, names this server."""
+        return any(is_same_server(self.address, one) for one in (self.default, *self.approved))
 
 
 @dataclass(frozen=True, slots=True)
 class CredentialPlaces:
     """Where a check looks for its credential.
 
-    `what` names it in messages ("W&B API key"), `option` is the instance option's name and `given` its value,
-    `variables` are tried in order, `secret` is the name in AWS Secrets Manager and `region` its region, None for
-    that of the AWS configuration. `basic_user` is the user name with which it is sent where it is a password.
+    `what` names it in messages ("W&B API key"), `option` is the instance option's name and `given` its value.
+    `named_secret` is the secret in AWS Secrets Manager that the instance names by `secret_option`. Where the instance
+    names neither, `variables` are tried in order, then the AWS secret `secret`. `region` is that of AWS, None for that
+    of the AWS configuration. `basic_user` is the user name with which it is sent where it is a password. `target` is
+    where it goes.
     """
 
     what: str
@@ -48,6 +102,33 @@ class CredentialPlaces:
     secret: str
     region: str | None
     basic_user: str | None = None
+    secret_option: str | None = None
+    named_secret: str | None = None
+    target: Target | None = None
+
+    @property
+    def named(self) -> bool:
+        """Whether the instance names the credential, which may then go to any server that the instance names."""
+        return bool((self.given or "").strip() or self.named_secret)
+
+    def require_target(self) -> None:
+        """Raises ConfigurationError where the credential must not go to its target."""
+        target = self.target
+        if target is None:
+            return
+        if target.in_the_clear:
+            raise ConfigurationError(
+                f"`{target.option}` is {target.address}: the {self.what} would cross the network in the clear. "
+                f"Write {target.default}."
+            )
+        if not self.named and not target.of_the_operator:
+            keys = " or ".join(f"`{option}`" for option in (self.option, self.secret_option) if option)
+            raise ConfigurationError(
+                f"`{target.option}` is {target.address}, and this instance has no {self.what} of its own: one from the "
+                f"environment or the default AWS secret goes only to {target.default}, or to the server that "
+                f"{target.variable} or `init_config` names, so nothing was sent. Set {keys} in this instance, or "
+                f"`{target.option}` in the `init_config` of a file in conf.d."
+            )
 
 
 class Credentials:
@@ -72,8 +153,8 @@ class Credentials:
         self._lock = threading.Lock()
 
     def get(self) -> Credential:
-        """The credential. Raises NoCredentialError, which names the three places, when there is none, and another
-        CredentialError when what is there cannot be used."""
+        """The credential. Raises NoCredentialError, which names the places, when there is none, another
+        CredentialError when what is there cannot be used, and ConfigurationError where it must not go to its target."""
         if found := self._near():
             return found
         kept = self._kept
@@ -89,7 +170,8 @@ class Credentials:
             return kept
 
     def at_hand(self) -> Credential | None:
-        """The credential, if it can be known without asking AWS. Raises CredentialError for an unusable one."""
+        """The credential, if it can be known without asking AWS. Raises CredentialError for an unusable one, and
+        ConfigurationError for one that must not go to its target."""
         return self._near() or self._kept
 
     def renewed(self, refused: Credential) -> Credential | None:
@@ -98,7 +180,7 @@ class Credentials:
 
         Only AWS is asked again: an option and the environment do not change while the process runs.
         """
-        if refused.origin != self._aws_origin:
+        if refused.origin.place is not Place.AWS_SECRET:
             return None
         kept = self._kept
         # Another thread may have been refused too, and have it renewed already.
@@ -111,16 +193,41 @@ class Credentials:
         return fresh if fresh != refused else None
 
     @property
-    def _aws_origin(self) -> str:
-        return f"the AWS secret {self._places.secret}"
+    def _aws_origin(self) -> Origin:
+        return Origin(Place.AWS_SECRET, self._places.named_secret or self._places.secret)
+
+    def describe(self) -> str:
+        """From which place the credential comes and which server gets it, or why it would not be sent. Nothing is asked
+        of AWS, and no secret is in it."""
+        places = self._places
+        try:
+            places.require_target()
+            came = self._place_in_words()
+        except (ConfigurationError, CredentialError) as error:
+            return str(error)
+        return came if places.target is None else f"{came}; it is sent to {places.target.address}"
+
+    def _place_in_words(self) -> str:
+        places = self._places
+        if (places.given or "").strip().startswith("ENC["):
+            return f"the option `{places.option}`, which the Agent's secret backend resolves"
+        if (found := self.at_hand()) is not None:
+            return str(found.origin)
+        if places.named_secret:
+            return f"{self._aws_origin}, which is not asked now"
+        near = " nor ".join((f"`{places.option}`", *places.variables))
+        return f"neither {near} is set; left is {self._aws_origin}, which is not asked now"
 
     def _near(self) -> Credential | None:
         places = self._places
+        places.require_target()
         if places.given and places.given.strip():
-            return self._registered(Credential(places.given.strip(), f"the option `{places.option}`"))
+            return self._registered(Credential(places.given.strip(), Origin(Place.OPTION, places.option)))
+        if places.named_secret:
+            return None
         for name in places.variables:
             if value := os.environ.get(name, "").strip():
-                return self._registered(Credential(value, f"the environment variable {name}"))
+                return self._registered(Credential(value, Origin(Place.VARIABLE, name)))
         return None
 
     def _registered(self, credential: Credential) -> Credential:
@@ -147,17 +254,24 @@ class Credentials:
             # One at a time: where AWS hangs, each collection would leave another thread behind. What came too late for
             # the one before is good for this one.
             if self._lookup is None or self._lookup.spent:
-                self._lookup = _Lookup(places.secret, places.region)
+                self._lookup = _Lookup(self._aws_origin.name, places.region)
             lookup = self._lookup
         try:
             return Credential(_only_value(lookup.outcome(self._time_left())), self._aws_origin)
         except _AwsError as fault:
-            variables = " or ".join(places.variables)
-            raise NoCredentialError(
-                f"no {places.what} found: the option `{places.option}` is not set, neither is the environment variable "
-                f"{variables}, and {self._aws_origin} could not be used ({fault}). Set one of the three.",
-                settled=fault.settled,
-            ) from None
+            raise NoCredentialError(self._not_found(fault), settled=fault.settled) from None
+
+    def _not_found(self, fault: _AwsError) -> str:
+        places, variables = self._places, " or ".join(self._places.variables)
+        if places.named_secret:
+            return (
+                f"no {places.what} found: {self._aws_origin}, which `{places.secret_option}` names, could not be used "
+                f"({fault}). Correct it, set `{places.option}`, or remove `{places.secret_option}` to use {variables}."
+            )
+        return (
+            f"no {places.what} found: the option `{places.option}` is not set, neither is the environment variable "
+            f"{variables}, and {self._aws_origin} could not be used ({fault}). Set one of the three."
+        )
 
 
 class _AwsError(Exception):
@@ -169,8 +283,9 @@ class _AwsError(Exception):
 
 
 class _Lookup(threading.Thread):
-    """One look into AWS, on a thread that is left behind after five seconds: the AWS client searches several places for
-    credentials, each with a patience of its own, and none of its settings bounds the sum."""
+    """One look into AWS, on a thread of its own that ends after five seconds: the AWS client searches several places
+    for credentials, each with a patience of its own, and none of its settings bounds the sum. Only a
+    `credential_process` of the AWS configuration can hold it longer."""
 
     def __init__(self, secret: str, region: str | None) -> None:
         super().__init__(name="metta-aws-secret", daemon=True)
@@ -209,18 +324,16 @@ class _Lookup(threading.Thread):
 def _read_secret(name: str, region: str | None) -> str:
     # Imported here: most instances have a key in their options, and botocore costs a second and 30 MB to load.
     try:
-        from boto3.session import Session
-        from botocore.config import Config
         from botocore.exceptions import BotoCoreError, ClientError
+
+        from metta_checks.core import aws
     except ImportError:
         raise _AwsError("boto3 is not installed", settled=True) from None
-    quieten_aws()
-    config = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 1})
+    retries = {"total_max_attempts": 1}
     try:
-        # The AWS SDK for Python knows AWS_DEFAULT_REGION; what EKS and ECS set is AWS_REGION.
-        session = Session(region_name=region or os.environ.get("AWS_REGION") or None)
-        client: Any = session.client("secretsmanager", config=config)
-        answer = client.get_secret_value(SecretId=name)
+        with aws.within(Deadline(AWS_LOOKUP_SECONDS)):
+            client = aws.client("secretsmanager", region, connect_timeout=2, read_timeout=3, retries=retries)
+            answer = client.get_secret_value(SecretId=name)
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "with an error")
         raise _AwsError(f"AWS answers {code}", settled=code == "ResourceNotFoundException") from None
@@ -240,6 +353,8 @@ def _plain(error: Exception) -> str:
         "EndpointConnectionError": "AWS cannot be reached",
         "ConnectTimeoutError": "AWS cannot be reached",
         "ReadTimeoutError": "AWS did not answer in time",
+        "TimeUpError": "AWS did not answer in time",
+        "OversizedError": "AWS answers with more than a secret can have",
     }
     return known.get(type(error).__name__, f"AWS client fault {type(error).__name__}")
 

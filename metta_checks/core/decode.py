@@ -23,7 +23,11 @@ MAX_STRING: Final = 64 * 1024
 
 _PAIR: Final = rb"u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _LONE: Final = rb"u[dD][89a-fA-F][0-9a-fA-F]{2}"
-_SURROGATE: Final = re.compile(rb"(?<!\\)((?:\\\\)*+)\\(?:(?P<whole>" + _PAIR + rb")|" + _LONE + rb")")
+_ENCODED: Final = rb"\xed[\xa0-\xbf][\x80-\xbf]"
+"""A surrogate that was encoded by itself, as Python's `surrogatepass` and Java's writers do; UTF-8 forbids it."""
+_SURROGATE: Final = re.compile(
+    rb"(?<!\\)((?:\\\\)*+)\\(?:(?P<whole>" + _PAIR + rb")|" + _LONE + rb")|(?P<encoded>" + _ENCODED + rb")"
+)
 
 _TOO_DEEP: Final = 250
 """Levels, more than the parser's bound."""
@@ -50,7 +54,8 @@ def parse_json(data: bytes | str, *, allow_nan: bool = False, max_values: int = 
     Raises TooManyValuesError, before anything is built, for more than `max_values` values. Raises ValueError for
     anything that is not JSON, for nesting deeper than pydantic-core's bound (some 200 levels; the standard library ends
     in RecursionError instead), and for NaN or Infinity unless `allow_nan`. A number beyond the range of a float is
-    infinite all the same. Half a surrogate pair, which JSON allows and the parser does not, is read as U+FFFD.
+    infinite all the same. Half a surrogate pair, which JSON allows and the parser does not, is read as U+FFFD, in keys
+    too, and so is an encoded surrogate.
     """
     raw = data.encode("utf-8", "replace") if isinstance(data, str) else data
     _require_few_values(raw, max_values)
@@ -127,5 +132,11 @@ def _require_few_values(data: bytes, limit: int) -> None:
 
 def _without_lone_surrogates(data: bytes) -> bytes | None:
     """`data` with each lone surrogate replaced; None when it has none. One such name must not blind a check."""
-    mended = _SURROGATE.sub(lambda found: found[0] if found["whole"] else found[1] + b"\\ufffd", data)
+    mended = _SURROGATE.sub(_replacement, data)
     return mended if mended != data else None
+
+
+def _replacement(found: re.Match[bytes]) -> bytes:
+    if found["encoded"]:
+        return "\ufffd".encode()
+    return found[0] if found["whole"] else found[1] + b"\\ufffd"

@@ -82,7 +82,7 @@ class Diagnostics:
             return self._fail("credential", str(error), "Set one of the places that the message names.")
         try:
             found = self._check.credentials.at_hand()
-        except CredentialError as unusable:
+        except (ConfigurationError, CredentialError) as unusable:
             return self._fail("credential", str(unusable), "Put it right at the place that the message names.")
         if found is not None:
             return self._succeed("credential", f"the {places.what} comes from {found.origin}")
@@ -199,7 +199,7 @@ class Diagnostics:
 
     def _record(self, record: Callable[..., None], name: str, text: str, remedy: str | None) -> None:
         # The base scrubs the remedy by itself, the text not.
-        record(name, self._check.sanitize(text), category=self._check.name, remediation=remedy or None)
+        record(name, self._check.printable(text), category=self._check.name, remediation=remedy or None)
 
 
 def _clock(moment: datetime) -> str:

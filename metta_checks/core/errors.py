@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 
+from metta_checks.core.printable import printable
+
 
 class Kind(StrEnum):
     """What went wrong with a source, in the operator's words."""
@@ -26,8 +28,9 @@ class SourceError(Exception):
     """A source could not be read.
 
     The text says what was tried, on which object, what came back, and what the operator can do. It never holds a
-    credential, nor the query of a URL. `reset_at` is when a rate limit ends (UTC), where the source told;
-    `status` is the HTTP status, where there was one.
+    credential, nor the query of a URL, and it is one printable line, whatever foreign text went into it. `reset_at` is
+    when a rate limit ends (UTC), where the source told; `status` is the HTTP status, where there was one; `field` is
+    the field of a GraphQL query, where the error is that of one.
     """
 
     def __init__(
@@ -39,14 +42,16 @@ class SourceError(Exception):
         *,
         status: int | None = None,
         reset_at: datetime | None = None,
+        field: str | None = None,
     ) -> None:
-        super().__init__(f"{tried}: {came_back} ({kind}). {remedy}")
         self.kind = kind
-        self.tried = tried
-        self.came_back = came_back
-        self.remedy = remedy
+        self.tried = printable(tried)
+        self.came_back = printable(came_back)
+        self.remedy = printable(remedy)
+        super().__init__(f"{self.tried}: {self.came_back} ({kind}). {self.remedy}")
         self.status = status
         self.reset_at = reset_at
+        self.field = field
 
     @property
     def refuses_credential(self) -> bool:
@@ -55,11 +60,22 @@ class SourceError(Exception):
 
     def with_remedy(self, remedy: str) -> SourceError:
         """The same error with an advice that fits the object better."""
-        return SourceError(self.kind, self.tried, self.came_back, remedy, status=self.status, reset_at=self.reset_at)
+        return SourceError(
+            self.kind,
+            self.tried,
+            self.came_back,
+            remedy,
+            status=self.status,
+            reset_at=self.reset_at,
+            field=self.field,
+        )
 
 
 class CredentialError(Exception):
     """No credential was found; the text names the places that were looked at, never a value."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(printable(text))
 
 
 class NoCredentialError(CredentialError):

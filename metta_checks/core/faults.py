@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from typing import Final
 from urllib.parse import urljoin, urlsplit
 
 from requests import exceptions
@@ -15,6 +16,7 @@ from urllib3.exceptions import HTTPError, LocationParseError, NameResolutionErro
 
 from metta_checks.core.decode import parse_json
 from metta_checks.core.errors import Kind, SourceError
+from metta_checks.core.printable import Scrub, printable, unchanged
 
 Headers = Mapping[str, str]
 
@@ -28,6 +30,10 @@ RETRIED_STATUSES = frozenset({502, 503, 504})
 """Answers of a gateway whose backend is away for a moment; 500 is the service's own fault and repeats."""
 
 
+MAX_QUOTED: Final = 200
+"""Characters of a foreign text that a message repeats."""
+
+
 def display_url(url: str) -> str:
     """`url` without user, password, query and fragment: those may carry credentials."""
     try:
@@ -39,14 +45,14 @@ def display_url(url: str) -> str:
     return f"{split.scheme}://{host}{port}{split.path}"
 
 
-def fault_of(error: RequestFault, tried: str, url: str) -> SourceError:
+def fault_of(error: RequestFault, tried: str, url: str, scrub: Scrub = unchanged) -> SourceError:
     """What an exception of `requests`, urllib3 or the system below them means for the operator.
 
     The texts of those exceptions are not passed on: they hold whole URLs, and headers.
     """
     host = urlsplit(display_url(url)).netloc
     chain = _causes(error)
-    reason = _innermost(chain)
+    reason = printable(_innermost(chain), MAX_QUOTED, scrub)
     if any(isinstance(cause, exceptions.ProxyError) for cause in chain):
         remedy = "Check the `proxy` option, the Agent's proxy settings and the proxy itself."
         return SourceError(Kind.UNREACHABLE, tried, f"the proxy did not let it through: {reason}", remedy)
@@ -94,16 +100,24 @@ def is_reset(error: RequestFault) -> bool:
     return any(isinstance(cause, broken) or type(cause).__name__ == "IncompleteRead" for cause in _causes(error))
 
 
-def fault_of_status(status: int, headers: Headers, body: bytes, tried: str, url: str, now: datetime) -> SourceError:
+def fault_of_status(
+    status: int,
+    headers: Headers,
+    body: bytes,
+    tried: str,
+    url: str,
+    now: datetime,
+    scrub: Scrub = unchanged,
+) -> SourceError:
     """What an answer that is neither 2xx nor an expected 304 means. `headers` are case-insensitive."""
-    said = _excerpt(headers, body)
+    said = _excerpt(headers, body, scrub)
     came_back = f"HTTP {status}{f', {said}' if said else ''}"
 
     def fault(kind: Kind, remedy: str, reset_at: datetime | None = None) -> SourceError:
         return SourceError(kind, tried, came_back, remedy, status=status, reset_at=reset_at)
 
     if 300 <= status < 400 and (location := headers.get("location", "")):
-        target = _redirect_target(url, location)
+        target = printable(_redirect_target(url, location), MAX_QUOTED, scrub)
         return fault(Kind.REDIRECTED, f"It redirects to {target}: put the right address into the configuration.")
     if status == 304:
         remedy = "Nothing was asked under a condition: look at the cache or proxy between here and the server."
@@ -208,13 +222,13 @@ def _innermost(chain: list[BaseException]) -> str:
         if isinstance(cause, OSError) and not isinstance(cause, exceptions.RequestException) and cause.strerror:
             return cause.strerror
         if type(cause) is OSError and str(cause).startswith("Tunnel connection failed"):
-            return _printable(str(cause))
+            return str(cause)
     names = {"RemoteDisconnected": "it was closed without an answer", "IncompleteRead": "the answer was cut short"}
     return next((names[name] for cause in chain if (name := type(cause).__name__) in names), "it broke off")
 
 
-def _excerpt(headers: Headers, body: bytes) -> str:
-    """What the server said about it, in at most 200 printable characters."""
+def _excerpt(headers: Headers, body: bytes, scrub: Scrub) -> str:
+    """What the server said about it, in at most `MAX_QUOTED` printable characters."""
     if "html" in headers.get("content-type", "").lower() or body.lstrip()[:1] == b"<":
         return "an HTML page"
     try:
@@ -230,8 +244,4 @@ def _excerpt(headers: Headers, body: bytes) -> str:
         said = said.get("message")
     if not isinstance(said, str):
         return ""
-    return f'"{_printable(said)}"'
-
-
-def _printable(text: str) -> str:
-    return re.sub(r"[^ -~]+", " ", text).strip()[:200]
+    return f'"{printable(said, MAX_QUOTED, scrub)}"'

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -21,6 +21,7 @@ from metta_checks.core.collection import Collection
 from metta_checks.core.decode import TooManyValuesError, parse_json, parse_model
 from metta_checks.core.errors import Kind, SourceError
 from metta_checks.core.faults import (
+    MAX_QUOTED,
     REQUEST_FAULTS,
     RETRIED_STATUSES,
     RequestFault,
@@ -31,6 +32,7 @@ from metta_checks.core.faults import (
     retry_after,
     whole_number,
 )
+from metta_checks.core.printable import Scrub, printable, unchanged
 from metta_checks.core.quiet import without_urls_in_the_log
 from metta_checks.core.watchdog import Watchdog
 
@@ -65,6 +67,11 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     body: bytes
+    scrub: Scrub = field(default=unchanged, repr=False, compare=False)
+
+    def quoted(self, text: str) -> str:
+        """`text`, which this answer holds, such that a message can repeat it."""
+        return printable(text, MAX_QUOTED, self.scrub)
 
     def json(self) -> Any:
         """The body as JSON. Raises SourceError when it is none, too deep, too large in memory, or holds NaN."""
@@ -111,11 +118,15 @@ class BearerAuth(AuthBase):
 class Transport:
     """Sends the requests of one check instance through its `RequestsWrapper` (proxy, TLS, timeouts, headers).
 
-    `source` names the API in messages. Usable inside `with transport.during(collection)`, from several threads.
+    `source` names the API in messages, and `scrub` removes the check's secrets from what they repeat. Usable inside
+    `with transport.during(collection)`, from several threads.
     """
 
-    def __init__(self, http: RequestsWrapper, source: str, *, max_bytes: int, pause: float = 0.5) -> None:
+    def __init__(
+        self, http: RequestsWrapper, source: str, *, max_bytes: int, pause: float = 0.5, scrub: Scrub = unchanged
+    ) -> None:
         self.source = source
+        self.scrub = scrub
         self.pause = pause
         self._http = http
         self._max_bytes = max_bytes
@@ -178,8 +189,16 @@ class Transport:
         if isinstance(outcome, Answer):
             if good:
                 return outcome
-            raise fault_of_status(outcome.status, outcome.headers, outcome.body, tried, url, self._running.present)
-        raise fault_of(outcome, tried, url)
+            raise fault_of_status(
+                outcome.status, outcome.headers, outcome.body, tried, url, self._running.present, self.scrub
+            )
+        raise fault_of(outcome, tried, url, self.scrub)
+
+    @property
+    def time_left(self) -> float:
+        """The share of the collection's time that is left, from 1 down to 0."""
+        deadline = self._running.deadline
+        return deadline.remaining / deadline.seconds
 
     @property
     def _running(self) -> Collection:
@@ -234,7 +253,7 @@ class Transport:
         self._check_time(tried)
         self._note_quota(response.headers)
         self._http.logger.debug("%s: HTTP %d, %d bytes", tried, response.status_code, len(body))
-        return Answer(tried, response.status_code, response.headers, body)
+        return Answer(tried, response.status_code, response.headers, body, self.scrub)
 
     def _read(self, response: Response, tried: str) -> bytes:
         encoding = response.headers.get("content-encoding", "").strip().lower()

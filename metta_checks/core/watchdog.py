@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self, cast
@@ -17,11 +17,14 @@ from typing import Any, Self, cast
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connection import HTTPConnection
 from urllib3.exceptions import ConnectTimeoutError
 
 from metta_checks.core.deadline import Deadline
 from metta_checks.core.faults import tls_errors_in_disguise
+
+PoolClasses = Mapping[str, type[HTTPConnectionPool]]
+"""urllib3's classes of connection pools, by scheme."""
 
 
 class Watchdog:
@@ -36,7 +39,7 @@ class Watchdog:
         self._lock = threading.Lock()
         self._sockets: dict[int, socket.socket] = {}
         self._deadline: Deadline | None = None
-        self._pools = _pool_classes(self)
+        self._pools = watched_pools(lambda: self, {"http": HTTPConnectionPool, "https": HTTPSConnectionPool})
 
     def watch(self, session: requests.Session) -> None:
         """Make every connection that `session` opens from now on a watched one, whatever adapter it uses."""
@@ -197,12 +200,24 @@ def _shut_down(handle: socket.socket) -> None:
         socket.socket.shutdown(handle, socket.SHUT_RDWR)
 
 
-def _pool_classes(watchdog: Watchdog) -> dict[str, type[HTTPConnectionPool]]:
-    class WatchedConnection(HTTPConnection):
+def watched_pools(choose: Callable[[], Watchdog | None], pools: PoolClasses) -> PoolClasses:
+    """Pool classes like `pools`, each of whose connections is watched, from its opening on, by what `choose` returns
+    then; None watches nothing."""
+    return {scheme: _watched_pool(choose, pool) for scheme, pool in pools.items()}
+
+
+def _watched_pool(choose: Callable[[], Watchdog | None], pool: type[HTTPConnectionPool]) -> type[HTTPConnectionPool]:
+    base: Any = pool.ConnectionCls
+
+    class WatchedConnection(base):  # type: ignore[misc]
         _hands_over = False
+        _watchdog: Watchdog | None = None
 
         def _new_conn(self) -> socket.socket:
-            return watchdog.connect(self, super()._new_conn)
+            self._watchdog = choose()
+            if self._watchdog is None:
+                return cast(socket.socket, super()._new_conn())
+            return self._watchdog.connect(cast(HTTPConnection, self), super()._new_conn)
 
         def getresponse(self) -> Any:
             # Where the server will not keep the connection alive, `http.client` closes it in here while the response
@@ -214,17 +229,8 @@ def _pool_classes(watchdog: Watchdog) -> dict[str, type[HTTPConnectionPool]]:
                 self._hands_over = False
 
         def close(self) -> None:
-            if not self._hands_over:
-                watchdog.forget(self)
+            if self._watchdog is not None and not self._hands_over:
+                self._watchdog.forget(cast(HTTPConnection, self))
             super().close()
 
-    class WatchedTLSConnection(WatchedConnection, HTTPSConnection):
-        pass
-
-    class WatchedPool(HTTPConnectionPool):
-        ConnectionCls = WatchedConnection
-
-    class WatchedTLSPool(HTTPSConnectionPool):
-        ConnectionCls = WatchedTLSConnection
-
-    return {"http": WatchedPool, "https": WatchedTLSPool}
+    return type("WatchedPool", (pool,), {"ConnectionCls": WatchedConnection})

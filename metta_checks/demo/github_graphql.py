@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from metta_checks.demo.github_graphql_document import FieldSelection, Operation, Selection, Variable
 from metta_checks.demo.github_graphql_types import (
     PAGING,
+    PERMISSIONS,
     TYPES,
     Arguments,
     Field,
@@ -44,14 +45,26 @@ class QueryError(Exception):
         self.errors = errors
 
 
+class _NullError(Exception):
+    """A field that is never null could not be answered: the object around it is null."""
+
+
 class GraphQLQuery:
-    """One query about `repositories`: checked on creation (raises QueryError), priced, then answered."""
+    """One query about `repositories`: checked on creation (raises QueryError), priced, then answered. The caller is
+    `lacking` permissions."""
 
     def __init__(
-        self, operation: Operation, variables: Mapping[str, Any], repositories: Sequence[DemoRepository], viewer: str
+        self,
+        operation: Operation,
+        variables: Mapping[str, Any],
+        repositories: Sequence[DemoRepository],
+        viewer: str,
+        *,
+        lacking: Collection[str] = (),
     ) -> None:
         self.repositories = repositories
         self.viewer = viewer
+        self.lacking = lacking
         self.errors: list[dict[str, Any]] = []
         self._operation = operation
         self._variables = {**operation.defaults, **variables}
@@ -89,7 +102,7 @@ class GraphQLQuery:
 
     def _search(self, _: Any, arguments: Arguments) -> Node:
         try:
-            found = parse_query(str(arguments.get("query", ""))).find(self.repositories)
+            found = parse_query(str(arguments.get("query", ""))).find(self.repositories, self.lacking)
         except ValueError as error:
             raise QueryError({"type": "UNPROCESSABLE", "message": str(error)}) from error
         return Node("SearchResultItemConnection", found_page(found, arguments))
@@ -115,7 +128,8 @@ class GraphQLQuery:
     def _repository(self, _: Any, arguments: Arguments) -> Node | None:
         full_name = f"{arguments.get('owner')}/{arguments.get('name')}"
         for repository in self.repositories:
-            if repository.full_name.lower() == full_name.lower():
+            follows = arguments.get("followRenames", True) and repository.had_name(full_name)
+            if follows or repository.full_name.lower() == full_name.lower():
                 return Node("Repository", repository)
         message = f"Could not resolve to a Repository with the name '{full_name}'."
         self.errors.append({"type": "NOT_FOUND", "path": ["repository"], "message": message})
@@ -159,6 +173,10 @@ class GraphQLQuery:
             if selection.name == "__typename":
                 answer[selection.alias] = node.type
                 continue
+            if PERMISSIONS.get((node.type, selection.name)) in self.lacking:
+                message = "Resource not accessible by personal access token"
+                self.errors.append({"type": "FORBIDDEN", "path": [*path, selection.alias], "message": message})
+                raise _NullError
             field = self._types[node.type][selection.name]
             value = field.resolve(node.value, self._arguments(selection))
             found = self._complete(value, selection, (*path, selection.alias))
@@ -168,7 +186,10 @@ class GraphQLQuery:
 
     def _complete(self, value: Any, selection: FieldSelection, path: tuple[str | int, ...]) -> Any:
         if isinstance(value, Node):
-            return self._select(value, selection.selections, path)
+            try:
+                return self._select(value, selection.selections, path)
+            except _NullError:
+                return None
         if isinstance(value, list):
             return [self._complete(entry, selection, (*path, position)) for position, entry in enumerate(value)]
         return value

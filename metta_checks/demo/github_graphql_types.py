@@ -90,6 +90,41 @@ def _workflow_runs(value: InRepository, arguments: Arguments) -> Node:
     return Node("WorkflowRunConnection", in_page)
 
 
+def _label(repository: DemoRepository, arguments: Arguments) -> Node | None:
+    name = arguments.get("name")
+    return Node("Label", name) if name in repository.labels else None
+
+
+def _labels(repository: DemoRepository, arguments: Arguments) -> Page:
+    query, order = str(arguments.get("query") or "").lower(), arguments.get("orderBy") or {}
+    names = [name for name in repository.labels if query in name.lower()]
+    if order.get("field") == "NAME":
+        names.sort(key=str.lower)
+    if order.get("direction") == "DESC":
+        names.reverse()
+    return page(names, arguments, lambda name: Node("Label", name))
+
+
+def _pull_requests(repository: DemoRepository, arguments: Arguments) -> Page:
+    """The filter wants labels in their very case, unlike the issue search; one of several is enough."""
+    labels, states, order = arguments.get("labels"), arguments.get("states"), arguments.get("orderBy") or {}
+    found = [
+        one
+        for one in repository.pull_requests
+        if (labels is None or set(_listed(labels)) & set(one.labels))
+        and (states is None or _item_state(one) in _listed(states))
+        and arguments.get("baseRefName") in (None, one.base)
+    ]
+    key = "updated_at" if order.get("field") == "UPDATED_AT" else "created_at"
+    found.sort(key=lambda one: (getattr(one, key), one.number), reverse=order.get("direction") == "DESC")
+    return page(found, arguments, lambda one: Node("PullRequest", InRepository(repository, one)))
+
+
+def _listed(value: Any) -> list[Any]:
+    """A single value stands for a list of one, as everywhere in GraphQL."""
+    return value if isinstance(value, list) else [value]
+
+
 def _time_or_none(moment: Any) -> str | None:
     return None if moment is None else timestamp(moment)
 
@@ -120,6 +155,7 @@ def _issue_fields(kind: str, path: str) -> dict[str, Field]:
         "number": _of(lambda item: item.number),
         "title": _of(lambda item: item.title),
         "createdAt": _of(lambda item: timestamp(item.created_at)),
+        "updatedAt": _of(lambda item: timestamp(item.updated_at)),
         "closedAt": _of(lambda item: _time_or_none(item.closed_at)),
         "state": _of(_item_state),
         "url": Field(lambda value, _: f"{HTML_URL}/{value.repository.full_name}/{path}/{value.record.number}"),
@@ -144,6 +180,9 @@ def _quota(read: Callable[[Quota], Any]) -> Field:
     return Field(lambda value, _: read(value.quota))
 
 
+PERMISSIONS = {("Repository", "pullRequests"): "pull_requests"}
+"""Fields that need a permission; they are never null, so that without it the object that they belong to is."""
+
 TYPES: dict[str, dict[str, Field]] = {
     "RateLimit": {
         "cost": Field(lambda value, _: value.cost),
@@ -163,6 +202,19 @@ TYPES: dict[str, dict[str, Field]] = {
         "createdAt": Field(lambda value, _: timestamp(value.created_at)),
         "url": Field(lambda value, _: f"{HTML_URL}/{value.full_name}"),
         "defaultBranchRef": Field(lambda value, _: Node("Ref", value.default_branch), "Ref"),
+        "label": Field(_label, "Label", frozenset({"name"})),
+        "labels": Field(
+            lambda value, arguments: Node("LabelConnection", _labels(value, arguments)),
+            "LabelConnection",
+            PAGING | {"query", "orderBy"},
+            paged=True,
+        ),
+        "pullRequests": Field(
+            lambda value, arguments: Node("PullRequestConnection", _pull_requests(value, arguments)),
+            "PullRequestConnection",
+            PAGING | {"labels", "states", "baseRefName", "orderBy"},
+            paged=True,
+        ),
     },
     "Ref": {"name": Field(lambda value, _: value), "prefix": Field(lambda *_: "refs/heads/")},
     "Workflow": {
@@ -223,6 +275,8 @@ TYPES: dict[str, dict[str, Field]] = {
         "mergedAt": _of(lambda item: _time_or_none(item.merged_at)),
         "baseRefName": _of(lambda item: item.base),
     },
+    "PullRequestConnection": _connection("PullRequest", "PullRequestEdge"),
+    "PullRequestEdge": _edge("PullRequest"),
     "LabelConnection": _connection("Label", "LabelEdge"),
     "LabelEdge": _edge("Label"),
     "Label": {"name": Field(lambda value, _: value)},

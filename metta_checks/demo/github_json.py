@@ -10,12 +10,15 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
+from urllib.parse import quote
 
 from metta_checks.demo.github_links import REPOSITORY_LINKS, USER_LINKS
 from metta_checks.demo.github_records import DemoAttempt, DemoIssue, DemoPullRequest, DemoWorkflow, DemoWorkflowRun
 from metta_checks.demo.github_repository import DemoRepository
 
 HTML_URL = "https://github.com"
+FULL_ONLY = ("network_count", "subscribers_count")
+"""What a repository tells at its own address alone."""
 
 
 def encode(value: object) -> str:
@@ -90,6 +93,16 @@ class RestPayloads:
             fields["deleted_at"] = timestamp(workflow.updated_at)
         return fields
 
+    def branch(self, name: str) -> dict[str, Any]:
+        """A branch, without what its latest commit holds."""
+        url = f"{self.url}/branches/{quote(name, safe='')}"
+        return {
+            "name": name,
+            "protected": False,
+            "protection_url": f"{url}/protection",
+            "_links": {"self": url, "html": f"{self.html_url}/tree/{quote(name)}"},
+        }
+
     def full_repository(self) -> dict[str, Any]:
         repository = self.repository
         fields: dict[str, Any] = json.loads(_repository_text(self.api_url, repository.full_name, repository.id, False))
@@ -147,7 +160,7 @@ class RestPayloads:
             "milestone": None,
             "comments": 0,
             "created_at": timestamp(item.created_at),
-            "updated_at": timestamp(item.closed_at or item.created_at),
+            "updated_at": timestamp(item.updated_at),
             "closed_at": None if item.closed_at is None else timestamp(item.closed_at),
             "author_association": "MEMBER",
             "active_lock_reason": None,
@@ -163,6 +176,50 @@ class RestPayloads:
                 "merged_at": None if item.merged_at is None else timestamp(item.merged_at),
             }
         return fields
+
+    def pull_request(self, item: DemoPullRequest) -> dict[str, Any]:
+        """A pull request as the list of them tells it."""
+        found = self.search_item(item)
+        url, html_url, issue_url = f"{self.url}/pulls/{item.number}", found["html_url"], found["url"]
+        links = {
+            "self": url,
+            "html": html_url,
+            "issue": issue_url,
+            "comments": f"{issue_url}/comments",
+            "review_comments": f"{url}/comments",
+            "review_comment": f"{url[: url.rindex('/')]}/comments{{/number}}",
+            "commits": f"{url}/commits",
+            "statuses": f"{self.url}/statuses/{_sha_of(item)}",
+        }
+        shared = ("id", "node_id", "number", "title", "user", "labels", "state", "locked", "assignee", "assignees")
+        times = ("milestone", "created_at", "updated_at", "closed_at", "author_association", "active_lock_reason")
+        return {
+            **{name: found[name] for name in (*shared, *times, "html_url", "draft")},
+            **{f"{name}_url": link for name, link in links.items() if name not in ("self", "html")},
+            "url": url,
+            "diff_url": f"{html_url}.diff",
+            "patch_url": f"{html_url}.patch",
+            "body": None,
+            "merged_at": found["pull_request"]["merged_at"],
+            "merge_commit_sha": _sha_of(item),
+            "requested_reviewers": [],
+            "requested_teams": [],
+            "head": self._end(f"change-{item.number}", item),
+            "base": self._end(item.base, item),
+            "_links": {name: {"href": link} for name, link in links.items()},
+            "auto_merge": None,
+        }
+
+    def _end(self, branch: str, item: DemoPullRequest) -> dict[str, Any]:
+        """One end of a pull request."""
+        owner = self.repository.full_name.partition("/")[0]
+        return {
+            "label": f"{owner}:{branch}",
+            "ref": branch,
+            "sha": _sha_of(item),
+            "user": json.loads(_user_text(self.api_url, owner)),
+            "repo": {name: value for name, value in self.full_repository().items() if name not in FULL_ONLY},
+        }
 
     def _run_fields(
         self, run: DemoWorkflowRun, attempt: DemoAttempt, workflow: DemoWorkflow, exclude_pull_requests: bool
@@ -237,7 +294,7 @@ class RestPayloads:
             "name": name,
             "color": f"{number & 0xFFFFFF:06x}",
             "default": False,
-            "description": None,
+            "description": "",
         }
 
 
@@ -280,6 +337,10 @@ def _repository_text(api_url: str, full_name: str, number: int, fork: bool) -> s
             **{link: f"{url}{path}" for link, path in REPOSITORY_LINKS.items()},
         }
     )
+
+
+def _sha_of(item: DemoPullRequest) -> str:
+    return f"{item.number:040x}"
 
 
 def _stable_id(text: str) -> int:

@@ -108,10 +108,15 @@ class DemoIssue:
     created_at: datetime
     closed_at: datetime | None = None
 
+    @property
+    def updated_at(self) -> datetime:
+        return self.closed_at or self.created_at
+
 
 @dataclass(frozen=True, slots=True)
 class DemoPullRequest:
-    """One pull request into the branch `base`: open, closed (`closed_at` alone) or merged."""
+    """One pull request into the branch `base`: open, closed (`closed_at` alone) or merged. `touched_at`: somebody
+    commented, or changed its labels."""
 
     number: int
     title: str
@@ -121,3 +126,9 @@ class DemoPullRequest:
     created_at: datetime
     closed_at: datetime | None = None
     merged_at: datetime | None = None
+    touched_at: datetime | None = None
+
+    @property
+    def updated_at(self) -> datetime:
+        """A merge is an update too."""
+        return max(filter(None, (self.created_at, self.closed_at, self.merged_at, self.touched_at)))

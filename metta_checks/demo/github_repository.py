@@ -59,6 +59,25 @@ class DemoRepository:
         self._pull_requests: dict[int, DemoPullRequest] = {}
         self._issues: dict[int, DemoIssue] = {}
         self._last_number = 0
+        self._labels: dict[str, str] = {}
+        self._former_names: set[str] = set()
+        self._deleted_branches: set[str] = set()
+        self._deleted_files: set[str] = set()
+
+    @property
+    def branches(self) -> set[str]:
+        """The default branch, and every branch that had a run and was not deleted; a fork's are its own."""
+        with self._lock:
+            used = {run.branch for run in self._runs.values() if run.head_repository == self.full_name}
+            return {self.default_branch, *used} - self._deleted_branches
+
+    @property
+    def workflow_files(self) -> list[str]:
+        """The names of the files in `.github/workflows` of every branch."""
+        with self._lock:
+            paths = {workflow.path for workflow in self._workflows.values()} - self._deleted_files
+            folder = ".github/workflows/"
+            return sorted(path.removeprefix(folder) for path in paths if path.startswith(folder))
 
     @property
     def workflows(self) -> list[DemoWorkflow]:
@@ -86,6 +105,43 @@ class DemoRepository:
         """Issues and pull requests together, as the search sees them."""
         with self._lock:
             return [*self._pull_requests.values(), *self._issues.values()]
+
+    @property
+    def labels(self) -> list[str]:
+        """In the order of their creation; there are no two that differ in case alone."""
+        with self._lock:
+            return list(self._labels.values())
+
+    def had_name(self, full_name: str) -> bool:
+        """Whether it was called so before it was renamed."""
+        with self._lock:
+            return full_name.lower() in self._former_names
+
+    def rename(self, full_name: str) -> None:
+        """Its old name leads to it from now on. Runs that were made of its own commits stay its own."""
+        with self._lock:
+            self._former_names.add(self.full_name.lower())
+            for run in list(self._runs.values()):
+                if run.head_repository == self.full_name:
+                    self._keep(replace(run, head_repository=full_name))
+            self.full_name = full_name
+
+    def add_label(self, name: str) -> None:
+        """Raises ValueError where there is one of that name, in whatever case."""
+        with self._lock:
+            if name.casefold() in self._labels:
+                raise ValueError(f"{self.full_name} already has the label {self._labels[name.casefold()]}")
+            self._labels[name.casefold()] = name
+
+    def rename_label(self, old: str, new: str) -> None:
+        """The pull requests that have it keep it."""
+        with self._lock:
+            labels = [new if name == old else name for name in self._labels.values()]
+            self._labels = {name.casefold(): name for name in labels}
+            self._pull_requests = {
+                number: replace(item, labels=self._attached(new if name == old else name for name in item.labels))
+                for number, item in self._pull_requests.items()
+            }
 
     def runs_created(
         self, since: datetime | None, until: datetime | None, workflow_id: int | None = None
@@ -209,6 +265,16 @@ class DemoRepository:
             for order in (self._order[None], self._order[run.workflow_id]):
                 del order[bisect_left(order, (run.created_at, run.id))]
 
+    def delete_workflow_file(self, path: str) -> None:
+        """The file is gone from every branch; its workflow stays listed as it was, as on GitHub for months."""
+        with self._lock:
+            self._deleted_files.add(path)
+
+    def delete_branch(self, name: str) -> None:
+        """The branch is gone; its runs stay listed, as on GitHub."""
+        with self._lock:
+            self._deleted_branches.add(name)
+
     def open_pull_request(
         self,
         title: str,
@@ -223,7 +289,7 @@ class DemoRepository:
                 number=self._next_number(),
                 title=title,
                 author=author,
-                labels=tuple(labels),
+                labels=self._attached(labels),
                 base=base or self.default_branch,
                 created_at=self._at(created_at),
             )
@@ -238,7 +304,18 @@ class DemoRepository:
             merged_at = self._at(at)
             pull_request = replace(self._pull_requests[number], merged_at=merged_at, closed_at=merged_at)
             if labels is not None:
-                pull_request = replace(pull_request, labels=tuple(labels))
+                pull_request = replace(pull_request, labels=self._attached(labels))
+            self._pull_requests[number] = pull_request
+            return pull_request
+
+    def touch_pull_request(
+        self, number: int, *, labels: Iterable[str] | None = None, at: datetime | None = None
+    ) -> DemoPullRequest:
+        """Somebody comments on it, or gives it other `labels`, now or at `at`."""
+        with self._lock:
+            pull_request = replace(self._pull_requests[number], touched_at=self._at(at))
+            if labels is not None:
+                pull_request = replace(pull_request, labels=self._attached(labels))
             self._pull_requests[number] = pull_request
             return pull_request
 
@@ -253,7 +330,7 @@ class DemoRepository:
         self, title: str, *, labels: Iterable[str] = (), author: str = "mira", created_at: datetime | None = None
     ) -> DemoIssue:
         with self._lock:
-            issue = DemoIssue(self._next_number(), title, author, tuple(labels), self._at(created_at))
+            issue = DemoIssue(self._next_number(), title, author, self._attached(labels), self._at(created_at))
             self._issues[issue.number] = issue
             return issue
 
@@ -268,6 +345,10 @@ class DemoRepository:
     def _keep(self, run: DemoWorkflowRun) -> DemoWorkflowRun:
         self._runs[run.id] = run
         return run
+
+    def _attached(self, labels: Iterable[str]) -> tuple[str, ...]:
+        """The labels as the repository has them; a new one comes to be."""
+        return tuple(self._labels.setdefault(name.casefold(), name) for name in labels)
 
     def _next_number(self) -> int:
         self._last_number += 1

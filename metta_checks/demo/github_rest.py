@@ -1,16 +1,16 @@
-"""GitHub's REST endpoints for repositories, workflows, workflow runs and the issue search, over demo repositories."""
+"""GitHub's REST endpoints for repositories, workflows, runs, pull requests and the search, over demo repositories."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlencode
+from urllib.parse import unquote, urlencode
 
 from metta_checks.demo.github_dates import DateRange, parse_range
 from metta_checks.demo.github_json import RestPayloads, encode
 from metta_checks.demo.github_records import DemoWorkflow, DemoWorkflowRun
-from metta_checks.demo.github_refusals import JSON_HEADERS, invalid, not_found
+from metta_checks.demo.github_refusals import JSON_HEADERS, invalid, not_found, permission_missing, refusal
 from metta_checks.demo.github_repository import DemoRepository
 from metta_checks.demo.github_search import parse_query
 from metta_checks.demo.server import Request, Response
@@ -66,17 +66,21 @@ class Paging:
 class RestApi:
     """Answers REST requests. `repositories` are those that the caller may see; all others are 404."""
 
-    def __init__(self, api_url: str, repositories: Sequence[DemoRepository]) -> None:
+    def __init__(self, api_url: str, repositories: Sequence[DemoRepository], lacking: Collection[str] = ()) -> None:
         self.api_url = api_url
         self.repositories = repositories
+        self.lacking = lacking
         self._routes: tuple[tuple[re.Pattern[str], Handler], ...] = (
             (re.compile(r""), self._repository),
+            (re.compile(r"/branches/(.+)"), self._branch),
+            (re.compile(r"/contents/\.github/workflows"), self._workflow_files),
             (re.compile(r"/actions/runs"), self._runs),
             (re.compile(r"/actions/runs/(\d+)"), self._run),
             (re.compile(r"/actions/runs/(\d+)/attempts/(\d+)"), self._attempt),
             (re.compile(r"/actions/workflows"), self._workflows),
             (re.compile(r"/actions/workflows/([^/]+)"), self._workflow),
             (re.compile(r"/actions/workflows/([^/]+)/runs"), self._workflow_runs),
+            (re.compile(r"/pulls"), self._pulls),
         )
 
     def answer(self, request: Request) -> Response:
@@ -86,7 +90,7 @@ class RestApi:
             return self._search(request)
         repository, rest = self._find(request.path)
         if repository is None:
-            return not_found("/rest/repos/repos#get-a-repository")
+            return self._moved(request) or not_found("/rest/repos/repos#get-a-repository")
         for pattern, handler in self._routes:
             if found := pattern.fullmatch(rest):
                 return handler(repository, request, found.groups())
@@ -102,8 +106,29 @@ class RestApi:
                 return repository, (found[3] or "").rstrip("/")
         return None, ""
 
+    def _moved(self, request: Request) -> Response | None:
+        """A name that a repository had leads to it."""
+        found = re.fullmatch(r"/repos/([^/]+/[^/]+)(/.*)?", request.path)
+        for repository in self.repositories:
+            if found and repository.had_name(found[1]):
+                target = request.target.removeprefix(f"/repos/{found[1]}")
+                location = f"{self.api_url}/repositories/{repository.id}{target}"
+                return refusal(301, "Moved Permanently", headers={"Location": location})
+        return None
+
     def _repository(self, repository: DemoRepository, _request: Request, _groups: Sequence[str]) -> Response:
         return _json(encode(self._payloads(repository).full_repository()))
+
+    def _branch(self, repository: DemoRepository, _request: Request, groups: Sequence[str]) -> Response:
+        name = unquote(groups[0])
+        if name not in repository.branches:
+            return not_found("/rest/branches/branches#get-a-branch")
+        return _json(encode(self._payloads(repository).branch(name)))
+
+    def _workflow_files(self, repository: DemoRepository, _request: Request, _groups: Sequence[str]) -> Response:
+        names = repository.workflow_files
+        entries = [{"type": "file", "name": name, "path": f".github/workflows/{name}"} for name in names]
+        return _json(encode(entries)) if entries else not_found("/rest/repos/contents#get-repository-content")
 
     def _runs(self, repository: DemoRepository, request: Request, _groups: Sequence[str]) -> Response:
         return self._run_listing(repository, request, None)
@@ -170,6 +195,21 @@ class RestApi:
         workflow = _workflow_named(repository, groups[0])
         return not_found() if workflow is None else _json(encode(self._payloads(repository).workflow(workflow)))
 
+    def _pulls(self, repository: DemoRepository, request: Request, _groups: Sequence[str]) -> Response:
+        if "pull_requests" in self.lacking:
+            return permission_missing("pull_requests=read")
+        paging, query = Paging.of(request.query), request.query
+        state = query.get("state", "open")
+        found = [
+            one for one in repository.pull_requests if state == "all" or (one.closed_at is None) == (state == "open")
+        ]
+        key = "updated_at" if query.get("sort") == "updated" else "created_at"
+        found.sort(key=lambda one: (getattr(one, key), one.number), reverse=query.get("direction", "desc") == "desc")
+        payloads = self._payloads(repository)
+        body = [payloads.pull_request(one) for one in found[paging.start : paging.end]]
+        links = paging.links(f"{self.api_url}/repositories/{repository.id}/pulls", query, len(found))
+        return _json(encode(body), links)
+
     def _search(self, request: Request) -> Response:
         paging, documentation = Paging.of(request.query), "/rest/search/search#search-issues-and-pull-requests"
         try:
@@ -178,7 +218,7 @@ class RestApi:
             return invalid(f"Validation Failed: {error}", documentation)
         if not search.names_a_kind:
             return invalid("Query must include 'is:issue' or 'is:pull-request'", documentation)
-        if search.repositories - {repository.full_name.lower() for repository in self.repositories}:
+        if any(not self._is_searchable(name) for name in search.repositories):
             return invalid(
                 "Validation Failed: The listed users and repositories cannot be searched either because the resources "
                 "do not exist or you do not have permission to view them.",
@@ -186,7 +226,7 @@ class RestApi:
             )
         if paging.end > SEARCH_LIMIT and paging.page > 1:
             return invalid("Only the first 1000 search results are available", documentation)
-        found = search.find(self.repositories)
+        found = search.find(self.repositories, self.lacking)
         body = {
             "total_count": len(found),
             "incomplete_results": False,
@@ -197,6 +237,10 @@ class RestApi:
         }
         links = paging.links(f"{self.api_url}/search/issues", request.query, min(len(found), SEARCH_LIMIT))
         return _json(encode(body), links)
+
+    def _is_searchable(self, name: str) -> bool:
+        """A name that a repository had before is no error, and nothing is found under it."""
+        return any(one.full_name.lower() == name or one.had_name(name) for one in self.repositories)
 
     def _payloads(self, repository: DemoRepository) -> RestPayloads:
         return RestPayloads(repository, self.api_url)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from metta_checks.demo.github_dates import parse_range
@@ -33,8 +33,11 @@ class IssueSearch:
     predicates: tuple[Predicate, ...]
     names_a_kind: bool
 
-    def find(self, repositories: Sequence[DemoRepository]) -> list[Found]:
-        """Newest first. A repository that is not among `repositories` finds nothing."""
+    def find(self, repositories: Sequence[DemoRepository], lacking: Collection[str] = ()) -> list[Found]:
+        """Newest first. A repository that is not among `repositories` finds nothing, nor does a caller who is
+        `lacking` the permission: to them the search answers 0, without an error (cli/cli#5986)."""
+        if "pull_requests" in lacking:
+            return []
         found = [
             Found(repository, item)
             for repository in repositories

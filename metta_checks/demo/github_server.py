@@ -42,6 +42,7 @@ class GitHubServer(LoopbackServer):
 
     `limits` holds the budgets, to be set small where they shall run out. `requests` lists all that came,
     `counted` says how much of it the primary limits counted. `refuse(...)` makes the server turn requests down.
+    `lacking` are permissions that the token has not; `pull_requests` is known.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class GitHubServer(LoopbackServer):
         self.token = token
         self.anonymous_allowed = anonymous_allowed
         self.limits = RateLimits(clock or self.repositories[0].clock)
+        self.lacking: frozenset[str] = frozenset()
         self._refusals: dict[str, Response] = {}
         self._state = threading.Lock()
         super().__init__(latency=latency, address=address)
@@ -99,7 +101,7 @@ class GitHubServer(LoopbackServer):
         return self._rest(request, caller, resource)
 
     def _rest(self, request: Request, caller: str, resource: Resource) -> Response:
-        response = RestApi(self.url, self._visible(caller)).answer(request)
+        response = RestApi(self.url, self._visible(caller), self.lacking).answer(request)
         if response.status == 200:
             response = _with_etag(response, caller, request)
         # GitHub counts a 304 all the same when it goes to somebody without a token.
@@ -123,7 +125,9 @@ class GitHubServer(LoopbackServer):
 
     def _answer_query(self, text: str, variables: Mapping[str, Any], caller: str) -> Response:
         try:
-            query = GraphQLQuery(parse_document(text), variables, self._visible(caller), "demo-viewer")
+            query = GraphQLQuery(
+                parse_document(text), variables, self._visible(caller), "demo-viewer", lacking=self.lacking
+            )
             quota = self.limits.spend(caller, "graphql", query.cost)
             response = Response(200, encode(query.answer(quota)).encode(), JSON_HEADERS)
         except DocumentError as error:

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from metta_checks.core.environment import Variable, Variables
 from metta_checks.health.check import HealthCheck
-from metta_checks.health.metrics import Origin
+from metta_checks.health.origin import EVAL
 
 
 class EvalCheck(HealthCheck):
@@ -14,4 +14,4 @@ class EvalCheck(HealthCheck):
 
     VARIABLES: ClassVar[Variables] = {"source": Variable("EVAL_HEALTH_FILE")}
 
-    ORIGIN = Origin(namespace="metta.infra.cron", source="cron", workflow_category="evaluation")
+    ORIGIN = EVAL

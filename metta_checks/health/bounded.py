@@ -43,7 +43,8 @@ class Bounded(Generic[T]):
         thread = threading.Thread(target=outcome, name="metta-health-read", daemon=True)
         thread.start()
         thread.join(deadline.remaining)
-        if errors:
+        # What broke off at the deadline did so because of it.
+        if errors and not deadline.expired:
             raise errors[0]
         if not results:
             self._left_behind.append(thread)

@@ -74,6 +74,15 @@ def parse_condition(text: str) -> Condition:
     return condition
 
 
+def condition_problem(text: str) -> str:
+    """Why `text` is no condition; empty where it is one."""
+    try:
+        parse_condition(text)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
 def condition_tag(text: str) -> str:
     """The value of the `condition` tag: `Condition.tag_value`, or `text` made safe where it does not parse."""
     try:

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import errno
+import sys
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from metta_checks.core.deadline import Deadline
 from metta_checks.core.errors import Kind, SourceError
-from metta_checks.core.files import write_atomically
+from metta_checks.core.files import WriteError, resolved, write_file
+from metta_checks.core.printable import printable
 from metta_checks.health.document import Document, Limits
 from metta_checks.health.local import os_fault, read_file
-from metta_checks.health.reading import printable
-from metta_checks.health.s3 import SCHEME, Address, fault_of, get_object, parse_address, s3_client
+from metta_checks.health.merge_lock import merge_lock
+from metta_checks.health.s3 import SCHEME, Address, fault_of, get_object, parse_address, s3_client, s3_within
 
 MERGE_ATTEMPTS: Final = 5
 """How often a merge into an S3 object starts again because another publisher was quicker."""
 
-LOCK_SECONDS: Final = 10.0
-"""How long a merge into a file waits for another one."""
+S3_SECONDS: Final = 60.0
+"""How long publishing to S3 may take in all."""
 
 Merge = Callable[[Document | None], str]
 """What to write, given what is there; None where nothing is."""
@@ -39,7 +39,12 @@ class Destination(Protocol):
 
 
 def destination_of(text: str, *, region: str | None = None) -> Destination:
-    """The destination that `text` names: `s3://bucket/key` or a file. Raises ValueError for anything else."""
+    """The destination that `text` names: `s3://bucket/key`, a file, or `-` for standard output.
+
+    Raises ValueError for anything else.
+    """
+    if text == "-":
+        return StandardOutput()
     if not text.startswith(SCHEME):
         if not text or "://" in text or "\0" in text:
             raise ValueError(f"{printable(text)!r} is no destination: write a file's path or s3://bucket/key")
@@ -59,21 +64,26 @@ class LocalFile:
 
     def replace(self, text: str) -> None:
         """See `Destination.replace`."""
-        if self._path.is_dir():
-            remedy = f"Name a file in it, such as {printable(str(self._path / 'results.json'))}."
-            raise SourceError(Kind.REJECTED, self._tried, "it is a directory", remedy)
         try:
-            write_atomically(self._path, text)
-        except OSError as error:
-            raise os_fault(error, self._tried) from None
+            write_file(self._path, text)
+        except WriteError as error:
+            raise self._fault(error) from None
 
     def update(self, merge: Merge, limits: Limits) -> None:
         """See `Destination.update`."""
         try:
-            with self._locked():
+            # Whoever publishes through a link has to find the lock of those who name the file itself.
+            self._path = resolved(self._path)
+            with merge_lock(self._path):
                 self.replace(merge(self._existing(limits)))
+        except WriteError as error:
+            raise self._fault(error) from None
         except OSError as error:
             raise os_fault(error, self._tried) from None
+
+    def _fault(self, error: WriteError) -> SourceError:
+        kind = _KINDS.get(error.errno or 0, Kind.REJECTED)
+        return SourceError(kind, self._tried, error.detail, error.remedy)
 
     def _existing(self, limits: Limits) -> Document | None:
         try:
@@ -83,29 +93,28 @@ class LocalFile:
                 return None
             raise
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        # A file of its own: the document's is replaced, and its lock would go with it.
-        lock = self._path.with_name(f".{self._path.name}.lock")
-        handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
-        try:
-            self._wait_for(handle)
-            yield
-        finally:
-            os.close(handle)
 
-    def _wait_for(self, handle: int) -> None:
-        until = time.monotonic() + LOCK_SECONDS
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() > until:
-                    remedy = "Another publisher merges into it for too long; see what it does."
-                    raise SourceError(Kind.TIMED_OUT, self._tried, "it stays locked", remedy) from None
-                time.sleep(0.02)
-            else:
-                return
+_KINDS: Final = {
+    errno.ENOENT: Kind.NOT_FOUND,
+    errno.ENOTDIR: Kind.NOT_FOUND,
+    errno.EACCES: Kind.FORBIDDEN,
+    errno.EPERM: Kind.FORBIDDEN,
+    errno.EROFS: Kind.FORBIDDEN,
+}
+
+
+class StandardOutput:
+    """`-`: the document is printed."""
+
+    def replace(self, text: str) -> None:
+        """See `Destination.replace`."""
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+    def update(self, merge: Merge, limits: Limits) -> None:  # noqa: ARG002 (there is nothing to merge with)
+        """See `Destination.update`. What was printed cannot be read back."""
+        remedy = "Name the document to merge into."
+        raise SourceError(Kind.REJECTED, "publishing to standard output", "there is nothing to merge with", remedy)
 
 
 class S3Object:
@@ -118,6 +127,10 @@ class S3Object:
 
     def replace(self, text: str) -> None:
         """See `Destination.replace`."""
+        with s3_within(Deadline(S3_SECONDS)):
+            self._replace(text)
+
+    def _replace(self, text: str) -> None:
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
@@ -127,6 +140,10 @@ class S3Object:
 
     def update(self, merge: Merge, limits: Limits) -> None:
         """See `Destination.update`. S3 refuses the write when the object is no longer the one that was read."""
+        with s3_within(Deadline(S3_SECONDS)):
+            self._merge(merge, limits)
+
+    def _merge(self, merge: Merge, limits: Limits) -> None:
         from botocore.exceptions import BotoCoreError, ClientError
 
         for _ in range(MERGE_ATTEMPTS):

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from metta_checks.core.decode import MAX_VALUES, TooManyValuesError, parse_json
 from metta_checks.core.errors import Kind, SourceError
+from metta_checks.core.printable import printable
 from metta_checks.health.record import InvalidRecordError, Record, parse_record
 
 MAX_BYTES: Final = 10 * 1024 * 1024
@@ -54,7 +55,7 @@ class EntryFault:
     problem: str
 
     def __str__(self) -> str:
-        return f"{self.document}, record {self.position}: {self.problem}"
+        return printable(f"{self.document}, record {self.position}: {self.problem}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Health records in local files: one file, the `*.json` of a directory, or what a glob matches."""
+"""Health records in local files: one file, or the `*.json` of a directory or of what a glob matches."""
 
 from __future__ import annotations
 
@@ -14,22 +14,26 @@ from typing import Final
 
 from metta_checks.core.collection import Collection
 from metta_checks.core.errors import Kind, SourceError
+from metta_checks.core.printable import printable
 from metta_checks.health.bounded import Bounded
 from metta_checks.health.document import Document, Limits, oversized, parse_document
-from metta_checks.health.reading import Candidate, Kept, Reading, printable, read_candidates
+from metta_checks.health.reading import LONG_AGO, Candidate, Kept, Reading, is_published, read_candidates
+from metta_checks.health.walk import DeadlineExpiredError, entries, fixed_part, matches
 
 READ_ATTEMPTS: Final = 3
 """How often a file is read again that changes while it is read."""
 
 _CHUNK: Final = 1024 * 1024
-_LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 
 _DIRECTORY: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 _FILE: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC
 
 
 class LocalReader:
-    """Reads a path, a directory or a glob. Symbolic links count as long as they stay inside of its directory."""
+    """Reads a path, a directory or a glob. Symbolic links count as long as they stay inside of its directory.
+
+    The directory may be a link itself: whoever writes the configuration names it.
+    """
 
     def __init__(self, source: str) -> None:
         self._source = source
@@ -45,16 +49,21 @@ class LocalReader:
 
     def _read(self, collection: Collection, limits: Limits, kept: Kept) -> Reading:
         path = Path(self._source)
+        listing = f"listing {self.shown}"
         try:
             if path.is_dir():
-                paths = (child for child in path.iterdir() if _is_published(child))
-                return self._read_several(path, paths, collection, limits, kept)
+                inside = (Path(entry) for entry in entries(path, collection.deadline))
+                return self._read_several(path, inside, collection, limits, kept)
             if glob.has_magic(self._source) and not path.exists():
-                # Path.glob knows no absolute pattern.
-                matches = map(Path, glob.iglob(self._source, recursive=True))  # noqa: PTH207
-                return self._read_several(_fixed_part(path), matches, collection, limits, kept)
+                return self._read_several(
+                    fixed_part(path), matches(path, collection.deadline), collection, limits, kept
+                )
         except OSError as error:
-            raise os_fault(error, f"listing {self.shown}") from None
+            raise os_fault(error, listing) from None
+        except DeadlineExpiredError:
+            came_back = f"not all of its entries were listed within {collection.deadline.seconds:g} s"
+            remedy = "Keep fewer files there, name fewer in `source`, or raise `collection_timeout`."
+            raise SourceError(Kind.TIMED_OUT, listing, came_back, remedy) from None
         document = read_file(path, limits, kept.get(self.shown))
         kept[document.name] = document
         return Reading((document,))
@@ -64,16 +73,12 @@ class LocalReader:
     ) -> Reading:
         # Listing it says whether it is there, which a glob that matches nothing does not.
         os.scandir(root).close()
-        candidates = []
-        for path in paths:
-            if collection.deadline.expired:
-                break
-            candidates.append(_candidate(path, root, limits))
+        candidates = [_candidate(path, root, limits) for path in paths if is_published(path.name)]
         return read_candidates(self.shown, candidates, collection, limits, kept)
 
 
 def read_file(path: Path, limits: Limits, previous: Document | None = None, *, root: Path | None = None) -> Document:
-    """The document in the file `path`; `previous` when it is still the same by size and modification time.
+    """The document in the file `path`; `previous` when nothing that identifies the file's content has changed.
 
     `root` is the directory that symbolic links must not leave, the file's own unless given. Nothing but a regular file
     is read, at most `limits.max_bytes` of it. Raises SourceError.
@@ -112,22 +117,8 @@ def _candidate(path: Path, root: Path, limits: Limits) -> Candidate:
         status = path.stat()
     except OSError:
         # A broken link, say: reading it names the fault.
-        return Candidate(name, 0, _LONG_AGO, read)
-    return Candidate(name, status.st_size, _modified(status) or _LONG_AGO, read)
-
-
-def _is_published(path: Path) -> bool:
-    return path.name.endswith(".json") and not path.name.startswith(".")
-
-
-def _fixed_part(pattern: Path) -> Path:
-    """The directory before the first part that holds a wildcard."""
-    fixed = Path()
-    for part in pattern.parts[:-1]:
-        if glob.has_magic(part):
-            break
-        fixed /= part
-    return fixed
+        return Candidate(name, 0, LONG_AGO, read)
+    return Candidate(name, status.st_size, _modified(status) or LONG_AGO, read)
 
 
 def _open_inside(root: Path, path: Path, tried: str) -> int:
@@ -201,8 +192,9 @@ _KINDS: Final = (
 
 
 def _fingerprint(status: os.stat_result) -> Hashable:
-    # The inode tells two files apart that were renamed into place within one tick of the file system's clock.
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+    # A writer can set size and mtime (`tar --mtime`, `rsync --times`), and a new file often gets the inode of the one
+    # it replaces: only ctime cannot be set (bazelbuild/bazel#27685).
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _modified(status: os.stat_result) -> datetime | None:

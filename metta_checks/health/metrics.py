@@ -10,9 +10,10 @@ from typing import Final
 
 from metta_checks.core.sample import Sample
 from metta_checks.core.tags import GENERIC_TAGS, tag
-from metta_checks.health.condition import Condition, condition_tag, parse_condition
+from metta_checks.health.condition import Condition, condition_problem, condition_tag, parse_condition
 from metta_checks.health.document import Document, Entry, EntryFault
-from metta_checks.health.record import Record
+from metta_checks.health.origin import Origin
+from metta_checks.health.record import Record, near_misses
 from metta_checks.health.verdict import State, Verdict, judge, named_tags, verdict_samples
 
 FUTURE: Final = timedelta(minutes=5)
@@ -26,15 +27,6 @@ CLASH_PREFIX: Final = "record_"
 _STATES: Final = {"pass": State.PASS, "fail": State.FAIL, "unknown": State.UNKNOWN}
 _NOT_IN_A_KEY = re.compile(r"[^\w\-./]+")
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where records come from: the namespace of their metrics, and the tags that tell suites apart."""
-
-    namespace: str
-    source: str
-    workflow_category: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +49,11 @@ class Judged:
     record_tags: tuple[str, ...]
     contradicts: bool
 
+    @property
+    def at(self) -> datetime:
+        """When it was measured; of two, one whose time nobody knows is the older."""
+        return self.entry.at or _NEVER
+
 
 def split_by_time(entries: Iterable[Entry], now: datetime) -> tuple[list[Entry], list[EntryFault]]:
     """The entries whose time can be used, and the faults of the others: none is known, or it is in the future."""
@@ -71,6 +68,19 @@ def split_by_time(entries: Iterable[Entry], now: datetime) -> tuple[list[Entry],
     return usable, faults
 
 
+def split_by_name(entries: Iterable[Entry], origin: Origin) -> tuple[list[Entry], list[EntryFault]]:
+    """The entries whose metric may have its name, and the faults of the others, which would forge figures."""
+    usable: list[Entry] = []
+    faults: list[EntryFault] = []
+    for entry in entries:
+        problem = origin.problem_of(entry.record.metric)
+        if problem is None:
+            usable.append(entry)
+        else:
+            faults.append(EntryFault(entry.document, entry.position, f"metric: {problem}"))
+    return usable, faults
+
+
 def judge_entries(entries: Iterable[Entry], options: MetricOptions, now: datetime) -> list[Judged]:
     """What each record comes to at `now`.
 
@@ -80,21 +90,32 @@ def judge_entries(entries: Iterable[Entry], options: MetricOptions, now: datetim
     latest: dict[tuple[object, ...], Judged] = {}
     for entry in entries:
         judged = _judged(entry, options, now)
-        record = entry.record
-        key = (judged.name, record.workflow_name, record.task, record.check, frozenset(judged.record_tags))
-        if key not in latest or (entry.at or _NEVER) >= (latest[key].entry.at or _NEVER):
+        key = _identity(judged)
+        if key not in latest or judged.at >= latest[key].at:
             latest[key] = judged
     return list(latest.values())
 
 
-def unheard(documents: Iterable[Document], options: MetricOptions, now: datetime) -> list[Verdict]:
+def unheard(
+    documents: Iterable[Document], heard: Iterable[Judged], options: MetricOptions, now: datetime
+) -> list[Verdict]:
     """The verdicts of documents, as they were last read, of which nothing can be said now: unknown, without a value.
 
-    Without a time either: a verdict that is still heard of wins.
+    Without a time either, so that a verdict of the same tags that is still `heard` is shown instead. Not so a pass in
+    place of a failure, unless a record that is as new replaces the failing one.
     """
+    replaced_at = {_identity(judged): judged.at for judged in heard}
     entries = (entry for document in documents for entry in document.entries)
-    verdicts = (judged.verdict for judged in judge_entries(entries, options, now))
-    return [replace(verdict, state=State.UNKNOWN, value=None, at=None) for verdict in verdicts]
+    return [
+        replace(
+            judged.verdict,
+            state=State.UNKNOWN,
+            value=None,
+            at=None,
+            was_failing=judged.verdict.state is State.FAIL and replaced_at.get(_identity(judged), _NEVER) < judged.at,
+        )
+        for judged in judge_entries(entries, options, now)
+    ]
 
 
 def record_samples(judged: Sequence[Judged], silent: Iterable[Verdict], now: datetime) -> Iterator[Sample]:
@@ -106,21 +127,19 @@ def record_samples(judged: Sequence[Judged], silent: Iterable[Verdict], now: dat
 
 
 def remarks(judged: Iterable[Judged]) -> Iterator[str]:
-    """What the operator should know of records that count: statuses that contradict, conditions that do not parse."""
+    """What the operator should know of records that count: fields that look like slips and are ignored, conditions that
+    do not parse, statuses that contradict."""
     for one in judged:
         record = one.entry.record
         where = f"{one.entry.document}, record {one.entry.position}"
+        for slip in near_misses(record.model_extra or {}):
+            yield f"{where}: {slip}"
         if one.condition is None:
             stands = "its published status stands" if record.status else "its verdict is unknown"
-            yield f"{where}: condition: {_problem_of(record.condition)}; {stands}"
+            yield f"{where}: condition: {condition_problem(record.condition)}; {stands}"
         elif one.contradicts:
             said = f"{record.value:g} against `{record.condition}` says otherwise"
             yield f"{where}: status: the published `{record.status}` is kept, but {said}"
-
-
-def metric_name(record: Record, origin: Origin) -> str:
-    """The name of the record's gauge: under the namespace, unless it begins with `metta.` already."""
-    return record.metric if record.metric.startswith("metta.") else f"{origin.namespace}.{record.metric}"
 
 
 def record_tags(record: Record, taken: frozenset[str] = frozenset()) -> tuple[str, ...]:
@@ -135,6 +154,11 @@ def _time_problem(entry: Entry, now: datetime) -> str | None:
         whose = "its" if entry.record.timestamp else "its document's"
         return f"{whose} time {entry.at:%Y-%m-%dT%H:%M:%SZ} is in the future"
     return None
+
+
+def _identity(judged: Judged) -> tuple[object, ...]:
+    record = judged.entry.record
+    return judged.name, record.workflow_name, record.task, record.check, frozenset(judged.record_tags)
 
 
 def _judged(entry: Entry, options: MetricOptions, now: datetime) -> Judged:
@@ -157,7 +181,7 @@ def _judged(entry: Entry, options: MetricOptions, now: datetime) -> Judged:
     )
     return Judged(
         entry=entry,
-        name=metric_name(record, options.origin),
+        name=options.origin.metric_name(record.metric),
         verdict=verdict,
         condition=condition,
         record_tags=record_tags(record, options.instance_keys),
@@ -170,14 +194,6 @@ def _condition(text: str) -> Condition | None:
         return parse_condition(text)
     except ValueError:
         return None
-
-
-def _problem_of(condition: str) -> str:
-    try:
-        parse_condition(condition)
-    except ValueError as error:
-        return str(error)
-    return ""
 
 
 def _key(key: str, taken: frozenset[str]) -> str:

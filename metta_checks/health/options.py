@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any, Final
-
-from datadog_checks.base import ConfigurationError
+from typing import Any
 
 from metta_checks.core.address import require_address
 from metta_checks.core.duration import parse_duration
@@ -16,9 +14,6 @@ from metta_checks.health.local import LocalReader
 from metta_checks.health.reading import Reader
 from metta_checks.health.s3 import S3Reader, parse_address
 from metta_checks.health.web import WebReader
-
-TRUSTED_PROVIDERS: Final = ("file", "remote-config")
-"""Where configuration may come from that names local files, unless the Agent's own setting says otherwise."""
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
@@ -59,18 +54,9 @@ def reader_of(source: str, *, region: str | None, transport: Callable[[], Transp
             return WebReader(source, transport)
 
 
-def require_trust(source: str, provider: str, trusted: list[str] | tuple[str, ...] | None) -> None:
-    """Refuse a local path in a configuration that came from elsewhere than the Agent's operator.
-
-    Whoever may annotate a pod could otherwise have the Agent open any file of its host. `provider` is empty on Agents
-    that do not tell it, and outside of the Agent. Raises ConfigurationError.
-    """
-    if _scheme(source) or not provider or provider in (TRUSTED_PROVIDERS if trusted is None else trusted):
-        return
-    raise ConfigurationError(
-        f"`source` is a local path, and this configuration came from `{provider}`, which may not name files of the "
-        "Agent's machine. Use s3:// or http(s)://, or put the configuration into a file in conf.d."
-    )
+def is_local(source: str) -> bool:
+    """Whether `source` names files of this machine."""
+    return not _scheme(source)
 
 
 def _require_address(url: str) -> None:

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from numbers import Integral, Real
 from os import PathLike, fspath
-from typing import Any
+from typing import Any, Final
 
 from metta_checks.core.clock import utcnow
 from metta_checks.core.decode import parse_json
+from metta_checks.core.printable import printable
+from metta_checks.health.condition import condition_problem
 from metta_checks.health.destination import destination_of
 from metta_checks.health.document import Document, Entry, EntryFault, Limits, parse_document
 from metta_checks.health.metrics import record_tags, split_by_time
-from metta_checks.health.record import InvalidRecordError, Record, parse_record
+from metta_checks.health.origin import problem_of
+from metta_checks.health.record import FieldFault, InvalidRecordError, Record, near_misses, parse_record
 
 NAMED = 10
 """Faults that the text of an InvalidResultsError names."""
+
+
+ALLOW_SLIPS: Final = "to allow it give --lenient, or in Python lenient=True"
 
 
 class InvalidResultsError(ValueError):
@@ -31,14 +38,26 @@ class InvalidResultsError(ValueError):
         self.faults = tuple(faults)
 
 
+class EmptyResultsError(InvalidResultsError):
+    """No records at all, which would leave an empty document."""
+
+    def __init__(self, operation: str) -> None:
+        super().__init__(())
+        remedy = "Look at the step that makes them; to publish none on purpose give --allow-empty, or allow_empty=True."
+        self.args = (f"{operation}: there is no record, and an empty document leaves nothing to judge. {remedy}",)
+
+
 def publish(
     records: Iterable[Record | Mapping[str, Any]],
     destination: str | PathLike[str],
     *,
     merge: bool = False,
+    lenient: bool = False,
+    allow_empty: bool = False,
     region: str | None = None,
     limits: Limits = Limits(),  # noqa: B008 (immutable)
     now: datetime | None = None,
+    suite: str | None = None,
 ) -> int:
     """Write `records` to `destination`, a file or `s3://bucket/key`, and say how many the document now has.
 
@@ -46,11 +65,16 @@ def publish(
     record without a timestamp gets `now`. With `merge` the records that are there stay, unless one of `records` has
     the same metric, workflow_name, task, check and tags, of which the later counts.
 
-    `limits` are those of the check that reads it. Raises InvalidResultsError, ValueError for an unusable destination,
-    and SourceError when it cannot be written, or read for a merge.
+    A field that is a slip of a known one and a condition that does not parse are faults unless `lenient`; no records
+    at all are one unless `allow_empty`. `limits` are those of the check that reads the document. With `suite`,
+    `training` or `eval`, a name that this check refuses is a fault; without it, one that both refuse. Raises
+    InvalidResultsError, ValueError for an unusable destination, and SourceError when it cannot be written, or read
+    for a merge.
     """
     target = destination_of(fspath(destination), region=region)
-    fresh = validated(records, now or utcnow())
+    fresh = validated(records, now or utcnow(), lenient=lenient, suite=suite)
+    if not fresh and not allow_empty:
+        raise EmptyResultsError(f"publishing to {printable(fspath(destination))}")
     if not merge:
         target.replace(_document(fresh, limits))
         return len(fresh)
@@ -66,9 +90,17 @@ def publish(
 
 
 def validated(
-    records: Iterable[Record | Mapping[str, Any]], now: datetime, *, name: str = "results"
+    records: Iterable[Record | Mapping[str, Any]],
+    now: datetime,
+    *,
+    name: str = "results",
+    lenient: bool = False,
+    suite: str | None = None,
 ) -> tuple[Record, ...]:
-    """The records as they would be published at `now`. Raises InvalidResultsError, which names all that are bad."""
+    """The records as they would be published at `now`. Raises InvalidResultsError, which names all that are bad.
+
+    `suite` is whose records they are, None where that is not known.
+    """
     entries: list[Entry] = []
     faults: list[EntryFault] = []
     for position, given in enumerate(records, 1):
@@ -77,13 +109,42 @@ def validated(
         except InvalidRecordError as error:
             faults.append(EntryFault(name, position, str(error)))
             continue
-        if record.timestamp is None:
-            record = record.model_copy(update={"timestamp": now})
         entries.append(Entry(name, position, record, record.timestamp))
-    usable, late = split_by_time(entries, now)
-    if faults or late:
-        raise InvalidResultsError(sorted((*faults, *late), key=lambda fault: fault.position))
-    return tuple(entry.record for entry in usable)
+    return validated_document(Document(name, None, tuple(entries), tuple(faults)), now, lenient=lenient, suite=suite)
+
+
+def validated_document(
+    document: Document, now: datetime, *, lenient: bool = False, suite: str | None = None
+) -> tuple[Record, ...]:
+    """The document's records as they would be published at `now`. Raises InvalidResultsError."""
+    # The time of a file of results is not that of its records: it may have been copied.
+    entries = [replace(entry, at=entry.record.timestamp or now) for entry in document.entries]
+    if faults := document_faults(replace(document, entries=tuple(entries)), now, lenient=lenient, suite=suite):
+        raise InvalidResultsError(faults)
+    return tuple(entry.record.model_copy(update={"timestamp": entry.at}) for entry in entries)
+
+
+def document_faults(
+    document: Document, now: datetime, *, lenient: bool = False, suite: str | None = None
+) -> list[EntryFault]:
+    """What keeps a document from being published at `now`, by position.
+
+    `suite` is whose records they are, None where that is not known.
+    """
+    _, late = split_by_time(document.entries, now)
+    slips = () if lenient else (fault for entry in document.entries for fault in _slips(entry))
+    named = ((entry, problem_of(entry.record.metric, suite)) for entry in document.entries)
+    forged = [EntryFault(entry.document, entry.position, f"metric: {problem}") for entry, problem in named if problem]
+    return sorted((*document.faults, *forged, *late, *slips), key=lambda fault: fault.position)
+
+
+def _slips(entry: Entry) -> Iterator[EntryFault]:
+    """What is valid and yet hardly meant: a reader would ignore the field, or find no verdict."""
+    found = [*near_misses(entry.record.model_extra or {})]
+    if problem := condition_problem(entry.record.condition):
+        found.append(FieldFault("condition", problem))
+    for slip in found:
+        yield EntryFault(entry.document, entry.position, f"{slip}; {ALLOW_SLIPS}")
 
 
 def _as_json(given: object) -> Any:

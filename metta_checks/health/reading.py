@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from metta_checks.core.collection import Collection
@@ -18,6 +18,9 @@ MAX_TOTAL: Final = 4
 """All documents of a source may have this many times the records of one, and together the bytes of one; of more, the
 newest count. All of them stay in memory."""
 
+LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
+"""Stands in for a time that is not known."""
+
 Kept = MutableMapping[str, Document]
 """Documents by name, as they were last parsed: what is unchanged is not read again.
 
@@ -27,12 +30,12 @@ No state but a saving, since the same content gives the same records: it may cha
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a source gave: its documents, why others (`unread`, by name) could not be read, and how many older ones were
-    too many."""
+    """What a source gave: its documents, why others (`unread`, by name) could not be read, and the names of older ones
+    that were too many (`over_limit`)."""
 
     documents: tuple[Document, ...]
     unreadable: tuple[SourceError, ...] = ()
-    over_limit: int = 0
+    over_limit: frozenset[str] = frozenset()
     unread: frozenset[str] = frozenset()
 
 
@@ -91,13 +94,29 @@ def read_candidates(
     if unreadable and not documents:
         raise _none_of(shown, list(unreadable.values()))
     documents.sort(key=lambda document: document.name)
-    over_limit = len(candidates) - len(documents) - len(unreadable)
+    names = frozenset(candidate.name for candidate in candidates)
+    over_limit = names - unreadable.keys() - {document.name for document in documents}
     return Reading(tuple(documents), tuple(unreadable.values()), over_limit, frozenset(unreadable))
 
 
-def printable(text: str) -> str:
-    """`text`, a foreign file's or object's name, such that it can stand in a message."""
-    return text if text.isprintable() else ascii(text)[1:-1]
+def newest_within(documents: Iterable[Document], limits: Limits) -> dict[str, Document]:
+    """Of documents that cannot be read now, by name, as many as a source may have records; of more, the newest."""
+    chosen: dict[str, Document] = {}
+    room = MAX_TOTAL * limits.max_records
+    for document in sorted(documents, key=lambda one: one.modified or LONG_AGO, reverse=True):
+        room -= len(document.entries)
+        if room < 0:
+            break
+        chosen[document.name] = document
+    return chosen
+
+
+def is_published(name: str) -> bool:
+    """Whether a file or object of this name counts in a source that has several: visible `*.json`.
+
+    Logs, checkpoints and markers of other tools (`_SUCCESS`, `x_$folder$`) are left alone.
+    """
+    return name.endswith(".json") and not name.startswith(".")
 
 
 def _newest(candidates: Sequence[Candidate], limits: Limits) -> list[Candidate]:

@@ -21,11 +21,11 @@ from pydantic import (
 )
 
 from metta_checks.core.clock import in_utc
+from metta_checks.core.printable import printable
+from metta_checks.health.near_miss import near_miss
+from metta_checks.health.origin import OWN_PATTERN, owner_of
 
 METRIC_PATTERN: Final = "^[A-Za-z][A-Za-z0-9_.]*$"
-REFUSED_PATTERN: Final = r"^metta\.(check|infra\.health)\."
-"""Names that belong to the checks' own metrics."""
-
 TIMESTAMP_PATTERN: Final = (
     r"^[0-9]{4}-[0-9]{2}-[0-9]{2}"
     r"([T ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,9})?)?(Z|[+-]([01][0-9]|2[0-3]):?[0-5][0-9])?)?$"
@@ -64,8 +64,8 @@ class InvalidRecordError(ValueError):
 
 
 def _metric(name: str) -> str:
-    if re.match(REFUSED_PATTERN, name):
-        raise ValueError("metta.check.* and metta.infra.health.* are the names of the checks' own metrics")
+    if re.match(OWN_PATTERN, name):
+        raise ValueError(owner_of(name))
     return name
 
 
@@ -109,7 +109,7 @@ class Record(BaseModel):
             pattern=METRIC_PATTERN,
             max_length=150,
             description="What was measured; a name without a leading `metta.` gets the namespace of its check.",
-            json_schema_extra={"not": {"pattern": REFUSED_PATTERN}},
+            json_schema_extra={"not": {"pattern": OWN_PATTERN}},
         ),
         AfterValidator(_metric),
     ]
@@ -153,11 +153,31 @@ def parse_record(item: object) -> Record:
         return Record.model_validate(item)
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False, include_context=False)
-        raise InvalidRecordError(tuple(_fault(fault["loc"], fault["msg"]) for fault in found)) from None
+        faults = tuple(_fault(fault["loc"], fault["msg"]) for fault in found)
+        raise InvalidRecordError(faults + near_misses(item)) from None
+
+
+def near_misses(fields: Mapping[Any, object]) -> tuple[FieldFault, ...]:
+    """The fields that are most likely slips of the model's own. Other fields are allowed, so that these are ignored."""
+    found: list[FieldFault] = []
+    for name, value in fields.items():
+        if not isinstance(name, str):
+            continue
+        meant = name if name in _ALIASES else near_miss(name, _SPELLINGS)
+        # A list of `values`, say, or an object of `stats` is more than a slip of the pen.
+        if meant is None or (isinstance(value, list | Mapping) and meant not in {"tags", name.casefold()}):
+            continue
+        field = _ALIASES.get(meant, meant)
+        found.append(_fault((name,), f"it is no field of a record, and close to `{field}`: write `{field}`"))
+    return tuple(found)
+
+
+_ALIASES: Final = {"metric_name": "metric"}
+"""What the wall's tags call a field."""
+
+_SPELLINGS: Final = frozenset({*Record.model_fields, *_ALIASES})
 
 
 def _fault(location: tuple[int | str, ...], message: str) -> FieldFault:
     field = ".".join(map(str, location))
-    if len(field) > _SHOWN or not field.isprintable():
-        field = ascii(field[:_SHOWN])
-    return FieldFault(field, message.removeprefix("Value error, "))
+    return FieldFault(printable(field, _SHOWN), message.removeprefix("Value error, "))

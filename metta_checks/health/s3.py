@@ -1,22 +1,22 @@
-"""Health records in S3: one object, or all objects under a prefix."""
+"""Health records in S3: one object, or the `*.json` objects under a prefix."""
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from metta_checks.core.collection import Collection
+from metta_checks.core.deadline import Deadline
 from metta_checks.core.errors import Kind, SourceError
 from metta_checks.core.faults import http_date
-from metta_checks.core.quiet import quieten_aws
+from metta_checks.core.printable import printable
 from metta_checks.health.bounded import Bounded
 from metta_checks.health.document import Document, Limits, oversized, parse_document
-from metta_checks.health.reading import Candidate, Kept, Reading, printable, read_candidates
+from metta_checks.health.reading import Candidate, Kept, Reading, is_published, read_candidates
 
 if TYPE_CHECKING:
     from botocore.exceptions import BotoCoreError, ClientError
@@ -30,7 +30,7 @@ _CHUNK: Final = 64 * 1024
 
 
 class Address(NamedTuple):
-    """An object, or with a key that ends in `/` or is empty all objects under it."""
+    """An object, or with a key that ends in `/` or is empty the `*.json` objects under it."""
 
     bucket: str
     key: str
@@ -51,23 +51,35 @@ def parse_address(text: str) -> Address:
     return Address(bucket, key)
 
 
+@contextmanager
+def s3_within(deadline: Deadline) -> Iterator[None]:
+    """A block in which S3 may be asked; what is not answered by `deadline` ends with it. Raises SourceError where there
+    is no AWS client."""
+    with _aws().within(deadline):
+        yield
+
+
 def s3_client(region: str | None) -> Any:
-    """An S3 client with short patience. Raises SourceError where there is none to be had."""
-    # Imported here: it costs a second and 30 MB, which who reads local files need not pay.
+    """An S3 client with short patience, for use inside of `s3_within`: its credentials are looked for at once. Raises
+    SourceError where there is none to be had."""
+    aws = _aws()
+    from botocore.exceptions import BotoCoreError
+
+    retries = {"total_max_attempts": 3, "mode": "standard"}
     try:
-        from boto3.session import Session
-        from botocore.config import Config
-        from botocore.exceptions import BotoCoreError
+        return aws.client("s3", region, connect_timeout=5, read_timeout=10, retries=retries)
+    except (BotoCoreError, ValueError) as error:
+        raise fault_of(error, "opening S3") from None
+
+
+def _aws() -> Any:
+    # Imported here: it costs a second and 30 MB, which a reader of local files need not pay.
+    try:
+        from metta_checks.core import aws
     except ImportError:
         remedy = "Install boto3, which every Agent ships."
         raise SourceError(Kind.UNREACHABLE, "opening S3", "boto3 is not installed", remedy) from None
-    quieten_aws()
-    config = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 3, "mode": "standard"})
-    try:
-        # The AWS SDK for Python knows AWS_DEFAULT_REGION; what EKS and ECS set is AWS_REGION.
-        return Session(region_name=region or os.environ.get("AWS_REGION") or None).client("s3", config=config)
-    except (BotoCoreError, ValueError) as error:
-        raise fault_of(error, "opening S3") from None
+    return aws
 
 
 class S3Reader:
@@ -103,12 +115,13 @@ class S3Reader:
     def _read(self, collection: Collection, limits: Limits, kept: Kept) -> Reading:
         # Requests are counted by thread: one that was left behind must not count for a later collection.
         self._running.collection = collection
-        if self._address.is_prefix:
-            candidates = list(self._listed(limits))
-            return read_candidates(self.shown, candidates, collection, limits, kept)
-        document = get_object(self._client, self._address, limits, kept.get(self.shown))
-        kept[document.name] = document
-        return Reading((document,))
+        with s3_within(collection.deadline):
+            if self._address.is_prefix:
+                candidates = list(self._listed(limits))
+                return read_candidates(self.shown, candidates, collection, limits, kept)
+            document = get_object(self._client, self._address, limits, kept.get(self.shown))
+            kept[document.name] = document
+            return Reading((document,))
 
     def _listed(self, limits: Limits) -> Iterator[Candidate]:
         from botocore.exceptions import BotoCoreError, ClientError
@@ -123,11 +136,10 @@ class S3Reader:
                 if listed > MAX_LISTED:
                     remedy = "Let a lifecycle rule delete old ones, or name a narrower prefix."
                     raise SourceError(Kind.OVERSIZED, tried, f"more than {MAX_LISTED:,} objects", remedy)
-                # A console shows a prefix as a folder, and makes an empty object for it.
                 yield from (
                     self._candidate(Address(bucket, item["Key"]), item, limits)
                     for item in items
-                    if not item["Key"].endswith("/")
+                    if _is_visible(item["Key"].removeprefix(prefix))
                 )
         except (BotoCoreError, ClientError, RecursionError) as error:
             raise fault_of(error, tried) from None
@@ -143,6 +155,12 @@ class S3Reader:
 
         modified = item["LastModified"].astimezone(UTC)
         return Candidate(str(address), int(item["Size"]), modified, read)
+
+
+def _is_visible(key: str) -> bool:
+    """Whether an object counts; `key` is the part below the prefix."""
+    *folders, name = key.split("/")
+    return is_published(name) and not any(folder.startswith(".") for folder in folders)
 
 
 def get_object(client: Any, address: Address, limits: Limits, previous: Document | None = None) -> Document:
@@ -231,7 +249,7 @@ _FAULTS: Final = (
         "Raise `min_collection_interval`, or keep fewer objects there.",
     ),
     (
-        {"ConnectTimeoutError", "ReadTimeoutError"},
+        {"ConnectTimeoutError", "ReadTimeoutError", "TimeUpError"},
         Kind.TIMED_OUT,
         "S3 did not answer in time",
         "Check the network between here and S3.",
@@ -241,6 +259,12 @@ _FAULTS: Final = (
         Kind.UNREACHABLE,
         "S3 cannot be reached",
         "Check the network, the region, and AWS_ENDPOINT_URL where it is set.",
+    ),
+    (
+        {"OversizedError"},
+        Kind.OVERSIZED,
+        "an answer that is larger than any of S3",
+        "Something else than S3 answers there: check AWS_ENDPOINT_URL and the proxy.",
     ),
     (
         {"IncompleteReadError", "ResponseStreamingError"},

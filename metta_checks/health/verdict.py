@@ -38,7 +38,7 @@ class Verdict:
 
     `target` is the condition's number, None where it has none; `at` is when the value was measured (aware, UTC), None
     where that is not known or does not matter; `scope` are further tags that tell verdicts apart (CI's `repo:` and
-    `branch:`), each `key:value`.
+    `branch:`), each `key:value`. `was_failing` says of an unknown verdict that it failed when it was last known.
     """
 
     metric_name: str
@@ -52,6 +52,7 @@ class Verdict:
     target: float | None
     at: datetime | None = None
     scope: tuple[str, ...] = ()
+    was_failing: bool = False
 
 
 def judge(value: float | None, condition: Condition | None) -> State:
@@ -73,7 +74,7 @@ def verdict_samples(verdicts: Iterable[Verdict], now: datetime) -> Iterator[Samp
     """The `metta.infra.health.*` gauges, one set for each group of verdicts that share the tags.
 
     The tags do not move when a verdict flips or a threshold is edited: each move would be a new series. Of a group a
-    failing verdict wins, then the latest one.
+    failing verdict wins, then one that was failing when it was last known, then the latest one.
     """
     chosen: dict[str, tuple[tuple[str, ...], Verdict]] = {}
     for verdict in verdicts:
@@ -104,8 +105,8 @@ def _gauges(verdict: Verdict, tags: tuple[str, ...], now: datetime) -> Iterator[
         yield Sample(f"{PREFIX}age_seconds", max(0.0, (now - verdict.at).total_seconds()), tags)
 
 
-def _rank(verdict: Verdict) -> tuple[bool, datetime]:
-    return verdict.state is State.FAIL, verdict.at or _NEVER
+def _rank(verdict: Verdict) -> tuple[bool, bool, datetime]:
+    return verdict.state is State.FAIL, verdict.was_failing, verdict.at or _NEVER
 
 
 def _wall_tags(verdict: Verdict) -> tuple[str, ...]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
 
 from metta_checks.core.collection import Collection
 from metta_checks.core.errors import Kind, SourceError
@@ -12,10 +14,14 @@ from metta_checks.core.transport import Transport
 from metta_checks.health.document import Document, Limits, oversized, parse_document
 from metta_checks.health.reading import Kept, Reading
 
+RESOLUTION: Final = timedelta(seconds=1)
+"""How long after Last-Modified an answer must have been made for that date to identify its content."""
+
 
 @dataclass(frozen=True, slots=True)
 class Validators:
-    """What a server says to recognise a document by; empty where it says nothing."""
+    """What identifies a document at its server: an ETag, and a Last-Modified that is a strong validator. Empty where
+    there is none."""
 
     etag: str
     last_modified: str
@@ -45,17 +51,24 @@ class WebReader:
             raise oversized(self.shown, limits) if error.kind is Kind.OVERSIZED else error from None
         if answer.status == 304 and previous is not None:
             return previous.published_again(http_date(answer.headers.get("last-modified", "")))
-        validators = Validators(answer.headers.get("etag", ""), answer.headers.get("last-modified", ""))
-        if previous is not None and validators.etag and previous.fingerprint == validators:
-            return previous
-        modified = http_date(validators.last_modified)
+        modified = http_date(answer.headers.get("last-modified", ""))
+        validators = _validators(answer.headers)
         return parse_document(self.shown, answer.body, limits, fingerprint=validators, modified=modified)
+
+
+def _validators(headers: Mapping[str, str]) -> Validators:
+    """A Last-Modified date is good to the second: of an answer made in that second the content may change once more
+    without a new date (RFC 9110, 8.8.2.2). Without a Date nothing shows that it was not."""
+    last_modified = headers.get("last-modified", "")
+    modified, answered = http_date(last_modified), http_date(headers.get("date", ""))
+    strong = modified is not None and answered is not None and answered - modified >= RESOLUTION
+    return Validators(headers.get("etag", ""), last_modified if strong else "")
 
 
 def _conditions(previous: Document | None) -> Mapping[str, str]:
     if previous is None or not isinstance(previous.fingerprint, Validators):
         return {}
-    # A server that knows both ignores the date, which is good to the second only.
+    # A server that implements both ignores the date.
     said = {
         "If-None-Match": previous.fingerprint.etag,
         "If-Modified-Since": previous.fingerprint.last_modified,

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from metta_checks.core.environment import Variable, Variables
 from metta_checks.health.check import HealthCheck
-from metta_checks.health.metrics import Origin
+from metta_checks.health.origin import TRAINING
 
 
 class TrainingCheck(HealthCheck):
@@ -14,4 +14,4 @@ class TrainingCheck(HealthCheck):
 
     VARIABLES: ClassVar[Variables] = {"source": Variable("TRAINING_HEALTH_FILE")}
 
-    ORIGIN = Origin(namespace="metta.infra.stablesuite", source="stable_suite", workflow_category="training")
+    ORIGIN = TRAINING

@@ -18,7 +18,14 @@ from metta_checks.wandb.metrics import completed_samples, count_samples, selecte
 from metta_checks.wandb.query import active_filter
 from metta_checks.wandb.registry import Knowledge, refreshed
 from metta_checks.wandb.runs import Run
-from metta_checks.wandb.settings import VARIABLES, Settings, identity_tags, places_of, settings_of
+from metta_checks.wandb.settings import (
+    DEFAULT_BASE_URL,
+    VARIABLES,
+    Settings,
+    identity_tags,
+    places_of,
+    settings_of,
+)
 
 
 class WandbCheck(MettaCheck, ConfigMixin):
@@ -26,6 +33,7 @@ class WandbCheck(MettaCheck, ConfigMixin):
 
     SOURCE = "W&B"
     VARIABLES = VARIABLES
+    SHARED = ("base_url",)
 
     _known: Knowledge | None = None
     _learnt: Knowledge | None = None
@@ -63,7 +71,7 @@ class WandbCheck(MettaCheck, ConfigMixin):
         return identity_tags(self.settings.project)
 
     def credential_places(self) -> CredentialPlaces:
-        return places_of(self.options)
+        return places_of(self.options, self.provenance, self.target("base_url", DEFAULT_BASE_URL))
 
     def stores(self) -> Iterable[Store]:
         return (self.store,)

@@ -8,15 +8,14 @@ from typing import Final
 from urllib.parse import quote, urlsplit
 
 from metta_checks.core import Event
+from metta_checks.core.event_text import MAX_WORD, aggregation_key_of, code, escaped, framed, link, title_of
+from metta_checks.core.printable import printable
 from metta_checks.wandb.client import ProjectPath
 from metta_checks.wandb.metrics import MetricOptions, run_tags
 from metta_checks.wandb.runs import Run, RunState
 
 MAX_VALUES: Final = 30
-"""How many of the run's values the text shows; Datadog cuts an event's text after 4,000 characters."""
-
-MAX_NAME: Final = 100
-"""Characters that a name may take in the title and the text."""
+"""How many of the run's values the text shows."""
 
 
 def failure_events(runs: Iterable[Run], project: ProjectPath, options: MetricOptions) -> Iterator[Event]:
@@ -25,10 +24,10 @@ def failure_events(runs: Iterable[Run], project: ProjectPath, options: MetricOpt
         if run.state is not RunState.FAILED:
             continue
         yield Event(
-            title=f"W&B run failed: {_line(run.name)}",
-            text="%%% \n" + "\n\n".join(_lines(run, project)) + "\n %%%",
+            title=title_of(f"W&B run failed: {printable(run.name, MAX_WORD)}"),
+            text=framed(_paragraphs(run, project)),
             tags=run_tags(run, options),
-            aggregation_key=f"wandb:{project}:{run.id}",
+            aggregation_key=aggregation_key_of(f"wandb:{project}:{run.id}"),
             alert_type="error",
         )
 
@@ -40,16 +39,10 @@ def run_url(run_id: str, project: ProjectPath) -> str:
     return f"{base}/{path}"
 
 
-def _lines(run: Run, project: ProjectPath) -> Iterator[str]:
-    yield f"[{run.id}]({run_url(run.id, project)}) in {project}"
+def _paragraphs(run: Run, project: ProjectPath) -> Iterator[str]:
+    yield f"{link(run.id, run_url(run.id, project))} in {escaped(project)}"
     if (hours := run.duration_hours) is not None:
         yield f"It ran for {hours:.2f} h."
     values = {"sps": run.sps} if run.sps is not None else {}
     for name, value in islice((values | dict(run.metrics)).items(), MAX_VALUES):
-        yield f"`{_line(name).replace('`', '_')}`: {value:g}"
-
-
-def _line(name: str) -> str:
-    """`name` on one line: people and launchers put line breaks and control characters into names."""
-    printable = "".join(character if character.isprintable() else " " for character in name)
-    return " ".join(printable.split())[:MAX_NAME]
+        yield f"{code(name)}: {value:g}"

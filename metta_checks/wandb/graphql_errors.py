@@ -74,7 +74,10 @@ def graphql_fault(answer: Answer) -> GraphQLFault | None:
         reported = answer.model(ErrorsAnswer)
     except ValidationError:
         return None
-    faults = [GraphQLFault(_kind(error, reported.data), _line(error.message)) for error in reported.errors or ()]
+    faults = [
+        GraphQLFault(_kind(error, reported.data), answer.quoted(error.message or "no message"))
+        for error in reported.errors or ()
+    ]
     return min(faults, key=lambda fault: [*_PRECEDENCE, fault.kind].index(fault.kind), default=None)
 
 
@@ -110,8 +113,3 @@ def _code(error: GraphQLError) -> str:
 def _knows_no_user(data: Any) -> bool:
     """W&B answers a key that it does not know with nulls."""
     return isinstance(data, dict) and data.get("viewer", ...) is None and data.get("project") is None
-
-
-def _line(message: str | None) -> str:
-    printable = "".join(character if character.isprintable() else " " for character in message or "no message")
-    return " ".join(printable.split())[:200]

@@ -11,11 +11,13 @@ from datadog_checks.base import ConfigurationError
 
 from metta_checks.core import tag
 from metta_checks.core.address import plain_address
-from metta_checks.core.credentials import CredentialPlaces
+from metta_checks.core.credentials import CredentialPlaces, Target
 from metta_checks.core.duration import parse_duration
 from metta_checks.core.environment import Variable
+from metta_checks.core.trust import Provenance
 from metta_checks.wandb.blobs import Wanted
 from metta_checks.wandb.client import USER, ProjectPath
+from metta_checks.wandb.config_models.defaults import instance_api_key_secret
 from metta_checks.wandb.metrics import MetricOptions
 from metta_checks.wandb.run_types import RunTypes
 
@@ -78,16 +80,19 @@ def settings_of(options: Any) -> Settings:
     )
 
 
-def places_of(options: Any) -> CredentialPlaces:
-    """Where the API key is looked for."""
+def places_of(options: Any, provenance: Provenance, target: Target) -> CredentialPlaces:
+    """Where the API key is looked for, and where it goes."""
     return CredentialPlaces(
         what="W&B API key",
         option="api_key",
         given=options.api_key,
         variables=("WANDB_API_KEY",),
-        secret=options.api_key_secret,
+        secret=instance_api_key_secret(),
         region=options.aws_region,
         basic_user=USER,
+        secret_option="api_key_secret",  # noqa: S106 (the name of an option)
+        named_secret=provenance.trusted("api_key_secret"),
+        target=target,
     )
 
 

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from datadog_checks.base.stubs.aggregator import AggregatorStub
 
+from metta_checks.demo.github_clock import ManualClock
+from metta_checks.demo.github_repository import DemoRepository
 from metta_checks.demo.github_sample import sample_repository
 
 sys.path.insert(0, str(Path(__file__).parent / "support"))
@@ -28,5 +30,19 @@ def scene(aggregator: AggregatorStub) -> Iterator[SceneMaker]:
         def make(workflows: int = 28, runs_per_day: int = 90, *, days: int = 4, seed: int = 7, **options: Any) -> Scene:
             repository = sample_repository(NOW, workflows=workflows, runs_per_day=runs_per_day, days=days, seed=seed)
             return stack.enter_context(Scene(repository, aggregator, **options))
+
+        yield make
+
+
+@pytest.fixture
+def empty_scene(aggregator: AggregatorStub) -> Iterator[SceneMaker]:
+    """`empty_scene(**options)`: a repository as of `NOW` with one workflow, `ci.yml`, and no run yet, watched."""
+    with ExitStack() as stack:
+
+        def make(**options: Any) -> Scene:
+            repository = DemoRepository("demo-org/arena", clock=ManualClock(NOW))
+            repository.add_workflow("CI", ".github/workflows/ci.yml")
+            lists: dict[str, Any] = {"tests_blocking_merge_workflows": [], "benchmarks_workflows": []}
+            return stack.enter_context(Scene(repository, aggregator, **{**lists, **options}))
 
         yield make

@@ -8,6 +8,8 @@ from datetime import timedelta
 import pytest
 from ci_support.scene import Scene
 
+from metta_checks.demo.github_refusals import server_error
+
 MINUTES = timedelta(minutes=1)
 
 
@@ -81,9 +83,12 @@ def test_runs_of_other_branches_and_of_forks_are_not_measured(watched, where):
 
 def test_a_collection_that_fails_loses_none(watched):
     start(watched, conclusion="success", duration=2 * MINUTES)
-    watched.server.limits.graphql = 0
-    assert watched.collect().figures.points == Counter()
-    watched.server.limits.graphql = 5_000
+    # The new run is read before the older ones fail.
+    watched.server.intercept = lambda request: server_error(500) if "created" in request.query else None
+    failed = watched.collect()
+    assert failed.error is not None
+    assert failed.figures.points == Counter()
+    watched.server.intercept = None
     watched.later()
 
     assert watched.collect().figures.points == {("lint.yml", "success", 2.0): 1}

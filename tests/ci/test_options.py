@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from urllib.parse import urlencode
 
 import pytest
 from ci_support.scene import NOW, Scene
@@ -13,7 +12,6 @@ from datadog_checks.base import ConfigurationError
 from metta_checks.demo.github_clock import ManualClock
 from metta_checks.demo.github_records import DemoWorkflow
 from metta_checks.demo.github_repository import DemoRepository
-from metta_checks.demo.server import Request, Response
 
 METRIC = "metta.infra.cron.ci.workflow.tests_blocking_merge"
 STATE = "metta.infra.health.state"
@@ -237,15 +235,8 @@ def test_the_name_is_the_same_in_any_case(scene):
 def test_a_repository_that_was_renamed_is_still_read_and_its_new_name_told(scene):
     """GitHub redirects to an address with the repository's id; a search under the old name finds nothing."""
     watched = scene(repo="demo-org/old-name")
-    old, new = "/repos/demo-org/old-name", f"/repositories/{watched.repository.id}"
-
-    def redirect(request: Request) -> Response | None:
-        if not request.path.startswith(old):
-            return None
-        target = f"{request.path.replace(old, new)}?{urlencode(request.query)}"
-        return Response(301, b"{}", {"Location": watched.server.url + target})
-
-    watched.server.intercept = redirect
+    for name in ("demo-org/old-name", "demo-org/arena"):
+        watched.repository.rename(name)
 
     collected = watched.collect()
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -47,3 +49,39 @@ def collected(aggregator) -> Iterator[Collected]:
 def test_it_is_read_as_it_is_meant(collected, key, value):
     assert collected.error is None
     assert collected.figures.gauges[key] == pytest.approx(value)
+
+
+LONE = [rb"\ud800", rb"\uDFFF", rb"\ud83d\ud83d\ude00", b"\xed\xa0\x80"]
+"""Halves of surrogate pairs, which JSON can hold and no text can: escaped, beside a whole pair, and encoded."""
+
+TEXTS = re.compile(rb'"(?:display_title|path|message|login)":"|"name":"(?=[A-Z])(?!Hotfix)')
+"""What people write; the branch and the labels keep their names."""
+
+
+@pytest.mark.parametrize("options", [{}, {"token": None}], ids=["with a token", "without"])
+@pytest.mark.parametrize("half", LONE, ids=repr)
+def test_half_a_character_in_a_text_is_no_reason_to_have_no_figures(
+    scene: Callable[..., Scene], half: bytes, options: dict[str, None]
+) -> None:
+    """In every answer: the listing, the workflows, attempts, GraphQL's, and a quiet workflow's runs."""
+    watched = scene(10, 20, **options)
+    plain = watched.server.answer
+
+    def answer(request):
+        response = plain(request)
+        body = TEXTS.sub(lambda found: found[0] + half, response.body)
+        headers = {name: value for name, value in response.headers.items() if name.lower() != "content-length"}
+        return replace(response, body=body, headers=headers)
+
+    expected = watched.collect().figures.gauges
+    watched.server.answer = answer
+    watched.restart()
+    watched.check.ledger = type(watched.check.ledger)()
+
+    collected = watched.collect()
+
+    assert collected.error is None
+    judged = {key: value for key, value in collected.figures.gauges.items() if key[1] == ""}
+    assert judged == pytest.approx({key: value for key, value in expected.items() if key[1] == ""})
+    for _, tags in collected.series:
+        assert all(text.encode() for text in tags)

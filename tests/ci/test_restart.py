@@ -10,6 +10,7 @@ from ci_support.truth import Truth
 from datadog_checks.base.stubs import datadog_agent
 
 from metta_checks.demo.github_activity import RepositoryActivity
+from metta_checks.demo.github_refusals import server_error
 
 AFTER_A_RESTART = 5
 
@@ -110,7 +111,8 @@ def test_a_failed_collection_leaves_the_state_alone(watched):
     before = stored(watched)
     watched.later()
     watched.repository.new_run(watched.repository.workflows[0].id, conclusion="success")
-    watched.server.limits.graphql = 0
+    # The new run is read before the older ones fail.
+    watched.server.intercept = lambda request: server_error(500) if "created" in request.query else None
 
     assert watched.collect().error is not None
     assert stored(watched) == before

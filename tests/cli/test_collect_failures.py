@@ -115,7 +115,10 @@ def test_the_deadline_holds_for_the_whole_program(conf: Conf, instance: Instance
     assert len(ran.stderr.splitlines()) == 1
 
 
-def test_a_missing_credential(command: Command, conf: Conf, instance: Instance) -> None:
+def test_a_missing_credential(
+    command: Command, conf: Conf, instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_BASE_URL", instance["base_url"])
     path = conf({**instance, "api_key": None})
     result = command("collect", "wandb", "--config", path, "--format", "json")
     assert_failed_well(result, 1, "`api_key`", "WANDB_API_KEY", "wandb/api-key", "Set one of the three")

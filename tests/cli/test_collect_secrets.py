@@ -103,7 +103,15 @@ def test_a_wrong_key(command: Command, conf: Conf, instance: Instance, server: W
         assert_kept(command, tmp_path, "--config", conf({**instance, "api_key": KEY}))
 
 
-def test_a_key_from_aws(command: Command, conf: Conf, instance: Instance, server: WandbServer, tmp_path: Path) -> None:
+def test_a_key_from_aws(
+    command: Command,
+    conf: Conf,
+    instance: Instance,
+    server: WandbServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("WANDB_BASE_URL", server.url)
     server.api_key = KEY
     with mock_aws():
         boto3.client("secretsmanager", region_name="eu-west-1").create_secret(Name="wandb/api-key", SecretString=KEY)

@@ -37,7 +37,10 @@ GOOD = {"entity": "a", "project": "b", "min_collection_interval": 120}
     ("options", "environment", "interval", "credential"),
     [
         ({}, {}, 120, NEITHER),
-        ({"api_key_secret": "other"}, {}, 120, NEITHER.replace("wandb/api-key", "other")),
+        ({}, {}, 120, f"{NEITHER}; it is sent to https://api.wandb.ai"),
+        ({"api_key_secret": "other"}, {"WANDB_API_KEY": KEY}, 120, "the AWS secret other, which is not asked now"),
+        ({"base_url": "http://w"}, {"WANDB_API_KEY": KEY}, 120, "`base_url` is http://w, and this instance has no W&B"),
+        ({"base_url": "http://w", "api_key": KEY}, {}, 120, "the option `api_key`; it is sent to http://w"),
         ({}, {"WANDB_API_KEY": KEY}, 120, "the environment variable WANDB_API_KEY"),
         ({"api_key": KEY}, {"WANDB_API_KEY": KEY}, 120, "the option `api_key`"),
         ({"api_key": "ENC[a;b]"}, {}, 120, "the option `api_key`, which the Agent's secret backend resolves"),

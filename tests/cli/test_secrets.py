@@ -72,7 +72,8 @@ def places(
             monkeypatch.setenv(name, value)
         monkeypatch.setenv("WANDB_ENTITY", "team")
         monkeypatch.setenv("WANDB_PROJECT", "arena")
-        monkeypatch.setenv("WANDB_BASE_URL", server.url)
+        for name in ("WANDB_BASE_URL", "GITHUB_API_URL"):
+            monkeypatch.setenv(name, server.url)
     server.intercept = told_back
     proxy = {"proxy": {"https": f"http://me:{PASSWORD}@127.0.0.1:9"}, "tags": ["env:prod"]}
     key, token = ({"api_key": KEY}, {"token": TOKEN}) if in_files else ({}, {})

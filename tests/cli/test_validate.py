@@ -49,7 +49,37 @@ def findings(result: Result) -> list[tuple[str, int | None, str | None, str]]:
 
 def test_a_good_configuration(command: Command, tree: Callable[..., Path]) -> None:
     result = command("validate", tree(GOOD))
-    assert (result.exit_code, result.stdout, result.stderr) == (0, "1 file: 0 faults, 0 warnings\n", "")
+    shown = result.stdout.splitlines()
+    assert (result.exit_code, shown[-1], result.stderr) == (0, "1 file: 0 faults, 0 warnings", "")
+    assert " ".join(" ".join(shown[1:-1]).split()) == (
+        "credential: instance 1: neither `api_key` nor WANDB_API_KEY is set; left is the AWS secret wandb/api-key, "
+        "which is not asked now; it is sent to https://api.wandb.ai"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "shown"),
+    [
+        ({}, "the environment variable WANDB_API_KEY; it is sent to https://api.wandb.ai"),
+        ({"api_key_secret": "x"}, "the AWS secret x, which is not asked now; it is sent to https://api.wandb.ai"),
+        ({"base_url": "https://w", "api_key": "ENC[x]"}, "the option `api_key`, which the Agent's secret backend"),
+    ],
+)
+def test_where_a_credential_comes_from_and_goes(
+    command: Command, tree: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], shown: str
+) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "0123456789abcdef")
+    result = command("validate", tree({**GOOD, **options}), "--format", "json")
+    (credential,) = json.loads(result.stdout)["credentials"]
+    assert credential["text"].startswith(shown)
+    assert "0123456789abcdef" not in result.output
+
+
+def test_a_credential_that_would_go_to_another_server(command: Command, tree: Callable[..., Path]) -> None:
+    result = command("validate", tree({**GOOD, "base_url": "https://partner.example"}), "--format", "json")
+    ((level, number, option, text),) = findings(result)
+    assert (result.exit_code, level, number, option) == (1, "fault", 1, "base_url")
+    assert text.startswith("is https://partner.example, and this instance has no W&B API key of its own")
 
 
 @pytest.mark.parametrize(
@@ -278,7 +308,7 @@ def test_what_tells_instances_apart_beside_their_tags(command: Command, tree: Ca
     tree(CI, {**CI, "branch": "release"}, folder="metta_ci.d")
     path = tree(GOOD, {**GOOD, "project": "other"})
     assert findings(command("validate", path.parents[1], "--format", "json")) == []
-    path = tree(GOOD, {**GOOD, "base_url": "https://wandb.example.com"})
+    path = tree(GOOD, {**GOOD, "base_url": "https://wandb.example.com", "api_key": "ENC[a;b]"})
     ((level, number, option, text),) = findings(command("validate", path, "--format", "json"))
     assert (level, number, option) == ("warning", 2, "tags")
     assert text.startswith("the same as those of instance 1: both submit the same series of `metta.check.up`, ")
@@ -346,7 +376,8 @@ RECORD = {"metric": "hearts", "workflow_name": "w", "task": "t", "check": "c", "
         ({"records": [RECORD]}, 0, "1 file: 0 faults, 0 warnings"),
         ([RECORD, {**RECORD, "value": "high"}], 1, "fault: record 2: value:"),
         ([{**RECORD, "timestamp": "2999-01-01T00:00:00Z"}], 1, "fault: record 1: timestamp:"),
-        ([{**RECORD, "condition": "about 5"}], 0, "warning: record 1: condition:"),
+        ([RECORD, {**RECORD, "condition": "about 5"}], 1, "fault: record 2: condition:"),
+        ([RECORD, {**RECORD, "staus": "fail"}], 1, "fault: record 2: staus: it is no field"),
         ([{**RECORD, "status": "fail"}], 0, "warning: record 1: status:"),
         ("records", 1, "fault: "),
     ],

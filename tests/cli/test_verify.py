@@ -191,8 +191,15 @@ def test_one_instance_of_several(command: Command, conf: Conf, instance: dict[st
     ],
 )
 def test_a_side_that_cannot_be_read(
-    command: Command, conf: Conf, instance: dict[str, Any], options: dict[str, Any], arguments: list[Any], said: str
+    command: Command,
+    conf: Conf,
+    instance: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    options: dict[str, Any],
+    arguments: list[Any],
+    said: str,
 ) -> None:
+    monkeypatch.setenv("WANDB_BASE_URL", instance["base_url"])
     result = command("verify", "wandb", "--config", conf({**instance, **options}), *arguments)
     assert (result.exit_code, result.stdout) == (1, "")
     assert said in result.stderr

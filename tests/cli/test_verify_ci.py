@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -16,7 +15,7 @@ from metta_checks.cli import main
 from metta_checks.core.clock import utcnow
 from metta_checks.demo.github_sample import BENCHMARKS, TESTS_BLOCKING_MERGE, sample_repository
 from metta_checks.demo.github_server import GitHubServer
-from metta_checks.demo.server import Request, Response
+from metta_checks.demo.server import Response
 
 TOKEN = "a-token-for-loopback"
 
@@ -63,26 +62,22 @@ def test_both_counts_are_equal(server: GitHubServer, tmp_path: Path) -> None:
 
 def test_a_difference_is_shown(server: GitHubServer, tmp_path: Path) -> None:
     """The check asks for the labels by GraphQL, so that this lie reaches the recount alone."""
+    empty = Response(body=b"[]", headers={"Content-Type": "application/json"})
 
-    def lie(request: Request) -> Response | None:
-        if request.path != "/search/issues" or "hotfix" not in request.query["q"]:
-            return None
-        return Response(body=json.dumps({"total_count": 99, "items": []}).encode())
-
-    server.intercept = lie
+    server.intercept = lambda request: empty if request.path.endswith("/pulls") else None
     result = verify(server, tmp_path)
     assert result.exit_code == 1
-    assert "DIFFERENT: 1 of" in result.stdout
+    assert "DIFFERENT: 3 of" in result.stdout
     row = next(line for line in result.stdout.splitlines() if "github.hotfix.count" in line)
-    assert row.split()[-1] == "99"
+    assert row.split()[-1] == "0"
     assert all(len(line) <= 100 for line in result.stdout.splitlines())
 
 
 def test_a_page_that_fails_ends_it(server: GitHubServer, tmp_path: Path) -> None:
-    server.intercept = lambda request: Response(500) if request.path == "/search/issues" else None
+    server.intercept = lambda request: Response(500) if request.path.endswith("/pulls") else None
     result = verify(server, tmp_path)
     assert result.exit_code == 1
-    assert result.stderr.strip() == "metta_ci, instance 1: GitHub: GET /search/issues: HTTP 500"
+    assert result.stderr.strip() == "metta_ci, instance 1: GitHub: GET /repos/demo-org/arena/pulls: HTTP 500"
     assert result.stdout == ""
 
 
@@ -93,7 +88,8 @@ def test_a_check_that_fails_ends_it(server: GitHubServer, tmp_path: Path) -> Non
     assert "wrong-token" not in result.output
 
 
-def test_it_needs_a_token(server: GitHubServer, tmp_path: Path) -> None:
+def test_it_needs_a_token(server: GitHubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GITHUB_API_URL", server.url)
     result = verify(server, tmp_path, token=None)
     assert result.exit_code == 1
     assert "more requests than GitHub grants without a token" in result.stderr

@@ -95,7 +95,7 @@ def test_a_secret(put: Callable[..., None], text: str, value: str) -> None:
     put(SecretString=text)
     registered: list[str] = []
     credential = credentials(registered=registered).get()
-    assert (credential.value, credential.origin) == (value, "the AWS secret probe/token")
+    assert (credential.value, str(credential.origin)) == (value, "the AWS secret probe/token")
     assert registered == [value]
 
 

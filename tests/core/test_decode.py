@@ -30,10 +30,16 @@ class Named(BaseModel):
         (r'"\ude00\ud83d"', "\ufffd\ufffd"),
         (r'"\\ud83d is no escape, \ud83d is"', "\\ud83d is no escape, \ufffd is"),
         ('"half \ud83d a pair"', "half ? a pair"),
+        (b'"\xed\xa0\x80 encoded by itself"', "\ufffd encoded by itself"),
+        (
+            b'"\xed\x9f\xbf and \xee\x80\x80 are no surrogates, \xed\xbf\xbf is"',
+            "\ud7ff and \ue000 are no surrogates, \ufffd is",
+        ),
+        (r'{"\ud800": [{"\udfff": "\ud800\ud800\udc00"}]}', {"\ufffd": [{"\ufffd": "\ufffd\U00010000"}]}),
         ("[" * 150 + "]" * 150, json.loads("[" * 150 + "]" * 150)),
     ],
 )
-def test_what_is_read(text: str, value: Any) -> None:
+def test_what_is_read(text: str | bytes, value: Any) -> None:
     assert parse_json(text) == value
 
 
@@ -53,7 +59,7 @@ def test_what_is_read(text: str, value: Any) -> None:
         r'"\ud83d',
         r'"\uZZZZ"',
         b"\xff",
-        b'"\xed\xa0\x80"',
+        b'"\xed\xa0"',
         b"\xef\xbb\xbf[]",
     ],
     ids=lambda text: repr(text[:12]),
@@ -81,6 +87,8 @@ def test_any_text_that_the_standard_library_writes(text: str) -> None:
         (b'{"name": "a"}', "a"),
         (rb'{"name": "half \ud83d"}', "half \ufffd"),
         (rb'{"name": "\ud83d\ude00"}', "\U0001f600"),
+        (b'{"name": "\xed\xb0\x80"}', "\ufffd"),
+        (rb'{"name": "a", "\udc00": {"other": ["\uDBFF"]}}', "a"),
     ],
 )
 def test_a_model(data: bytes, name: str) -> None:

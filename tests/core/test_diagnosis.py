@@ -39,8 +39,9 @@ def server(project: DemoProject) -> Iterator[WandbServer]:
 
 
 @pytest.fixture
-def make(server: WandbServer) -> Callable[..., WandbCheck]:
-    """Makes the check for the server's project; options that are None are left out."""
+def make(server: WandbServer, monkeypatch: pytest.MonkeyPatch) -> Callable[..., WandbCheck]:
+    """Makes the check for the server's project, which the environment names; options that are None are left out."""
+    monkeypatch.setenv("WANDB_BASE_URL", server.url)
 
     def make(**options: Any) -> WandbCheck:
         given = {"entity": "team", "project": "arena", "base_url": server.url, "api_key": DEMO_API_KEY, **options}

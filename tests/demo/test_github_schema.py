@@ -78,6 +78,7 @@ def test_every_rest_answer_is_what_github_describes(
         ("/actions/workflows", "/actions/workflows?per_page=100"),
         ("/actions/workflows/{workflow_id}", f"/actions/workflows/{repository.workflows[0].id}"),
         ("/actions/workflows/{workflow_id}/runs", "/actions/workflows/unit-tests.yml/runs?branch=main"),
+        ("/pulls", "/pulls?state=closed&sort=updated&direction=desc&per_page=100"),
     ]
     cases = [(f"/repos/{{owner}}/{{repo}}{described}", f"{REPO}{path}") for described, path in cases]
     cases += [
@@ -173,6 +174,17 @@ QUERIES = {
             } }
           }
         }""",
+    "labelled pull requests": """
+        query ($after: String) {
+          repository(owner: "demo-org", name: "arena") {
+            label(name: "hotfix") { name }
+            missing: label(name: "HOTFIX") { name }
+            labels(first: 100, after: $after, query: "force", orderBy: {field: NAME, direction: ASC}) {
+              totalCount nodes { name } pageInfo { hasNextPage endCursor } }
+            pullRequests(labels: ["hotfix"], states: MERGED, orderBy: {field: UPDATED_AT, direction: DESC}, first: 3) {
+              totalCount nodes { number mergedAt updatedAt state } pageInfo { hasNextPage endCursor } }
+          }
+        }""",
     "repository": """
         query Repository($owner: String = "demo-org") {
           viewer { login }
@@ -210,7 +222,7 @@ def test_what_metta_ci_asks_is_valid(schema: Any, server: GitHubServer) -> None:
     queries = [json.loads(request.body)["query"] for request in server.requests if request.path == "/graphql"]
 
     asked = " ".join(queries)
-    for part in ("search0:", "state0:", "history0:", "pulse0:", "close0:"):
+    for part in ("label0:", "labelList:", "state0:", "history0:", "pulse0:", "close0:"):
         assert part in asked
     assert [error for query in queries for error in graphql.validate(schema, graphql.parse(query))] == []
 

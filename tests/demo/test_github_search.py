@@ -91,6 +91,56 @@ def test_the_search_counts_pull_requests_by_label(server: GitHubServer, query: s
     assert counted == {"data": {"search": {"issueCount": total}}}
 
 
+def labelled(server: GitHubServer, label: str) -> list[int]:
+    query = """query($label: String!) { repository(owner: "demo-org", name: "arena") {
+        pullRequests(labels: [$label], states: MERGED, first: 50, orderBy: {field: UPDATED_AT, direction: DESC}) {
+          nodes { number } } } }"""
+    answer = ask(server, query, label=label)
+    return [node["number"] for node in answer["data"]["repository"]["pullRequests"]["nodes"]]
+
+
+def test_pull_requests_with_a_label_are_listed_by_their_last_change(
+    server: GitHubServer, repository: DemoRepository
+) -> None:
+    """In the label's very case, whatever that of the option."""
+    assert labelled(server, "revert") == [5, 6]
+    assert labelled(server, "Revert") == []
+    repository.touch_pull_request(6)
+    assert labelled(server, "revert") == [6, 5]
+
+
+def test_a_label_is_one_in_any_case(repository: DemoRepository) -> None:
+    assert repository.labels == ["hotfix", "force-merge", "force_merge", "hotfix-candidate", "revert"]
+    with pytest.raises(ValueError, match="already has the label hotfix"):
+        repository.add_label("HotFix")
+
+
+def test_without_the_permission_a_list_is_an_error_and_a_search_finds_nothing(server: GitHubServer) -> None:
+    server.lacking = frozenset({"pull_requests"})
+    answer = ask(
+        server,
+        """{ viewer { login } it: repository(owner: "demo-org", name: "arena") {
+             name pullRequests(first: 1) { totalCount } } }""",
+    )
+    # The connection is never null, so that the repository around it is.
+    assert answer["data"] == {"viewer": {"login": "demo-viewer"}, "it": None}
+    assert [(error["type"], error["path"]) for error in answer["errors"]] == [("FORBIDDEN", ["it", "pullRequests"])]
+    assert search(server, "repo:demo-org/arena is:pr").json()["total_count"] == 0
+    assert requests.get(f"{server.url}/repos/demo-org/arena/pulls", headers=HEADERS, timeout=30).status_code == 403
+
+
+def test_an_old_name_leads_to_the_repository_but_finds_nothing(
+    server: GitHubServer, repository: DemoRepository
+) -> None:
+    repository.rename("demo-org/coliseum")
+    assert requests.get(f"{server.url}/repos/demo-org/arena", headers=HEADERS, timeout=30).json()["full_name"] == (
+        "demo-org/coliseum"
+    )
+    answer = ask(server, '{ repository(owner: "demo-org", name: "arena") { nameWithOwner } }')
+    assert answer["data"]["repository"] == {"nameWithOwner": "demo-org/coliseum"}
+    assert search(server, "repo:demo-org/arena is:pr").json()["total_count"] == 0
+
+
 @pytest.mark.parametrize(
     ("query", "message"),
     [

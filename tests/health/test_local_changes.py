@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -35,28 +36,59 @@ def test_a_file_that_changes_while_it_is_read_is_read_again_a_few_times(
     assert ("it changed while it was read, 3 times" in str(collected.error)) == (not up)
 
 
-def overwrite_unnoticed(path: Path, content: bytes) -> None:
-    """Change a file such that size and time stay: whoever looks at these alone does not read it again."""
-    before = path.stat()
+def in_place(path: Path, content: bytes) -> None:
     with path.open("r+b") as file:
-        file.write(content.ljust(before.st_size))
-        file.truncate(before.st_size)
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        file.write(content)
+
+
+def unlinked_first(path: Path, content: bytes) -> None:
+    """As `tar` does; the file system often gives the new file the inode of the old one."""
+    path.unlink()
+    path.write_bytes(content)
+
+
+def renamed_into_place(path: Path, content: bytes) -> None:
+    other = path.with_name(".other")
+    other.write_bytes(content)
+    other.rename(path)
 
 
 @pytest.mark.parametrize("of_directory", [False, True])
 def test_an_unchanged_file_is_not_read_again(
-    of_directory: bool, write: Make, record: Make, make_check: Make, run: Make
+    of_directory: bool, write: Make, record: Make, make_check: Make, run: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write([record()])
     check = make_check(path.parent if of_directory else path)
     first = run(check)
+    reads = []
+    pread = os.pread
+    monkeypatch.setattr(os, "pread", lambda *arguments: reads.append(arguments) or pread(*arguments))
 
-    overwrite_unnoticed(path, b"torn")
     second = run(check)
 
     assert (second.up, second.series.keys()) == (1, first.series.keys())
-    assert second.hearts == [0.91]
+    assert (second.hearts, reads) == ([0.91], [])
+
+
+@pytest.mark.parametrize("replace", [in_place, unlinked_first, renamed_into_place])
+@pytest.mark.parametrize("source", ["file", "directory", "glob"])
+def test_a_file_replaced_by_one_of_equal_size_and_time_is_read_again(
+    replace: Callable[[Path, bytes], None], source: str, write: Make, record: Make, make_check: Make, run: Make
+) -> None:
+    """`tar --mtime=@0`, `rsync --times`, reproducible builds (bazelbuild/bazel#27685)."""
+    path = write([record(value=0.91, status="pass")])
+    os.utime(path, (0, 0))
+    check = make_check({"file": path, "directory": path.parent, "glob": path.parent / "*.json"}[source])
+    before = path.stat()
+    assert run(check).hearts == [0.91]
+
+    content = json.dumps([record(value=0.12, status="fail")]).encode()
+    replace(path, content)
+    os.utime(path, (0, 0))
+
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    second = run(check)
+    assert (second.hearts, second.value("metta.infra.health.state")) == ([0.12], 2)
 
 
 @pytest.mark.parametrize("of_directory", [False, True])
@@ -67,8 +99,7 @@ def test_a_changed_file_is_read_again(
     check = make_check(path.parent if of_directory else path)
     assert run(check).hearts == [0.91]
 
-    overwrite_unnoticed(path, b"[]")
-    os.utime(path, (1, 1))
+    path.write_bytes(b"[]")
 
     assert run(check).hearts == []
 

@@ -123,7 +123,7 @@ def test_the_first_ten_faults_are_named_and_the_rest_counted(record: Make, write
     [
         ("hearts", "metta.infra.stablesuite.hearts"),
         ("eval.hearts", "metta.infra.stablesuite.eval.hearts"),
-        ("metta.infra.other.hearts", "metta.infra.other.hearts"),
+        ("metta.infra.stablesuite.eval.hearts", "metta.infra.stablesuite.eval.hearts"),
         ("mettahearts", "metta.infra.stablesuite.mettahearts"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -29,13 +30,46 @@ def test_an_object_is_read_and_its_request_counted(s3: Any, record: Make, collec
     assert (collected.hearts, collected.requests) == ([0.91], 1)
 
 
-def test_all_objects_under_a_prefix_are_read(s3: Any, record: Make, collect: Make) -> None:
-    for value, key in enumerate(("nightly/a.json", "nightly/deep/b.json", "nightly/c", "other/d.json", "nightly.json")):
+def test_all_json_objects_under_a_prefix_are_read(s3: Any, record: Make, collect: Make) -> None:
+    keys = ("nightly/a.json", "nightly/deep/b.json", "nightly/.c/d.json", "other/e.json", "nightly.json")
+    for value, key in enumerate(keys):
         put(s3, key, [record(value=value, tags={"key": key})])
     put(s3, "nightly/", b"")
 
-    assert collect("s3://results/nightly/").hearts == [0, 1, 2]
-    assert collect("s3://results/").hearts == [0, 1, 2, 3, 4]
+    assert collect("s3://results/nightly/").hearts == [0, 1]
+    assert collect("s3://results/").hearts == [0, 1, 3, 4]
+    assert collect("s3://results/nightly/.c/").hearts == [2]
+
+
+FOREIGN = (
+    "_SUCCESS",
+    "x_$folder$",
+    "report.html",
+    "checkpoint-1.bin",
+    "logs/1.txt",
+    "training.json.crc",
+    ".training.json.swp",
+    ".hidden.json",
+    ".ipynb_checkpoints/training-checkpoint.json",
+    "json",
+    "TRAINING.JSONL",
+)
+
+
+def test_what_other_tools_leave_under_a_prefix_is_passed_over(
+    s3: Any, record: Make, make_check: Make, run: Make
+) -> None:
+    """apache/druid#9411, prestodb/presto#16701."""
+    put(s3, "nightly/training.json", [record(value=0.12, status="fail")])
+    for name in FOREIGN:
+        put(s3, f"nightly/{name}", b"\x00" * 20_000)
+    check = make_check("s3://results/nightly/", max_bytes=10_000)
+
+    first, second = run(check), run(check)
+
+    assert (first.up, first.hearts, first.warnings, first.requests) == (1, [0.12], (), 2)
+    assert (first.dropped("over_limit"), first.dropped("unreadable")) == (0, 0)
+    assert (second.requests, second.value("metta.infra.health.state")) == (1, 2)
 
 
 def test_an_unchanged_object_is_asked_for_by_its_etag(s3: Any, record: Make, make_check: Make, run: Make) -> None:
@@ -310,16 +344,19 @@ def test_a_bucket_that_hangs_is_left_at_the_deadline(fault: Any, server: ObjectS
     assert collected.error.kind is Kind.TIMED_OUT
 
 
-def test_reads_that_hang_do_not_pile_up(server: ObjectServer, record: Make, make_check: Make, run: Make) -> None:
+def test_reads_that_hang_end_with_their_collection(
+    server: ObjectServer, record: Make, make_check: Make, run: Make
+) -> None:
     server.content = json.dumps([record()]).encode()
     check = make_check("s3://results/training.json", collection_timeout=2)
     # The client is made by now, which takes its time on a busy machine.
     run(check)
     server.intercept = lambda request: Fault("silent")
 
-    hanging = [run(check), run(check)]
-    refused = run(check)
+    hanging = [run(check) for _ in range(3)]
 
-    assert ["not read within the collection's 2 s" in str(collected.error) for collected in hanging] == [True, True]
-    assert "earlier reads of it still hang" in str(refused.error)
-    assert (refused.requests, refused.up) == (0, 0)
+    assert [("not read within the collection's 2 s" in str(one.error), one.up) for one in hanging] == 3 * [(True, 0)]
+    reads = [thread for thread in threading.enumerate() if thread.name == "metta-health-read"]
+    for thread in reads:
+        thread.join(10)
+    assert not any(thread.is_alive() for thread in reads)

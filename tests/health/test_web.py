@@ -16,19 +16,21 @@ Make = Callable[..., Any]
 
 
 class ResultServer(LoopbackServer):
-    """Serves one document; answers 304 when the request names the validator that it would send."""
+    """Serves one document at `date`; answers 304 when the request names the validator that it would send."""
 
     def __init__(self) -> None:
         super().__init__()
         self.content: Any = []
         self.headers: dict[str, str] = {}
+        self.date: str | None = "Tue, 14 Jan 2025 16:00:00 GMT"
 
     def answer(self, request: Request) -> Response:
+        headers = self.headers if self.date is None else {**self.headers, "Date": self.date}
         for asked, told in (("if-none-match", "ETag"), ("if-modified-since", "Last-Modified")):
             if asked in request.headers and request.headers[asked] == self.headers.get(told):
-                return Response(304, headers=self.headers)
+                return Response(304, headers=headers)
         body = self.content if isinstance(self.content, bytes) else json.dumps(self.content).encode()
-        return Response(body=body, headers=self.headers)
+        return Response(body=body, headers=headers)
 
 
 @pytest.fixture
@@ -70,6 +72,74 @@ def test_an_unchanged_document_is_not_sent_again(
     assert (second.hearts, second.series.keys()) == ([0.91], first.series.keys())
     conditions = {name: value for name, value in server.requests[-1].headers.items() if name.startswith("if-")}
     assert conditions == asked
+
+
+@pytest.mark.parametrize(
+    ("date", "asked"),
+    [
+        (MODIFIED, {}),
+        ("Tue, 14 Jan 2025 15:29:00 GMT", {}),
+        ("Tue, 14 Jan 2025 15:30:01 GMT", {"if-modified-since": MODIFIED}),
+        ("Tue, 14 Jan 2025 16:30:00 +0100", {}),
+        ("today", {}),
+        (None, {}),
+    ],
+)
+def test_last_modified_is_a_condition_only_where_it_is_a_strong_validator(
+    date: str | None, asked: dict[str, str], server: ResultServer, record: Make, make_check: Make, run: Make
+) -> None:
+    """RFC 9110, 8.8.2.2: a second write in the second of the first one has the same date."""
+    server.content, server.headers, server.date = [record()], {"Last-Modified": MODIFIED}, date
+    check = make_check(server.url)
+    run(check)
+
+    server.content = [record(value=0.12, status="fail")]
+
+    assert run(check).hearts == ([0.91] if asked else [0.12])
+    conditions = {name: value for name, value in server.requests[-1].headers.items() if name.startswith("if-")}
+    assert conditions == asked
+
+
+def test_a_date_that_has_become_strong_is_a_condition_from_then_on(
+    server: ResultServer, record: Make, make_check: Make, run: Make
+) -> None:
+    server.content, server.headers, server.date = [record()], {"Last-Modified": MODIFIED}, MODIFIED
+    check = make_check(server.url)
+    run(check)
+
+    server.date = "Tue, 14 Jan 2025 15:34:00 GMT"
+    run(check)
+    run(check)
+
+    assert ["if-modified-since" in request.headers for request in server.requests] == [False, False, True]
+
+
+@pytest.mark.parametrize("etag", ['"v1"', 'W/"v1"'])
+def test_beside_an_etag_a_weak_date_is_left_out(
+    etag: str, server: ResultServer, record: Make, make_check: Make, run: Make
+) -> None:
+    server.content, server.headers, server.date = [record()], {"ETag": etag, "Last-Modified": MODIFIED}, MODIFIED
+    check = make_check(server.url)
+    run(check)
+
+    assert run(check).hearts == [0.91]
+    conditions = {name: value for name, value in server.requests[-1].headers.items() if name.startswith("if-")}
+    assert conditions == {"if-none-match": etag}
+
+
+def test_what_a_server_sends_counts_whatever_its_etag(
+    server: ResultServer, record: Make, make_check: Make, run: Make
+) -> None:
+    """nginx makes its ETag of time and size: it may send new content under the old one."""
+    server.content, server.headers = [record()], {"ETag": 'W/"v1"'}
+    check = make_check(server.url)
+    run(check)
+
+    server.intercept = lambda request: Response(
+        body=json.dumps([record(value=0.12)]).encode(), headers={"ETag": 'W/"v1"'}
+    )
+
+    assert run(check).hearts == [0.12]
 
 
 def test_a_changed_document_is_read(server: ResultServer, record: Make, make_check: Make, run: Make) -> None:

@@ -22,7 +22,7 @@ from metta_checks.ci.graphql import graphql_data
 from metta_checks.ci.ledger_text import from_text
 from metta_checks.ci.records import Run as WorkflowRun
 from metta_checks.ci.records import Workflow
-from metta_checks.ci.reply import parse_reply
+from metta_checks.ci.reply import label_names, labelled_page, parse_reply
 from metta_checks.ci.wire import run_page, workflow_page
 from metta_checks.core import MettaCheck, SourceError
 from metta_checks.core.address import same_server
@@ -148,9 +148,21 @@ RUN = WorkflowRun(1, "R_1", 1, "ci.yml", 1, 1, None, NOW, NOW, NOW, True)
 pulses = st.fixed_dictionaries(
     {}, optional={"updatedAt": moments | scalars, "checkSuite": st.none() | st.dictionaries(texts, scalars)}
 )
+pages_of_nodes = st.fixed_dictionaries(
+    {
+        "nodes": st.lists(
+            st.fixed_dictionaries({"number": numbers, "mergedAt": moments, "updatedAt": moments}) | anything, max_size=2
+        ),
+        "pageInfo": st.fixed_dictionaries({"hasNextPage": st.booleans(), "endCursor": st.none() | texts}) | anything,
+    }
+)
+labelled = st.fixed_dictionaries(
+    {"nameWithOwner": texts, "url": texts, "label": st.none() | st.fixed_dictionaries({"name": texts}) | anything},
+    optional={"pullRequests": pages_of_nodes | anything, "labels": pages_of_nodes | anything},
+)
 replies = st.dictionaries(
-    st.sampled_from(["search0", "state0", "history0", "pulse0", "close0"]),
-    st.lists(pulses | anything, max_size=2) | st.fixed_dictionaries({"issueCount": numbers}) | anything,
+    st.sampled_from(["label0", "labelList", "state0", "history0", "pulse0", "close0"]),
+    st.lists(pulses | anything, max_size=2) | labelled | anything,
 )
 
 
@@ -158,10 +170,13 @@ replies = st.dictionaries(
 @bounded
 def test_graphql_of_github(data: dict[str, Any]) -> None:
     with suppress(SourceError):
+        parsed = graphql_data(answer(as_bytes({"data": data})), NOW)
+        for read, alias in ((labelled_page, "label0"), (label_names, "labelList")):
+            with suppress(SourceError):
+                read(parsed, alias, tried="tried")
         parse_reply(
-            graphql_data(answer(as_bytes({"data": data})), NOW),
+            parsed,
             tried="tried",
-            metrics=("github.hotfix.count",),
             states=[WORKFLOW],
             histories=[WORKFLOW],
             watched=[RUN],

@@ -20,7 +20,10 @@ ROWS: list[tuple[Kind, fields.Nodes, str]] = [
     *(("github", fields.workflow_runs, field) for field in fields.WORKFLOW_RUN_FIELDS),
     *(("github", fields.run_pages, field) for field in ("total_count", "workflow_runs")),
     *(("github", fields.workflows, field) for field in fields.WORKFLOW_FIELDS),
-    *(("github", fields.graphql_data, field) for field in ("search0", "state0", "pulse0", "close0", "history0")),
+    *(
+        ("github", fields.graphql_data, field)
+        for field in ("label0", "labelList", "state0", "pulse0", "close0", "history0")
+    ),
     *(("http", fields.records, field) for field in fields.RECORD_FIELDS),
 ]
 

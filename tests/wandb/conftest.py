@@ -124,6 +124,12 @@ def fault(new_check: Callable[..., WandbCheck], aggregator: AggregatorStub) -> C
 
 
 @pytest.fixture
+def ours(server: WandbServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server is the operator's, so that it gets the Agent's key."""
+    monkeypatch.setenv("WANDB_BASE_URL", server.url)
+
+
+@pytest.fixture
 def secrets() -> Iterator[Callable[[str, str], None]]:
     """AWS Secrets Manager in memory; sets a secret."""
     with mock_aws():

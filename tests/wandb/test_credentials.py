@@ -27,6 +27,7 @@ def test_the_option_wins_over_the_environment(figures: Collect, monkeypatch: pyt
     assert up(figures()) == 1.0
 
 
+@pytest.mark.usefixtures("ours")
 def test_the_environment_serves_where_there_is_no_option(figures: Collect, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_API_KEY", f"{DEMO_API_KEY}\n")
     assert up(figures(api_key=None)) == 1.0
@@ -38,6 +39,7 @@ def test_aws_serves_where_there_is_neither(secrets: Callable[[str, str], None], 
     assert up(figures(api_key=None, api_key_secret="team/key", aws_region="eu-west-1")) == 1.0
 
 
+@pytest.mark.usefixtures("ours")
 def test_a_rotated_key_needs_no_restart(
     secrets: Callable[[str, str], None], figures: Collect, new_check: Callable[..., WandbCheck], server: WandbServer
 ) -> None:

@@ -187,6 +187,7 @@ REFUSALS = [
 ]
 
 
+@pytest.mark.usefixtures("ours")
 @pytest.mark.parametrize(("message", "kind", "data"), REFUSALS)
 def test_a_refused_key_is_reported_with_its_origin(
     server: WandbServer,
@@ -206,6 +207,7 @@ def test_a_refused_key_is_reported_with_its_origin(
     assert len(server.requests) == 1
 
 
+@pytest.mark.usefixtures("ours")
 @pytest.mark.parametrize(
     ("message", "data"),
     [
@@ -245,6 +247,7 @@ def test_a_refusal_by_its_status_names_the_origin_too(answers: Callable[..., Non
     assert fault().remedy.startswith("The key came from the option `api_key`: ")
 
 
+@pytest.mark.usefixtures("ours")
 @pytest.mark.parametrize("message", ["user is not logged in", "permission denied"])
 def test_without_a_new_secret_the_refusal_is_reported(
     server: WandbServer, new_check: NewCheck, fault: Fault, secrets: Callable[[str, str], None], message: str

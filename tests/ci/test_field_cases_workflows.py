@@ -1,0 +1,169 @@
+"""Cases that users met, each with its source: which workflows exist, which count, and what they are called.
+
+What this version does not do yet is expected to fail, by its value or its metric.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from ci_support.expectations import not_yet
+from ci_support.scene import NAMESPACE, Collected, Scene
+
+SceneMaker = Callable[..., Scene]
+
+BLOCKING = f"{NAMESPACE}ci.workflow.tests_blocking_merge"
+OTHER_FAILING = f"{NAMESPACE}ci.workflow.other_failing"
+RATIO = f"{NAMESPACE}ci.workflow.success_ratio"
+RUNS = f"{NAMESPACE}ci.workflow.runs"
+STATE = "metta.infra.health.state"
+
+
+def blocking_state(collected: Collected) -> float | None:
+    """1 is unknown."""
+    return collected.find(STATE, "metric_name:ci.workflow.tests_blocking_merge")
+
+
+@not_yet("GitHub lists deleted workflows as active, and nothing else is looked at")
+def test_g3_a_workflow_whose_file_is_gone_fails_no_longer(empty_scene: SceneMaker) -> None:
+    """refined-github#6543, orgs/community#26256: deleted workflows stay listed, as active, for months."""
+    watched = empty_scene()
+    for name, days in (("old", 80), ("older", 90)):
+        workflow = watched.repository.add_workflow(name, f".github/workflows/{name}.yml")
+        created_at = watched.clock() - timedelta(days=days)
+        watched.repository.new_run(workflow.id, conclusion="failure", created_at=created_at)
+        watched.repository.delete_workflow_file(workflow.path)
+
+    collected = watched.collect()
+
+    assert collected.find(OTHER_FAILING) == 0
+    assert collected.find(RUNS, "workflow:old.yml", "conclusion:failure") is None
+
+
+def test_g3_one_whose_file_is_there_fails_as_long_as_nothing_succeeds(empty_scene: SceneMaker) -> None:
+    watched = empty_scene()
+    created_at = watched.clock() - timedelta(days=80)
+    watched.repository.new_run(watched.repository.workflows[0].id, conclusion="failure", created_at=created_at)
+
+    assert watched.collect().find(OTHER_FAILING) == 1
+
+
+CODEQL = ("dynamic/github-code-scanning/codeql", "dynamic/github-code-quality/codeql")
+
+
+@not_yet("the tag is the last part of the path, which two generated workflows share")
+def test_g8_two_generated_workflows_are_two_rows(empty_scene: SceneMaker) -> None:
+    """GitHub's changelog: CodeQL scans for security and, apart from that, for quality."""
+    watched = empty_scene()
+    for path, conclusion in zip(CODEQL, ("failure", "success"), strict=True):
+        workflow = watched.repository.add_workflow("CodeQL", path).id
+        for _ in range(3):
+            watched.repository.new_run(workflow, conclusion=conclusion, duration=timedelta(0))
+    watched.later()
+
+    collected = watched.collect()
+
+    assert [
+        [collected.find(RUNS, f"workflow:{path}", f"conclusion:{conclusion}") for conclusion in ("failure", "success")]
+        for path in CODEQL
+    ] == [[3, 0], [0, 3]]
+    latest = f"{NAMESPACE}ci.workflow.latest_success"
+    assert [collected.find(latest, f"workflow:{path}") for path in CODEQL] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "Unit tests",
+        "unit-tests.yml",
+        ".github/workflows/unit-tests.yml",
+        pytest.param("unit tests", marks=not_yet("names match in their own case only")),
+        pytest.param("UNIT TESTS", marks=not_yet("names match in their own case only")),
+        pytest.param("Unit-Tests.yml", marks=not_yet("names match in their own case only")),
+    ],
+)
+def test_g15_a_listed_workflow_is_found_in_any_case(empty_scene: SceneMaker, entry: str) -> None:
+    """The cron jobs that these checks replace compared names in lower case."""
+    watched = empty_scene(tests_blocking_merge_workflows=[entry])
+    workflow = watched.repository.add_workflow("Unit tests", ".github/workflows/unit-tests.yml")
+    watched.repository.new_run(workflow.id, conclusion="success", duration=timedelta(0))
+    watched.later()
+
+    collected = watched.collect()
+
+    assert collected.find(BLOCKING) == 1
+    assert collected.warnings == []
+
+
+@not_yet("there is no option `exclude_workflows`")
+@pytest.mark.parametrize("entry", ["BuildFailed", "buildfailed", "Build*"])
+def test_g18_an_excluded_workflow_counts_in_nothing(empty_scene: SceneMaker, entry: str) -> None:
+    """orgs/community#190193, tesseract#1353: runs called BuildFailed that nobody can remove."""
+    watched = empty_scene(exclude_workflows=[entry])
+    excluded = watched.repository.add_workflow("BuildFailed", "BuildFailed")
+    for number in range(20):
+        created_at = watched.clock() - timedelta(minutes=10 * number + 10)
+        watched.repository.new_run(watched.repository.workflows[0].id, conclusion="success", created_at=created_at)
+        watched.repository.new_run(excluded.id, conclusion="failure", created_at=created_at)
+
+    collected = watched.collect()
+
+    assert collected.find(RATIO) == 1
+    assert collected.find(f"{NAMESPACE}ci.workflow.success") == 1
+    assert collected.find(OTHER_FAILING) == 0
+    assert collected.find(RUNS, "workflow:BuildFailed", "conclusion:failure") is None
+
+
+@pytest.fixture
+def listed(empty_scene: SceneMaker) -> SceneMaker:
+    """`listed(**options)`: the listed workflow succeeded for the last time 70 days ago."""
+
+    def make(**options: object) -> Scene:
+        watched = empty_scene(tests_blocking_merge_workflows=["ci.yml"], **options)
+        created_at = watched.clock() - timedelta(days=70)
+        watched.repository.new_run(watched.repository.workflows[0].id, conclusion="success", created_at=created_at)
+        return watched
+
+    return make
+
+
+DISABLED = not_yet("the last success of a disabled workflow counts for ever")
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        pytest.param("disabled_inactivity", marks=DISABLED),
+        pytest.param("disabled_manually", marks=DISABLED),
+        pytest.param("disabled_fork", marks=DISABLED),
+        "deleted",
+    ],
+)
+def test_g19_a_listed_workflow_that_is_switched_off_is_unknown(listed: SceneMaker, state: str) -> None:
+    """NASA-NAVO#164, linz#182: GitHub disables scheduled workflows after 60 days without a commit."""
+    watched = listed()
+    watched.repository.disable_workflow(watched.repository.workflows[0].id, state)
+
+    collected = watched.collect()
+
+    assert collected.find(BLOCKING) is None
+    assert blocking_state(collected) == 1
+    assert any("ci.yml" in warning for warning in collected.warnings)
+
+
+def test_g19_one_that_is_active_passes_however_old_its_success(listed: SceneMaker) -> None:
+    collected = listed().collect()
+
+    assert collected.find(BLOCKING) == 1
+    assert blocking_state(collected) == 0
+
+
+@not_yet("there is no option `max_age`")
+def test_g19_one_without_a_run_younger_than_max_age_is_unknown(listed: SceneMaker) -> None:
+    collected = listed(max_age="30d").collect()
+
+    assert collected.find(BLOCKING) is None
+    assert blocking_state(collected) == 1
+    assert any("ci.yml" in warning for warning in collected.warnings)
