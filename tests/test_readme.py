@@ -11,33 +11,43 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from metta_checks.checks import CHECKS
 from metta_checks.cli import main
+from metta_checks.core.definition import CheckDefinition
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-ROOMS = ("wandb", "ci", "training", "eval")
+every_check = pytest.mark.parametrize("definition", CHECKS, ids=lambda definition: definition.slug)
 
 
-def own_options(room: str) -> list[str]:
-    """The options that the example of the room explains, those of every Agent check aside."""
-    example = (ROOT / "conf.d" / f"metta_{room}.d" / "conf.yaml.example").read_text(encoding="utf-8")
-    spec = (ROOT / "metta_checks" / room / "spec.yaml").read_text(encoding="utf-8")
+def explained(definition: CheckDefinition) -> str:
+    """The README, and that of the check's package where it has one."""
+    own = ROOT / "metta_checks" / definition.slug / "README.md"
+    return README + (own.read_text(encoding="utf-8") if own.is_file() else "")
+
+
+def own_options(definition: CheckDefinition) -> list[str]:
+    """The options that the check's example explains, those of every Agent check aside."""
+    example = (ROOT / "conf.d" / f"{definition.name}.d" / "conf.yaml.example").read_text(encoding="utf-8")
+    spec = (ROOT / "metta_checks" / definition.slug / "spec.yaml").read_text(encoding="utf-8")
     named = {match[1] for match in re.finditer(r"name: (\w+)", spec)}
     return [name for name in re.findall(r"@param (\w+) -", example) if name in named]
 
 
-@pytest.mark.parametrize(("room", "option"), [(room, option) for room in ROOMS for option in own_options(room)])
-def test_every_option_is_explained(room: str, option: str) -> None:
-    assert f"`{option}`" in README, room
+@every_check
+def test_every_option_is_explained(definition: CheckDefinition) -> None:
+    text = explained(definition)
+    assert [option for option in own_options(definition) if f"`{option}`" not in text] == []
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_every_metric_is_listed(room: str) -> None:
-    with (ROOT / "metta_checks" / room / "metadata.csv").open(encoding="utf-8") as file:
+@every_check
+def test_every_metric_is_listed(definition: CheckDefinition) -> None:
+    text = explained(definition)
+    with (ROOT / "metta_checks" / definition.slug / "metadata.csv").open(encoding="utf-8") as file:
         names = [row["metric_name"] for row in csv.DictReader(file)]
     # The README leaves the namespace of the CI metrics to a sentence, and a percentile to the row of its sibling.
     short = [name.removeprefix("metta.infra.cron.") for name in names]
-    missing = [name for name in short if name not in README and name.rpartition(".")[2] not in {"p50"}]
+    missing = [name for name in short if name not in text and name.rpartition(".")[2] not in {"p50"}]
     assert missing == []
 
 

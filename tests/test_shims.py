@@ -12,6 +12,7 @@ import pytest
 from datadog_checks.base import AgentCheck
 
 from metta_checks.__about__ import __version__
+from metta_checks.checks import CHECKS, find_check
 from metta_checks.core import MettaCheck
 
 SHIMS = sorted((Path(__file__).parents[1] / "checks.d").glob("*.py"))
@@ -45,14 +46,16 @@ def class_that_the_agent_takes(module: ModuleType) -> type[AgentCheck]:
     raise AssertionError(f"{module.__name__} holds no check")
 
 
-def test_there_are_shims() -> None:
-    assert "metta_wandb" in {path.stem for path in SHIMS}
+def test_there_is_a_shim_for_every_check() -> None:
+    assert {path.stem for path in SHIMS} == {definition.name for definition in CHECKS}
 
 
 def test_the_agent_finds_our_class(shim: ModuleType) -> None:
     found = class_that_the_agent_takes(shim)
     assert issubclass(found, MettaCheck)
-    assert found.__module__ == f"metta_checks.{shim.__name__.removeprefix('metta_')}.check"
+    assert found is find_check(shim.__name__).check_class()
+    # `AgentCheck` derives the models and the package's folder from the first two parts of this path.
+    assert found.__module__ == f"{find_check(shim.__name__).package}.check"
 
 
 def test_the_agent_finds_the_version(shim: ModuleType) -> None:
@@ -66,9 +69,9 @@ def test_the_agent_makes_the_check_from_keywords(shim: ModuleType) -> None:
     assert check.name == shim.__name__
     assert check.check_version == __version__
     # Two levels deep, or the base class loses sight of the models and of metadata.csv.
-    room = Path(str(sys.modules[found.__module__].__file__)).parent
-    assert Path(check._get_package_dir()) == room
-    assert (room / "config_models").is_dir()
+    package = Path(str(sys.modules[found.__module__].__file__)).parent
+    assert Path(check._get_package_dir()) == package
+    assert (package / "config_models").is_dir()
 
 
 def test_a_file_is_a_few_lines_and_its_name_hides_nothing(shim: ModuleType) -> None:

@@ -1,8 +1,8 @@
 # Units, descriptions and percentiles: Datadog reads no metadata.csv of a custom check.
 locals {
   rows = flatten([
-    for room in ["wandb", "ci", "training", "eval"] :
-    csvdecode(file("${local.package}/${room}/metadata.csv"))
+    for file in fileset(local.package, "*/metadata.csv") :
+    csvdecode(file("${local.package}/${file}"))
   ])
 
   # What several checks emit stands in the file of each.
@@ -10,10 +10,8 @@ locals {
 
   # Tags of the distributions. A list of tags is required, and what it leaves out cannot be queried any more.
   distribution_tags = {
-    "wandb.run.completed.duration_hours"       = ["wandb_entity", "wandb_project", "run_type", "state"]
-    "wandb.run.completed.metric"               = ["wandb_entity", "wandb_project", "run_type", "state", "metric_name"]
-    "wandb.run.completed.sps"                  = ["wandb_entity", "wandb_project", "run_type", "state"]
-    "metta.infra.cron.ci.run.duration_minutes" = ["repo", "branch", "source", "workflow_category", "workflow", "conclusion"]
+    for name, row in local.metrics : name => split(",", row.sample_tags)
+    if row.metric_type == "distribution"
   }
 }
 

@@ -8,29 +8,16 @@ from functools import cache
 from typing import Final
 
 from metta_checks.board.filters import AllOf, AnyOf, Everything, Filter, Match, Not, Variable
-from metta_checks.board.metadata import ROOMS, MetricRow, interval_of, metric_rows
-from metta_checks.board.shapes import RECORD_NAMESPACES, RECORD_SHAPES, Shape, shapes_of
+from metta_checks.board.metadata import MetricRow, interval_of, metric_rows
+from metta_checks.board.shapes import Shape, namespaces_of, shapes_of
+from metta_checks.checks import CHECKS
 from metta_checks.core.sample import SampleKind
+from metta_checks.core.tag_sets import TELEMETRY_COUNTS, TELEMETRY_SHARES
 
-COUNTS: Final = frozenset(
-    {
-        "metta.check.dropped",
-        "metta.check.requests",
-        "metta.check.series",
-        "metta.infra.health.data_missing",
-        "metta.infra.cron.ci.workflow.cancelled",
-        "metta.infra.cron.ci.workflow.flaky_tests",
-        "metta.infra.cron.ci.workflow.other_failing",
-        "metta.infra.cron.ci.workflow.runs",
-        "metta.infra.cron.github.force_merge.count",
-        "metta.infra.cron.github.hotfix.count",
-        "metta.infra.cron.github.reverts.count",
-        "wandb.runs",
-    }
-)
+COUNTS: Final = TELEMETRY_COUNTS.union(*(definition.counts for definition in CHECKS))
 """Gauges that count things, each in one series only: their sum means something, their mean over series does not."""
 
-SHARES: Final = frozenset({"metta.check.up", "metta.infra.health.status", "wandb.run.system"})
+SHARES: Final = TELEMETRY_SHARES.union(*(definition.shares for definition in CHECKS))
 """Gauges whose mean over time means something: availability, pass rate, utilisation."""
 
 ADDED_BY_BASE: Final = ("env", "service", "version")
@@ -132,21 +119,20 @@ def contract() -> Contract:
     metrics: dict[str, Emitted] = {}
     for row in metric_rows():
         metrics[row.name] = _joined(metrics.get(row.name), _emitted(row))
-    shared = dict.fromkeys(ADDED_BY_BASE)
-    interval = max(map(interval_of, ROOMS))
-    records = tuple(
-        Emitted(f"{namespace}.", "gauge", interval, RECORD_SHAPES[namespace], open=True)
-        for namespace in RECORD_NAMESPACES
-    )
-    return Contract(metrics, records).with_tags(shared)
+    records: dict[str, Emitted] = {}
+    for definition in CHECKS:
+        for namespace, shapes in namespaces_of(definition):
+            record = Emitted(namespace, "gauge", interval_of(definition), shapes, open=True)
+            records[namespace] = _joined(records.get(namespace), record)
+    return Contract(metrics, tuple(records.values())).with_tags(ADDED_BY_BASE)
 
 
 def _emitted(row: MetricRow) -> Emitted:
-    return Emitted(row.name, row.kind, interval_of(row.room), shapes_of(row.room, row.name))
+    return Emitted(row.name, row.kind, interval_of(row.check), shapes_of(row.check, row.name))
 
 
 def _joined(known: Emitted | None, other: Emitted) -> Emitted:
-    """One metric of several rooms: all their shapes, at the interval of the slowest."""
+    """One metric of several checks: all their shapes, at the interval of the slowest."""
     if known is None:
         return other
     return replace(known, interval=max(known.interval, other.interval), shapes=(*known.shapes, *other.shapes))

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from metta_checks.core.decode import first_problem
+
 COLUMNS: Final = 12
 """Width of a dashboard's grid."""
 
@@ -253,8 +255,7 @@ def parse_board(document: dict[str, Any]) -> Board:
     try:
         return model.model_validate(document)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        raise DocumentError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        raise DocumentError(first_problem(error)) from None
 
 
 def _object_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

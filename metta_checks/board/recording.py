@@ -12,6 +12,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from metta_checks.board.filters import Tags
 from metta_checks.board.names import key_and_value
+from metta_checks.core.decode import first_problem
 from metta_checks.core.sample import SampleKind
 
 ROUND: Final = timedelta(seconds=60)
@@ -95,8 +96,7 @@ def _collections(name: str, text: str) -> tuple[_Collection, ...]:
     try:
         return _Document.model_validate(json.loads(text)).collections
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        problem = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        problem = first_problem(error)
     except (ValueError, RecursionError):
         problem = "it is no JSON"
     raise RecordingError(f"{name} does not come from `collect --format json`: {problem}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from metta_checks.ci.config_models.defaults import instance_token_secret
 from metta_checks.ci.settings import VARIABLES
-from metta_checks.core.credentials import KEPT_SECONDS, Credential, CredentialPlaces, Credentials, Target
+from metta_checks.core.credentials import KEPT_SECONDS, Credential, CredentialHost, CredentialPlaces, Credentials
 from metta_checks.core.errors import NoCredentialError
 from metta_checks.core.trust import Provenance
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 TOKEN_VARIABLES: Final = ("GITHUB_DASHBOARD_TOKEN", "GITHUB_TOKEN")
 
 
-def token_places(options: InstanceConfig, provenance: Provenance, target: Target) -> CredentialPlaces:
+def token_places(options: InstanceConfig, provenance: Provenance, host: CredentialHost) -> CredentialPlaces:
     """Where the token may be, and where it goes."""
     return CredentialPlaces(
         what="GitHub token",
@@ -29,7 +29,7 @@ def token_places(options: InstanceConfig, provenance: Provenance, target: Target
         region=options.aws_region,
         secret_option="token_secret",  # noqa: S106 (the name of an option)
         named_secret=provenance.trusted("token_secret"),
-        target=target,
+        host=host,
     )
 
 

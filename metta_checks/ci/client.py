@@ -11,7 +11,7 @@ from metta_checks.ci.access import Access
 from metta_checks.ci.advice import advised
 from metta_checks.ci.graphql import Data, QueryField, graphql_data
 from metta_checks.ci.settings import Settings
-from metta_checks.core.credentials import Credential
+from metta_checks.core.credentials import Credential, with_fresh_credential
 from metta_checks.core.errors import Kind, SourceError
 from metta_checks.core.transport import Answer, BearerAuth, NoAuth, Transport
 
@@ -119,23 +119,16 @@ class GitHub:
         return Data(data.values, {alias: self._explained(error) for alias, error in data.faults.items()})
 
     def _send(self, method: str, url: str, *, about: str, **options: Any) -> Answer:
-        credential = self._credential
+        def once(credential: Credential | None) -> Answer:
+            auth = BearerAuth(credential.value) if credential else NoAuth()
+            return self._transport.send(method, url, about=about, auth=auth, **options)
+
         try:
-            answer = self._once(credential, method, url, about=about, **options)
+            answer = with_fresh_credential(once, self._credential, self._renewed)
         except SourceError as error:
-            fresh = self._renewed(credential) if error.refuses_credential else None
-            if fresh is None:
-                raise self._explained(error, url) from None
-            try:
-                answer = self._once(fresh, method, url, about=about, **options)
-            except SourceError as again:
-                raise self._explained(again, url) from None
+            raise self._explained(error, url) from None
         self._note_quota(answer.headers)
         return answer
-
-    def _once(self, credential: Credential | None, method: str, url: str, *, about: str, **options: Any) -> Answer:
-        auth = BearerAuth(credential.value) if credential else NoAuth()
-        return self._transport.send(method, url, about=about, auth=auth, **options)
 
     def _renewed(self, refused: Credential | None) -> Credential | None:
         """Another token after a 401, where AWS has one by now; threads that were refused together share it."""

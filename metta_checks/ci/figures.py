@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 from metta_checks.ci.reading import Snapshot
 from metta_checks.ci.records import CANCELLED, TIMED, Run
+from metta_checks.core.target import Unknown
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """`judged` is by metric, without those that cannot be told; `problems` say what the operator has to change.
+    """`judged` is by metric, without those that cannot be told; `unknown` says of some why.
 
     `outcomes` counts runs in the window by workflow file and conclusion, `latest` says by workflow file whether its
     latest decisive run succeeded. The others are None where nothing was measured.
@@ -23,7 +24,7 @@ class Figures:
     p50: float | None
     outcomes: Mapping[tuple[str, str], int]
     latest: Mapping[str, bool]
-    problems: tuple[str, ...]
+    unknown: tuple[Unknown, ...]
 
 
 def figures_of(snapshot: Snapshot) -> Figures:
@@ -32,7 +33,7 @@ def figures_of(snapshot: Snapshot) -> Figures:
     There are none of a branch that does not exist: that it has no failed run says nothing.
     """
     if snapshot.default_branch is not None:
-        return Figures({}, None, None, {}, {}, problems=())
+        return Figures({}, None, None, {}, {}, unknown=())
     runs = [known.run for known in snapshot.runs]
     decisive = [run for run in runs if run.decisive]
     minutes = sorted(run.duration_minutes for run in runs if run.conclusion in TIMED)
@@ -46,20 +47,20 @@ def figures_of(snapshot: Snapshot) -> Figures:
         judged["ci.workflow.success"] = all(run.succeeded for run in decisive)
     if minutes:
         judged["ci.workflow.duration.p90"] = percentile(minutes, 0.9)
-    problems = []
+    unknown = []
     for metric in snapshot.lists:
         passing, problem = _list_passes(snapshot, metric)
         if passing is not None:
             judged[metric] = passing
         if problem:
-            problems.append(problem)
+            unknown.append(Unknown(metric, problem))
     return Figures(
         judged=judged,
         success_ratio=sum(run.succeeded for run in decisive) / len(decisive) if decisive else None,
         p50=percentile(minutes, 0.5) if minutes else None,
         outcomes=_outcomes(snapshot, runs),
         latest=_latest_by_file(snapshot),
-        problems=tuple(problems),
+        unknown=tuple(unknown),
     )
 
 

@@ -13,6 +13,7 @@ from pydantic.alias_generators import to_camel
 from metta_checks.ci.graphql import Data
 from metta_checks.ci.records import Run, Workflow
 from metta_checks.ci.wire import Moment
+from metta_checks.core.decode import first_problem
 from metta_checks.core.errors import Kind, SourceError
 
 NodeT = TypeVar("NodeT")
@@ -129,11 +130,8 @@ def _alone(data: Data, alias: str, adapter: TypeAdapter[ModelT], tried: str) -> 
 
 
 def _unknown_shape(error: ValueError, tried: str) -> SourceError:
-    said = str(error)
-    if isinstance(error, ValidationError):
-        first = error.errors(include_url=False, include_input=False)[0]
-        said = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-    came_back = f"an answer of an unknown shape ({said})"
+    problem = first_problem(error) if isinstance(error, ValidationError) else str(error)
+    came_back = f"an answer of an unknown shape ({problem})"
     remedy = "Is `api_url` the address of a GitHub API? If it is, this version does not know its answers."
     return SourceError(Kind.MALFORMED, tried, came_back, remedy)
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final, TypeVar
-
-from datadog_checks.base import ConfigurationError
+from typing import TYPE_CHECKING, Final
 
 from metta_checks.ci.rules import RULES
 from metta_checks.core.address import plain_address
 from metta_checks.core.duration import parse_duration
 from metta_checks.core.environment import Variable, Variables
+from metta_checks.core.option_errors import OptionError, parsed, required
 from metta_checks.health.condition import Condition, parse_condition
 
 if TYPE_CHECKING:
@@ -39,9 +38,6 @@ VARIABLES: Final[Variables] = {
 
 RERUN_SPAN: Final = timedelta(hours=24)
 """How much older than the window a run may be whose re-run counts."""
-
-T = TypeVar("T")
-V = TypeVar("V")
 
 _REPO = re.compile(r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+")
 
@@ -84,11 +80,11 @@ def resolve(options: InstanceConfig) -> Settings:
     """The settings that the options say. Raises ConfigurationError, which names the option, for what the model of
     the options cannot see."""
     return Settings(
-        repo=_repo(options.repo),
+        repo=_repo(required(options, "repo", VARIABLES)),
         branch=options.branch.strip(),
-        api_url=_checked("api_url", plain_address, options.api_url or PUBLIC_API),
-        window=_checked("window", parse_duration, options.window),
-        label_window=_checked("label_window", parse_duration, options.label_window),
+        api_url=parsed("api_url", plain_address, options.api_url or PUBLIC_API),
+        window=parsed("window", parse_duration, options.window),
+        label_window=parsed("label_window", parse_duration, options.label_window),
         labels={
             "github.hotfix.count": _texts(options.hotfix_labels),
             "github.force_merge.count": _texts(options.force_merge_labels),
@@ -98,25 +94,15 @@ def resolve(options: InstanceConfig) -> Settings:
             "ci.workflow.tests_blocking_merge": _texts(options.tests_blocking_merge_workflows),
             "ci.workflow.benchmarks": _texts(options.benchmarks_workflows),
         },
-        conditions=_checked("conditions", _conditions, options.conditions or {}),
+        conditions=parsed("conditions", _conditions, options.conditions or {}),
     )
 
 
-def _repo(text: str | None) -> str:
-    repo = (text or "").strip()
-    if not repo:
-        raise ConfigurationError(f"`repo` is not set: give it in the instance or as {VARIABLES['repo'].name}")
+def _repo(repo: str) -> str:
     if not _REPO.fullmatch(repo):
         # Not repeated: what stands around the name may be a token.
-        raise ConfigurationError("`repo` is not owner/name: write it so, without an address or a credential around it")
+        raise OptionError("repo", "is not owner/name: write it so, without an address or a credential around it")
     return repo
-
-
-def _checked(option: str, parse: Callable[[V], T], value: V) -> T:
-    try:
-        return parse(value)
-    except ValueError as error:
-        raise ConfigurationError(f"`{option}`: {error}") from None
 
 
 def _texts(values: tuple[str, ...]) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from metta_checks.ci.records import Run, Workflow, file_of
 from metta_checks.core.clock import in_utc
+from metta_checks.core.decode import first_problem
 from metta_checks.core.errors import Kind, SourceError
 from metta_checks.core.transport import Answer
 
@@ -175,11 +176,6 @@ def _parse(answer: Answer, model: type[ModelT]) -> ModelT:
     try:
         return answer.model(model)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        if first["type"] == "json_invalid":
-            # It has better words there.
-            answer.json()
-        place = ".".join(map(str, first["loc"])) or "the document"
-        came_back = f"an answer of an unknown shape ({place}: {first['msg']})"
+        came_back = f"an answer of an unknown shape ({first_problem(error)})"
         remedy = "Is `api_url` the address of a GitHub API? If it is, this version does not know its answers."
         raise SourceError(Kind.MALFORMED, answer.tried, came_back, remedy, status=answer.status) from None

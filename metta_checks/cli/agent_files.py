@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 import metta_checks
-from metta_checks.cli.catalogue import CheckEntry
+from metta_checks.core.definition import CheckDefinition
 
 SHIMS: Final = "checks.d"
 CONFIGURATIONS: Final = "conf.d"
@@ -26,14 +26,14 @@ class AgentFile:
     text: str
 
 
-def shim_of(entry: CheckEntry) -> AgentFile:
+def shim_of(definition: CheckDefinition) -> AgentFile:
     """The module that the Agent imports for the check. Raises MissingFilesError."""
-    return _read(f"{SHIMS}/{entry.name}.py")
+    return _read(f"{SHIMS}/{definition.name}.py")
 
 
-def example_of(entry: CheckEntry) -> AgentFile:
+def example_of(definition: CheckDefinition) -> AgentFile:
     """The check's configuration with every option explained. Raises MissingFilesError."""
-    return _read(f"{CONFIGURATIONS}/{entry.name}.d/{EXAMPLE}")
+    return _read(f"{CONFIGURATIONS}/{definition.name}.d/{EXAMPLE}")
 
 
 def _read(target: str) -> AgentFile:

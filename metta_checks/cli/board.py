@@ -16,7 +16,7 @@ from metta_checks.board.lint import findings_in
 from metta_checks.board.models import MissingClientError
 from metta_checks.board.page import page
 from metta_checks.board.recording import Recording, RecordingError, recorded
-from metta_checks.cli.catalogue import CHECKS
+from metta_checks.checks import CHECKS
 from metta_checks.cli.output import output_file, require_written
 from metta_checks.cli.render import outcomes_json
 from metta_checks.cli.runner import Outcome, new_check, prepare_stubs, run_once
@@ -207,9 +207,9 @@ def _recording(sources: Sequence[str]) -> Recording:
 def _demo_documents() -> dict[str, str]:
     """The sample data as every check collects it while time passes, a document for each check."""
     prepare_stubs()
-    outcomes: dict[str, list[Outcome]] = {entry.name: [] for entry in CHECKS}
+    outcomes: dict[str, list[Outcome]] = {definition.name: [] for definition in CHECKS}
     with course(utcnow()) as life:
-        checks = [new_check(entry, {}, life.stage.instances[entry.slug]) for entry in CHECKS]
+        checks = [new_check(definition, {}, life.stage.instances[definition.slug]) for definition in CHECKS]
         for number in range(1, STEPS + 2):
             for check in checks:
                 check.clock = life.clock

@@ -6,31 +6,33 @@ from typing import Final
 
 import click
 
-from metta_checks.cli.catalogue import CHECKS, CheckEntry, check_entry
+from metta_checks.checks import CHECKS, find_check
+from metta_checks.core.definition import CheckDefinition
 
-METAVAR: Final = f"[{'|'.join(entry.slug for entry in CHECKS)}]"
+METAVAR: Final = f"[{'|'.join(definition.slug for definition in CHECKS)}]"
 
 
-def entry_of(context: click.Context, parameter: click.Parameter, value: str) -> CheckEntry:
+def named_check(context: click.Context, parameter: click.Parameter, value: str) -> CheckDefinition:
     """A callback for click: the check behind a slug or a name."""
     try:
-        return check_entry(value)
+        return find_check(value)
     except KeyError as error:
         raise click.BadParameter(error.args[0], context, parameter) from None
 
 
-def optional_entry(context: click.Context, parameter: click.Parameter, value: str | None) -> CheckEntry | None:
+def optional_check(context: click.Context, parameter: click.Parameter, value: str | None) -> CheckDefinition | None:
     """A callback for click: the check, if one is named."""
-    return None if value is None else entry_of(context, parameter, value)
+    return None if value is None else named_check(context, parameter, value)
 
 
-def entries_of(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[CheckEntry, ...]:
+def listed_checks(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[CheckDefinition, ...]:
     """A callback for click: the checks in a comma-separated list; all of them without one."""
     if value is None:
         return CHECKS
-    return tuple(dict.fromkeys(entry_of(context, parameter, name.strip()) for name in value.split(",") if name.strip()))
+    names = filter(None, map(str.strip, value.split(",")))
+    return tuple(dict.fromkeys(named_check(context, parameter, name) for name in names))
 
 
 def completed(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
     """For the shell: the slugs that go on from what is typed."""
-    return [entry.slug for entry in CHECKS if entry.slug.startswith(incomplete)]
+    return [definition.slug for definition in CHECKS if definition.slug.startswith(incomplete)]

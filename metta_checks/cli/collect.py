@@ -9,9 +9,9 @@ from typing import Final
 
 import click
 
+from metta_checks.checks import CHECKS
 from metta_checks.cli.agent_config import AgentConfig
-from metta_checks.cli.catalogue import CHECKS, CheckEntry
-from metta_checks.cli.check_names import METAVAR, completed, entry_of
+from metta_checks.cli.check_names import METAVAR, completed, named_check
 from metta_checks.cli.dogstatsd import AddressError, NoAgentError, destination
 from metta_checks.cli.log import log_shown
 from metta_checks.cli.options import config_option, config_or_environment
@@ -21,6 +21,7 @@ from metta_checks.cli.push import MissingClientError, Pusher, require_client
 from metta_checks.cli.render import outcome_text, outcomes_json, sent_text
 from metta_checks.cli.runner import Outcome, collections, new_check, prepare_stubs, refused
 from metta_checks.cli.terminal import echo
+from metta_checks.core.definition import CheckDefinition
 from metta_checks.core.printable import printable_lines
 
 
@@ -32,12 +33,12 @@ def up_to_a_day(context: click.Context, parameter: click.Parameter, value: float
 
 
 ENOUGH: Final = "\b\nEnvironment variables that are enough instead of a configuration:\n" + "\n".join(
-    f"  {entry.slug:<9} {' '.join(entry.variables)}" for entry in CHECKS
+    f"  {definition.slug:<9} {' '.join(definition.variables)}" for definition in CHECKS
 )
 
 
 @click.command(epilog=ENOUGH)
-@click.argument("check", callback=entry_of, metavar=METAVAR, shell_complete=completed)
+@click.argument("check", callback=named_check, metavar=METAVAR, shell_complete=completed)
 @config_option
 @click.option("--instance", type=click.IntRange(min=1), help="Only this instance of the file, counted from 1.")
 @click.option("--dry-run", is_flag=True, help="Collect and show, send nothing. This is the default.")
@@ -65,7 +66,7 @@ ENOUGH: Final = "\b\nEnvironment variables that are enough instead of a configur
 @click.pass_context
 def collect(
     context: click.Context,
-    check: CheckEntry,
+    check: CheckDefinition,
     config_path: Path | None,
     instance: int | None,
     dry_run: bool,
@@ -176,10 +177,10 @@ def _numbers(config: AgentConfig, wanted: int | None) -> list[int]:
 
 
 def _instance_outcomes(
-    entry: CheckEntry, config: AgentConfig, number: int, repeat: int, pause: float, *, verbose: bool
+    definition: CheckDefinition, config: AgentConfig, number: int, repeat: int, pause: float, *, verbose: bool
 ) -> Iterator[Outcome]:
     try:
-        check = new_check(entry, config.init_config, config.instances[number - 1])
+        check = new_check(definition, config.init_config, config.instances[number - 1])
     except Exception as error:
         yield refused(error, instance=number)
         return
@@ -187,10 +188,10 @@ def _instance_outcomes(
         yield from collections(check, instance=number, repeat=repeat, pause=pause)
 
 
-def _report(entry: CheckEntry, outcome: Outcome, *, verbose: bool) -> None:
+def _report(definition: CheckDefinition, outcome: Outcome, *, verbose: bool) -> None:
     if outcome.error is None:
         return
-    echo(f"{entry.name}, instance {outcome.instance}: {outcome.error}", err=True)
+    echo(f"{definition.name}, instance {outcome.instance}: {outcome.error}", err=True)
     if verbose:
         echo(outcome.traceback, err=True)
 

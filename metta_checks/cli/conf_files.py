@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from metta_checks.cli.catalogue import CHECKS, CheckEntry
+from metta_checks.checks import CHECKS
 from metta_checks.cli.findings import Finding
 from metta_checks.cli.hints import meant_check
+from metta_checks.core.definition import CheckDefinition
 
 SUFFIXES: Final = (".yaml", ".yml", ".yaml.default", ".yml.default")
 """Endings of the files that the Agent reads."""
@@ -22,14 +23,14 @@ class ConfFile:
     """A configuration and its check."""
 
     path: Path
-    entry: CheckEntry
+    definition: CheckDefinition
 
 
 Found = ConfFile | Path | Finding
 """A configuration, a file of health records, or what is wrong with where a file stands."""
 
 
-def found_at(path: Path, wanted: CheckEntry | None) -> Iterator[Found]:
+def found_at(path: Path, wanted: CheckDefinition | None) -> Iterator[Found]:
     """What there is at `path`: a file, a check's folder, a `conf.d`, or an Agent's whole folder.
 
     A `.json` file is one of health records. Configurations of other integrations are passed over. `wanted` is the
@@ -51,14 +52,14 @@ def _in_tree(folder: Path) -> Iterator[Found]:
             yield from _in_check_folder(child)
         elif child.is_file() and child.suffix == ".json" and not child.name.startswith("."):
             yield child
-        elif child.is_file() and child.name.endswith(SUFFIXES) and (entry := _named(_stem(child.name))):
-            yield ConfFile(child, entry)
+        elif child.is_file() and child.name.endswith(SUFFIXES) and (definition := _named(_stem(child.name))):
+            yield ConfFile(child, definition)
 
 
 def _in_check_folder(folder: Path) -> Iterator[Found]:
     name = folder.name.removesuffix(".d")
-    entry = _named(name)
-    if entry is None:
+    definition = _named(name)
+    if definition is None:
         meant = meant_check(name)
         if meant is not None:
             yield Finding("fault", folder, f"there is no check `{name}`: the folder has to be called {meant.name}.d")
@@ -68,14 +69,14 @@ def _in_check_folder(folder: Path) -> Iterator[Found]:
         return
     for child in sorted(folder.iterdir()):
         if child.is_file() and child.name.endswith(SUFFIXES):
-            yield ConfFile(child, entry)
+            yield ConfFile(child, definition)
 
 
-def _conf_file(path: Path, wanted: CheckEntry | None) -> Found:
+def _conf_file(path: Path, wanted: CheckDefinition | None) -> Found:
     parent = path.absolute().parent.name
-    entry = wanted or _named(parent.removesuffix(".d")) or _named(_stem(path.name))
-    if entry is not None:
-        return ConfFile(path, entry)
+    definition = wanted or _named(parent.removesuffix(".d")) or _named(_stem(path.name))
+    if definition is not None:
+        return ConfFile(path, definition)
     meant = meant_check(parent.removesuffix(".d")) if _is_check_folder(Path(parent)) else None
     if meant is not None:
         return Finding("fault", path, f"the folder `{parent}` has to be called {meant.name}.d")
@@ -87,8 +88,8 @@ def _is_check_folder(path: Path) -> bool:
     return path.name.endswith(".d") and path.name != ROOT_FOLDER
 
 
-def _named(name: str) -> CheckEntry | None:
-    return next((entry for entry in CHECKS if entry.name == name), None)
+def _named(name: str) -> CheckDefinition | None:
+    return next((definition for definition in CHECKS if definition.name == name), None)
 
 
 def _stem(name: str) -> str:

@@ -10,20 +10,17 @@ from pathlib import Path
 from typing import Any, Final
 
 from metta_checks.cli.agent_config import AgentConfig
-from metta_checks.cli.catalogue import CheckEntry
 from metta_checks.cli.conf_faults import Examined
 from metta_checks.cli.conf_files import ConfFile
 from metta_checks.cli.findings import Finding
 from metta_checks.core import MettaCheck
-from metta_checks.core.agent_options import agent_tags
+from metta_checks.core.agent_options import AGENT_INTERVAL, agent_tags
 from metta_checks.core.bounded_yaml import YamlFileError, read_yaml
+from metta_checks.core.definition import CheckDefinition
 from metta_checks.core.tags import keys_of
 
 LONGEST_INTERVAL: Final = 300
 """Seconds over which Datadog draws a gauge on when no point comes."""
-
-DEFAULT_INTERVAL: Final = 15
-"""Seconds between collections where the file says nothing."""
 
 DEFAULT_TIMEOUT: Final = 60
 """Seconds of `collection_timeout` where the file says nothing."""
@@ -57,14 +54,14 @@ def same_twice(all_examined: Iterable[Examined]) -> Iterator[Finding]:
     told_apart: dict[tuple[str, frozenset[str]], Place] = {}
     for examined in all_examined:
         for loaded in examined.loaded:
-            name, place = examined.file.entry.name, (examined.file.path, loaded.number)
-            first = watched.setdefault((name, loaded.check.persistent_cache_id()), place)
+            name, place = examined.file.definition.name, (examined.file.path, loaded.number)
+            firsts = [watched.setdefault((name, target.key), place) for target in loaded.check.targets()]
             alike = told_apart.setdefault((name, _tags_of_telemetry(loaded.check)), place)
-            if first != place:
+            if first := next((first for first in firsts if first != place), None):
                 text = "gauges overwrite each other, distribution points count twice"
                 yield Finding("warning", place[0], f"it watches the same as {_named(first, place)}: {text}", place[1])
             elif alike != place:
-                series = "`metta.check.up`" + (" and `data_missing`" if examined.file.entry.paths else "")
+                series = "`metta.check.up`" + (" and `data_missing`" if examined.file.definition.records else "")
                 text = f"both submit the same series of {series}, so that one hides the other's outage"
                 told = f"the same as those of {_named(alike, place)}: {text}; give each a tag of its own"
                 yield Finding("warning", place[0], told, place[1], "tags")
@@ -103,7 +100,7 @@ def _about_an_instance(
     yield from _about_time(given)
     yield from _about_secrets(given, file.path)
     if config.more.get("cluster_check") is True:
-        yield from _about_local_paths(given, file.entry)
+        yield from _about_local_paths(given, file.definition)
 
 
 def _about_hosts(given: Mapping[str, Any]) -> Iterator[tuple[str | None, str]]:
@@ -142,11 +139,11 @@ def _env_of_the_agent(path: Path) -> bool:
 
 
 def _about_time(given: Mapping[str, Any]) -> Iterator[tuple[str | None, str]]:
-    interval = given.get("min_collection_interval", DEFAULT_INTERVAL)
+    interval = given.get("min_collection_interval", AGENT_INTERVAL)
     if not isinstance(interval, int) or isinstance(interval, bool):
         return
     if "min_collection_interval" not in given:
-        yield "min_collection_interval", f"is not set: the check would run every {DEFAULT_INTERVAL} s"
+        yield "min_collection_interval", f"is not set: the check would run every {AGENT_INTERVAL} s"
     elif interval > LONGEST_INTERVAL:
         text = (
             f"{interval} s is longer than the {LONGEST_INTERVAL} s over which Datadog draws a gauge: graphs get holes"
@@ -181,8 +178,8 @@ def _texts_in(value: object) -> Iterator[str]:
         yield from (text for text in value.values() if isinstance(text, str))
 
 
-def _about_local_paths(given: Mapping[str, Any], entry: CheckEntry) -> Iterator[tuple[str | None, str]]:
-    for option in entry.paths:
+def _about_local_paths(given: Mapping[str, Any], definition: CheckDefinition) -> Iterator[tuple[str | None, str]]:
+    for option in definition.path_options:
         value = given.get(option)
         if isinstance(value, str) and "://" not in value:
             yield option, "a cluster check runs on any runner, which has no such file: use s3:// or https://"

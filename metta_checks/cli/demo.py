@@ -9,15 +9,15 @@ from tempfile import gettempdir
 import click
 
 from metta_checks.board.charts import HOW_TO_GET, available
+from metta_checks.checks import CHECKS
 from metta_checks.cli.board import board_of
-from metta_checks.cli.catalogue import CHECKS
 from metta_checks.cli.collect import exit_status
 from metta_checks.cli.output import output_file, write_output
 from metta_checks.cli.render import outcome_text
 from metta_checks.cli.runner import Outcome, new_check, prepare_stubs, run_once
 from metta_checks.cli.terminal import echo
 from metta_checks.core.files import WriteError, is_standard_output
-from metta_checks.demo.scene import Scene, scene
+from metta_checks.demo.scene import scene
 
 
 @click.command()
@@ -52,21 +52,17 @@ def demo(context: click.Context, verbose: bool, board_path: Path | None) -> None
     prepare_stubs()
     outcomes: dict[str, Outcome] = {}
     with scene() as stage:
-        for entry in CHECKS:
-            outcome = _collected(entry.slug, stage)
-            outcomes[entry.name] = outcome
-            for line in outcome_text(entry.name, outcome, every_series=verbose):
+        for definition in CHECKS:
+            check = new_check(definition, {}, stage.instances[definition.slug])
+            outcome = run_once(check, instance=1, collection=1)
+            outcomes[definition.name] = outcome
+            for line in outcome_text(definition.name, outcome, every_series=verbose):
                 echo(line, err=aside)
             echo(err=aside)
             if outcome.error:
                 echo(outcome.error, err=True)
     _draw(outcomes, path, aside=aside)
     context.exit(exit_status(list(outcomes.values())))
-
-
-def _collected(slug: str, stage: Scene) -> Outcome:
-    entry = next(entry for entry in CHECKS if entry.slug == slug)
-    return run_once(new_check(entry, {}, stage.instances[slug]), instance=1, collection=1)
 
 
 def _draw(outcomes: Mapping[str, Outcome], path: Path, *, aside: bool) -> None:

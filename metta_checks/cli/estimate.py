@@ -6,28 +6,20 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import click
 from datadog_checks.base import ConfigurationError
 
-from metta_checks.cli import cost_ci, cost_health, cost_wandb
 from metta_checks.cli.agent_config import ConfigFileError, read_agent_config
-from metta_checks.cli.catalogue import CheckEntry
-from metta_checks.cli.check_names import METAVAR, completed, optional_entry
+from metta_checks.cli.check_names import METAVAR, completed, optional_check
 from metta_checks.cli.conf_files import ConfFile, found_at
-from metta_checks.cli.costs import Cost, Formula, Workload
 from metta_checks.cli.render import wrapped
 from metta_checks.cli.runner import new_check, prepare_stubs
 from metta_checks.cli.terminal import echo
 from metta_checks.core import MettaCheck
-
-FORMULAS: Final[Mapping[str, Formula]] = {
-    "wandb": cost_wandb.FORMULA,
-    "ci": cost_ci.FORMULA,
-    "training": cost_health.FORMULA,
-    "eval": cost_health.FORMULA,
-}
+from metta_checks.core.cost import Cost, Workload
+from metta_checks.core.definition import CheckDefinition
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +37,7 @@ class Estimate:
 @click.option("--config", "config_path", type=click.Path(path_type=Path, exists=True, dir_okay=False), required=True)
 @click.option(
     "--check",
-    callback=optional_entry,
+    callback=optional_check,
     metavar=METAVAR,
     shell_complete=completed,
     help="What the configuration is for, if its place does not tell.",
@@ -62,7 +54,7 @@ class Estimate:
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def estimate(
     config_path: Path,
-    check: CheckEntry | None,
+    check: CheckDefinition | None,
     runs_per_day: float,
     mean_hours: float,
     workflows: int,
@@ -95,13 +87,13 @@ def estimate(
     workload = Workload(runs_per_day, mean_hours, workflows, records, percentiles)
     estimates = _estimates(file, workload)
     if form == "json":
-        echo(json.dumps([_as_json(one, file.entry, percentiles=percentiles) for one in estimates], indent=1))
+        echo(json.dumps([_as_json(one, file.definition, percentiles=percentiles) for one in estimates], indent=1))
         return
     for number, one in enumerate(estimates):
-        echo("\n" * (number > 0) + "\n".join(_table(one, file.entry, percentiles=percentiles)))
+        echo("\n" * (number > 0) + "\n".join(_table(one, file.definition, percentiles=percentiles)))
 
 
-def _file(path: Path, check: CheckEntry | None) -> ConfFile:
+def _file(path: Path, check: CheckDefinition | None) -> ConfFile:
     found = next(iter(found_at(path, check)))
     if isinstance(found, ConfFile):
         return found
@@ -112,7 +104,7 @@ def _estimates(file: ConfFile, workload: Workload) -> list[Estimate]:
     try:
         config = read_agent_config(file.path)
         return [
-            _estimate(number, file.entry, config.init_config, given, workload)
+            _estimate(number, file.definition, config.init_config, given, workload)
             for number, given in enumerate(config.instances, 1)
         ]
     except ConfigFileError as error:
@@ -122,28 +114,28 @@ def _estimates(file: ConfFile, workload: Workload) -> list[Estimate]:
 
 
 def _estimate(
-    number: int, entry: CheckEntry, shared: Mapping[str, Any], given: Mapping[str, Any], workload: Workload
+    number: int, definition: CheckDefinition, shared: Mapping[str, Any], given: Mapping[str, Any], workload: Workload
 ) -> Estimate:
-    formula = FORMULAS[entry.slug]
-    check = _loaded(entry, shared, given)
-    present = formula.cost(check.options, workload)
+    formula = definition.cost()
+    check = _loaded(definition, shared, given)
+    present = formula.cost(check.config, workload)
     others = []
     for other in formula.what_ifs:
-        cost = formula.cost(_loaded(entry, shared, {**given, **other.options}).options, workload)
+        cost = formula.cost(_loaded(definition, shared, {**given, **other.options}).config, workload)
         if cost != present:
             others.append((other.label, cost))
-    return Estimate(number, check.options.min_collection_interval, check.series_budget, present, tuple(others))
+    return Estimate(number, check.config.min_collection_interval, check.series_budget, present, tuple(others))
 
 
-def _loaded(entry: CheckEntry, shared: Mapping[str, Any], given: Mapping[str, Any]) -> MettaCheck:
-    check = new_check(entry, shared, given)
+def _loaded(definition: CheckDefinition, shared: Mapping[str, Any], given: Mapping[str, Any]) -> MettaCheck:
+    check = new_check(definition, shared, given)
     check.load_options()
     return check
 
 
-def _table(one: Estimate, entry: CheckEntry, *, percentiles: bool) -> Iterator[str]:
+def _table(one: Estimate, definition: CheckDefinition, *, percentiles: bool) -> Iterator[str]:
     total = one.cost.billed(percentiles=percentiles)
-    yield f"{entry.name}, instance {one.instance}: about {_number(total)} billed series in an average hour"
+    yield f"{definition.name}, instance {one.instance}: about {_number(total)} billed series in an average hour"
     yield f"  for {one.cost.assumed}, collected every {one.interval} s"
     if one.budget is not None:
         yield f"  of a series_budget of {one.budget:,}{': it would warn' if total > one.budget else ''}"
@@ -166,10 +158,10 @@ def _table(one: Estimate, entry: CheckEntry, *, percentiles: bool) -> Iterator[s
         yield f"  {label:<52} {_number(billed_then):>10} {_signed(billed_then - total):>10}"
 
 
-def _as_json(one: Estimate, entry: CheckEntry, *, percentiles: bool) -> dict[str, Any]:
+def _as_json(one: Estimate, definition: CheckDefinition, *, percentiles: bool) -> dict[str, Any]:
     requests = one.cost.requests
     return {
-        "check": entry.name,
+        "check": definition.name,
         "instance": one.instance,
         "billed_per_hour": round(one.cost.billed(percentiles=percentiles), 1),
         "series_budget": one.budget,

@@ -9,7 +9,8 @@ from functools import cache
 from importlib import import_module
 from typing import Final
 
-from metta_checks.cli.catalogue import CHECKS, CheckEntry
+from metta_checks.checks import CHECKS
+from metta_checks.core.definition import CheckDefinition
 
 FILE_KEYS: Final = frozenset(
     {
@@ -47,23 +48,22 @@ class Options:
 
 
 @cache
-def options_of(entry: CheckEntry) -> Options:
+def options_of(definition: CheckDefinition) -> Options:
     """The options that the check's generated models know."""
-    room = entry.class_path.rsplit(".", 2)[0]
-    models = import_module(f"{room}.config_models")
+    models = import_module(f"{definition.package}.config_models")
     return Options(_names(models.InstanceConfig), _names(models.SharedConfig))
 
 
-def hint_for_file_key(key: str, entry: CheckEntry) -> str:
+def hint_for_file_key(key: str, definition: CheckDefinition) -> str:
     """What to do with an unknown `key` at the top of a file."""
-    if key in options_of(entry).instance:
+    if key in options_of(definition).instance:
         return "the Agent does not read it here; it belongs into each entry of `instances`"
     return f"the Agent does not read it{_did_you_mean(key, FILE_KEYS)}"
 
 
-def hint_for_shared(key: str, entry: CheckEntry) -> str:
+def hint_for_shared(key: str, definition: CheckDefinition) -> str:
     """What to do with an unknown `key` in `init_config`."""
-    options = options_of(entry)
+    options = options_of(definition)
     if key in options.instance:
         return "it has no effect in `init_config`; it belongs into each entry of `instances`"
     if key in FILE_KEYS:
@@ -71,23 +71,29 @@ def hint_for_shared(key: str, entry: CheckEntry) -> str:
     return f"there is no such option{_did_you_mean(key, options.shared)}"
 
 
-def hint_for_instance(key: str, entry: CheckEntry) -> str:
+def hint_for_instance(key: str, definition: CheckDefinition) -> str:
     """What to do with an unknown `key` in an instance."""
-    options = options_of(entry)
+    options = options_of(definition)
     if key in FILE_KEYS:
         return "it has no effect in an instance; it belongs to the top of the file"
     if key in options.shared:
         return "it has no effect in an instance; it belongs into `init_config`"
     if meant := _did_you_mean(key, options.instance | AGENT_OPTIONS):
         return f"there is no such option{meant}"
-    others = [other.name for other in CHECKS if other != entry and key in options_of(other).instance]
-    return f"{entry.name} has no such option; it is one of {', '.join(others)}" if others else "there is no such option"
+    others = [other.name for other in CHECKS if other != definition and key in options_of(other).instance]
+    return (
+        f"{definition.name} has no such option; it is one of {', '.join(others)}"
+        if others
+        else "there is no such option"
+    )
 
 
-def meant_check(name: str) -> CheckEntry | None:
+def meant_check(name: str) -> CheckDefinition | None:
     """The check that a folder or file called `name` was probably meant for; None when it is another integration's."""
-    by_name = {known: entry for entry in CHECKS for known in (entry.name, entry.slug, entry.name.replace("_", "-"))}
-    close = get_close_matches(name.lower(), [entry.name for entry in CHECKS], n=1, cutoff=0.85)
+    by_name: dict[str, CheckDefinition] = {}
+    for definition in CHECKS:
+        by_name |= dict.fromkeys((definition.name, definition.slug, definition.name.replace("_", "-")), definition)
+    close = get_close_matches(name.lower(), [definition.name for definition in CHECKS], n=1, cutoff=0.85)
     return by_name.get(name.lower()) or (by_name[close[0]] if close else None)
 
 

@@ -10,11 +10,12 @@ from typing import Any, Final
 
 import click
 
+from metta_checks.checks import CHECKS
 from metta_checks.cli.agent_files import CONFIGURATIONS, AgentFile, MissingFilesError, example_of, shim_of
-from metta_checks.cli.catalogue import CHECKS, CheckEntry
-from metta_checks.cli.check_names import completed, entries_of
+from metta_checks.cli.check_names import completed, listed_checks
 from metta_checks.cli.installation import Change, Installation
 from metta_checks.cli.terminal import echo
+from metta_checks.core.definition import CheckDefinition
 from metta_checks.core.safe_files import safe_folder
 
 AGENT_DIR: Final = Path("/etc/datadog-agent")
@@ -28,10 +29,10 @@ def _common_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--dry-run", is_flag=True, help="Show what would change, change nothing."),
         click.option(
             "--checks",
-            callback=entries_of,
+            callback=listed_checks,
             metavar="NAMES",
             shell_complete=completed,
-            help=f"Only these, comma-separated: {', '.join(entry.slug for entry in CHECKS)}. Without it, all.",
+            help=f"Only these, comma-separated: {', '.join(one.slug for one in CHECKS)}. Without it, all.",
         ),
         click.option(
             "--agent-dir",
@@ -47,7 +48,7 @@ def _common_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command()
 @_common_options
-def install(agent_dir: Path, checks: tuple[CheckEntry, ...], dry_run: bool) -> None:
+def install(agent_dir: Path, checks: tuple[CheckDefinition, ...], dry_run: bool) -> None:
     """Put the checks where the Agent looks for them.
 
     Writes checks.d/<check>.py, a few lines that import the check, and conf.d/<check>.d/conf.yaml.example, which
@@ -71,18 +72,18 @@ def install(agent_dir: Path, checks: tuple[CheckEntry, ...], dry_run: bool) -> N
       metta-checks install --agent-dir ./agent
     """
     with _installation(agent_dir, checks, dry_run=dry_run) as installation:
-        for entry in checks:
-            for file in _files(entry):
+        for definition in checks:
+            for file in _files(definition):
                 echo(str(installation.put(file)))
-            for own in _configurations(installation, entry):
+            for own in _configurations(installation, definition):
                 echo(str(Change("keep", own, "yours")))
-        bare = [entry for entry in checks if not _configurations(installation, entry)]
+        bare = [definition for definition in checks if not _configurations(installation, definition)]
     _tell_what_is_next(agent_dir, bare, dry_run=dry_run)
 
 
 @click.command()
 @_common_options
-def uninstall(agent_dir: Path, checks: tuple[CheckEntry, ...], dry_run: bool) -> None:
+def uninstall(agent_dir: Path, checks: tuple[CheckDefinition, ...], dry_run: bool) -> None:
     """Take away what `install` wrote.
 
     What was changed by hand stays, and so does every conf.yaml: as long as one is there, the Agent tries to load
@@ -100,23 +101,23 @@ def uninstall(agent_dir: Path, checks: tuple[CheckEntry, ...], dry_run: bool) ->
       sudo metta-checks uninstall --checks eval
     """
     with _installation(agent_dir, checks, dry_run=dry_run) as installation:
-        for entry in checks:
-            for file in _files(entry):
+        for definition in checks:
+            for file in _files(definition):
                 change = installation.take_away(file)
                 if change is not None:
                     echo(str(change))
-            for own in _configurations(installation, entry):
+            for own in _configurations(installation, definition):
                 echo(str(Change("keep", own, "yours; the Agent will miss the check until it is gone")))
     if dry_run:
         echo("Nothing was changed: --dry-run.")
 
 
 @contextmanager
-def _installation(agent_dir: Path, checks: Iterable[CheckEntry], *, dry_run: bool) -> Iterator[Installation]:
+def _installation(agent_dir: Path, checks: Iterable[CheckDefinition], *, dry_run: bool) -> Iterator[Installation]:
     try:
         with safe_folder(agent_dir) as folder:
             installation = Installation(folder, dry_run=dry_run)
-            installation.require_safe(file for entry in checks for file in _files(entry))
+            installation.require_safe(file for definition in checks for file in _files(definition))
             yield installation
             installation.close()
     except MissingFilesError as error:
@@ -128,17 +129,17 @@ def _installation(agent_dir: Path, checks: Iterable[CheckEntry], *, dry_run: boo
         raise click.ClickException(f"{error.filename}: {error.strerror}") from None
 
 
-def _files(entry: CheckEntry) -> tuple[AgentFile, ...]:
-    return shim_of(entry), example_of(entry)
+def _files(definition: CheckDefinition) -> tuple[AgentFile, ...]:
+    return shim_of(definition), example_of(definition)
 
 
-def _configurations(installation: Installation, entry: CheckEntry) -> list[str]:
+def _configurations(installation: Installation, definition: CheckDefinition) -> list[str]:
     """The check's own configuration files, below the Agent's folder."""
-    folder = f"{CONFIGURATIONS}/{entry.name}.d"
+    folder = f"{CONFIGURATIONS}/{definition.name}.d"
     return [f"{folder}/{name}" for name in installation.names(folder) if name.endswith((".yaml", ".yml"))]
 
 
-def _tell_what_is_next(agent_dir: Path, bare: list[CheckEntry], *, dry_run: bool) -> None:
+def _tell_what_is_next(agent_dir: Path, bare: list[CheckDefinition], *, dry_run: bool) -> None:
     if dry_run:
         echo("Nothing was changed: --dry-run.")
         return

@@ -11,11 +11,12 @@ from datadog_checks.base import ConfigurationError
 
 from metta_checks.cli.agent_config import AgentConfig, ConfigFileError, read_agent_config
 from metta_checks.cli.agent_files import CONFIGURATIONS, MissingFilesError, example_of
-from metta_checks.cli.catalogue import CheckEntry
 from metta_checks.cli.conf_files import SUFFIXES
 from metta_checks.cli.runner import new_check
 from metta_checks.core import MettaCheck
+from metta_checks.core.agent_options import AGENT_INTERVAL
 from metta_checks.core.bounded_yaml import parse_yaml
+from metta_checks.core.definition import CheckDefinition
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,63 +36,63 @@ class Configured:
 class Inventory:
     """What there is of one check. `unusable` are its configuration files that cannot be read, with the reason."""
 
-    entry: CheckEntry
+    definition: CheckDefinition
     configured: tuple[Configured, ...]
     unusable: tuple[str, ...]
 
 
-def inventory_of(entry: CheckEntry, agent_dir: Path) -> Inventory:
+def inventory_of(definition: CheckDefinition, agent_dir: Path) -> Inventory:
     """Look the check up in the Agent's folder; where it is not configured, in the environment and the example."""
     configured: list[Configured] = []
     unusable: list[str] = []
-    for path in _files(entry, agent_dir):
+    for path in _files(definition, agent_dir):
         try:
-            configured += _instances(entry, path, read_agent_config(path))
+            configured += _instances(definition, path, read_agent_config(path))
         except ConfigFileError as error:
             unusable.append(str(error))
     if not configured and not unusable:
-        configured.append(Configured(None, 1, _interval_of_the_example(entry), _credential(entry, {}, {})))
-    return Inventory(entry, tuple(configured), tuple(unusable))
+        configured.append(Configured(None, 1, _interval_of_the_example(definition), _credential(definition, {}, {})))
+    return Inventory(definition, tuple(configured), tuple(unusable))
 
 
-def _files(entry: CheckEntry, agent_dir: Path) -> Sequence[Path]:
-    folder = agent_dir / CONFIGURATIONS / f"{entry.name}.d"
+def _files(definition: CheckDefinition, agent_dir: Path) -> Sequence[Path]:
+    folder = agent_dir / CONFIGURATIONS / f"{definition.name}.d"
     try:
         return sorted(path for path in folder.iterdir() if path.name.endswith(SUFFIXES) and path.is_file())
     except OSError:
         return ()
 
 
-def _instances(entry: CheckEntry, path: Path, config: AgentConfig) -> list[Configured]:
+def _instances(definition: CheckDefinition, path: Path, config: AgentConfig) -> list[Configured]:
     return [
-        Configured(path, number, _interval(given), _credential(entry, config.init_config, given))
+        Configured(path, number, _interval(given), _credential(definition, config.init_config, given))
         for number, given in enumerate(config.instances, 1)
     ]
 
 
 def _interval(given: Mapping[str, Any]) -> int | None:
-    value = given.get("min_collection_interval", 15)
+    value = given.get("min_collection_interval", AGENT_INTERVAL)
     return value if isinstance(value, int) else None
 
 
-def _interval_of_the_example(entry: CheckEntry) -> int | None:
+def _interval_of_the_example(definition: CheckDefinition) -> int | None:
     try:
-        example = example_of(entry)
+        example = example_of(definition)
         return _interval(parse_yaml(example.text, example.target)["instances"][0])
     except MissingFilesError:
         return None
 
 
-def _credential(entry: CheckEntry, shared: Mapping[str, Any], given: Mapping[str, Any]) -> str:
+def _credential(definition: CheckDefinition, shared: Mapping[str, Any], given: Mapping[str, Any]) -> str:
     try:
-        check = new_check(entry, shared, given)
+        check = new_check(definition, shared, given)
     except Exception:
         return "unknown: the options do not hold"
     try:
         check.load_options()
     except ConfigurationError:
         # What is wrong is mostly another option; then the places are known all the same.
-        if check.options is None:
+        if check.config is None:
             return "unknown: the options do not hold"
     return credential_of(check)
 

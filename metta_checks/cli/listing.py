@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from metta_checks.cli.catalogue import CHECKS
+from metta_checks.checks import CHECKS
 from metta_checks.cli.install import AGENT_DIR
 from metta_checks.cli.inventory import Configured, Inventory, inventory_of
 from metta_checks.cli.render import wrapped
@@ -44,13 +44,13 @@ def list_checks(agent_dir: Path, form: str) -> None:
       metta-checks list --agent-dir ./agent --format json
     """
     prepare_stubs()
-    inventories = [inventory_of(entry, agent_dir) for entry in CHECKS]
+    inventories = [inventory_of(definition, agent_dir) for definition in CHECKS]
     if form == "json":
         echo(json.dumps([_as_json(one) for one in inventories], indent=1))
         return
     echo(f"{'SLUG':<10} {'CHECK':<16} WATCHES")
     for one in inventories:
-        echo(f"{one.entry.slug:<10} {one.entry.name:<16} {one.entry.watches}")
+        echo(f"{one.definition.slug:<10} {one.definition.name:<16} {one.definition.description}")
         for text in (*_configured(one), *one.unusable):
             for line in wrapped(text, indent=" " * 11):
                 echo(line)
@@ -74,9 +74,9 @@ def _every(configured: Configured) -> str:
 
 def _as_json(one: Inventory) -> dict[str, Any]:
     return {
-        "slug": one.entry.slug,
-        "check": one.entry.name,
-        "watches": one.entry.watches,
+        "slug": one.definition.slug,
+        "check": one.definition.name,
+        "watches": one.definition.description,
         "instances": [
             {
                 "file": None if configured.path is None else str(configured.path),

@@ -19,10 +19,10 @@ from metta_checks.health.destination import destination_of
 from metta_checks.health.document import Document, Entry, Limits, parse_document
 from metta_checks.health.local import read_file
 from metta_checks.health.metrics import Judged, MetricOptions, judge_entries, remarks
-from metta_checks.health.origin import ORIGINS
 from metta_checks.health.publishing import EmptyResultsError, InvalidResultsError, validated_document
 from metta_checks.health.publishing import publish as publish_records
 from metta_checks.health.record import Record
+from metta_checks.health.suites import ORIGINS
 from metta_checks.health.verdict import State
 
 

@@ -12,8 +12,10 @@ from metta_checks.core.clock import utcnow
 from metta_checks.health.document import Entry, EntryFault, Limits
 from metta_checks.health.local import read_file
 from metta_checks.health.metrics import MetricOptions, judge_entries, remarks
-from metta_checks.health.origin import ORIGINS, TRAINING, problem_of
+from metta_checks.health.origin import problem_of, problem_with
 from metta_checks.health.publishing import document_faults
+from metta_checks.health.suites import ORIGINS
+from metta_checks.training.definition import ORIGIN
 
 
 def record_findings(path: Path, suite: str | None = None, *, lenient: bool) -> Iterator[Finding]:
@@ -36,7 +38,7 @@ def record_findings(path: Path, suite: str | None = None, *, lenient: bool) -> I
     faulty = {fault.position for fault in faults}
     usable = [entry for entry in document.entries if entry.position not in faulty]
     # Whose records they are changes their metrics' names, and nothing that is remarked upon.
-    options = MetricOptions(TRAINING, max_age=timedelta.max)
+    options = MetricOptions(ORIGIN, max_age=timedelta.max)
     for remark in remarks(judge_entries(usable, options, now)):
         yield Finding("warning", path, remark.partition(", ")[2])
 
@@ -47,6 +49,6 @@ def _refused_by_one(entries: Iterable[Entry]) -> Iterator[EntryFault]:
         metric = entry.record.metric
         if problem_of(metric, None) is not None:
             continue
-        refused = ((name, said) for name, origin in ORIGINS.items() if (said := origin.problem_of(metric)))
+        refused = ((name, said) for name, origin in ORIGINS.items() if (said := problem_with(metric, origin)))
         if problem := next((f"for metta_{name} {said}; --check says whose it is" for name, said in refused), None):
             yield EntryFault(entry.document, entry.position, f"metric: {problem}")

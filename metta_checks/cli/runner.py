@@ -16,10 +16,11 @@ from typing import Any, Literal
 from datadog_checks.base import ConfigurationError
 from datadog_checks.base.stubs import aggregator, datadog_agent
 
-from metta_checks.cli.catalogue import CheckEntry
-from metta_checks.core import CredentialError, MettaCheck, SourceError
+from metta_checks.core import MettaCheck
 from metta_checks.core.agent_options import agent_tags
 from metta_checks.core.clock import utcnow
+from metta_checks.core.definition import CheckDefinition
+from metta_checks.core.errors import error_text, is_for_operator
 from metta_checks.core.sample import SampleKind
 
 Failure = Literal["configuration", "collection"]
@@ -67,9 +68,9 @@ def prepare_stubs() -> None:
     datadog_agent.set_hostname(os.environ.get("DD_HOSTNAME") or socket.gethostname())
 
 
-def new_check(entry: CheckEntry, init_config: Mapping[str, Any], instance: Mapping[str, Any]) -> MettaCheck:
+def new_check(definition: CheckDefinition, init_config: Mapping[str, Any], instance: Mapping[str, Any]) -> MettaCheck:
     """The check object for one instance, as the Agent makes it."""
-    check = entry.check_class()(name=entry.name, init_config=dict(init_config), instances=[dict(instance)])
+    check = definition.check_class()(name=definition.name, init_config=dict(init_config), instances=[dict(instance)])
     # No Agent flushes sketches here.
     check.pause = lambda _: None
     return check
@@ -81,7 +82,7 @@ def refused(error: Exception, *, instance: int) -> Outcome:
         instance=instance,
         collection=1,
         failure="configuration",
-        error=str(error) if expected(error) else f"{type(error).__name__}: {error}",
+        error=error_text(error),
         traceback="".join(format_exception(error)),
         warnings=(),
         duration_seconds=0.0,
@@ -121,17 +122,12 @@ def run_once(check: MettaCheck, *, instance: int, collection: int) -> Outcome:
     )
 
 
-def expected(error: Exception) -> bool:
-    """Whether an error speaks to the operator by itself, so that a traceback would only hide it."""
-    return isinstance(error, SourceError | CredentialError | ConfigurationError)
-
-
 def _told(error: Exception | None, report: list[Any]) -> str | None:
     if not report:
         return None
     message: str = report[0]["message"]
     # A stray KeyError's text is one quoted word.
-    return message if error is None or expected(error) else f"{type(error).__name__}: {message}"
+    return message if error is None or is_for_operator(error) else f"{type(error).__name__}: {message}"
 
 
 def _failure(error: Exception | None, report: list[Any]) -> Failure | None:

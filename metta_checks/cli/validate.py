@@ -10,8 +10,7 @@ from typing import Final
 
 import click
 
-from metta_checks.cli.catalogue import CheckEntry
-from metta_checks.cli.check_names import METAVAR, completed, optional_entry
+from metta_checks.cli.check_names import METAVAR, completed, optional_check
 from metta_checks.cli.conf_faults import Examined, examined
 from metta_checks.cli.conf_files import ConfFile, found_at
 from metta_checks.cli.conf_warnings import same_twice, warnings_of
@@ -21,8 +20,8 @@ from metta_checks.cli.record_files import record_findings
 from metta_checks.cli.render import wrapped
 from metta_checks.cli.runner import prepare_stubs
 from metta_checks.cli.terminal import echo
+from metta_checks.core.definition import CheckDefinition
 from metta_checks.core.printable import printable
-from metta_checks.health.origin import ORIGINS
 
 _ORDER: Final = {"fault": 0, "warning": 1, "credential": 2}
 
@@ -31,7 +30,7 @@ _ORDER: Final = {"fault": 0, "warning": 1, "credential": 2}
 @click.argument("paths", type=click.Path(path_type=Path, exists=True), nargs=-1, required=True, metavar="PATH...")
 @click.option(
     "--check",
-    callback=optional_entry,
+    callback=optional_check,
     metavar=METAVAR,
     shell_complete=completed,
     help="What a configuration, or a file of health records, is for whose place does not tell.",
@@ -44,7 +43,7 @@ _ORDER: Final = {"fault": 0, "warning": 1, "credential": 2}
 def validate(
     context: click.Context,
     paths: tuple[Path, ...],
-    check: CheckEntry | None,
+    check: CheckDefinition | None,
     daemonset: bool,
     lenient: bool,
     strict: bool,
@@ -92,7 +91,7 @@ def validate(
 
 
 def _looked_at(
-    paths: Iterable[Path], check: CheckEntry | None, *, daemonset: bool, lenient: bool
+    paths: Iterable[Path], check: CheckDefinition | None, *, daemonset: bool, lenient: bool
 ) -> tuple[set[Path], list[Finding], list[Finding]]:
     """The files that were read, what was found in them and around them, and where credentials come from and go."""
     files: set[Path] = set()
@@ -106,7 +105,7 @@ def _looked_at(
             configurations.append(examined(found))
         elif isinstance(found, Path) and found not in files:
             files.add(found)
-            suite = check.slug if check is not None and check.slug in ORIGINS else None
+            suite = check.slug if check is not None and check.records is not None else None
             findings += record_findings(found, suite, lenient=lenient)
     for configuration in configurations:
         findings += [*configuration.faults, *warnings_of(configuration, daemonset=daemonset)]
@@ -120,7 +119,7 @@ def _looked_at(
     return files, findings, credentials
 
 
-def _found(paths: Iterable[Path], check: CheckEntry | None) -> Iterable[ConfFile | Path | Finding]:
+def _found(paths: Iterable[Path], check: CheckDefinition | None) -> Iterable[ConfFile | Path | Finding]:
     try:
         for path in paths:
             yield from found_at(path, check)

@@ -10,8 +10,8 @@ import click
 from datadog_checks.base import ConfigurationError
 from datadog_checks.base.stubs import datadog_agent
 
+from metta_checks.checks import find_check
 from metta_checks.cli.agent_config import AgentConfig
-from metta_checks.cli.catalogue import check_entry
 from metta_checks.cli.options import config_option, config_or_environment
 from metta_checks.cli.progress import Progress
 from metta_checks.cli.recount_wandb import Asked, Series, recount
@@ -137,7 +137,7 @@ class Comparison:
     def run(self) -> tuple[Verdict, Reading]:
         """Read both sides. Raises ConfigurationError, and UnverifiableError where one cannot be read."""
         check = self._check()
-        asked = Asked.of(check.options)
+        asked = Asked.of(check.config)
         self.title = f"{self.title}: {asked.entity}/{asked.project}"
         try:
             before = self._collected(check)
@@ -154,7 +154,7 @@ class Comparison:
 
     def _check(self) -> MettaCheck:
         given = self._config.instances[self._number - 1]
-        check = new_check(check_entry("wandb"), self._config.init_config, {**given, **UNLIMITED})
+        check = new_check(find_check("wandb"), self._config.init_config, {**given, **UNLIMITED})
         check.load_options()
         return check
 
@@ -169,7 +169,7 @@ class Comparison:
 
     def _read(self, check: MettaCheck, asked: Asked, before: Outcome) -> Reading:
         self._progress.say(f"{self.title}: the SDK reads …")
-        base_url = check.identity()["base_url"]
+        base_url = check.targets()[0].identity["base_url"]
         try:
             key = check.credentials.get().value
             question = Question(base_url, key, asked.entity, asked.project, since=asked.since(before.at))

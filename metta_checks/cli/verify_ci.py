@@ -11,8 +11,8 @@ import requests
 from datadog_checks.base import ConfigurationError
 from datadog_checks.base.stubs import datadog_agent
 
+from metta_checks.checks import find_check
 from metta_checks.cli.agent_config import AgentConfig
-from metta_checks.cli.catalogue import check_entry
 from metta_checks.cli.options import config_option, config_or_environment
 from metta_checks.cli.progress import Progress
 from metta_checks.cli.recount_ci import CiQuestion, Figure, Get, recount_ci
@@ -71,7 +71,7 @@ def verify_ci(context: click.Context, config_path: Path | None, instance: int) -
 def _compared(config: AgentConfig, number: int) -> tuple[list[str], bool]:
     progress = Progress()
     check = _check(config, number)
-    question = CiQuestion.of(check.options)
+    question = CiQuestion.of(check.config)
     try:
         progress.say("the check collects …")
         before = _collected(check, number)
@@ -98,7 +98,7 @@ def _compared(config: AgentConfig, number: int) -> tuple[list[str], bool]:
 
 def _check(config: AgentConfig, number: int) -> MettaCheck:
     quiet = {"distributions": False, "events": False}
-    check = new_check(check_entry("ci"), config.init_config, {**config.instances[number - 1], **quiet})
+    check = new_check(find_check("ci"), config.init_config, {**config.instances[number - 1], **quiet})
     check.load_options()
     return check
 
@@ -117,7 +117,7 @@ def _getter(check: MettaCheck, sent: list[str]) -> Get:
         auth = BearerAuth(check.credentials.get().value)
     except CredentialError as error:
         raise RecountError(f"counting again takes more requests than GitHub grants without a token: {error}") from None
-    base = check.identity()["api_url"]
+    base = check.targets()[0].identity["api_url"]
 
     def get(path: str, query: Mapping[str, str]) -> Any:
         sent.append(path)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
-from datadog_checks.base import ConfigurationError
-
+from metta_checks.core.option_errors import OptionError
 from metta_checks.core.tags import tag
+
+AGENT_INTERVAL: Final = 15
+"""Seconds between collections where `min_collection_interval` is not set: the Agent's default."""
 
 
 def agent_tags(instance: Mapping[str, Any], init_config: Mapping[str, Any]) -> tuple[str, ...]:
@@ -22,7 +24,7 @@ def require_timeouts(instance: Mapping[str, Any], init_config: Mapping[str, Any]
     The options are what their models took. Of `init_config` the base class reads no other timeout than this one.
     """
     places = [(option, instance.get(option), "") for option in ("timeout", "connect_timeout", "read_timeout")]
-    places.append(("timeout", init_config.get("timeout"), " in `init_config`"))
+    places.append(("timeout", init_config.get("timeout"), "in `init_config` "))
     for option, seconds, place in places:
         if seconds is not None and not float(seconds) > 0:
-            raise ConfigurationError(f"`{option}`{place} is {float(seconds):g}: it must be more than 0 seconds")
+            raise OptionError(option, f"{place}is {float(seconds):g}: it must be more than 0 seconds")

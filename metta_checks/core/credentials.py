@@ -9,15 +9,18 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeVar
 from urllib.parse import urlsplit
-
-from datadog_checks.base import ConfigurationError
 
 from metta_checks.core.address import is_same_server
 from metta_checks.core.deadline import Deadline
 from metta_checks.core.decode import parse_json
-from metta_checks.core.errors import CredentialError, NoCredentialError
+from metta_checks.core.errors import CredentialError, NoCredentialError, SourceError
+from metta_checks.core.option_errors import OptionError
+from metta_checks.core.work import LateError, Work
+
+C = TypeVar("C")
+T = TypeVar("T")
 
 AWS_LOOKUP_SECONDS: Final = 5.0
 """The time that one look into AWS may take in all, the search for AWS credentials included."""
@@ -57,7 +60,7 @@ class Credential:
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class CredentialHost:
     """The server that gets the credential: `address`, as `option` says, `init_config`, `variable` or the `default`.
 
     `approved` are the addresses that the Agent's operator names: in the environment, or in a trusted `init_config`.
@@ -91,7 +94,7 @@ class CredentialPlaces:
     `what` names it in messages ("W&B API key"), `option` is the instance option's name and `given` its value.
     `named_secret` is the secret in AWS Secrets Manager that the instance names by `secret_option`. Where the instance
     names neither, `variables` are tried in order, then the AWS secret `secret`. `region` is that of AWS, None for that
-    of the AWS configuration. `basic_user` is the user name with which it is sent where it is a password. `target` is
+    of the AWS configuration. `basic_user` is the user name with which it is sent where it is a password. `host` is
     where it goes.
     """
 
@@ -104,30 +107,29 @@ class CredentialPlaces:
     basic_user: str | None = None
     secret_option: str | None = None
     named_secret: str | None = None
-    target: Target | None = None
+    host: CredentialHost | None = None
 
     @property
     def named(self) -> bool:
         """Whether the instance names the credential, which may then go to any server that the instance names."""
         return bool((self.given or "").strip() or self.named_secret)
 
-    def require_target(self) -> None:
-        """Raises ConfigurationError where the credential must not go to its target."""
-        target = self.target
-        if target is None:
+    def require_host(self) -> None:
+        """Raises ConfigurationError where the credential must not go to its host."""
+        host = self.host
+        if host is None:
             return
-        if target.in_the_clear:
-            raise ConfigurationError(
-                f"`{target.option}` is {target.address}: the {self.what} would cross the network in the clear. "
-                f"Write {target.default}."
-            )
-        if not self.named and not target.of_the_operator:
+        if host.in_the_clear:
+            problem = f"is {host.address}: the {self.what} would cross the network in the clear. Write {host.default}."
+            raise OptionError(host.option, problem)
+        if not self.named and not host.of_the_operator:
             keys = " or ".join(f"`{option}`" for option in (self.option, self.secret_option) if option)
-            raise ConfigurationError(
-                f"`{target.option}` is {target.address}, and this instance has no {self.what} of its own: one from the "
-                f"environment or the default AWS secret goes only to {target.default}, or to the server that "
-                f"{target.variable} or `init_config` names, so nothing was sent. Set {keys} in this instance, or "
-                f"`{target.option}` in the `init_config` of a file in conf.d."
+            raise OptionError(
+                host.option,
+                f"is {host.address}, and this instance has no {self.what} of its own: one from the "
+                f"environment or the default AWS secret goes only to {host.default}, or to the server that "
+                f"{host.variable} or `init_config` names, so nothing was sent. Set {keys} in this instance, or "
+                f"`{host.option}` in the `init_config` of a file in conf.d.",
             )
 
 
@@ -154,7 +156,7 @@ class Credentials:
 
     def get(self) -> Credential:
         """The credential. Raises NoCredentialError, which names the places, when there is none, another
-        CredentialError when what is there cannot be used, and ConfigurationError where it must not go to its target."""
+        CredentialError when what is there cannot be used, and ConfigurationError where it must not go to its host."""
         if found := self._near():
             return found
         kept = self._kept
@@ -171,7 +173,7 @@ class Credentials:
 
     def at_hand(self) -> Credential | None:
         """The credential, if it can be known without asking AWS. Raises CredentialError for an unusable one, and
-        ConfigurationError for one that must not go to its target."""
+        ConfigurationError for one that must not go to its host."""
         return self._near() or self._kept
 
     def renewed(self, refused: Credential) -> Credential | None:
@@ -201,11 +203,11 @@ class Credentials:
         of AWS, and no secret is in it."""
         places = self._places
         try:
-            places.require_target()
+            places.require_host()
             came = self._place_in_words()
-        except (ConfigurationError, CredentialError) as error:
+        except (OptionError, CredentialError) as error:
             return str(error)
-        return came if places.target is None else f"{came}; it is sent to {places.target.address}"
+        return came if places.host is None else f"{came}; it is sent to {places.host.address}"
 
     def _place_in_words(self) -> str:
         places = self._places
@@ -220,7 +222,7 @@ class Credentials:
 
     def _near(self) -> Credential | None:
         places = self._places
-        places.require_target()
+        places.require_host()
         if places.given and places.given.strip():
             return self._registered(Credential(places.given.strip(), Origin(Place.OPTION, places.option)))
         if places.named_secret:
@@ -274,6 +276,23 @@ class Credentials:
         )
 
 
+def with_fresh_credential(
+    request: Callable[[C], T],
+    credential: C,
+    renewed: Callable[[C], C | None],
+    refuses: Callable[[SourceError], bool] = lambda error: error.refuses_credential,
+) -> T:
+    """What `request` returns with the credential, or, where the source refuses that one, with the one that `renewed`
+    gives in its place. Raises SourceError."""
+    try:
+        return request(credential)
+    except SourceError as error:
+        fresh = renewed(credential) if refuses(error) else None
+        if fresh is None:
+            raise
+    return request(fresh)
+
+
 class _AwsError(Exception):
     """Why AWS gave no secret, in words that hold no secret; `settled` says that it has none for whoever asks here."""
 
@@ -282,43 +301,40 @@ class _AwsError(Exception):
         self.settled = settled
 
 
-class _Lookup(threading.Thread):
+class _Lookup:
     """One look into AWS, on a thread of its own that ends after five seconds: the AWS client searches several places
     for credentials, each with a patience of its own, and none of its settings bounds the sum. Only a
     `credential_process` of the AWS configuration can hold it longer."""
 
     def __init__(self, secret: str, region: str | None) -> None:
-        super().__init__(name="metta-aws-secret", daemon=True)
-        self._secret = secret
-        self._region = region
-        self._outcome: str | _AwsError | None = None
-        self._told = False
-        self.start()
+        self._work = Work(lambda: _read_secret(secret, region), "metta-aws-secret")
+        self._is_used = False
 
     @property
     def spent(self) -> bool:
-        """Whether nothing new can be had of it."""
-        return not self.is_alive() and (self._told or not isinstance(self._outcome, str))
-
-    def run(self) -> None:
-        try:
-            self._outcome = _read_secret(self._secret, self._region)
-        except _AwsError as error:
-            self._outcome = error
-        except Exception as error:
-            self._outcome = _AwsError(f"AWS client fault {type(error).__name__}")
+        """Whether nothing new can be had of it: it ended, and its secret was used, or it found none."""
+        return not self._work.is_running and (self._is_used or not self._has_secret())
 
     def outcome(self, time_left: float) -> str:
         """The secret's text. Raises _AwsError with the reason when there is none, or none in time."""
         patience = min(AWS_LOOKUP_SECONDS, time_left)
-        self.join(patience)
-        outcome = self._outcome
-        if outcome is None:
-            raise _AwsError(f"AWS did not answer within {patience:.2g} s")
-        if isinstance(outcome, _AwsError):
-            raise outcome
-        self._told = True
-        return outcome
+        try:
+            secret = self._work.result(patience)
+        except LateError:
+            raise _AwsError(f"AWS did not answer within {patience:.2g} s") from None
+        except _AwsError:
+            raise
+        except Exception as error:
+            raise _AwsError(f"AWS client fault {type(error).__name__}") from None
+        self._is_used = True
+        return secret
+
+    def _has_secret(self) -> bool:
+        try:
+            self._work.result(0)
+        except Exception:
+            return False
+        return True
 
 
 def _read_secret(name: str, region: str | None) -> str:

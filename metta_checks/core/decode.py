@@ -140,3 +140,14 @@ def _replacement(found: re.Match[bytes]) -> bytes:
     if found["encoded"]:
         return "\ufffd".encode()
     return found[0] if found["whole"] else found[1] + b"\\ufffd"
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first field that does not fit its model, and why: `place.in.document: message`; never its value."""
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'the document'}: {first['msg']}"
+
+
+def is_no_json(error: ValidationError) -> bool:
+    """Whether the document is no JSON at all, rather than of another shape."""
+    return error.errors(include_url=False, include_input=False, include_context=False)[0]["type"] == "json_invalid"

@@ -12,11 +12,13 @@ Shape = Literal["text", "list", "map"]
 class Variable(NamedTuple):
     """The environment variable that stands in for an option.
 
-    A `list` is comma-separated; the entries of a `map` are `key: value`, separated by semicolons.
+    A `list` is comma-separated; the entries of a `map` are `key: value`, separated by semicolons. It counts for nothing
+    where the instance has the option `unless`.
     """
 
     name: str
     shape: Shape = "text"
+    unless: str = ""
 
 
 Variables = Mapping[str, Variable]
@@ -32,7 +34,7 @@ def with_environment(instance: Mapping[str, Any], variables: Variables) -> dict[
     resolved = {option: value for option, value in instance.items() if value is not None}
     for option, variable in variables.items():
         text = os.environ.get(variable.name, "").strip()
-        if option in resolved or not text:
+        if not text or option in resolved or instance.get(variable.unless) is not None:
             continue
         resolved[option] = _shaped(text, variable.shape)
     return resolved

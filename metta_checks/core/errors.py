@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 
+from datadog_checks.base import ConfigurationError
+
 from metta_checks.core.printable import printable
 
 
@@ -89,5 +91,19 @@ class NoCredentialError(CredentialError):
         self.settled = settled
 
 
+class NoTargetError(Exception):
+    """None of several targets could be read; the text names the first of them with their errors."""
+
+
 class StateError(Exception):
     """What a collection learnt cannot be kept; the text says what to look at."""
+
+
+def is_for_operator(error: BaseException) -> bool:
+    """Whether the error's text is meant for the operator, so that a traceback would only hide it."""
+    return isinstance(error, SourceError | CredentialError | NoTargetError | StateError | ConfigurationError)
+
+
+def error_text(error: BaseException) -> str:
+    """An error as messages show it: its own text, after its type where it is a fault of the check."""
+    return str(error) if is_for_operator(error) else f"{type(error).__name__}: {error}"

@@ -1,22 +1,27 @@
-"""State that outlives the Agent's process: one versioned JSON document per check instance."""
+"""State: what a check knows of each target, and one versioned JSON document per target that outlives the process."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final, Protocol
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from metta_checks.core.decode import parse_json
 from metta_checks.core.errors import StateError
+from metta_checks.core.target import Target
+
+S = TypeVar("S")
 
 MAX_VALUES: Final = 5_000_000
 """Values of a state, far above those of a million runs: what a check wrote itself is not refused."""
 
 
 class PersistentCache(Protocol):
-    """The two methods of `AgentCheck` that reach the Agent's persistent cache. A missing value is `''`."""
+    """The two functions of the Agent that reach its persistent cache. A missing value is `''`."""
 
     def read_persistent_cache(self, key: str) -> str: ...
 
@@ -87,6 +92,71 @@ class Store:
             return None
         usable = isinstance(envelope, dict) and envelope.get("version") == self._version
         return envelope if usable else None
+
+
+@dataclass(frozen=True, slots=True)
+class StateFormat(Generic[S]):
+    """How the state of a target becomes a document under `key`, and is read back.
+
+    `encode` gets the state and the present moment, and returns plain JSON material. `decode` returns None for a
+    document that is not its own. Another `version` is a fresh start.
+    """
+
+    key: str
+    version: int
+    encode: Callable[[S, datetime], Any]
+    decode: Callable[[Any], S | None]
+
+
+class TargetStates(Generic[S]):
+    """What a check knows of its targets, in memory and, with a `format`, in the Agent's persistent cache.
+
+    A target that nothing is known of has the state that `empty` makes.
+    """
+
+    def __init__(
+        self, check: str, cache: PersistentCache, empty: Callable[[], S], format: StateFormat[S] | None = None
+    ) -> None:
+        self._check = check
+        self._cache = cache
+        self._empty = empty
+        self._format = format
+        self._states: dict[str, S] = {}
+        self._stores: dict[str, tuple[Target, Store]] = {}
+
+    def of(self, target: Target) -> S:
+        """The state of a target. It must not be changed: a result brings the next one."""
+        if target.key not in self._states:
+            self._states[target.key] = self._restored(target) or self._empty()
+        return self._states[target.key]
+
+    def save(self, target: Target, state: S, now: datetime) -> None:
+        """Keep `state` for the target. Raises StateError when a restart would find an older one; the state in memory
+        is then the old one too."""
+        if self._format is not None:
+            self._store(target, self._format).save(self._format.encode(state, now))
+        self._states[target.key] = state
+
+    def origins(self) -> Iterator[tuple[Target, StateOrigin]]:
+        """What became of the states that an earlier process left."""
+        for target, store in self._stores.values():
+            yield target, store.origin
+
+    def _restored(self, target: Target) -> S | None:
+        if self._format is None:
+            return None
+        store = self._store(target, self._format)
+        state = self._format.decode(store.load())
+        if state is None:
+            store.refuse()
+        return state
+
+    def _store(self, target: Target, format: StateFormat[S]) -> Store:
+        if target.key not in self._stores:
+            # The form that newer base classes give the key of a check with a cache id of its own.
+            key = f"{self._check}:{identity_hash(self._check, target.identity)}_{format.key}"
+            self._stores[target.key] = target, Store(self._cache, key, format.version)
+        return self._stores[target.key][1]
 
 
 def identity_hash(check: str, identity: Mapping[str, str]) -> str:

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 # `AgentCheck.http` would import it in the first collection, whose time is limited.
 from datadog_checks.base.utils.http import RequestsWrapper
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from requests.auth import AuthBase
 
 from metta_checks.core.address import require_address, same_server, split_query, with_params
 from metta_checks.core.collection import Collection
-from metta_checks.core.decode import TooManyValuesError, parse_json, parse_model
+from metta_checks.core.decode import TooManyValuesError, is_no_json, parse_json, parse_model
 from metta_checks.core.errors import Kind, SourceError
 from metta_checks.core.faults import (
     MAX_QUOTED,
@@ -86,11 +86,16 @@ class Answer:
             raise SourceError(Kind.MALFORMED, self.tried, came_back, remedy, status=self.status) from None
 
     def model(self, model: type[M]) -> M:
-        """The body as `model`. Raises SourceError when it is too large in memory, and pydantic's ValidationError."""
+        """The body as `model`. Raises SourceError for what `json` raises it for, and pydantic's ValidationError."""
         try:
             return parse_model(model, self.body)
         except TooManyValuesError as error:
             raise self._oversized(error) from None
+        except ValidationError as error:
+            if is_no_json(error):
+                # It has better words for that.
+                self.json()
+            raise
 
     def _oversized(self, error: TooManyValuesError) -> SourceError:
         remedy = "No answer of this API has so many: check the address, or ask for smaller pages if there is an option."

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from datadog_checks.base import ConfigurationError
+from metta_checks.core.option_errors import OptionError
 
 TRUSTED_PROVIDERS: Final = ("file", "remote-config")
 """The configuration providers that are trusted unless the Agent's setting `integration_trusted_providers` says
@@ -63,7 +63,7 @@ class Provenance:
         """
         if self.untrusted is not None:
             came = f"this configuration came from `{self.untrusted}`, which must not {forbidden}"
-            raise ConfigurationError(f"`{option}` {what}, and {came}. {cure}")
+            raise OptionError(option, f"{what}, and {came}. {cure}")
 
     def refuse_machine_options(self) -> None:
         """Raises ConfigurationError for an option that reads a file, or uses an identity, of the Agent's machine."""

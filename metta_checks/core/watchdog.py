@@ -22,6 +22,7 @@ from urllib3.exceptions import ConnectTimeoutError
 
 from metta_checks.core.deadline import Deadline
 from metta_checks.core.faults import tls_errors_in_disguise
+from metta_checks.core.work import LateError, Work
 
 PoolClasses = Mapping[str, type[HTTPConnectionPool]]
 """urllib3's classes of connection pools, by scheme."""
@@ -166,31 +167,12 @@ class _Guard:
 
 def _within(deadline: Deadline, open_socket: Callable[[], socket.socket]) -> socket.socket | None:
     """What `open_socket` returns or raises; None when the deadline comes first, and the late socket is closed."""
-    outcome: list[socket.socket | Exception] = []
-    lock = threading.Lock()
-    given_up = False
-
-    def work() -> None:
-        try:
-            result: socket.socket | Exception = open_socket()
-        except Exception as error:
-            result = error
-        with lock:
-            outcome.append(result)
-            late = given_up
-        if late and isinstance(result, socket.socket):
-            result.close()
-
-    thread = threading.Thread(target=work, name="metta-connect", daemon=True)
-    thread.start()
-    thread.join(deadline.remaining)
-    with lock:
-        given_up = not outcome
-    if given_up:
+    opening = Work(open_socket, "metta-connect", discard=socket.socket.close)
+    try:
+        return opening.result(deadline.remaining)
+    except LateError:
+        opening.give_up()
         return None
-    if isinstance(outcome[0], Exception):
-        raise outcome[0]
-    return outcome[0]
 
 
 def _shut_down(handle: socket.socket) -> None:

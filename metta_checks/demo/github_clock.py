@@ -1,11 +1,8 @@
-"""What time it is in the demo repository: real time, or a clock that a test moves."""
+"""A clock that a test moves."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-
-Clock = Callable[[], datetime]
+from datetime import datetime, timedelta
 
 
 class ManualClock:
@@ -20,7 +17,3 @@ class ManualClock:
     def advance(self, delta: timedelta) -> datetime:
         self.now += delta
         return self.now
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)

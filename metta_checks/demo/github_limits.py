@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
-from metta_checks.demo.github_clock import Clock
+from metta_checks.core.clock import Clock
 
 Resource = Literal["core", "search", "graphql"]
 RESOURCES: tuple[Resource, ...] = ("core", "search", "graphql")

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from metta_checks.demo.github_clock import Clock, utc_now
+from metta_checks.core.clock import Clock, utcnow
 from metta_checks.demo.github_records import (
     Conclusion,
     DemoAttempt,
@@ -41,7 +41,7 @@ class DemoRepository:
         default_branch: str = "main",
         private: bool = False,
         created_at: datetime = datetime(2023, 1, 10, 9, tzinfo=UTC),
-        clock: Clock = utc_now,
+        clock: Clock = utcnow,
     ) -> None:
         self.full_name = full_name
         self.id = repository_id

@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import chain, cycle, islice, product
 from typing import NamedTuple
 
-from metta_checks.demo.github_clock import Clock, ManualClock
+from metta_checks.core.clock import Clock
+from metta_checks.demo.github_clock import ManualClock
 from metta_checks.demo.github_records import Conclusion, DemoWorkflow, WorkflowState
 from metta_checks.demo.github_repository import DemoRepository
 from metta_checks.demo.github_set_pieces import (

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from metta_checks.demo.github_clock import Clock
+from metta_checks.core.clock import Clock
 from metta_checks.demo.github_graphql import GraphQLQuery, QueryError
 from metta_checks.demo.github_graphql_document import DocumentError, parse_document
 from metta_checks.demo.github_json import encode

@@ -9,7 +9,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
+from metta_checks.checks import CHECKS
 from metta_checks.core.clock import Clock, utcnow
+from metta_checks.core.definition import Sandbox, SimulatedServer
 from metta_checks.demo.github_repository import DemoRepository
 from metta_checks.demo.github_sample import BENCHMARKS, TESTS_BLOCKING_MERGE, sample_repository
 from metta_checks.demo.github_server import GitHubServer
@@ -52,27 +54,24 @@ def scene(
         GitHubServer([repository], token=DEMO_TOKEN, address=(host, github_port)) as github,
         TemporaryDirectory(prefix="metta-checks-demo-") as folder,
     ):
-        records = write_sample_records(Path(folder), now)
-        yield Scene(
-            instances={
-                "wandb": {
-                    "entity": project.entity,
-                    "project": project.name,
-                    "base_url": wandb.url,
-                    "api_key": DEMO_API_KEY,
-                    **_COMMON,
-                },
-                "ci": {
-                    "repo": repository.full_name,
-                    "api_url": github.url,
-                    "token": DEMO_TOKEN,
-                    "tests_blocking_merge_workflows": list(TESTS_BLOCKING_MERGE),
-                    "benchmarks_workflows": list(BENCHMARKS),
-                    **_COMMON,
-                },
-                "training": {"source": str(records["training"]), **_COMMON},
-                "eval": {"source": str(records["eval"]), **_COMMON},
+        write_sample_records(Path(folder), now)
+        sandbox = Sandbox(
+            servers={
+                "wandb": SimulatedServer(wandb.url, DEMO_API_KEY, {"entity": project.entity, "project": project.name}),
+                "github": SimulatedServer(
+                    github.url,
+                    DEMO_TOKEN,
+                    {
+                        "repo": repository.full_name,
+                        "tests_blocking_merge": TESTS_BLOCKING_MERGE,
+                        "benchmarks": BENCHMARKS,
+                    },
+                ),
             },
+            folder=Path(folder),
+        )
+        yield Scene(
+            instances={definition.slug: {**definition.example(sandbox), **_COMMON} for definition in CHECKS},
             project=project,
             repository=repository,
             folder=Path(folder),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 from metta_checks.core.environment import Variable, Variables
+from metta_checks.eval.definition import ORIGIN
 from metta_checks.health.check import HealthCheck
-from metta_checks.health.origin import EVAL
 
 
 class EvalCheck(HealthCheck):
@@ -14,4 +14,4 @@ class EvalCheck(HealthCheck):
 
     VARIABLES: ClassVar[Variables] = {"source": Variable("EVAL_HEALTH_FILE")}
 
-    ORIGIN = EVAL
+    ORIGIN = ORIGIN

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
 from metta_checks.core.deadline import Deadline
 from metta_checks.core.errors import Kind, SourceError
+from metta_checks.core.work import LateError, Work
 
 T = TypeVar("T")
 
@@ -24,32 +24,23 @@ class Bounded(Generic[T]):
 
     def __init__(self, tried: str) -> None:
         self._tried = tried
-        self._left_behind: list[threading.Thread] = []
+        self._left_behind: list[Work[T]] = []
 
     def run(self, work: Callable[[], T], deadline: Deadline) -> T:
         """What `work()` returns or raises. Raises SourceError when the deadline comes first."""
-        self._left_behind = [thread for thread in self._left_behind if thread.is_alive()]
+        self._left_behind = [reading for reading in self._left_behind if reading.is_running]
         if len(self._left_behind) >= MAX_LEFT_BEHIND:
             raise self._timed_out("earlier reads of it still hang")
-        results: list[T] = []
-        errors: list[Exception] = []
-
-        def outcome() -> None:
-            try:
-                results.append(work())
-            except Exception as error:
-                errors.append(error)
-
-        thread = threading.Thread(target=outcome, name="metta-health-read", daemon=True)
-        thread.start()
-        thread.join(deadline.remaining)
-        # What broke off at the deadline did so because of it.
-        if errors and not deadline.expired:
-            raise errors[0]
-        if not results:
-            self._left_behind.append(thread)
-            raise self._timed_out(f"not read within the collection's {deadline.seconds:g} s")
-        return results[0]
+        reading = Work(work, "metta-health-read")
+        try:
+            return reading.result(deadline.remaining)
+        except LateError:
+            self._left_behind.append(reading)
+        except Exception:
+            # What broke off at the deadline did so because of it.
+            if not deadline.expired:
+                raise
+        raise self._timed_out(f"not read within the collection's {deadline.seconds:g} s")
 
     def _timed_out(self, came_back: str) -> SourceError:
         remedy = "Check the file system or the bucket; `collection_timeout` sets how long a collection may take."

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from metta_checks.core.definition import Origin
 from metta_checks.core.sample import Sample
 from metta_checks.core.tags import GENERIC_TAGS, tag
 from metta_checks.health.condition import Condition, condition_problem, condition_tag, parse_condition
 from metta_checks.health.document import Document, Entry, EntryFault
-from metta_checks.health.origin import Origin
+from metta_checks.health.origin import metric_name, problem_with
 from metta_checks.health.record import Record, near_misses
 from metta_checks.health.verdict import State, Verdict, judge, named_tags, verdict_samples
 
@@ -73,7 +74,7 @@ def split_by_name(entries: Iterable[Entry], origin: Origin) -> tuple[list[Entry]
     usable: list[Entry] = []
     faults: list[EntryFault] = []
     for entry in entries:
-        problem = origin.problem_of(entry.record.metric)
+        problem = problem_with(entry.record.metric, origin)
         if problem is None:
             usable.append(entry)
         else:
@@ -181,7 +182,7 @@ def _judged(entry: Entry, options: MetricOptions, now: datetime) -> Judged:
     )
     return Judged(
         entry=entry,
-        name=options.origin.metric_name(record.metric),
+        name=metric_name(record.metric, options.origin),
         verdict=verdict,
         condition=condition,
         record_tags=record_tags(record, options.instance_keys),

@@ -9,6 +9,8 @@ from typing import Any
 from metta_checks.core.address import require_address
 from metta_checks.core.duration import parse_duration
 from metta_checks.core.errors import SourceError
+from metta_checks.core.faults import display_url
+from metta_checks.core.printable import printable
 from metta_checks.core.transport import Transport
 from metta_checks.health.local import LocalReader
 from metta_checks.health.reading import Reader
@@ -52,6 +54,11 @@ def reader_of(source: str, *, region: str | None, transport: Callable[[], Transp
             return S3Reader(parse_address(source), region)
         case _:
             return WebReader(source, transport)
+
+
+def source_name(source: str) -> str:
+    """A `source` as messages name it: without the query of an address, which may be a credential."""
+    return display_url(source) if _scheme(source) in {"http", "https"} else printable(source)
 
 
 def is_local(source: str) -> bool:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
-from metta_checks.core.collection import PREFIX
+from metta_checks.core.definition import Origin
+from metta_checks.core.telemetry import PREFIX
+from metta_checks.health.suites import ORIGINS
 
 ROOT: Final = "metta."
 """How a name begins that has its namespace already."""
@@ -23,40 +24,26 @@ _SEPARATOR: Final = "[._]*[.][._]*"
 """What Datadog makes a single dot of, between two words of a name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where records come from: the namespace of their metrics, and the tags that tell suites apart."""
-
-    namespace: str
-    source: str
-    workflow_category: str
-
-    def metric_name(self, metric: str) -> str:
-        """The full name of a record's metric: under the namespace, unless it has one."""
-        return metric if metric.startswith(ROOT) else f"{self.namespace}.{metric}"
-
-    def problem_of(self, metric: str) -> str | None:
-        """Why a record of this origin must not have `metric`; None where it may."""
-        if _FOREIGN.match(metric) and not metric.startswith(f"{self.namespace}."):
-            return f"a name with `{ROOT}` has to begin with {self.namespace}."
-        name = self.metric_name(metric)
-        if _OWN.match(name):
-            return f"it would become {name}, but {owner_of(name)}"
-        return None
+def metric_name(metric: str, origin: Origin) -> str:
+    """The full name of a record's metric: under the origin's namespace, unless it has one."""
+    return metric if metric.startswith(ROOT) else f"{origin.namespace}.{metric}"
 
 
-TRAINING: Final = Origin(namespace="metta.infra.stablesuite", source="stable_suite", workflow_category="training")
-EVAL: Final = Origin(namespace="metta.infra.cron", source="cron", workflow_category="evaluation")
-
-ORIGINS: Final[Mapping[str, Origin]] = {"training": TRAINING, "eval": EVAL}
-"""By the name of the suite."""
+def problem_with(metric: str, origin: Origin) -> str | None:
+    """Why a record of `origin` must not have `metric`; None where it may."""
+    if _FOREIGN.match(metric) and not metric.startswith(f"{origin.namespace}."):
+        return f"a name with `{ROOT}` has to begin with {origin.namespace}."
+    name = metric_name(metric, origin)
+    if _OWN.match(name):
+        return f"it would become {name}, but {owner_of(name)}"
+    return None
 
 
 def problem_of(metric: str, suite: str | None = None) -> str | None:
     """Why records of `suite` must not have `metric`; without a suite, why those of no suite may have it."""
     if suite is not None:
-        return ORIGINS[suite].problem_of(metric)
-    problems = [origin.problem_of(metric) for origin in ORIGINS.values()]
+        return problem_with(metric, ORIGINS[suite])
+    problems = [problem_with(metric, origin) for origin in ORIGINS.values()]
     namespaces = " or ".join(f"{origin.namespace}." for origin in ORIGINS.values())
     return None if None in problems else f"a name with `{ROOT}` has to begin with {namespaces}"
 

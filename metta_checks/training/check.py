@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from metta_checks.core.environment import Variable, Variables
 from metta_checks.health.check import HealthCheck
-from metta_checks.health.origin import TRAINING
+from metta_checks.training.definition import ORIGIN
 
 
 class TrainingCheck(HealthCheck):
@@ -14,4 +14,4 @@ class TrainingCheck(HealthCheck):
 
     VARIABLES: ClassVar[Variables] = {"source": Variable("TRAINING_HEALTH_FILE")}
 
-    ORIGIN = TRAINING
+    ORIGIN = ORIGIN

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
+from typing import ClassVar
 
-from metta_checks.core import MettaCheck, Reason, Sample
+from metta_checks.core import Dropped, DropReason, MettaCheck, Result, Target, tag
 from metta_checks.core.credentials import CredentialPlaces
-from metta_checks.core.state import Store
+from metta_checks.core.environment import Variables
+from metta_checks.core.state import StateFormat, TargetStates
 from metta_checks.wandb import saved
-from metta_checks.wandb.client import WandbClient, first_three
+from metta_checks.wandb.client import Listing, ProjectPath, WandbClient
 from metta_checks.wandb.config_models import ConfigMixin
 from metta_checks.wandb.events import failure_events
 from metta_checks.wandb.kept import KeptSamples
-from metta_checks.wandb.metrics import completed_samples, count_samples, selected
+from metta_checks.wandb.metrics import Selection, completed_samples, count_samples, selected
 from metta_checks.wandb.query import active_filter
 from metta_checks.wandb.registry import Knowledge, refreshed
 from metta_checks.wandb.runs import Run
@@ -28,27 +30,70 @@ from metta_checks.wandb.settings import (
 )
 
 
-class WandbCheck(MettaCheck, ConfigMixin):
-    """One W&B project: counts of its runs, and for each run of interest its duration, speed, metrics and machines."""
+class WandbCheck(ConfigMixin, MettaCheck):
+    """W&B projects: counts of their runs, and for each run of interest its duration, speed, metrics and machines."""
 
     SOURCE = "W&B"
-    VARIABLES = VARIABLES
-    SHARED = ("base_url",)
+    VARIABLES: ClassVar[Variables] = VARIABLES
+    SHARED: ClassVar[tuple[str, ...]] = ("base_url",)
 
-    _known: Knowledge | None = None
-    _learnt: Knowledge | None = None
+    def targets(self) -> Sequence[Target]:
+        """The projects of the instance."""
+        return [_target_of(project) for project in self.settings.projects]
+
+    def read(self, target: Target, now: datetime) -> Result:
+        """One project: every active run where a full listing is due, else those that changed."""
+        settings, project = self.settings, _project_of(target)
+        options = settings.metric_options(project)
+        known: Knowledge = self.states.of(target)
+        full = known.needs_full(now, settings.full_refresh)
+        listing = self.client.runs(project, self._filter(known, now, full=full))
+        news = refreshed(known, listing.runs, now, settings.timeframe, full=full)
+        runs = news.knowledge.runs.values()
+        selection = selected(runs, news.knowledge.ended_seen, now, settings.completed_runs, settings.max_runs_each)
+        kept = self._kept_samples.setdefault(target.key, KeptSamples(options))
+        samples = [*count_samples(runs, options), *kept.of(selection.runs, now)]
+        if settings.distributions:
+            samples += completed_samples(news.just_ended, options)
+        events = list(failure_events(news.just_ended, project, options)) if settings.events else []
+        dropped = list(_dropped(runs, listing, selection))
+        return Result(target, samples, events, state=news.knowledge, dropped=dropped)
+
+    @cached_property
+    def states(self) -> TargetStates[Knowledge]:
+        """What is known of each project's runs."""
+        encode = partial(saved.save, completed_runs=self.settings.completed_runs)
+        return self.new_states(Knowledge, StateFormat("runs", saved.VERSION, encode, saved.restore))
+
+    @property
+    def discovers(self) -> bool:
+        """Whether the instance has `projects` rather than one `project`."""
+        return self.instance.get("projects") is not None
+
+    def discovery_tags(self) -> tuple[str, ...]:
+        """The entity of all projects."""
+        return (tag("wandb_entity", self.settings.entity),)
+
+    def validate_options(self) -> None:
+        """Resolve the options. Raises ConfigurationError."""
+        _ = self.settings
+
+    def credential_places(self) -> CredentialPlaces:
+        """Where the API key is looked for."""
+        return places_of(self.config, self.provenance, self.credential_host("base_url", DEFAULT_BASE_URL))
 
     @cached_property
     def settings(self) -> Settings:
-        return settings_of(self.options)
+        """The resolved options. Raises ConfigurationError for one that cannot be meant."""
+        return settings_of(self.config)
 
     @cached_property
     def client(self) -> WandbClient:
+        """The API, with this instance's key."""
         settings = self.settings
         return WandbClient(
             self.transport,
             self.credentials,
-            settings.project,
             settings.wanted,
             settings.run_tags,
             page_size=settings.page_size,
@@ -56,58 +101,9 @@ class WandbCheck(MettaCheck, ConfigMixin):
         )
 
     @cached_property
-    def kept_samples(self) -> KeptSamples:
-        return KeptSamples(self.settings.metric_options)
-
-    @cached_property
-    def store(self) -> Store:
-        return Store(self, "runs", saved.VERSION)
-
-    def identity(self) -> Mapping[str, str]:
-        project = self.settings.project
-        return {"base_url": project.base_url, "entity": project.entity, "project": project.name}
-
-    def identity_tags(self) -> tuple[str, ...]:
-        return identity_tags(self.settings.project)
-
-    def credential_places(self) -> CredentialPlaces:
-        return places_of(self.options, self.provenance, self.target("base_url", DEFAULT_BASE_URL))
-
-    def stores(self) -> Iterable[Store]:
-        return (self.store,)
-
-    def collect(self, now: datetime) -> Iterator[Sample]:
-        settings, options = self.settings, self.settings.metric_options
-        known = self._remembered()
-        full = known.needs_full(now, settings.full_refresh)
-        listing = self.client.runs(self._filter(known, now, full=full))
-        news = refreshed(known, listing.runs, now, settings.timeframe, full=full)
-        self._learnt = news.knowledge
-        runs = news.knowledge.runs.values()
-        selection = selected(runs, news.knowledge.ended_seen, now, settings.completed_runs, settings.max_runs)
-        self._note_dropped(runs, listing.unknown, selection.over_limit)
-        yield from count_samples(runs, options)
-        yield from self.kept_samples.of(selection.runs, now)
-        if settings.distributions:
-            yield from completed_samples(news.just_ended, options)
-        if settings.events:
-            self.collection.events.extend(failure_events(news.just_ended, settings.project, options))
-
-    def commit(self) -> None:
-        learnt = self._learnt
-        if learnt is None:
-            return
-        document = saved.save(learnt, self.collection.now, self.settings.completed_runs)
-        self.store.save(document)
-        self._known, self._learnt = learnt, None
-
-    def _remembered(self) -> Knowledge:
-        if self._known is None:
-            restored = saved.restore(self.store.load())
-            if restored is None:
-                self.store.refuse()
-            self._known = restored or Knowledge()
-        return self._known
+    def _kept_samples(self) -> dict[str, KeptSamples]:
+        """A saving by target: what was made for a run that does not change."""
+        return {}
 
     def _filter(self, known: Knowledge, now: datetime, *, full: bool) -> str:
         since = now - self.settings.timeframe
@@ -115,14 +111,21 @@ class WandbCheck(MettaCheck, ConfigMixin):
             since = max(since, newest)
         return active_filter(since, known.alive)
 
-    def _note_dropped(self, runs: Iterable[Run], unknown: tuple[str, ...], over_limit: int) -> None:
-        self.collection.drop(Reason.OVER_LIMIT, over_limit)
-        self.collection.drop(Reason.NOT_FINITE, sum(run.not_finite for run in runs))
-        unreadable = [blob for run in runs for blob in run.unreadable]
-        self.collection.drop(Reason.UNREADABLE, len(unreadable))
-        self.collection.drop(Reason.INVALID, len(unknown))
-        if unknown:
-            why = "because this version does not know their state"
-            self.warning("W&B runs left out, %s: %s", why, first_three(unknown))
-        if unreadable:
-            self.warning("W&B metrics left out, because they are no JSON object: %s", first_three(unreadable))
+
+def _target_of(project: ProjectPath) -> Target:
+    identity = {"base_url": project.base_url, "entity": project.entity, "project": project.name}
+    return Target(f"project {project}", identity, identity_tags(project))
+
+
+def _project_of(target: Target) -> ProjectPath:
+    identity = target.identity
+    return ProjectPath(identity["entity"], identity["project"], identity["base_url"])
+
+
+def _dropped(runs: Iterable[Run], listing: Listing, selection: Selection) -> Iterator[Dropped]:
+    yield Dropped.of(DropReason.OVER_LIMIT, (f"run {run.id}" for run in selection.over_limit))
+    yield Dropped.of(DropReason.INVALID, listing.unknown)
+    not_finite = [run for run in runs if run.not_finite]
+    names = (f"run {run.id}" for run in not_finite)
+    yield Dropped.of(DropReason.NOT_FINITE, names, sum(run.not_finite for run in not_finite))
+    yield Dropped.of(DropReason.UNREADABLE, (blob for run in runs for blob in run.unreadable))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,7 +9,8 @@ from pydantic import ValidationError
 from requests.auth import HTTPBasicAuth
 
 from metta_checks.core import Kind, SourceError
-from metta_checks.core.credentials import Credential, Credentials
+from metta_checks.core.credentials import Credential, Credentials, with_fresh_credential
+from metta_checks.core.decode import first_problem
 from metta_checks.core.transport import Answer, Transport
 from metta_checks.wandb.blobs import Wanted
 from metta_checks.wandb.graphql_errors import GraphQLFault, graphql_fault, is_transient
@@ -43,13 +43,12 @@ class Listing:
 
 
 class WandbClient:
-    """Lists a project's runs. `page_size` runs a request, at most `max_pages` requests a listing."""
+    """Lists the runs of projects. `page_size` runs a request, at most `max_pages` requests a listing."""
 
     def __init__(
         self,
         transport: Transport,
         credentials: Credentials,
-        project: ProjectPath,
         wanted: Wanted,
         run_tags: tuple[str, ...],
         *,
@@ -58,15 +57,14 @@ class WandbClient:
     ) -> None:
         self._transport = transport
         self._credentials = credentials
-        self._project = project
         self._wanted = wanted
         self._run_tags = run_tags
         self._page_size = page_size
         self._max_pages = max_pages
         self._query = runs_query(summary_keys=wanted.summary_keys, system=wanted.wants_system, extra=run_tags)
 
-    def runs(self, filters: str) -> Listing:
-        """Every run that `filters` (W&B's filter language, JSON) matches.
+    def runs(self, project: ProjectPath, filters: str) -> Listing:
+        """Every run of the project that `filters` (W&B's filter language, JSON) matches.
 
         Raises SourceError when the listing cannot be read to its end: half a listing would count half the runs.
         """
@@ -75,7 +73,7 @@ class WandbClient:
         cursor: str | None = None
         seen: set[str | None] = {None}
         for _ in range(self._max_pages):
-            answer, page = self._page(filters, cursor)
+            answer, page = self._page(project, filters, cursor)
             self._read(page, found, unknown)
             cursor = page.pageInfo.endCursor
             # An empty page that promises more and leads nowhere has been seen live: it is the last one.
@@ -96,10 +94,10 @@ class WandbClient:
             except UnknownStateError as error:
                 unknown[edge.node.name] = str(error)
 
-    def _page(self, filters: str, cursor: str | None) -> tuple[Answer, RunConnection]:
+    def _page(self, project: ProjectPath, filters: str, cursor: str | None) -> tuple[Answer, RunConnection]:
         variables: dict[str, Any] = {
-            "entity": self._project.entity,
-            "project": self._project.name,
+            "entity": project.entity,
+            "project": project.name,
             "filters": filters,
             "order": ORDER,
             "first": self._page_size,
@@ -107,21 +105,21 @@ class WandbClient:
         }
         if self._wanted.summary_keys:
             variables["keys"] = self._wanted.summary_keys
-        credential = self._credentials.get()
-        try:
-            return self._post(variables, credential)
-        except SourceError as error:
-            fresh = self._credentials.renewed(credential) if _refuses_key(error) else None
-            if fresh is None:
-                raise
-        return self._post(variables, fresh)
+        return with_fresh_credential(
+            lambda credential: self._post(project, variables, credential),
+            self._credentials.get(),
+            self._credentials.renewed,
+            _refuses_key,
+        )
 
-    def _post(self, variables: dict[str, Any], credential: Credential) -> tuple[Answer, RunConnection]:
+    def _post(
+        self, project: ProjectPath, variables: dict[str, Any], credential: Credential
+    ) -> tuple[Answer, RunConnection]:
         try:
             answer = self._transport.send(
                 "POST",
-                f"{self._project.base_url}/graphql",
-                about=f"project {self._project}",
+                f"{project.base_url}/graphql",
+                about=f"project {project}",
                 auth=HTTPBasicAuth(USER, credential.value.encode()),
                 json={"query": self._query, "variables": variables},
                 is_transient=is_transient,
@@ -129,7 +127,7 @@ class WandbClient:
             return answer, self._connection(answer)
         except SourceError as error:
             if _refuses_key(error):
-                raise error.with_remedy(self._key_remedy(error, credential)) from None
+                raise error.with_remedy(_key_remedy(error, credential, project)) from None
             raise
 
     def _connection(self, answer: Answer) -> RunConnection:
@@ -138,11 +136,7 @@ class WandbClient:
         try:
             parsed = answer.model(RunsAnswer)
         except ValidationError as error:
-            first = error.errors(include_input=False, include_url=False)[0]
-            if first["type"] == "json_invalid":
-                # It has better words there.
-                answer.json()
-            raise _malformed(answer, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+            raise _malformed(answer, first_problem(error)) from None
         data = parsed.data
         if data is None:
             raise _malformed(answer, "data: nothing, and no error that says why")
@@ -165,12 +159,6 @@ class WandbClient:
         came_back = f'GraphQL error "{fault.message}"'
         return SourceError(fault.kind, answer.tried, came_back, remedies.get(fault.kind, ""), status=answer.status)
 
-    def _key_remedy(self, error: SourceError, credential: Credential) -> str:
-        origin = f"The key came from {credential.origin}"
-        if error.kind is Kind.FORBIDDEN:
-            return f"{origin}: it may not read this project; use one of a member of the entity."
-        return f"{origin}: check that it is whole, valid and for {self._project.base_url}."
-
     def _project_remedy(self) -> str:
         return "Check `entity` and `project`, and that the key's user may see them."
 
@@ -180,12 +168,13 @@ def _refuses_key(error: SourceError) -> bool:
     return error.refuses_credential or error.kind is Kind.FORBIDDEN
 
 
+def _key_remedy(error: SourceError, credential: Credential, project: ProjectPath) -> str:
+    origin = f"The key came from {credential.origin}"
+    if error.kind is Kind.FORBIDDEN:
+        return f"{origin}: it may not read this project; use one of a member of the entity."
+    return f"{origin}: check that it is whole, valid and for {project.base_url}."
+
+
 def _malformed(answer: Answer, came_back: str) -> SourceError:
     remedy = "Check `base_url`: another service may answer there, or a newer W&B than this version knows."
     return SourceError(Kind.MALFORMED, answer.tried, came_back, remedy, status=answer.status)
-
-
-def first_three(texts: Sequence[str]) -> str:
-    """One line: the first three, and how many more there are."""
-    more = f" and {len(texts) - 3} more" if len(texts) > 3 else ""
-    return f"{'; '.join(texts[:3])}{more}"

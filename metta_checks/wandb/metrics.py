@@ -28,10 +28,10 @@ class MetricOptions:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The runs that get series of their own, and how many had to do without."""
+    """The runs that get series of their own, and those that are over `max_runs`."""
 
     runs: tuple[Run, ...]
-    over_limit: int
+    over_limit: tuple[Run, ...]
 
 
 def selected(
@@ -44,7 +44,7 @@ def selected(
     candidates = [run for run in runs if not run.ended or now - ended_seen[run.id] <= completed_runs]
     if len(candidates) > max_runs:
         candidates.sort(key=_precedence)
-    return Selection(tuple(candidates[:max_runs]), max(0, len(candidates) - max_runs))
+    return Selection(tuple(candidates[:max_runs]), tuple(candidates[max_runs:]))
 
 
 def count_samples(runs: Iterable[Run], options: MetricOptions) -> Iterator[Sample]:

@@ -25,7 +25,7 @@ class _Saved(BaseModel):
     told: list[str]
 
 
-def save(knowledge: Knowledge, now: datetime, completed_runs: timedelta) -> dict[str, Any]:
+def save(knowledge: Knowledge, now: datetime, *, completed_runs: timedelta) -> dict[str, Any]:
     """`knowledge` as JSON material; run ids only, no values."""
     recent = {run_id: seen for run_id, seen in knowledge.ended_seen.items() if now - seen <= completed_runs}
     return _Saved(

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final, TypeVar
-
-from datadog_checks.base import ConfigurationError
+from typing import Any, Final
 
 from metta_checks.core import tag
 from metta_checks.core.address import plain_address
-from metta_checks.core.credentials import CredentialPlaces, Target
+from metta_checks.core.credentials import CredentialHost, CredentialPlaces
 from metta_checks.core.duration import parse_duration
 from metta_checks.core.environment import Variable
+from metta_checks.core.option_errors import OptionError, parsed, required
 from metta_checks.core.trust import Provenance
 from metta_checks.wandb.blobs import Wanted
 from metta_checks.wandb.client import USER, ProjectPath
@@ -23,23 +23,26 @@ from metta_checks.wandb.run_types import RunTypes
 
 VARIABLES: Final[Mapping[str, Variable]] = {
     "entity": Variable("WANDB_ENTITY"),
-    "project": Variable("WANDB_PROJECT"),
+    "project": Variable("WANDB_PROJECT", unless="projects"),
     "base_url": Variable("WANDB_BASE_URL"),
 }
 
 DEFAULT_BASE_URL: Final = "https://api.wandb.ai"
 
-T = TypeVar("T")
+LITERAL_NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
+"""A name of a W&B project."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What an instance asks for. Durations are parsed, patterns compiled, names resolved."""
 
-    project: ProjectPath
+    entity: str
+    projects: tuple[ProjectPath, ...]
     wanted: Wanted
     run_tags: tuple[str, ...]
-    metric_options: MetricOptions
+    run_types: RunTypes
+    timeframe_tag: str
     timeframe: timedelta
     completed_runs: timedelta
     full_refresh: timedelta
@@ -49,29 +52,33 @@ class Settings:
     distributions: bool
     events: bool
 
+    @property
+    def max_runs_each(self) -> int:
+        """A project's share of `max_runs`."""
+        return self.max_runs // len(self.projects)
+
+    def metric_options(self, project: ProjectPath) -> MetricOptions:
+        """What the metrics of a project need to know."""
+        return MetricOptions(self.run_types, self.timeframe_tag, identity_tags(project))
+
 
 def settings_of(options: Any) -> Settings:
     """The settings behind the validated `options` (the generated instance model).
 
     Raises ConfigurationError, naming the option, for what the model cannot see.
     """
-    project = ProjectPath(
-        entity=_required(options, "entity"),
-        name=_required(options, "project"),
-        base_url=_checked("base_url", plain_address, options.base_url or DEFAULT_BASE_URL),
-    )
+    entity = required(options, "entity", VARIABLES)
+    base_url = parsed("base_url", plain_address, options.base_url or DEFAULT_BASE_URL)
     return Settings(
-        project=project,
+        entity=entity,
+        projects=tuple(ProjectPath(entity, name, base_url) for name in _project_names(options)),
         wanted=Wanted(options.metrics, options.sps_keys, options.system_metrics),
         run_tags=tuple(dict.fromkeys(options.run_tags)),
-        metric_options=MetricOptions(
-            run_types=_checked("run_types", RunTypes, [(entry.name, entry.pattern) for entry in options.run_types]),
-            timeframe=options.timeframe.strip(),
-            identity=identity_tags(project),
-        ),
-        timeframe=_checked("timeframe", parse_duration, options.timeframe),
-        completed_runs=_checked("completed_runs", parse_duration, options.completed_runs),
-        full_refresh=_checked("full_refresh", parse_duration, options.full_refresh),
+        run_types=parsed("run_types", RunTypes, [(entry.name, entry.pattern) for entry in options.run_types]),
+        timeframe_tag=options.timeframe.strip(),
+        timeframe=parsed("timeframe", parse_duration, options.timeframe),
+        completed_runs=parsed("completed_runs", parse_duration, options.completed_runs),
+        full_refresh=parsed("full_refresh", parse_duration, options.full_refresh),
         max_runs=options.max_runs,
         page_size=options.page_size,
         max_pages=options.max_pages,
@@ -80,7 +87,7 @@ def settings_of(options: Any) -> Settings:
     )
 
 
-def places_of(options: Any, provenance: Provenance, target: Target) -> CredentialPlaces:
+def places_of(options: Any, provenance: Provenance, host: CredentialHost) -> CredentialPlaces:
     """Where the API key is looked for, and where it goes."""
     return CredentialPlaces(
         what="W&B API key",
@@ -92,7 +99,7 @@ def places_of(options: Any, provenance: Provenance, target: Target) -> Credentia
         basic_user=USER,
         secret_option="api_key_secret",  # noqa: S106 (the name of an option)
         named_secret=provenance.trusted("api_key_secret"),
-        target=target,
+        host=host,
     )
 
 
@@ -101,15 +108,17 @@ def identity_tags(project: ProjectPath) -> tuple[str, ...]:
     return (tag("wandb_entity", project.entity), tag("wandb_project", project.name))
 
 
-def _required(options: Any, option: str) -> str:
-    value: str | None = getattr(options, option)
-    if value and value.strip():
-        return value.strip()
-    raise ConfigurationError(f"`{option}` is not set: give it in the instance or as {VARIABLES[option].name}")
-
-
-def _checked(option: str, parse: Callable[[Any], T], value: Any) -> T:
-    try:
-        return parse(value)
-    except ValueError as error:
-        raise ConfigurationError(f"`{option}`: {error}") from None
+def _project_names(options: Any) -> list[str]:
+    """The one `project`, or the names in `projects`, each once."""
+    if options.projects is None:
+        return [required(options, "project", VARIABLES)]
+    if options.project:
+        raise OptionError("projects", "is set beside `project`: give one project or a list of them, not both")
+    names = list(dict.fromkeys(name.strip() for name in options.projects.include))
+    if not names:
+        raise OptionError("projects", "is empty: name at least one project in `include`")
+    for name in names:
+        if not LITERAL_NAME.fullmatch(name):
+            problem = f"lists {name!r} in `include`: a project's name has letters, digits, `.`, `_` and `-` only"
+            raise OptionError("projects", problem)
+    return names

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from metta_checks.board.recording import Recording, recorded
-from metta_checks.cli.catalogue import CHECKS
+from metta_checks.checks import CHECKS
 from metta_checks.cli.render import outcomes_json
 from metta_checks.cli.runner import Outcome, new_check, prepare_stubs, run_once
 from metta_checks.demo.course import course

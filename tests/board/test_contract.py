@@ -10,22 +10,28 @@ import yaml
 
 from metta_checks.board.contract import COUNTS, SHARES, contract
 from metta_checks.board.filters import Match, parse_filter
-from metta_checks.board.metadata import ROOMS, interval_of
+from metta_checks.board.metadata import interval_of, metric_rows
 from metta_checks.board.names import key_and_value
-from metta_checks.cli.catalogue import CHECKS
+from metta_checks.checks import CHECKS
+from metta_checks.core.definition import CheckDefinition
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_there_is_a_room_for_every_check() -> None:
-    assert set(ROOMS) == {entry.slug for entry in CHECKS}
-
-
-@pytest.mark.parametrize("room", ROOMS)
-def test_the_interval_is_that_of_the_example_configuration(room: str) -> None:
-    path = ROOT / "conf.d" / f"metta_{room}.d" / "conf.yaml.example"
+@pytest.mark.parametrize("definition", CHECKS, ids=lambda definition: definition.slug)
+def test_the_interval_is_that_of_the_example_configuration(definition: CheckDefinition) -> None:
+    path = ROOT / "conf.d" / f"{definition.name}.d" / "conf.yaml.example"
     (instance,) = yaml.safe_load(path.read_text(encoding="utf-8"))["instances"]
-    assert interval_of(room) == instance["min_collection_interval"]
+    assert interval_of(definition) == instance["min_collection_interval"]
+
+
+@pytest.mark.parametrize("definition", CHECKS, ids=lambda definition: definition.slug)
+def test_a_definition_gives_the_tags_of_the_metrics_in_the_metadata_and_of_no_others(
+    definition: CheckDefinition,
+) -> None:
+    own = {row.name for row in metric_rows() if row.check == definition and not row.name.startswith("metta.check.")}
+    assert {metric for metric in definition.metric_tags() if not metric.endswith(".")} == own
+    assert definition.counts | definition.shares <= own
 
 
 def test_every_collected_series_fits_one_shape_of_its_metric(documents: dict[str, str]) -> None:

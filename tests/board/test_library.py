@@ -15,7 +15,8 @@ from metta_checks.board.filters import holds
 from metta_checks.board.library import KINDS, PAGING, dashboard, export, names, text_of
 from metta_checks.board.page import ROWS_OF_A_SCREEN
 from metta_checks.board.query import MetricQuery, parse_monitor_query, parse_query
-from metta_checks.core.collection import Reason
+from metta_checks.checks import CHECKS
+from metta_checks.core.target import DropReason
 
 NOT_SHOWN: dict[str, str] = {}
 """Metrics of the metadata that no dashboard shows, each with the reason. Those of records are not in the metadata: they
@@ -91,23 +92,24 @@ def test_an_outage_wakes_after_half_an_hour_and_silence_after_an_hour(name: str)
     assert (down.options.notify_no_data, down.options.no_data_timeframe) == (True, 60)
 
 
-def test_every_check_is_watched_by_a_monitor() -> None:
+def test_every_check_of_ours_is_watched_by_a_monitor() -> None:
     watched = {check for name in names("monitors") for check in re.findall(r"check_name:(\w+)", monitor(name).query)}
-    assert watched == {"metta_wandb", "metta_ci", "metta_training", "metta_eval"}
+    assert {"metta_wandb", "metta_ci", "metta_training", "metta_eval"} <= watched
+    assert watched <= {definition.name for definition in CHECKS}
 
 
-@pytest.mark.parametrize("check", ["metta_training", "metta_eval"])
+@pytest.mark.parametrize("check", [definition.name for definition in CHECKS if definition.records])
 def test_results_that_could_not_be_used_make_a_ticket(check: str) -> None:
     """One for each reason: a suite that fails may be among them."""
     query = parse_monitor_query(monitor("health_left_out").query)
     watched = {
         reason
-        for reason in Reason
+        for reason in DropReason
         if holds(query.query.filter, {"check_name": frozenset({check}), "reason": frozenset({reason.value})})
     }
     assert (query.over_time, query.window, query.comparator, query.threshold) == ("min", 3_600, ">=", 1)
     assert (query.query.metric, query.query.by) == ("metta.check.dropped", ("check_name", "reason"))
-    assert watched == {Reason.INVALID, Reason.UNREADABLE}
+    assert watched == {DropReason.INVALID, DropReason.UNREADABLE}
 
 
 def test_a_quota_that_is_below_the_bound_from_the_start_is_explained() -> None:

@@ -5,6 +5,7 @@ Terraform itself is not run: it would fetch its provider.
 
 from __future__ import annotations
 
+import csv
 import re
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ import pytest
 
 from metta_checks.board.contract import ADDED_BY_BASE, contract
 from metta_checks.board.library import PAGING
-from metta_checks.board.metadata import ROOMS, metric_rows
+from metta_checks.board.metadata import metric_rows
+from metta_checks.checks import CHECKS
 
 MODULE = Path(__file__).parents[2] / "deploy" / "terraform"
 
@@ -30,7 +32,7 @@ DOCUMENTED = {
 }
 META_ARGUMENTS = {"for_each"}
 FUNCTIONS = {"concat", "contains", "csvdecode", "file", "fileset", "flatten", "jsondecode", "jsonencode", "merge"}
-FUNCTIONS |= {"setunion", "trimspace", "trimsuffix"}
+FUNCTIONS |= {"setunion", "split", "trimspace", "trimsuffix"}
 
 
 def unquoted(value: Any) -> Any:
@@ -88,10 +90,9 @@ def test_the_files_that_it_reads_are_there(local: dict[str, Any]) -> None:
     package = MODULE / local["package"].replace("${path.module}/", "")
     assert (package / "board" / "dashboards").is_dir()
     assert (package / "board" / "monitors").is_dir()
-    rooms = re.search(r'for room in \["(.*?)"\]', str(local["rows"]))
-    assert rooms
-    assert tuple(rooms[1].split('", "')) == ROOMS
-    assert all((package / room / "metadata.csv").is_file() for room in ROOMS)
+    (pattern,) = re.findall(r'fileset\(local\.package, "(.*?)"\)', str(local["rows"]))
+    found = {path.parent.name for path in package.glob(pattern)}
+    assert found == {definition.slug for definition in CHECKS}
 
 
 def test_pages_and_tickets_are_told_apart_as_in_the_export(local: dict[str, Any]) -> None:
@@ -99,12 +100,19 @@ def test_pages_and_tickets_are_told_apart_as_in_the_export(local: dict[str, Any]
 
 
 def test_percentiles_are_switched_on_for_every_distribution_with_every_tag(local: dict[str, Any]) -> None:
+    assert "split(" in local["distribution_tags"]
+    listed = {
+        row["metric_name"]: set(row["sample_tags"].split(","))
+        for path in MODULE.parents[1].glob("metta_checks/*/metadata.csv")
+        for row in csv.DictReader(path.read_text(encoding="utf-8").splitlines())
+        if row["metric_type"] == "distribution"
+    }
     distributions = {
         name: set(metric.keys()) - set(ADDED_BY_BASE)
         for name, metric in contract().metrics.items()
         if metric.kind == "distribution"
     }
-    assert {name: set(tags) for name, tags in local["distribution_tags"].items()} == distributions
+    assert listed == distributions
 
 
 def test_every_metric_has_a_description_and_one_type() -> None:

@@ -17,7 +17,7 @@ LATEST = f"{NAMESPACE}ci.workflow.latest_success"
 
 def old_runs(scene: Scene) -> list[DemoWorkflowRun]:
     """Failed runs of yesterday that are known, far behind the listing's first page; newest first."""
-    known, opens = scene.check.ledger.runs, scene.clock() - DAY
+    known, opens = scene.ledger.runs, scene.clock() - DAY
     runs = [run for run in scene.repository.runs if run.id in known and run.created_at < opens]
     return [run for run in runs if run.conclusion == "failure" and known[run.id].run.own]
 

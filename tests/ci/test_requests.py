@@ -108,7 +108,7 @@ def test_a_page_that_is_known_to_have_changed_waits_until_something_happens(watc
     """A deleted run changes every page of its range; with nothing else going on, no quota is spent on them."""
     watched.collect()
     watched.later()
-    old = [run for run in watched.repository.runs if run.id in watched.check.ledger.runs][1_000]
+    old = [run for run in watched.repository.runs if run.id in watched.ledger.runs][1_000]
     watched.repository.delete_run(old.id)
     watched.collect()
 
@@ -122,7 +122,7 @@ def test_a_page_that_is_known_to_have_changed_waits_until_something_happens(watc
 def test_an_old_run_that_was_run_again_costs_one_request_and_one_for_its_first_attempt(watched):
     watched.collect()
     watched.later()
-    known = watched.check.ledger.runs
+    known = watched.ledger.runs
     opens = watched.clock() - DAY
     old = next(
         run
@@ -142,7 +142,7 @@ def test_an_old_run_that_was_run_again_costs_one_request_and_one_for_its_first_a
 def test_runs_that_changed_together_are_read_together(watched):
     watched.collect()
     watched.later()
-    known = watched.check.ledger.runs
+    known = watched.ledger.runs
     neighbours = [run for run in watched.repository.runs if run.id in known and run.conclusion == "failure"][20:26]
     for run in neighbours:
         watched.repository.rerun(run.id, conclusion="failure")

@@ -56,7 +56,7 @@ def test_no_run_is_measured_twice(watched):
 def test_the_state_is_compact_and_does_not_grow(watched):
     activity = RepositoryActivity(watched.repository)
     watched.collect()
-    known, size = len(watched.check.ledger.runs), len(stored(watched)[1])
+    known, size = len(watched.ledger.runs), len(stored(watched)[1])
     assert size < 40 * known
 
     for _ in range(12):
@@ -64,7 +64,7 @@ def test_the_state_is_compact_and_does_not_grow(watched):
         activity.catch_up()
         watched.collect()
 
-    assert len(watched.check.ledger.runs) < 1.3 * known
+    assert len(watched.ledger.runs) < 1.3 * known
     assert len(stored(watched)[1]) < 1.3 * size
 
 
@@ -103,7 +103,7 @@ def test_state_belongs_to_what_is_watched(watched, option, value):
     watched.options[option] = value
     other = watched.new_check()
 
-    assert watched.check.persistent_cache_id() == same.persistent_cache_id() != other.persistent_cache_id()
+    assert watched.check.targets() == same.targets() != other.targets()
 
 
 def test_a_failed_collection_leaves_the_state_alone(watched):

@@ -32,7 +32,7 @@ def test_what_was_put_in_comes_out(scene):
         watched.later(timedelta(hours=3))
         activity.catch_up()
         activity.delete()
-    ledger = watched.check.ledger
+    ledger = watched.ledger
     assert any(known.gone for known in ledger.runs.values())
 
     assert from_text(to_text(ledger)) == ledger
@@ -71,7 +71,7 @@ def test_so_is_any_document_in_the_right_wrapping(document):
 def test_so_is_one_with_damage_inside(scene, damage):
     watched = scene()
     watched.collect()
-    document = unpacked(to_text(watched.check.ledger))
+    document = unpacked(to_text(watched.ledger))
     damage(document)
 
     assert from_text(packed(document)) is None

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from click.testing import Result
 
-from metta_checks.cli.catalogue import CHECKS
+from metta_checks.checks import CHECKS
 from metta_checks.demo.wandb_server import DEMO_API_KEY
 
 METRICS = (

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from metta_checks.cli.costs import Item, hours_touched, kinds_seen
+from metta_checks.core.cost import Item, hours_touched, kinds_seen
 from metta_checks.demo.wandb_project import DemoProject
 from metta_checks.demo.wandb_server import DEMO_API_KEY, WandbServer
 from metta_checks.wandb.check import WandbCheck

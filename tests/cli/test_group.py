@@ -14,8 +14,8 @@ import click
 import pytest
 from click.testing import Result
 
+from metta_checks.checks import CHECKS
 from metta_checks.cli import main
-from metta_checks.cli.catalogue import CHECKS
 
 Command = Callable[..., Result]
 Conf = Callable[..., Path]

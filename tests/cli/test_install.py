@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from metta_checks.cli.catalogue import CHECKS
+from metta_checks.checks import CHECKS
 
 Command = Callable[..., Result]
 

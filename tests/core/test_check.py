@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from core_support.probe.check import ProbeCheck
 from core_support.servers import Source
+from datadog_checks.base.stubs import datadog_agent as agent
 from datadog_checks.base.stubs.aggregator import AggregatorStub
 
-from metta_checks.core import Sample
+from metta_checks.core import Result, Sample
 from metta_checks.demo.server import Fault, Response
 
 Probe = Callable[..., ProbeCheck]
@@ -143,20 +144,24 @@ def test_nothing_of_half_a_collection(
     assert {name for name in aggregator.metric_names if not name.startswith("metta.check.")} == {"probe.blind"}
     assert aggregator.events == []
     assert aggregator._histogram_buckets == {}
-    assert check.store.load() is None
+    assert agent._cache == {}
 
 
 def test_state_is_written_before_anything_is_submitted(
     probe: Probe, source: Source, aggregator: AggregatorStub, dd_run_check: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source.put("/samples", [{"name": "probe.speed", "value": 1}])
-    check = probe()
-    seen_at_commit: list[list[str]] = []
-    save = check.commit
-    monkeypatch.setattr(check, "commit", lambda: (seen_at_commit.append(list(aggregator.metric_names)), save()))
-    dd_run_check(check)
-    assert seen_at_commit == [[]]
-    assert check.store.load() == 1
+    submitted: list[list[str]] = []
+    write = agent.write_persistent_cache
+
+    def note_and_write(key: str, value: str) -> None:
+        submitted.append(list(aggregator.metric_names))
+        write(key, value)
+
+    monkeypatch.setattr(agent, "write_persistent_cache", note_and_write)
+    dd_run_check(probe())
+    assert submitted == [[]]
+    assert len(agent._cache) == 1
 
 
 def test_state_that_cannot_be_written(
@@ -167,7 +172,7 @@ def test_state_that_cannot_be_written(
 
     source.put("/samples", [{"name": "probe.length", "value": 1, "kind": "distribution"}])
     check = probe()
-    monkeypatch.setattr(check, "write_persistent_cache", full)
+    monkeypatch.setattr(agent, "write_persistent_cache", full)
     with pytest.raises(Exception, match="No space left on device"):
         dd_run_check(check, extract_message=True)
     aggregator.assert_metric("metta.check.up", 0, count=1)
@@ -211,7 +216,8 @@ def test_also_among_the_samples_of_a_failure(
 ) -> None:
     check = probe()
     source.pages["/samples"] = Response(500)
-    monkeypatch.setattr(check, "failure_samples", lambda _: [Sample("probe.blind", value, ())])
+    blind = Sample("probe.blind", value, ())
+    monkeypatch.setattr(check, "failed", lambda target, error, _: Result(target, [blind], error=error))
     assert "HTTP 500" in check.run()
     aggregator.assert_metric("probe.blind", count=0)
     assert_telemetry(aggregator, up=0, requests=1, series=0, not_finite=1)
@@ -222,7 +228,7 @@ def test_samples_of_a_failure_that_fail_hide_nothing(
 ) -> None:
     check = probe()
     source.pages["/samples"] = Response(500)
-    monkeypatch.setattr(check, "failure_samples", lambda _: [][1])
+    monkeypatch.setattr(check, "failed", lambda *_: [][1])
     assert "HTTP 500" in check.run()
     aggregator.assert_metric("metta.check.up", 0, count=1)
 

@@ -115,7 +115,7 @@ def test_a_step_before_the_first_collection(
     seen: list[str] = []
 
     def step() -> None:
-        seen.append(check.options.url)
+        seen.append(check.config.url)
         if len(seen) == 1:
             raise OSError("not yet")
 
@@ -174,20 +174,21 @@ def test_tags_of_every_sample(
     assert sorted(aggregator.events[0]["tags"]) == sorted(["color:blue", *tags])
 
 
-def cache_id(**options: Any) -> str:
+def identity(**options: Any) -> str:
     check = ProbeCheck("probe", {}, [options])
     check.load_configuration_models()
-    return check.persistent_cache_id()
+    (target,) = check.targets()
+    return target.key
 
 
-def test_the_id_of_the_state_follows_what_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = cache_id(url="a", paths=["b"])
-    assert plain == cache_id(url="a", paths=["b"], tags=["team:x"], collection_timeout=5)
-    assert plain != cache_id(url="b", paths=["a"])
+def test_the_state_belongs_to_what_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = identity(url="a", paths=["b"])
+    assert plain == identity(url="a", paths=["b"], tags=["team:x"], collection_timeout=5)
+    assert plain != identity(url="b", paths=["a"])
     monkeypatch.setenv("PROBE_PATHS", "b")
-    assert plain == cache_id(url="a")
+    assert plain == identity(url="a")
     monkeypatch.setenv("PROBE_PATHS", "c")
-    assert plain != cache_id(url="a")
+    assert plain != identity(url="a")
 
 
 def test_state_survives_an_edited_file_and_a_restart(

@@ -76,10 +76,10 @@ def test_after_a_good_collection_everything_is_well(make: Callable[..., WandbChe
         ],
         SUCCESS,
     )
-    assert told["credential"][1] == "the W&B API key comes from the option `api_key`"
+    assert told["credential"][1] == "project team/arena: the W&B API key comes from the option `api_key`"
     assert "1 request" in told["source"][1]
     assert "requests are left, the last collection took 1" in told["quota"][1]
-    assert told["state"][1] == "none was there: this instance began afresh"
+    assert told["state"][1] == "project team/arena: none was there, it began afresh"
 
 
 def test_before_the_first_collection_nothing_is_asked(make: Callable[..., WandbCheck], server: WandbServer) -> None:
@@ -150,14 +150,14 @@ def test_where_the_credential_comes_from(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     result, text, _ = diagnoses(make(**options))["credential"]
-    assert (result, text) == (SUCCESS, f"the W&B API key comes from {origin}")
+    assert (result, text) == (SUCCESS, f"project team/arena: the W&B API key comes from {origin}")
 
 
 def test_no_credential_is_a_warning_until_a_collection_has_failed_for_it(make: Callable[..., WandbCheck]) -> None:
     check = make(api_key=None, aws_region="eu-west-1")
     result, text, remedy = diagnoses(check)["credential"]
     assert result == WARNING
-    assert text == "there is no W&B API key in the option `api_key` nor in WANDB_API_KEY"
+    assert text == "project team/arena: there is no W&B API key in the option `api_key` nor in WANDB_API_KEY"
     assert remedy == "A collection looks for the AWS secret wandb/api-key, where it is allowed to read it."
     check.run()
     told = diagnoses(check)
@@ -186,7 +186,7 @@ def test_a_quota_that_runs_out(make: Callable[..., WandbCheck], server: WandbSer
     check.run()
     check.collection.quota_remaining = 9.0
     result, text, remedy = diagnoses(check)["quota"]
-    assert (result, text) == (WARNING, "9 requests are left, the last collection took 1")
+    assert (result, text) == (WARNING, "project team/arena: 9 requests are left, the last collection took 1")
     assert remedy is not None
     assert "min_collection_interval" in remedy
 
@@ -194,7 +194,7 @@ def test_a_quota_that_runs_out(make: Callable[..., WandbCheck], server: WandbSer
 @pytest.mark.parametrize(
     ("left", "result", "text"),
     [
-        ("", SUCCESS, "none was there: this instance began afresh"),
+        ("", SUCCESS, "none was there, it began afresh"),
         ("torn", WARNING, "the saved state could not be used"),
         ('{"version":1,"state":{"alive":5}}', WARNING, "the saved state could not be used"),
         (None, SUCCESS, "restored from the Agent's persistent cache"),
@@ -205,10 +205,10 @@ def test_what_became_of_the_state(
 ) -> None:
     make().run()
     if left is not None:
-        monkeypatch.setattr(WandbCheck, "read_persistent_cache", lambda self, key: left)
+        monkeypatch.setattr(datadog_agent, "read_persistent_cache", lambda _: left)
     check = make()
     check.run()
-    assert diagnoses(check)["state"][:2] == (result, text)
+    assert diagnoses(check)["state"][:2] == (result, f"project team/arena: {text}")
 
 
 def test_what_was_left_out_and_why(make: Callable[..., WandbCheck], project: DemoProject) -> None:
@@ -217,7 +217,7 @@ def test_what_was_left_out_and_why(make: Callable[..., WandbCheck], project: Dem
     check = make(max_runs=1)
     check.run()
     result, text, remedy = diagnoses(check)["dropped"]
-    assert (result, text) == (WARNING, "3 left out: over_limit")
+    assert (result, text) == (WARNING, "project team/arena: 3 left out (over_limit): run more-1; run more-2; run r1")
     assert remedy == "More than a limit of the configuration allows: raise the limit, or watch less."
 
 
@@ -266,7 +266,10 @@ def test_a_source_without_a_credential_of_the_checks_own(tmp_path: Path) -> None
     check = TrainingCheck("metta_training", {}, [{"source": str(tmp_path / "missing.json")}])
     check.run()
     told = diagnoses(check)
-    assert told["credential"][:2] == (SUCCESS, "health records: no credential of the check's own is needed")
+    assert told["credential"][:2] == (
+        SUCCESS,
+        f"source {tmp_path / 'missing.json'}: health records: no credential of the check's own is needed",
+    )
     assert "state" not in told
 
 

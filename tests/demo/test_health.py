@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from metta_checks.core.definition import Origin
 from metta_checks.demo.health import EXAMPLE, write_sample_records
 from metta_checks.health import State
 from metta_checks.health.document import Document, Limits
 from metta_checks.health.local import read_file
-from metta_checks.health.metrics import MetricOptions, Origin, judge_entries, remarks, split_by_time
+from metta_checks.health.metrics import MetricOptions, judge_entries, remarks, split_by_time
 
 MOMENTS = [datetime(2025, 1, 14, 16, tzinfo=UTC), datetime(2031, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)]
 

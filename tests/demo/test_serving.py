@@ -12,7 +12,7 @@ import pytest
 import yaml
 from datadog_checks.base.stubs.aggregator import AggregatorStub
 
-from metta_checks.cli.catalogue import CHECKS, check_entry
+from metta_checks.checks import CHECKS, find_check
 
 COMMAND = [sys.executable, "-m", "metta_checks.demo", "--wandb-port", "0", "--github-port", "0"]
 
@@ -28,7 +28,7 @@ def test_every_check_reads_what_it_says_it_serves_until_it_is_interrupted(
         instances = yaml.safe_load("".join(iter(demo.stdout.readline, "---\n")))
         assert set(instances) == {entry.name for entry in CHECKS}
         for name, instance in instances.items():
-            dd_run_check(check_entry(name).check_class()(name, {}, [instance]), extract_message=True)
+            dd_run_check(find_check(name).check_class()(name, {}, [instance]), extract_message=True)
         demo.send_signal(interruption)
         assert demo.wait(timeout=30) == 0
 

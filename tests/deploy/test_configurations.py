@@ -9,12 +9,13 @@ import pytest
 import yaml
 from deploy_support.manifests import KUBERNETES, Embedded, documents, embedded, values
 
+from metta_checks.board.metadata import interval_of
+from metta_checks.checks import CHECKS, find_check
 from metta_checks.cli.agent_config import read_agent_config
-from metta_checks.cli.catalogue import CHECKS, check_entry
 from metta_checks.core import MettaCheck
 
-INTERVALS = {"metta_wandb": 120, "metta_ci": 240, "metta_training": 240, "metta_eval": 240}
-"""Seconds. Datadog draws a gauge over gaps of five minutes."""
+INTERVALS = {definition.name: interval_of(definition) for definition in CHECKS}
+"""Seconds between collections, as the examples have it."""
 
 ALL = list(embedded())
 CLUSTER = [one for one in ALL if one.is_cluster_check]
@@ -41,22 +42,27 @@ def checks_of(configuration: Embedded, folder: Path) -> list[MettaCheck]:
     config = read_agent_config(path)
     made = []
     for instance in config.instances:
-        check = check_entry(configuration.check).check_class()(configuration.check, config.init_config, [instance])
+        check = find_check(configuration.check).check_class()(configuration.check, config.init_config, [instance])
         check.load_options()
         made.append(check)
     return made
 
 
-def test_every_check_is_configured_in_every_way_of_running() -> None:
-    names = {entry.name for entry in CHECKS}
-    for place in ("cluster-checks.yaml", "sidecar.yaml: metta", "datadog-agent.yaml"):
-        assert {one.check for one in ALL if one.place.startswith(place)} == names, place
+def test_the_same_checks_are_configured_in_every_way_of_running() -> None:
+    ways = ("cluster-checks.yaml", "sidecar.yaml: metta", "datadog-agent.yaml")
+    configured = {frozenset(one.check for one in ALL if one.place.startswith(way)) for way in ways}
+    (names,) = configured
+    assert {"metta_wandb", "metta_ci", "metta_training", "metta_eval"} <= names <= set(INTERVALS)
+
+
+def test_every_interval_is_shorter_than_the_gap_that_datadog_draws_over() -> None:
+    assert all(seconds < 300 for seconds in INTERVALS.values())
 
 
 @every_configuration
 def test_the_check_takes_it_and_knows_each_option(configuration: Embedded, tmp_path: Path) -> None:
     for check in checks_of(configuration, tmp_path):
-        assert set(check.instance) <= set(type(check.options).model_fields)
+        assert set(check.instance) <= set(type(check.config).model_fields)
 
 
 @every_configuration
@@ -84,7 +90,7 @@ def test_a_cluster_check_says_all_by_itself(configuration: Embedded, tmp_path: P
     for name in ("WANDB_ENTITY", "WANDB_PROJECT", "GITHUB_REPOSITORY", "DD_ENV", "DD_SERVICE", "DD_VERSION"):
         monkeypatch.delenv(name)
     (check,) = checks_of(configuration, tmp_path)
-    assert check.identity()
+    assert check.targets()
     source = check.instance.get("source", "s3://none")
     assert source.startswith(("s3://", "https://"))
     assert {tag.partition(":")[0] for tag in check.instance_tags} >= {"env", "team"}
@@ -93,8 +99,8 @@ def test_a_cluster_check_says_all_by_itself(configuration: Embedded, tmp_path: P
 @pytest.mark.parametrize("files", [("cluster-checks.yaml", "growth.yaml"), ("datadog-agent.yaml",)], ids=str)
 def test_no_two_cluster_checks_watch_the_same(files: tuple[str, ...], tmp_path: Path) -> None:
     placed = [one for one in CLUSTER if one.place.partition(":")[0] in files]
-    identities = [check.persistent_cache_id() for one in placed for check in checks_of(one, tmp_path)]
-    assert len(placed) > len(CHECKS) - 1
+    identities = [check.targets()[0].key for one in placed for check in checks_of(one, tmp_path)]
+    assert {one.check for one in placed} >= {"metta_wandb", "metta_ci"}
     assert len(set(identities)) == len(identities)
     # Helm would replace the one by the other.
     names = [one.place.partition(": ")[2] for one in placed]

@@ -8,7 +8,7 @@ import yaml
 from deploy_support.dockerfile import copied, copied_for_the_wheel, stages
 from deploy_support.manifests import DEPLOY, ROOT
 
-from metta_checks.cli.catalogue import CHECKS
+from metta_checks.checks import CHECKS
 
 DOCKERFILE = DEPLOY / "Dockerfile"
 

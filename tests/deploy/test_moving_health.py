@@ -9,7 +9,7 @@ import pytest
 from datadog_checks.base.stubs.aggregator import AggregatorStub
 from deploy_support.runners import Runner
 
-from metta_checks.cli.catalogue import check_entry
+from metta_checks.checks import find_check
 from metta_checks.core import MettaCheck
 from metta_checks.demo.health import write_sample_records
 
@@ -22,7 +22,7 @@ def test_nothing_is_lost(slug: str, aggregator: AggregatorStub, tmp_path: Path) 
     records = write_sample_records(tmp_path, NOW)
 
     def new_check() -> MettaCheck:
-        entry = check_entry(slug)
+        entry = find_check(slug)
         check = entry.check_class()(entry.name, {}, [{"source": str(records[slug])}])
         check.clock = lambda: NOW
         return check

@@ -19,7 +19,7 @@ from deploy_support import as_agent
 from deploy_support.pythons import run
 
 from metta_checks.__about__ import __version__
-from metta_checks.cli.catalogue import CHECKS
+from metta_checks.checks import CHECKS
 from metta_checks.demo.scene import scene
 
 ROOT = Path(__file__).parents[2]

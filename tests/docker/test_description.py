@@ -10,7 +10,7 @@ import pytest
 import yaml
 from datadog_checks.base.stubs.aggregator import AggregatorStub
 
-from metta_checks.cli.catalogue import check_entry
+from metta_checks.checks import find_check
 from metta_checks.demo.scene import scene
 
 HERE = Path(__file__).parent
@@ -35,7 +35,7 @@ def test_the_agents_configuration_reads_what_the_demo_serves(
     assert instance[option] == f"http://demo:{served[flag]}"
     with scene() as stage:
         here = {**instance, option: stage.instances[check.removeprefix("metta_")][option]}
-        dd_run_check(check_entry(check).check_class()(check, {}, [here]), extract_message=True)
+        dd_run_check(find_check(check).check_class()(check, {}, [here]), extract_message=True)
     aggregator.assert_metric("metta.check.up", value=1)
 
 

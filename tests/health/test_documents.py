@@ -60,7 +60,7 @@ def test_one_of_several_is_left_out_and_named_and_the_others_count(
     assert (collected.up, collected.data_missing, collected.hearts) == (1, 0, [0.91])
     assert (collected.dropped("unreadable"), collected.dropped("invalid")) == (1, 0)
     (warning,) = collected.warnings
-    assert warning.startswith(f"left out: reading health records from {bad}: {came_back}")
+    assert warning.startswith(f"1 left out (unreadable): reading health records from {bad}: {came_back}")
 
 
 def test_several_of_which_none_can_be_used_fail_the_collection(write: Make, collect: Make) -> None:

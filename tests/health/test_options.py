@@ -11,16 +11,18 @@ import pytest
 from datadog_checks.base import ConfigurationError
 from datadog_checks.base.stubs import datadog_agent as agent_stub
 
-from metta_checks.eval.check import EvalCheck
+from metta_checks.checks import CHECKS
 from metta_checks.health.check import HealthCheck
 from metta_checks.training.check import TrainingCheck
 
 Make = Callable[..., Any]
 
-CHECKS = [(TrainingCheck, "TRAINING_HEALTH_FILE"), (EvalCheck, "EVAL_HEALTH_FILE")]
+SUITES = [
+    (definition.check_class(), definition.variables[0]) for definition in CHECKS if definition.records is not None
+]
 
 
-@pytest.mark.parametrize(("kind", "variable"), CHECKS)
+@pytest.mark.parametrize(("kind", "variable"), SUITES)
 def test_the_source_comes_from_the_environment_when_the_instance_names_none(
     kind: type[HealthCheck], variable: str, write: Make, record: Make, collect: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -37,8 +39,8 @@ def test_the_instance_goes_before_the_environment(
     assert collect(write([record(value=2)])).hearts == [2]
 
 
-@pytest.mark.parametrize(("kind", "variable"), CHECKS)
-@pytest.mark.parametrize("other", ["TRAINING_HEALTH_FILE", "EVAL_HEALTH_FILE"])
+@pytest.mark.parametrize(("kind", "variable"), SUITES)
+@pytest.mark.parametrize("other", [variable for _, variable in SUITES])
 def test_without_a_source_the_error_names_both_places(
     kind: type[HealthCheck], variable: str, other: str, collect: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -49,7 +51,7 @@ def test_without_a_source_the_error_names_both_places(
 
     assert (collected.up, collected.data_missing) == (0, 1)
     assert isinstance(collected.error, ConfigurationError)
-    assert str(collected.error) == f"no `source`: set the option, or the environment variable {variable}."
+    assert str(collected.error) == f"`source` is not set: give it in the instance or as {variable}"
 
 
 @pytest.mark.parametrize(
@@ -131,7 +133,7 @@ def test_an_untrusted_provider_may_name_s3_and_http(make_check: Make, run: Make)
 def test_the_state_of_an_instance_belongs_to_its_source(write: Make, make_check: Make) -> None:
     one, same, other = (make_check(write([], name)) for name in ("one.json", "one.json", "other.json"))
 
-    ids = [check.persistent_cache_id() for check in (one, same, other)]
+    ids = [check.targets()[0].key for check in (one, same, other)]
 
     assert ids[0] == ids[1] != ids[2]
 

@@ -260,4 +260,4 @@ def test_credentials_are_sent_and_never_shown(server: ResultServer, record: Make
     assert server.requests[0].query == {"sig": "s3cret"}
     assert server.requests[0].headers["authorization"].startswith("Basic ")
     assert collected.hearts == [0.91]
-    assert collected.warnings[0].startswith(f"left out: {server.url}/results.json, record 2: ")
+    assert collected.warnings[0].startswith(f"1 left out (invalid): {server.url}/results.json, record 2: ")

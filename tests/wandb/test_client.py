@@ -215,7 +215,7 @@ def test_a_state_that_this_version_does_not_know_is_left_out_and_told(
     assert invalid == 5.0
     (warning,) = check.get_warnings()
     assert "run 04l9hgkd has the state 'asleep'" in warning
-    assert warning.endswith("and 2 more")
+    assert warning.endswith("; 2 more")
 
 
 def test_a_failed_collection_leaves_nothing_behind(

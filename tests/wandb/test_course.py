@@ -94,7 +94,7 @@ class Course:
 
     def _recounted(self, runs: list[DemoRun]) -> dict[Any, float]:
         watch = self.watch
-        asked = Asked.of(watch.check.options)
+        asked = Asked.of(watch.check.config)
         truth = [as_told(run) for run in runs]
         in_sight = [run for run in truth if run.ended and run.active(asked.since(watch.now))]
         self._ended_since = {run.id: self._ended_since.get(run.id, watch.now) for run in in_sight}

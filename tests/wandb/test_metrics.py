@@ -157,7 +157,7 @@ def test_the_limit_takes_running_ones_first_and_then_the_newest(limit: int) -> N
     seen = dict.fromkeys(SELECTION, NOW)
     selection = selected(SELECTION.values(), seen, NOW, HOUR, limit)
     assert {run.id for run in selection.runs} == set(ORDER[:limit])
-    assert selection.over_limit == 5 - limit
+    assert len(selection.over_limit) == 5 - limit
 
 
 def test_runs_created_together_do_not_change_places() -> None:
@@ -177,7 +177,7 @@ def test_runs_created_together_do_not_change_places() -> None:
 def test_an_ended_run_falls_silent_an_hour_after_it_was_seen_to_end(seen: timedelta, kept: bool) -> None:
     selection = selected([ENDED], {ENDED.id: NOW - seen}, NOW, HOUR, 500)
     assert (ENDED in selection.runs) is kept
-    assert selection.over_limit == 0  # silent is not over the limit
+    assert selection.over_limit == ()  # silent is not over the limit
 
 
 @pytest.mark.parametrize(

@@ -164,4 +164,4 @@ def test_the_oracle_is_not_blind(watch: Callable[..., Watch]) -> None:
 def options_of(check: WandbCheck) -> Any:
     """The instance's options, without a request."""
     check.load_options()
-    return check.options
+    return check.config

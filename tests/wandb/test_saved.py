@@ -30,7 +30,7 @@ LATER = START + timedelta(minutes=30)
     ],
 )
 def test_what_is_saved_comes_back(knowledge: Knowledge) -> None:
-    document = json.loads(json.dumps(save(knowledge, LATER, HOUR)))
+    document = json.loads(json.dumps(save(knowledge, LATER, completed_runs=HOUR)))
     restored = restore(document)
     assert restored is not None
     assert restored.began == knowledge.began
@@ -44,7 +44,7 @@ def test_what_is_saved_comes_back(knowledge: Knowledge) -> None:
 
 def test_of_an_end_long_ago_the_moment_is_not_kept() -> None:
     knowledge = Knowledge(began=START, ended_seen={"old": START, "new": START + HOUR}, reported={"old": None})
-    document = save(knowledge, START + 2 * HOUR, HOUR)
+    document = save(knowledge, START + 2 * HOUR, completed_runs=HOUR)
     assert (document["ended"], document["settled"]) == ({"new": int((START + HOUR).timestamp())}, ["old"])
     restored = restore(document)
     assert restored is not None
@@ -54,7 +54,7 @@ def test_of_an_end_long_ago_the_moment_is_not_kept() -> None:
 
 def test_the_oldest_of_the_told_stay_the_first_to_be_forgotten() -> None:
     knowledge = Knowledge(began=START, reported={"first": None, "second": None, "third": None})
-    restored = restore(save(knowledge, LATER, HOUR))
+    restored = restore(save(knowledge, LATER, completed_runs=HOUR))
     assert restored is not None
     assert list(restored.reported) == ["first", "second", "third"]
 

@@ -42,11 +42,11 @@ PROJECT = {"entity": "metta-research", "project": "metta"}
 
 def test_defaults(settings: Resolve) -> None:
     resolved = settings(**PROJECT)
-    assert resolved.project.base_url == "https://api.wandb.ai"
+    assert resolved.projects[0].base_url == "https://api.wandb.ai"
     assert resolved.timeframe == timedelta(days=7)
     assert resolved.completed_runs == timedelta(hours=1)
     assert (resolved.max_runs, resolved.page_size, resolved.max_pages) == (500, 1000, 100)
-    assert resolved.metric_options.run_types.names == ("train", "sweep", "all")
+    assert resolved.run_types.names == ("train", "sweep", "all")
     assert resolved.wanted.summary_keys == [
         "overview/reward",
         "env_agent/heart.gained",
@@ -81,7 +81,7 @@ def test_the_instance_then_the_environment_then_the_default(
 ) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    project = settings(**options).project
+    (project,) = settings(**options).projects
     assert (project.entity, project.name, project.base_url) == expected
 
 
@@ -161,7 +161,7 @@ def test_the_state_belongs_to_what_is_watched(new_check: NewCheck) -> None:
     def cache_id(**options: Any) -> str:
         check = new_check(**options)
         check.load_configuration_models()
-        return check.persistent_cache_id()
+        return check.targets()[0].key
 
     same = cache_id()
     assert cache_id(tags=["env:dev"], max_runs=7, timeframe="1d") == same
@@ -194,7 +194,7 @@ def test_the_example_is_a_configuration() -> None:
     }
     check = WandbCheck(name="metta_wandb", init_config=document["init_config"], instances=[instance])
     check.load_configuration_models()
-    assert check.settings.project.entity == "metta-research"
+    assert check.settings.entity == "metta-research"
 
 
 def test_what_the_example_shows_as_options_are_options() -> None:
@@ -202,7 +202,7 @@ def test_what_the_example_shows_as_options_are_options() -> None:
     lines = EXAMPLE.read_text(encoding="utf-8").partition("instances:")[2].splitlines()
     shown = [line.replace("    # ", "    ", 1) for line in lines if line.startswith(("    # ", "  - "))]
     (instance,) = yaml.safe_load("\n".join(shown))
-    instance |= {"entity": "e", "project": "p"}
+    instance |= {"entity": "e", "project": None}
     assert set(instance) <= set(InstanceConfig.model_fields)
     check = WandbCheck(name="metta_wandb", init_config={}, instances=[instance])
     check.load_configuration_models()

@@ -32,6 +32,14 @@ class MetricPatterns(BaseModel):
     include: Optional[tuple[str, ...]] = None
 
 
+class Projects(BaseModel):
+    model_config = ConfigDict(
+        arbitrary_types_allowed=True,
+        frozen=True,
+    )
+    include: tuple[str, ...]
+
+
 class Proxy(BaseModel):
     model_config = ConfigDict(
         arbitrary_types_allowed=True,
@@ -97,6 +105,7 @@ class InstanceConfig(BaseModel):
     password: Optional[str] = None
     persist_connections: bool = None
     project: Optional[str] = Field(None, min_length=1)
+    projects: Optional[Projects] = None
     proxy: Optional[Proxy] = None
     read_timeout: Optional[float] = None
     request_size: float = None

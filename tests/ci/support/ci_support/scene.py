@@ -13,6 +13,7 @@ from ci_support.truth import Expected, Key
 from datadog_checks.base.stubs.aggregator import AggregatorStub
 
 from metta_checks.ci.check import CiCheck
+from metta_checks.ci.ledger import Ledger
 from metta_checks.demo.github_clock import ManualClock
 from metta_checks.demo.github_repository import DemoRepository
 from metta_checks.demo.github_sample import BENCHMARKS, TESTS_BLOCKING_MERGE
@@ -88,6 +89,12 @@ class Scene:
             # Retries shall not take a test's time.
             check.transport.pause = 0.001
         return check
+
+    @property
+    def ledger(self) -> Ledger:
+        """What the check knows of the branch."""
+        (target,) = self.check.targets()
+        return self.check.states.of(target)
 
     def restart(self) -> None:
         """The Agent stops and starts: what is left is its persistent cache."""

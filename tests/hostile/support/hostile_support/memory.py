@@ -12,10 +12,10 @@ STEP = timedelta(hours=3)
 
 
 class Memory:
-    """The bytes that a room's own lines hold, after a quarter of the month and at its end: they must not grow."""
+    """The bytes that a package's own lines hold, after a quarter of the month and at its end: they must not grow."""
 
-    def __init__(self, room: str) -> None:
-        self._own = [tracemalloc.Filter(True, f"*/metta_checks/{room}/*")]
+    def __init__(self, package: str) -> None:
+        self._own = [tracemalloc.Filter(True, f"*/metta_checks/{package}/*")]
         self._held: list[int] = []
         tracemalloc.start()
 

@@ -81,7 +81,7 @@ class Stage:
 
 def set_timeout(check: MettaCheck, seconds: float) -> None:
     """As if `collection_timeout` had always been this: a first collection may be slow for reasons of the machine's."""
-    check._config_model_instance = check.options.model_copy(update={"collection_timeout": seconds})
+    check._config_model_instance = check.config.model_copy(update={"collection_timeout": seconds})
 
 
 @contextmanager

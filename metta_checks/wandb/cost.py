@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import ceil
 from typing import Any, Final
 
-from metta_checks.cli.costs import (
+from metta_checks.core.cost import (
     TELEMETRY,
     Cost,
     Formula,

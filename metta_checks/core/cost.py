@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from math import exp
 from typing import Any, Final, Literal
 
-from metta_checks.core.collection import Reason
 from metta_checks.core.hour import PER_DISTRIBUTION
+from metta_checks.core.target import DropReason
 
 PERCENTILES: Final = 5
 """What percentiles, once they are on at Datadog, add to each tag set of a distribution: p50, p75, p90, p95, p99."""
 
-TELEMETRY: Final = 4 + len(Reason)
+TELEMETRY: Final = 4 + len(DropReason)
 """`metta.check.up`, `.duration_seconds`, `.requests` and `.series`, and `.dropped` once for each reason."""
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from metta_checks.ci.rules import NAMESPACE
 from metta_checks.ci.settings import resolve
-from metta_checks.cli.costs import (
+from metta_checks.core.cost import (
     TELEMETRY,
     Cost,
     Formula,

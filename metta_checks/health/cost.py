@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from metta_checks.cli.costs import TELEMETRY, Cost, Formula, Item, Requests, Workload, collections_an_hour
+from metta_checks.core.cost import TELEMETRY, Cost, Formula, Item, Requests, Workload, collections_an_hour
 
 WALL: Final = ("state", "status", "value", "target", "age_seconds")
 
