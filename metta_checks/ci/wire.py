@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Final, NamedTuple, TypeVar
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from metta_checks.ci.records import Run, Workflow, file_of
 from metta_checks.core.clock import in_utc
-from metta_checks.core.decode import first_problem
 from metta_checks.core.errors import Kind, SourceError
-from metta_checks.core.transport import Answer
+from metta_checks.core.transport import Answer, ShapeError
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -175,7 +174,7 @@ def _parse(answer: Answer, model: type[ModelT]) -> ModelT:
     model without a detour through Python objects. Raises SourceError for anything else."""
     try:
         return answer.model(model)
-    except ValidationError as error:
-        came_back = f"an answer of an unknown shape ({first_problem(error)})"
+    except ShapeError as error:
+        came_back = f"an answer of an unknown shape ({error})"
         remedy = "Is `api_url` the address of a GitHub API? If it is, this version does not know its answers."
         raise SourceError(Kind.MALFORMED, answer.tried, came_back, remedy, status=answer.status) from None

@@ -19,7 +19,10 @@ MAX_MODEL_VALUES: Final = 100_000
 page of 1,000 W&B runs has some 20,000."""
 
 MAX_STRING: Final = 64 * 1024
-"""Bytes of the longest string that `without_long_strings` leaves in place."""
+"""Bytes of the longest string that `without_long_strings` leaves in a document that is `LARGE`."""
+
+LARGE: Final = 4 * 1024 * 1024
+"""Bytes of a document that is worth looking for long strings: twice those of an ordinary page."""
 
 _PAIR: Final = rb"u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _LONE: Final = rb"u[dD][89a-fA-F][0-9a-fA-F]{2}"
@@ -92,8 +95,11 @@ def parse_text(data: bytes) -> bytes:
 
 
 def without_long_strings(data: bytes) -> bytes:
-    """`data` with strings of more than `MAX_STRING` bytes made empty: what is of no use is not copied any further."""
-    if len(data) <= MAX_STRING:
+    """`data`, when it is large, with strings of more than `MAX_STRING` bytes made empty.
+
+    As Python's text they could take four times as much, and pydantic copies a document into each error about it.
+    """
+    if len(data) <= LARGE:
         return data
     parts: list[bytes] = []
     begin = 0

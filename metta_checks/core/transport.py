@@ -18,7 +18,14 @@ from requests.auth import AuthBase
 
 from metta_checks.core.address import require_address, same_server, split_query, with_params
 from metta_checks.core.collection import Collection
-from metta_checks.core.decode import TooManyValuesError, is_no_json, parse_json, parse_model
+from metta_checks.core.decode import (
+    TooManyValuesError,
+    first_problem,
+    is_no_json,
+    parse_json,
+    parse_model,
+    without_long_strings,
+)
 from metta_checks.core.errors import Kind, SourceError
 from metta_checks.core.faults import (
     MAX_QUOTED,
@@ -59,6 +66,10 @@ _ENCODINGS: Final = ("gzip", "deflate")
 """What a server may compress with: of brotli and zstd one byte may become a million."""
 
 
+class ShapeError(ValueError):
+    """An answer is JSON, but not of the shape that was expected; the text names the first field that does not fit."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A 2xx or 304 answer. `headers` are case-insensitive; `body` is decompressed."""
@@ -74,9 +85,12 @@ class Answer:
         return printable(text, MAX_QUOTED, self.scrub)
 
     def json(self) -> Any:
-        """The body as JSON. Raises SourceError when it is none, too deep, too large in memory, or holds NaN."""
+        """The body as JSON, without long strings where it is large.
+
+        Raises SourceError when it is no JSON, too deep, too large in memory, or holds NaN.
+        """
         try:
-            return parse_json(self.body)
+            return parse_json(without_long_strings(self.body))
         except TooManyValuesError as error:
             raise self._oversized(error) from None
         except ValueError as error:
@@ -85,17 +99,22 @@ class Answer:
             remedy = "Check the address: a login page, a proxy or another service may answer there."
             raise SourceError(Kind.MALFORMED, self.tried, came_back, remedy, status=self.status) from None
 
-    def model(self, model: type[M]) -> M:
-        """The body as `model`. Raises SourceError for what `json` raises it for, and pydantic's ValidationError."""
+    def model(self, model: type[M], *, with_blobs: bool = False) -> M:
+        """The body as `model`; `with_blobs` leaves long strings in it that are documents of their own.
+
+        Raises SourceError for what `json` raises it for, ShapeError for another shape.
+        """
         try:
-            return parse_model(model, self.body)
+            return parse_model(model, self.body if with_blobs else without_long_strings(self.body))
         except TooManyValuesError as error:
             raise self._oversized(error) from None
         except ValidationError as error:
-            if is_no_json(error):
-                # It has better words for that.
-                self.json()
-            raise
+            no_json, problem = is_no_json(error), first_problem(error)
+        if no_json:
+            # It has better words for that.
+            self.json()
+        # Raised here, since pydantic's error holds the whole document as Python objects, and would be its context.
+        raise ShapeError(problem)
 
     def _oversized(self, error: TooManyValuesError) -> SourceError:
         remedy = "No answer of this API has so many: check the address, or ask for smaller pages if there is an option."

@@ -7,10 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pydantic import ValidationError
-
 from metta_checks.core import Kind
-from metta_checks.core.transport import Answer
+from metta_checks.core.transport import Answer, ShapeError
 from metta_checks.wandb.nodes import ErrorsAnswer, GraphQLError
 
 _PATTERNS: Final[tuple[tuple[Kind, re.Pattern[str]], ...]] = tuple(
@@ -72,7 +70,7 @@ def graphql_fault(answer: Answer) -> GraphQLFault | None:
         return None
     try:
         reported = answer.model(ErrorsAnswer)
-    except ValidationError:
+    except ShapeError:
         return None
     faults = [
         GraphQLFault(_kind(error, reported.data), answer.quoted(error.message or "no message"))

@@ -64,7 +64,7 @@ def own_server(patch: pytest.MonkeyPatch) -> None:
 def parsing(patch: pytest.MonkeyPatch) -> None:
     """JSON is read without bounds on its depth, and its shape is believed."""
     patch.setattr(transport.Answer, "json", lambda answer: json.loads(answer.body))
-    patch.setattr(transport.Answer, "model", lambda answer, model: model.model_validate(json.loads(answer.body)))
+    patch.setattr(transport.Answer, "model", lambda answer, model, **_: model.model_validate(json.loads(answer.body)))
     patch.setattr(client, "_malformed", UnforeseenError)
     patch.setattr(wire, "_parse", lambda answer, model: model.model_validate(json.loads(answer.body)))
     patch.setattr(graphql, "SourceError", UnforeseenError)
