@@ -19,6 +19,7 @@ from metta_checks.core.credentials import CredentialHost, CredentialPlaces, Cred
 from metta_checks.core.deadline import Deadline
 from metta_checks.core.diagnosis import Diagnostics
 from metta_checks.core.environment import NO_VARIABLES, Variables, with_environment
+from metta_checks.core.errors import release_frames
 from metta_checks.core.hour import SeriesHour
 from metta_checks.core.option_errors import OptionError
 from metta_checks.core.options_loader import OptionsLoader
@@ -236,7 +237,10 @@ class MettaCheck(AgentCheck, ABC):
     def run(self) -> str:
         """A collection with the initialisations inside of it."""
         self.options_loader.set_aside()
-        return str(super().run())
+        report = str(super().run())
+        # The frames hold answers of many megabytes, in cycles that Python's collector may leave for hours.
+        release_frames(self.collection.error)
+        return report
 
     # One collection.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import json
 import zlib
@@ -125,6 +126,20 @@ def test_a_small_answer_that_grows_without_end(source: Source, make: Callable[[S
         error = error_of(check)
     assert error.kind is Kind.OVERSIZED
     assert "grow more than 200 times" in str(error)
+
+
+def test_failed_collections_leave_no_answers_behind(source: Source) -> None:
+    """An error and the frames of its traceback are a cycle, which Python's collector may leave alone for hours."""
+    put(source, b'{"total_count": 0, "x": "' + b"x" * 7_000_000 + b'"}', {})
+    check = ci(source)
+    check.run()
+    gc.disable()
+    try:
+        with at_most(45):
+            for _ in range(10):
+                assert "of an unknown shape" in str(error_of(check))
+    finally:
+        gc.enable()
 
 
 def test_an_encoding_that_was_not_asked_for(source: Source) -> None:
