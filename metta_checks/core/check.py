@@ -13,6 +13,7 @@ from datadog_checks.base import AgentCheck
 from metta_checks.core.collection import Collection
 from metta_checks.core.deadline import Deadline
 from metta_checks.core.diagnosis import Diagnostics
+from metta_checks.core.errors import release_frames
 from metta_checks.core.hour import SeriesHour
 from metta_checks.core.instance import DEFAULT_TIMEOUT, CheckInstance
 from metta_checks.core.report import error_of, warnings_of
@@ -193,6 +194,10 @@ class MettaCheck(CheckInstance, ABC):
             self.warning("%s", message)
         self._warn_of_budget()
         self._diagnostics.note(self.collection, results)
+        for result in results:
+            # That of the collection is still to be raised.
+            if result.error is not self.collection.error:
+                release_frames(result.error)
         if self.collection.error is None:
             self._submit_metadata()
 

@@ -17,6 +17,7 @@ from metta_checks.core.collection import Collection
 from metta_checks.core.credentials import CredentialHost, CredentialPlaces, Credentials
 from metta_checks.core.deadline import Deadline
 from metta_checks.core.environment import NO_VARIABLES, Variables, with_environment
+from metta_checks.core.errors import release_frames
 from metta_checks.core.option_errors import OptionError
 from metta_checks.core.options_loader import OptionsLoader
 from metta_checks.core.printable import printable, printable_lines
@@ -192,7 +193,10 @@ class CheckInstance(AgentCheck):
     def run(self) -> str:
         """A collection with the initialisations inside of it."""
         self.options_loader.set_aside()
-        return str(super().run())
+        report = str(super().run())
+        # The frames hold answers of many megabytes, in cycles that Python's collector may leave for hours.
+        release_frames(self.collection.error)
+        return report
 
     def _validate(self) -> None:
         """The options beyond their model: what the check says, and where the credential goes."""
