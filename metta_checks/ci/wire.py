@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Final, NamedTuple, TypeVar
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from metta_checks.ci.records import Run, Workflow, file_of
 from metta_checks.core.clock import in_utc
-from metta_checks.core.decode import first_problem, parse_model
 from metta_checks.core.errors import Kind, SourceError
-from metta_checks.core.transport import Answer
+from metta_checks.core.transport import Answer, ShapeError
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -174,10 +173,8 @@ def _parse(answer: Answer, model: type[ModelT]) -> ModelT:
     """The body as a `model`. A page of runs has a megabyte of which this needs a hundredth: it goes from bytes to the
     model without a detour through Python objects. Raises SourceError for anything else."""
     try:
-        return parse_model(model, answer.body)
-    except ValidationError as error:
-        # Text that is no JSON at all has better words there.
-        answer.json()
-        came_back = f"an answer of an unknown shape ({first_problem(error)})"
+        return answer.model(model)
+    except ShapeError as error:
+        came_back = f"an answer of an unknown shape ({error})"
         remedy = "Is `api_url` the address of a GitHub API? If it is, this version does not know its answers."
         raise SourceError(Kind.MALFORMED, answer.tried, came_back, remedy, status=answer.status) from None

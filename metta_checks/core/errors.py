@@ -107,3 +107,10 @@ def is_for_operator(error: BaseException) -> bool:
 def error_text(error: BaseException) -> str:
     """An error as messages show it: its own text, after its type where it is a fault of the check."""
     return str(error) if is_for_operator(error) else f"{type(error).__name__}: {error}"
+
+
+def release_frames(error: BaseException | None) -> None:
+    """Forget where an error and those behind it came from: their frames keep alive what was being read."""
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__

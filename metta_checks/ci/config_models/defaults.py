@@ -81,7 +81,7 @@ def instance_max_pages():
 
 
 def instance_max_response_bytes():
-    return 67108864
+    return 8388608
 
 
 def instance_min_collection_interval():
