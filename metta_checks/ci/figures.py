@@ -93,6 +93,8 @@ def _list_passes(snapshot: Snapshot, metric: str) -> tuple[bool | None, str | No
     option = f"{metric.rpartition('.')[2]}_workflows"
     if selection.unknown:
         return None, f"`{option}` lists {', '.join(selection.unknown)}, which {snapshot.repo} does not have"
+    if selection.excluded:
+        return None, f"`{option}` lists {', '.join(selection.excluded)}, which `exclude_workflows` leaves out"
     silent = [snapshot.workflows[one].file for one in sorted(selection.ids) if one not in snapshot.latest]
     if silent:
         return None, f"`{option}` lists {', '.join(silent)}, without a run on the branch that succeeded or failed"

@@ -149,8 +149,10 @@ class Ledger:
         known = self.runs.get(run.id)
         if known is None:
             self.runs[run.id] = Known(run, OPEN_ATTEMPT * (run.attempt - 1), False, run.updated_at)
-        elif known.gone or (known.run != run and _later(run, known.run)):
+        elif known.gone or (replace(run, ended_at=known.run.ended_at) != known.run and _later(run, known.run)):
             earlier = known.earlier + _letters(known.run, run.attempt)
+            if known.run.attempt == run.attempt and known.run.conclusion is not None:
+                run = replace(run, ended_at=known.run.ended_at)
             self.runs[run.id] = Known(run, earlier, known.measured, run.updated_at)
 
     def note_attempt(self, run_id: int, attempt: int, letter: str) -> None:
@@ -187,12 +189,12 @@ class Ledger:
                 continue
             self.runs[run_id] = replace(known, measured=True)
             run, counts = known.run, known.run.own and not first_ever
-            if counts and run.created_at >= since and run.updated_at >= started_at.replace(microsecond=0):
+            if counts and run.created_at >= since and run.ended_at >= started_at.replace(microsecond=0):
                 yield run
 
     def _beginning(self, now: datetime) -> datetime:
         """`now`, unless runs have ended later than that by GitHub's clock: ours may have been set back."""
-        ended = (known.run.updated_at for known in self.runs.values() if known.run.conclusion is not None)
+        ended = (known.run.ended_at for known in self.runs.values() if known.run.conclusion is not None)
         return max([now, *(moment + timedelta(seconds=1) for moment in ended)])
 
     def latest_decisive(self) -> dict[int, Run]:

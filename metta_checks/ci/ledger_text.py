@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, BaseModel, PlainSerializer
 from metta_checks.ci.ledger import Bucket, Known, Ledger, ListPage
 from metta_checks.ci.records import Run, Workflow
 
-VERSION: Final = 1
+VERSION: Final = 2
 """To be raised with every change of the form but a new field with a default: what an older version wrote is then a
 fresh start."""
 
@@ -81,6 +81,8 @@ class _Columns(BaseModel):
     started_at: list[Moment]
     updated_at: list[Moment]
     own: list[bool]
+    ended_at: list[Moment]
+    name: list[str]
     earlier: list[str]
     measured: list[bool]
     stamp: list[Moment]
@@ -122,6 +124,8 @@ def _columns(ledger: Ledger) -> _Columns:
         started_at=[run.started_at for run in runs],
         updated_at=[run.updated_at for run in runs],
         own=[run.own for run in runs],
+        ended_at=[run.ended_at for run in runs],
+        name=[run.name for run in runs],
         earlier=[one.earlier for one in known],
         measured=[one.measured for one in known],
         stamp=[one.stamp for one in known],
@@ -166,6 +170,8 @@ def _runs(columns: _Columns) -> Iterator[Known]:
         columns.started_at,
         columns.updated_at,
         columns.own,
+        columns.ended_at,
+        columns.name,
     )
     lengths = {len(values) for _, values in columns}
     if len(lengths) > 1:

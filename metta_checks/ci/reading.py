@@ -19,7 +19,7 @@ from metta_checks.ci.records import Run, Workflow
 from metta_checks.ci.reply import Pulse, Reply
 from metta_checks.ci.settings import Settings
 from metta_checks.ci.together import together
-from metta_checks.ci.workflows import Selection
+from metta_checks.ci.workflows import Exclusion, Selection
 from metta_checks.core.errors import Kind, SourceError
 
 UNSETTLED: Final = timedelta(seconds=5)
@@ -67,6 +67,7 @@ class Reading:
         self._since = now.replace(microsecond=0) - self._settings.look_back
         ledger.begin(now, self._since)
         self._listing = Listing(github, ledger, now, self._since, max_pages=max_pages)
+        self._exclusion = Exclusion(self._settings.exclude_workflows)
         self._labels = LabelCounts(github, ledger, now)
         self._graphql_answers = not github.anonymous
         self._problems: list[str] = []
@@ -204,12 +205,21 @@ class Reading:
 
     def _wanted(self) -> set[int]:
         """The workflows whose latest decisive run matters: the active ones and those that an option lists."""
-        active = {workflow.id for workflow in self._ledger.workflows.values() if workflow.active}
+        active = {workflow.id for workflow in self._included_workflows().values() if workflow.active}
         return active.union(*(selection.ids for selection in self._lists().values()))
+
+    def _included_workflows(self) -> dict[int, Workflow]:
+        known = self._ledger.workflows
+        return {one: workflow for one, workflow in known.items() if not self._exclusion.excludes(workflow)}
+
+    def _counts(self, run: Run) -> bool:
+        """Whether the run is one of the repository's own branch, of a workflow that is not excluded."""
+        return run.own and not self._exclusion.excludes_run(run, self._ledger.workflows)
 
     def _lists(self) -> dict[str, Selection]:
         known = self._ledger.workflows
-        return {metric: workflows.select(known, entries) for metric, entries in self._settings.lists.items()}
+        lists = self._settings.lists
+        return {metric: workflows.select(known, entries, self._exclusion) for metric, entries in lists.items()}
 
     def _search_the_past(self) -> None:
         """Find the latest decisive run of the workflows of which none is known. A workflow may have come to be one of
@@ -242,7 +252,7 @@ class Reading:
         By the next collection it may be deleted."""
         opens = self._now - self._settings.window
         known_ones = self._ledger.runs.values()
-        return [known.run.id for known in known_ones if known.run.own and known.run.started_at >= opens]
+        return [known.run.id for known in known_ones if known.run.started_at >= opens and self._counts(known.run)]
 
     def _in_window(self) -> Iterator[Known]:
         """Completed runs of the repository's own branch whose latest attempt started inside the window, and which are
@@ -250,19 +260,20 @@ class Reading:
         opens, created = self._now - self._settings.window, self._now - self._settings.look_back
         for known in self._ledger.runs.values():
             run = known.run
-            ended = run.own and run.conclusion is not None
-            if ended and opens <= run.started_at < self._now and run.created_at >= created:
+            in_time = opens <= run.started_at < self._now and run.created_at >= created
+            if in_time and run.conclusion is not None and self._counts(run):
                 yield known
 
     def _snapshot(self) -> Snapshot:
         ledger = self._ledger
-        completed = tuple(ledger.newly_completed(self._now, self._since))
+        completed = tuple(run for run in ledger.newly_completed(self._now, self._since) if self._counts(run))
         ledger.prune(self._since)
+        included = self._included_workflows()
         return Snapshot(
             now=self._now,
             runs=tuple(self._in_window()),
-            workflows=ledger.workflows,
-            latest=ledger.latest_decisive(),
+            workflows=included,
+            latest={one: run for one, run in ledger.latest_decisive().items() if self._counts(run)},
             lists=self._lists(),
             counts=self._labels.counts,
             completed=completed,

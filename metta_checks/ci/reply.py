@@ -295,5 +295,7 @@ def _past_run(workflow: Workflow, node: _PastRun, suite: _Suite) -> PastRun:
         started_at=created_at,
         updated_at=node.updated_at,
         own=True,
+        ended_at=node.updated_at,
+        name=workflow.name,
     )
     return PastRun(run, suite.branch.name if suite.branch else None, node.event)

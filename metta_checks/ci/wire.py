@@ -110,6 +110,7 @@ class _Run(_Wire):
     node_id: str
     workflow_id: int
     path: str
+    name: str | None = None
     run_number: int
     run_attempt: Annotated[int, Field(ge=1, le=MOST_ATTEMPTS)] = 1
     status: str | None
@@ -167,6 +168,8 @@ def _run(parsed: _Run) -> Run:
         updated_at=parsed.updated_at,
         # By id: a repository that was renamed is still the same one.
         own=parsed.head_repository is not None and parsed.head_repository.id == parsed.repository.id,
+        ended_at=parsed.updated_at,
+        name=parsed.name or "",
     )
 
 

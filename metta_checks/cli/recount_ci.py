@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from metta_checks.core.duration import parse_duration
@@ -32,6 +33,7 @@ class CiQuestion:
     label_window: timedelta
     labels: Mapping[str, Sequence[str]]
     lists: Mapping[str, Sequence[str]]
+    exclude: Sequence[str] = ()
 
     @classmethod
     def of(cls, options: Any) -> CiQuestion:
@@ -50,13 +52,20 @@ class CiQuestion:
                 "ci.workflow.tests_blocking_merge": options.tests_blocking_merge_workflows or (),
                 "ci.workflow.benchmarks": options.benchmarks_workflows or (),
             },
+            exclude=options.exclude_workflows or (),
         )
 
 
 def recount_ci(get: Get, question: CiQuestion, now: datetime) -> dict[Figure, float]:
     """All gauges of metta_ci but the verdicts, as of `now`; what cannot be told is left out."""
-    workflows = list(_pages(get, f"/repos/{question.repo}/actions/workflows", {}, "workflows"))
-    runs = _runs_in_window(get, question, now)
+    listed = list(_pages(get, f"/repos/{question.repo}/actions/workflows", {}, "workflows"))
+    workflows = [one for one in listed if not _is_excluded(one, question)]
+    out = {one["id"] for one in listed} - {one["id"] for one in workflows}
+    runs = [
+        run
+        for run in _runs_in_window(get, question, now)
+        if run["workflow_id"] not in out and not _is_excluded({**run, "id": run["workflow_id"]}, question)
+    ]
     figures = {**_of_window(get, question, runs), **_by_workflow(workflows, runs)}
     latest = {one["id"]: _latest(get, question, one["id"]) for one in workflows if _counts(one, question)}
     figures |= _of_latest(workflows, latest, question)
@@ -92,7 +101,7 @@ def _of_window(get: Get, question: CiQuestion, runs: list[dict[str, Any]]) -> di
     conclusions = Counter(run["conclusion"] for run in runs)
     decisive = sum(conclusions[one] for one in DECISIVE)
     minutes = [
-        (_time(run["updated_at"]) - _time(run["run_started_at"])).total_seconds() / 60
+        max(0.0, (_time(run["updated_at"]) - _time(run["run_started_at"])).total_seconds() / 60)
         for run in runs
         if run["conclusion"] in TIMED
     ]
@@ -189,7 +198,18 @@ def _counts(workflow: Mapping[str, Any], question: CiQuestion) -> bool:
 
 
 def _is_meant(workflow: Mapping[str, Any], entry: str) -> bool:
-    return str(entry) in {workflow["name"], _file(workflow["path"]), workflow["path"], str(workflow["id"])}
+    return workflow["state"] != "deleted" and str(entry).casefold() in _names(workflow)
+
+
+def _is_excluded(workflow: Mapping[str, Any], question: CiQuestion) -> bool:
+    # In a pattern only `*` means more than itself.
+    patterns = [entry.casefold().replace("[", "[[]").replace("?", "[?]") for entry in question.exclude]
+    return any(fnmatchcase(name, pattern) for name in _names(workflow) for pattern in patterns)
+
+
+def _names(workflow: Mapping[str, Any]) -> set[str]:
+    path = workflow["path"].partition("@")[0].casefold()
+    return {(workflow["name"] or "").casefold(), path, path.rpartition("/")[2], str(workflow["id"])}
 
 
 def _own(run: Mapping[str, Any], question: CiQuestion) -> bool:
@@ -198,7 +218,9 @@ def _own(run: Mapping[str, Any], question: CiQuestion) -> bool:
 
 
 def _file(path: str) -> str:
-    return path.partition("@")[0].rpartition("/")[2]
+    """What the tag `workflow` shows: only a file of the repository's own folder is known by its name alone."""
+    folder, _, name = path.partition("@")[0].rpartition("/")
+    return name if folder == ".github/workflows" else path.partition("@")[0]
 
 
 def _time(text: str) -> datetime:

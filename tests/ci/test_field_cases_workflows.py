@@ -53,7 +53,6 @@ def test_g3_one_whose_file_is_there_fails_as_long_as_nothing_succeeds(empty_scen
 CODEQL = ("dynamic/github-code-scanning/codeql", "dynamic/github-code-quality/codeql")
 
 
-@not_yet("the tag is the last part of the path, which two generated workflows share")
 def test_g8_two_generated_workflows_are_two_rows(empty_scene: SceneMaker) -> None:
     """GitHub's changelog: CodeQL scans for security and, apart from that, for quality."""
     watched = empty_scene()
@@ -79,9 +78,9 @@ def test_g8_two_generated_workflows_are_two_rows(empty_scene: SceneMaker) -> Non
         "Unit tests",
         "unit-tests.yml",
         ".github/workflows/unit-tests.yml",
-        pytest.param("unit tests", marks=not_yet("names match in their own case only")),
-        pytest.param("UNIT TESTS", marks=not_yet("names match in their own case only")),
-        pytest.param("Unit-Tests.yml", marks=not_yet("names match in their own case only")),
+        "unit tests",
+        "UNIT TESTS",
+        "Unit-Tests.yml",
     ],
 )
 def test_g15_a_listed_workflow_is_found_in_any_case(empty_scene: SceneMaker, entry: str) -> None:
@@ -97,8 +96,7 @@ def test_g15_a_listed_workflow_is_found_in_any_case(empty_scene: SceneMaker, ent
     assert collected.warnings == []
 
 
-@not_yet("there is no option `exclude_workflows`")
-@pytest.mark.parametrize("entry", ["BuildFailed", "buildfailed", "Build*"])
+@pytest.mark.parametrize("entry", ["BuildFailed", "buildfailed", "Build*", "*failed", "BUILD*ED"])
 def test_g18_an_excluded_workflow_counts_in_nothing(empty_scene: SceneMaker, entry: str) -> None:
     """orgs/community#190193, tesseract#1353: runs called BuildFailed that nobody can remove."""
     watched = empty_scene(exclude_workflows=[entry])
@@ -114,6 +112,48 @@ def test_g18_an_excluded_workflow_counts_in_nothing(empty_scene: SceneMaker, ent
     assert collected.find(f"{NAMESPACE}ci.workflow.success") == 1
     assert collected.find(OTHER_FAILING) == 0
     assert collected.find(RUNS, "workflow:BuildFailed", "conclusion:failure") is None
+
+
+@pytest.mark.parametrize("entry", ["Build", "failed", "Build?ailed", "[Bb]uildFailed", "*ci"])
+def test_g18_only_a_star_stands_for_other_characters(empty_scene: SceneMaker, entry: str) -> None:
+    watched = empty_scene(exclude_workflows=[entry])
+    workflow = watched.repository.add_workflow("BuildFailed", "BuildFailed")
+    watched.repository.new_run(workflow.id, conclusion="failure", duration=timedelta(0))
+    watched.later()
+
+    assert watched.collect().find(RUNS, "workflow:BuildFailed", "conclusion:failure") == 1
+
+
+def test_g18_a_listed_workflow_that_is_excluded_is_unknown(empty_scene: SceneMaker) -> None:
+    watched = empty_scene(tests_blocking_merge_workflows=["ci.yml"], exclude_workflows=["CI*"])
+    watched.repository.new_run(watched.repository.workflows[0].id, conclusion="success", duration=timedelta(0))
+    watched.later()
+
+    collected = watched.collect()
+
+    assert collected.find(BLOCKING) is None
+    assert blocking_state(collected) == 1
+    assert any("exclude_workflows" in warning for warning in collected.warnings)
+
+
+PATHS = {
+    ".github/workflows/deploy@2.yml": "deploy@2.yml",
+    "tools/.github/workflows/scan.yaml": "tools/.github/workflows/scan.yaml",
+    "demo-org/policies/.github/workflows/required.yml": "demo-org/policies/.github/workflows/required.yml",
+    "dynamic/pages/pages-build-deployment": "dynamic/pages/pages-build-deployment",
+}
+
+
+@pytest.mark.parametrize(("path", "expected"), PATHS.items(), ids=PATHS)
+def test_g8_only_a_file_of_the_workflows_folder_goes_by_its_name(
+    empty_scene: SceneMaker, path: str, expected: str
+) -> None:
+    watched = empty_scene()
+    workflow = watched.repository.add_workflow("Other", path)
+    watched.repository.new_run(workflow.id, conclusion="success", duration=timedelta(0))
+    watched.later()
+
+    assert watched.collect().find(RUNS, f"workflow:{expected}", "conclusion:success") == 1
 
 
 @pytest.fixture

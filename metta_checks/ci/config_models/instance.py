@@ -65,6 +65,7 @@ class InstanceConfig(BaseModel):
     empty_default_hostname: bool = None
     enable_legacy_tags_normalization: bool = None
     events: bool = None
+    exclude_workflows: tuple[str, ...] = None
     extra_headers: Optional[MappingProxyType[str, Any]] = None
     force_merge_labels: tuple[str, ...] = None
     headers: Optional[MappingProxyType[str, Any]] = None
