@@ -45,6 +45,16 @@ def advised_for_labels(error: SourceError, settings: Settings) -> SourceError:
     )
 
 
+def advised_for_tree(error: SourceError, settings: Settings) -> SourceError:
+    """`error` of the workflow files with an advice that names the permission that they need, where that is missing."""
+    if error.kind is not Kind.FORBIDDEN or _about_policy(error):
+        return error
+    return error.with_remedy(
+        f"Which workflows exist needs the permission Contents (read) of {settings.repo} for a fine-grained token or a "
+        f"GitHub App, and the scope `repo` for a classic token."
+    )
+
+
 def _about_permissions(settings: Settings, *, anonymous: bool) -> str:
     if anonymous:
         return f"GitHub does not answer this without a token: set `token` or GITHUB_TOKEN, to read {PERMISSIONS}."

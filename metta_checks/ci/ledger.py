@@ -89,8 +89,8 @@ class Ledger:
     page; `covered_until` that of the newest run in a bucket; `searched` are workflows without a decisive run on the
     branch; `verdicts` are the last decided ones with their values, by metric; `labels` are the names that the labels of
     the options have in the repository, None where there was none when its labels were listed, at `labels_at`.
-    `was_set_back` says of the running
-    collection alone that the clock was.
+    `files` are the names in the branch's folder of workflows, None while they are not known; `files_etag` and
+    `files_at` are of REST's answer. `was_set_back` says of the running collection alone that the clock was.
     """
 
     started_at: datetime | None = None
@@ -109,6 +109,9 @@ class Ledger:
     verdicts: dict[str, tuple[bool, float]] = field(default_factory=dict)
     labels: dict[str, str | None] = field(default_factory=dict)
     labels_at: datetime | None = None
+    files: frozenset[str] | None = None
+    files_etag: str | None = None
+    files_at: datetime | None = None
     watch_again_at: datetime | None = None
     was_set_back: bool = False
 

@@ -39,6 +39,9 @@ def to_text(ledger: Ledger) -> str:
         verdicts=ledger.verdicts,
         labels=ledger.labels,
         labels_at=ledger.labels_at,
+        files=ledger.files,
+        files_etag=ledger.files_etag,
+        files_at=ledger.files_at,
         watch_again_at=ledger.watch_again_at,
     )
     return base64.b85encode(zlib.compress(document.model_dump_json().encode(), 6)).decode("ascii")
@@ -106,6 +109,9 @@ class _Document(BaseModel):
     verdicts: dict[str, tuple[bool, float]]
     labels: dict[str, str | None] = {}
     labels_at: AwareDatetime | None = None
+    files: frozenset[str] | None = None
+    files_etag: str | None = None
+    files_at: AwareDatetime | None = None
     watch_again_at: AwareDatetime | None
 
 
@@ -151,6 +157,9 @@ def _ledger(document: _Document) -> Ledger:
         verdicts=document.verdicts,
         labels=document.labels,
         labels_at=document.labels_at,
+        files=document.files,
+        files_etag=document.files_etag,
+        files_at=document.files_at,
         watch_again_at=document.watch_again_at,
     )
 

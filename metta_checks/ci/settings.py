@@ -33,6 +33,7 @@ VARIABLES: Final[Variables] = {
     "tests_blocking_merge_workflows": Variable("GITHUB_TESTS_BLOCKING_MERGE_WORKFLOWS", "list"),
     "benchmarks_workflows": Variable("GITHUB_BENCHMARKS_WORKFLOWS", "list"),
     "exclude_workflows": Variable("GITHUB_EXCLUDE_WORKFLOWS", "list"),
+    "max_age": Variable("GITHUB_MAX_AGE"),
     "conditions": Variable("GITHUB_CONDITIONS", "map"),
 }
 """The token's variables are not among them: `core.credentials` looks at those."""
@@ -60,6 +61,7 @@ class Settings:
     lists: Mapping[str, tuple[str, ...]]
     conditions: Mapping[str, Condition]
     exclude_workflows: tuple[str, ...] = ()
+    max_age: timedelta | None = None
 
     @property
     def look_back(self) -> timedelta:
@@ -98,6 +100,7 @@ def resolve(options: InstanceConfig) -> Settings:
         },
         conditions=parsed("conditions", _conditions, options.conditions or {}),
         exclude_workflows=_texts(options.exclude_workflows),
+        max_age=parsed("max_age", parse_duration, options.max_age) if options.max_age else None,
     )
 
 

@@ -79,6 +79,7 @@ class InstanceConfig(BaseModel):
     kerberos_principal: Optional[str] = None
     label_window: str = None
     log_requests: bool = None
+    max_age: Optional[str] = Field(None, min_length=1)
     max_pages: int = Field(None, ge=1)
     max_response_bytes: int = Field(None, ge=1024)
     metric_patterns: Optional[MetricPatterns] = None
