@@ -32,7 +32,8 @@ class SourceError(Exception):
     The text says what was tried, on which object, what came back, and what the operator can do. It never holds a
     credential, nor the query of a URL, and it is one printable line, whatever foreign text went into it. `reset_at` is
     when a rate limit ends (UTC), where the source told; `status` is the HTTP status, where there was one; `field` is
-    the field of a GraphQL query, where the error is that of one.
+    the field of a GraphQL query, where the error is that of one; `authorise_at` the address at which the credential
+    would have to be authorised for single sign-on, where the source named one.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class SourceError(Exception):
         status: int | None = None,
         reset_at: datetime | None = None,
         field: str | None = None,
+        authorise_at: str | None = None,
     ) -> None:
         self.kind = kind
         self.tried = printable(tried)
@@ -54,6 +56,7 @@ class SourceError(Exception):
         self.status = status
         self.reset_at = reset_at
         self.field = field
+        self.authorise_at = authorise_at
 
     @property
     def refuses_credential(self) -> bool:
@@ -70,6 +73,7 @@ class SourceError(Exception):
             status=self.status,
             reset_at=self.reset_at,
             field=self.field,
+            authorise_at=self.authorise_at,
         )
 
 

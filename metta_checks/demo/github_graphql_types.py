@@ -180,8 +180,14 @@ def _quota(read: Callable[[Quota], Any]) -> Field:
     return Field(lambda value, _: read(value.quota))
 
 
-PERMISSIONS = {("Repository", "pullRequests"): "pull_requests"}
-"""Fields that need a permission; they are never null, so that without it the object that they belong to is."""
+def _object(repository: DemoRepository, arguments: Arguments) -> Node | None:
+    branch, _, path = str(arguments.get("expression") or "").partition(":")
+    there = path.strip("/") == ".github/workflows" and branch in repository.branches and repository.workflow_files
+    return Node("Tree", repository.workflow_files) if there else None
+
+
+PERMISSIONS = {("Repository", "pullRequests"): "pull_requests", ("Repository", "object"): "contents"}
+"""Fields that need a permission; without it the object that they belong to is null."""
 
 TYPES: dict[str, dict[str, Field]] = {
     "RateLimit": {
@@ -202,6 +208,7 @@ TYPES: dict[str, dict[str, Field]] = {
         "createdAt": Field(lambda value, _: timestamp(value.created_at)),
         "url": Field(lambda value, _: f"{HTML_URL}/{value.full_name}"),
         "defaultBranchRef": Field(lambda value, _: Node("Ref", value.default_branch), "Ref"),
+        "object": Field(_object, "GitObject", frozenset({"expression"})),
         "label": Field(_label, "Label", frozenset({"name"})),
         "labels": Field(
             lambda value, arguments: Node("LabelConnection", _labels(value, arguments)),
@@ -216,6 +223,9 @@ TYPES: dict[str, dict[str, Field]] = {
             paged=True,
         ),
     },
+    "GitObject": {},
+    "Tree": {"entries": Field(lambda value, _: [Node("TreeEntry", name) for name in value], "TreeEntry")},
+    "TreeEntry": {"name": Field(lambda value, _: value), "type": Field(lambda *_: "blob")},
     "Ref": {"name": Field(lambda value, _: value), "prefix": Field(lambda *_: "refs/heads/")},
     "Workflow": {
         "id": _of(lambda workflow: node_id("W", workflow.id)),

@@ -42,7 +42,7 @@ class GitHubServer(LoopbackServer):
 
     `limits` holds the budgets, to be set small where they shall run out. `requests` lists all that came,
     `counted` says how much of it the primary limits counted. `refuse(...)` makes the server turn requests down.
-    `lacking` are permissions that the token has not; `pull_requests` is known.
+    `lacking` are permissions that the token has not; `pull_requests` and `contents` are known.
     """
 
     def __init__(

@@ -38,7 +38,7 @@ def collected(aggregator) -> Iterator[Collected]:
         (("ci.workflow.runs", "ci.yml", "failure"), 1),
         (("ci.workflow.runs", "ci.yml", "success"), 1),
         (("ci.workflow.runs", "ci.yml", "action_required"), 1),
-        (("ci.workflow.runs", "codeql", "success"), 1),
+        (("ci.workflow.runs", "dynamic/github-code-scanning/codeql", "success"), 1),
         # The latest decisive one of ci.yml is the failure, whatever the zone its time is told in.
         (("ci.workflow.latest_success", "ci.yml", ""), 0),
         (("ci.workflow.tests_blocking_merge", "", ""), 1),

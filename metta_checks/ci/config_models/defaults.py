@@ -48,6 +48,10 @@ def instance_events():
     return False
 
 
+def instance_exclude_workflows():
+    return []
+
+
 def instance_force_merge_labels():
     return ['force-merge', 'force_merge']
 
