@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from graphql import (
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
     GraphQLError,
-    InlineFragmentNode,
     SelectionSetNode,
     get_named_type,
     get_operation_ast,
@@ -71,8 +70,7 @@ class _Walk:
                 if selection.selection_set is not None:
                     total += self._field(parent, selection, selection.selection_set, times, path)
                 continue
-            fragment = self._fragments[selection.name.value] if isinstance(selection, FragmentSpreadNode) else selection
-            assert isinstance(fragment, FragmentDefinitionNode | InlineFragmentNode)
+            fragment: Any = self._fragments[selection.name.value] if _is_spread(selection) else selection
             condition = fragment.type_condition
             on_type = API.schema.type_map[condition.name.value] if condition else parent
             total += self.connections(on_type, fragment.selection_set, times, path)
@@ -113,6 +111,10 @@ class _Walk:
 
     def _refuse(self, kind: str, path: tuple[str, ...], message: str) -> None:
         self.errors.append(_error(kind, message, path))
+
+
+def _is_spread(selection: Any) -> TypeGuard[FragmentSpreadNode]:
+    return isinstance(selection, FragmentSpreadNode)
 
 
 class GitHubRoot:
@@ -186,6 +188,15 @@ def error_json(error: GraphQLError) -> dict[str, Any]:
 
 
 def _repository(repository: DemoRepository, lacking: Collection[str]) -> Value:
+    def git_object(*, expression: str = "") -> Value | None:
+        if "contents" in lacking:
+            raise _error("FORBIDDEN", "Resource not accessible by personal access token")
+        branch, _, path = expression.partition(":")
+        if path.strip("/") != ".github/workflows" or branch not in repository.branches or not repository.workflow_files:
+            return None
+        entries = [{"name": name, "type": "blob"} for name in repository.workflow_files]
+        return {"__typename": "Tree", "id": node_id("T", repository.id), "entries": entries}
+
     def label(*, name: str) -> Value | None:
         return {"name": name} if name in repository.labels else None
 
@@ -215,6 +226,7 @@ def _repository(repository: DemoRepository, lacking: Collection[str]) -> Value:
         "createdAt": timestamp(repository.created_at),
         "url": f"{HTML_URL}/{repository.full_name}",
         "defaultBranchRef": _ref(repository.default_branch),
+        "object": git_object,
         "label": label,
         "labels": labels,
         "pullRequests": pull_requests,

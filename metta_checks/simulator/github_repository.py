@@ -270,6 +270,10 @@ class DemoRepository:
         with self._lock:
             self._deleted_files.add(path)
 
+    def restore_workflow_file(self, path: str) -> None:
+        with self._lock:
+            self._deleted_files.discard(path)
+
     def delete_branch(self, name: str) -> None:
         """The branch is gone; its runs stay listed, as on GitHub."""
         with self._lock:

@@ -126,6 +126,8 @@ class RestApi:
         return _json(encode(self._payloads(repository).branch(name)))
 
     def _workflow_files(self, repository: DemoRepository, _request: Request, _groups: Sequence[str]) -> Response:
+        if "contents" in self.lacking:
+            return permission_missing("contents=read")
         names = repository.workflow_files
         entries = [{"type": "file", "name": name, "path": f".github/workflows/{name}"} for name in names]
         return _json(encode(entries)) if entries else not_found("/rest/repos/contents#get-repository-content")

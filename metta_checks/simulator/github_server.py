@@ -9,6 +9,7 @@ import json
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from metta_checks.core.clock import Clock
 from metta_checks.simulator.github_api import API, GitHubRoot, connections, error_json, points
@@ -41,7 +42,7 @@ class GitHubServer(LoopbackServer):
 
     `limits` holds the budgets, to be set small where they shall run out. `requests` lists all that came,
     `counted` says how much of it the primary limits counted. `refuse(...)` makes the server turn requests down.
-    `lacking` are permissions that the token has not; `pull_requests` is known.
+    `lacking` are permissions that the token has not; `pull_requests` and `contents` are known.
     """
 
     def __init__(
@@ -123,7 +124,7 @@ class GitHubServer(LoopbackServer):
         quota = self.limits.spend(caller, "graphql", points(requests))
         root = GitHubRoot(self._visible(caller), lacking=self.lacking, quota=quota, requests=requests)
         data, errors = API.execute(query, root)
-        answer = {} if data is None else {"data": data}
+        answer: dict[str, Any] = {} if data is None else {"data": data}
         if errors:
             answer["errors"] = [error_json(error) for error in errors]
         return _with_quota(Response(200, encode(answer).encode(), JSON_HEADERS), quota)

@@ -12,10 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "hostile" / "support"))
-sys.path.insert(0, str(Path(__file__).parents[1] / "core" / "support"))
-
 from hostile_support.fleet import fleet
 
 from metta_checks.ci.check import CiCheck

@@ -34,7 +34,7 @@ def assert_truth(scene: Scene, truth: Truth) -> Collected:
 
 def failed_run_of_yesterday(scene: Scene) -> DemoWorkflowRun:
     """Known, and far behind the first page."""
-    known, opens = scene.check.ledger.runs, scene.clock() - DAY
+    known, opens = scene.ledger.runs, scene.clock() - DAY
     runs = [
         run for run in scene.repository.runs if run.id in known and run.created_at < opens and known[run.id].run.own
     ]

@@ -1,4 +1,4 @@
-"""The demo's servers in a process of their own."""
+"""The simulated servers in a process of their own."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import yaml
@@ -50,3 +51,33 @@ def test_a_port_that_is_taken_is_an_error() -> None:
         demo.terminate()
     assert second.returncode == 1
     assert second.stderr == "Error: cannot listen on 127.0.0.1: Address already in use\n"
+
+
+def test_written_configurations_are_those_that_the_command_accepts(tmp_path: Path) -> None:
+    with subprocess.Popen([*COMMAND, "--write", str(tmp_path)], stdout=subprocess.PIPE, text=True) as simulator:
+        assert simulator.stdout is not None
+        written = [line.strip() for line in iter(simulator.stdout.readline, "---\n")]
+        assert written == [f"{tmp_path}/conf.d/{definition.name}.d/conf.yaml" for definition in CHECKS]
+        validated = metta_checks("validate", tmp_path / "conf.d")
+        collected = [
+            metta_checks("collect", definition.slug, "--config", path, "--quiet")
+            for definition, path in zip(CHECKS, written, strict=True)
+        ]
+        simulator.terminate()
+    assert validated.returncode == 0, validated.stdout
+    assert ": 0 faults, " in validated.stdout
+    assert [(ran.returncode, ran.stderr) for ran in collected] == [(0, "")] * len(CHECKS)
+
+
+@pytest.mark.parametrize("command", [("demo",), ("board", "preview")])
+def test_without_the_extra_the_command_says_in_one_line_what_to_install(command: tuple[str, ...]) -> None:
+    without = "import sys; sys.modules['graphql'] = None; from metta_checks.cli import main; main()"
+    ran = subprocess.run([sys.executable, "-c", without, *command], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert ran.stderr.startswith("Error: the simulated servers need graphql-core")
+    assert ran.stderr.endswith("pip install 'graphql-core>=3.2'\n")
+
+
+def metta_checks(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "metta_checks", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)

@@ -296,7 +296,7 @@ def test_w12_of_many_unreadable_blobs_three_are_named(watch: Watches) -> None:
     assert dropped(watched.collect(), "unreadable") == 5.0
     (warning,) = watched.check.get_warnings()
     assert warning.count("the summary of run") == 3
-    assert warning.endswith("and 2 more")
+    assert warning.endswith("; 2 more")
 
 
 # The life of a run

@@ -144,4 +144,4 @@ class Truth:
 
 
 def file_name(path: str) -> str:
-    return path.split("/")[-1]
+    return path.removeprefix(".github/workflows/")

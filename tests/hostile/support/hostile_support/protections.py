@@ -64,12 +64,12 @@ def own_server(patch: pytest.MonkeyPatch) -> None:
 def parsing(patch: pytest.MonkeyPatch) -> None:
     """JSON is read without bounds on its depth, and its shape is believed."""
     patch.setattr(transport.Answer, "json", lambda answer: json.loads(answer.body))
-    patch.setattr(client, "parse_model", lambda model, data: model.model_validate(json.loads(data)))
+    patch.setattr(transport.Answer, "model", lambda answer, model, **_: model.model_validate(json.loads(answer.body)))
     patch.setattr(client, "_malformed", UnforeseenError)
     patch.setattr(wire, "_parse", lambda answer, model: model.model_validate(json.loads(answer.body)))
     patch.setattr(graphql, "SourceError", UnforeseenError)
     patch.setattr(reply, "SourceError", UnforeseenError)
-    patch.setattr(document, "parse_json", json.loads)
+    patch.setattr(document, "parse_json", lambda data, **_: json.loads(data))
     patch.setattr(document, "parse_record", document.Record.model_validate)
     patch.setattr(document, "SourceError", UnforeseenError)
 
