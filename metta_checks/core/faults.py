@@ -12,7 +12,7 @@ from typing import Final
 from urllib.parse import urljoin, urlsplit
 
 from requests import exceptions
-from urllib3.exceptions import HTTPError, LocationParseError, NameResolutionError
+from urllib3.exceptions import DecodeError, HTTPError, LocationParseError, NameResolutionError
 
 from metta_checks.core.decode import parse_json
 from metta_checks.core.errors import Kind, SourceError
@@ -74,7 +74,7 @@ def fault_of(error: RequestFault, tried: str, url: str, scrub: Scrub = unchanged
     if isinstance(error, ValueError):
         remedy = "Check the credential and the `headers` options for line breaks and characters outside of ASCII."
         return SourceError(Kind.REJECTED, tried, "a header cannot be written", remedy)
-    if isinstance(error, exceptions.ContentDecodingError):
+    if isinstance(error, exceptions.ContentDecodingError | DecodeError):
         remedy = "Something between here and the server changes its answers; look at the proxy."
         return SourceError(Kind.MALFORMED, tried, "the answer's compression is broken", remedy)
     if any(isinstance(cause, ConnectionRefusedError) for cause in chain):

@@ -287,7 +287,8 @@ class Transport:
             raise SourceError(Kind.MALFORMED, tried, came_back, remedy)
         # A list of parts would take twice the memory when it is joined.
         content = BytesIO()
-        for part in response.iter_content(_CHUNK):
+        # Not by `iter_content`: in a chunked answer urllib3 itself reads the line before a chunk without a limit.
+        while part := response.raw.read(_CHUNK, decode_content=True):
             size = content.tell() + len(part)
             if size > self._max_bytes:
                 remedy = "Raise `max_response_bytes` if the source is to be trusted, or ask for less."

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from core_support.servers import Source
+from core_support.servers import Line, RawServer, Source
 from datadog_checks.base.stubs.aggregator import AggregatorStub
 
 from metta_checks.ci.check import CiCheck
@@ -247,3 +247,27 @@ def test_a_document_of_full_records_is_read(tmp_path: Path, aggregator: Aggregat
 
 def dropped(aggregator: AggregatorStub, reason: str) -> float:
     return sum(one.value for one in aggregator.metrics("metta.check.dropped") if f"reason:{reason}" in one.tags)
+
+
+@pytest.mark.parametrize(
+    "endless",
+    [b"1" * 65_536, b"1;" + b"x" * 65_534],
+    ids=["the size of a chunk", "an extension of it"],
+)
+def test_a_chunked_answer_whose_line_never_ends(endless: bytes) -> None:
+    """64 MiB of a line that announces a chunk, which urllib3 alone would gather until the deadline."""
+
+    def behave(line: Line) -> None:
+        line.head()
+        line.send(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for _ in range(1024):
+            line.send(endless)
+
+    with RawServer(behave) as server, at_most(24):
+        check = quick(
+            WandbCheck("metta_wandb", {}, [{"entity": "e", "project": "p", "base_url": server.url, "api_key": KEY}])
+        )
+        check.run()
+        error = check.collection.error
+    assert isinstance(error, SourceError), repr(error)
+    assert "x" * 100 not in str(error)
