@@ -138,7 +138,9 @@ PUBLIC = ("https://github.com/",)
 def test_what_a_workflow_file_is_called(aggregator: AggregatorStub, text: str) -> None:
     # A slash ends the name of a folder, an at sign that of a file.
     name = text.replace("/", "|")
-    event = flipped(aggregator, {".github/workflows/lint.yml": f".github/workflows/{name}"})
+    listed = {".github/workflows/lint.yml": f".github/workflows/{name}"}
+    in_the_tree = {"lint.yml": name}
+    event = flipped(aggregator, {**listed, **in_the_tree})
     assert_harmless(event, PUBLIC)
     assert len(LINKS.findall(event["msg_text"])) >= 1
 

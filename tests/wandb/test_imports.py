@@ -74,7 +74,7 @@ def answer_of(program: str) -> dict[str, Any]:
     return answer
 
 
-@pytest.mark.parametrize("module", ["metta_checks.wandb.check", "metta_checks.cli"])
+@pytest.mark.parametrize("module", ["metta_checks.wandb.check", "metta_checks.cli.collect"])
 def test_only_what_an_agent_ships_is_loaded(module: str) -> None:
     loaded = answer_of(LOADED.format(statement=f"import {module}"))
     owners = packages_distributions()
