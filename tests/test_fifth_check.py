@@ -179,10 +179,19 @@ def test_the_linter_has_its_metrics(copy: Copy, tmp_path: Path) -> None:
         assert [problem in line for line in of_metric] == ([True] if problem else []), found
 
 
-def test_the_structural_tests_and_its_own_pass(copy: Copy) -> None:
-    tests = ("test_shims.py", "test_imports.py", "test_readme.py", "board/test_contract.py", "board/test_terraform.py")
-    tests += ("deploy/test_manifests.py", "deploy/test_configurations.py", SLUG)
-    ran = copy.run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *(f"tests/{name}" for name in tests))
+def test_the_last_step_of_the_instructions_shows_it(copy: Copy) -> None:
+    *_, last = instructions()
+    ran = copy.shell(last.text)
+    assert ran.returncode == 0, ran.stdout[-4000:] + ran.stderr
+    assert "metta_queue, instance 1: about " in ran.stdout
+    assert " passed" in ran.stdout
+
+
+def test_the_other_structural_tests_pass(copy: Copy) -> None:
+    tests = [
+        f"tests/{name}.py" for name in ("board/test_terraform", "deploy/test_manifests", "deploy/test_configurations")
+    ]
+    ran = copy.run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests)
     assert ran.returncode == 0, ran.stdout[-4000:] + ran.stderr
 
 

@@ -24,8 +24,8 @@ ALLOWED: Mapping[str, set[str]] = {
     "health": {"core"},
     "checks": {"core"},
     "board": {"core", "health", "checks", *SLUGS},
-    "demo": {"core", "health", "checks", *SLUGS},
-    "cli": {"core", "health", "checks", "board", "demo", *SLUGS},
+    "simulator": {"core", "health", "checks", *SLUGS},
+    "cli": {"core", "health", "checks", "board", "simulator", *SLUGS},
     **{slug: {"core", "health"} if slug in WITH_HEALTH else {"core"} for slug in SLUGS},
 }
 """What each part may import, itself aside. Where a part is not a package it is a module."""

@@ -99,5 +99,5 @@ def test_what_it_shows_runs(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_two_commands_are_there() -> None:
-    assert "python3 -m venv .venv && .venv/bin/pip install -q . && .venv/bin/metta-checks demo" in README
+    assert "python3 -m venv .venv && .venv/bin/pip install -q '.[demo]' && .venv/bin/metta-checks demo" in README
     assert "python3 -m venv .venv && .venv/bin/pip install -q -e '.[dev]' && .venv/bin/pytest -n auto" in README

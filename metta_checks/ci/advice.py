@@ -21,10 +21,7 @@ def advised(error: SourceError, settings: Settings, *, anonymous: bool) -> Sourc
                 f"and check that it is one for {settings.api_url}."
             )
         case Kind.FORBIDDEN:
-            return error.with_remedy(
-                f"The token is good but may not do this: let it read {PERMISSIONS} of {settings.repo} (a classic one "
-                f"needs the scope `repo`); an organisation with single sign-on has to authorise it first."
-            )
+            return error.with_remedy(_about_policy(error) or _about_permissions(settings, anonymous=anonymous))
         case Kind.NOT_FOUND if anonymous:
             return error.with_remedy(
                 f"Check `repo` and `api_url`; if {settings.repo} is private, a token is needed: set `token` or "
@@ -40,7 +37,7 @@ def advised(error: SourceError, settings: Settings, *, anonymous: bool) -> Sourc
 
 def advised_for_labels(error: SourceError, settings: Settings) -> SourceError:
     """`error` of the label counts with an advice that names the permission that they need, where that is missing."""
-    if error.kind is not Kind.FORBIDDEN or "saml" in error.came_back.lower():
+    if error.kind is not Kind.FORBIDDEN or _about_policy(error):
         return error
     return error.with_remedy(
         f"The counts of labelled pull requests need the permission Pull requests (read) of {settings.repo} for a "
@@ -48,12 +45,56 @@ def advised_for_labels(error: SourceError, settings: Settings) -> SourceError:
     )
 
 
+def advised_for_tree(error: SourceError, settings: Settings) -> SourceError:
+    """`error` of the workflow files with an advice that names the permission that they need, where that is missing."""
+    if error.kind is not Kind.FORBIDDEN or _about_policy(error):
+        return error
+    return error.with_remedy(
+        f"Which workflows exist needs the permission Contents (read) of {settings.repo} for a fine-grained token or a "
+        f"GitHub App, and the scope `repo` for a classic token."
+    )
+
+
+def _about_permissions(settings: Settings, *, anonymous: bool) -> str:
+    if anonymous:
+        return f"GitHub does not answer this without a token: set `token` or GITHUB_TOKEN, to read {PERMISSIONS}."
+    return (
+        f"The token is good but may not do this: let it read {PERMISSIONS} of {settings.repo} (a classic one needs the "
+        f"scope `repo`)."
+    )
+
+
+def _about_policy(error: SourceError) -> str | None:
+    """What to do about a refusal that no permission of the token's would change; None for any other."""
+    message = error.came_back.lower()
+    if "saml" in message or "single sign-on" in message or error.authorise_at:
+        where = error.authorise_at or "https://github.com/settings/tokens, at the token under Configure SSO"
+        return f"The organisation requires single sign-on: authorise the token for it at {where}."
+    if "ip allow list" in message or "your ip address" in message:
+        return (
+            "The organisation answers only addresses of its IP allow list: have an owner add the address from which "
+            "this Agent reaches GitHub, or run the check on a host whose address is on it."
+        )
+    if "oauth app" in message and "restrict" in message:
+        return (
+            "The organisation restricts OAuth Apps and the token is one's: have an owner approve the app, or use a "
+            "fine-grained token or a GitHub App."
+        )
+    if "lifetime" in message:
+        return "The organisation limits how long tokens live: make a token with a shorter lifetime and set it instead."
+    if "forbids access" in message and "(classic)" in message:
+        return "The organisation forbids classic tokens: use a fine-grained token or a GitHub App."
+    if "forbids access" in message:
+        return "The organisation forbids tokens of this type: use one that its policy allows, or a GitHub App."
+    return None
+
+
 def _about_limits(error: SourceError, *, anonymous: bool) -> str:
     when = f"it ends at {error.reset_at:%Y-%m-%dT%H:%M:%SZ}" if error.reset_at else "GitHub does not say until when"
-    if "secondary" in error.came_back.lower():
+    if any(word in error.came_back.lower() for word in ("secondary", "abuse")):
         return (
-            f"This is the secondary limit, for too much at once, and {when}: do not run several collectors on one "
-            f"token at the same moment, and raise `min_collection_interval`."
+            f"This is the secondary limit (abuse detection), for too much at once, and {when}: do not "
+            f"run several collectors on one token at the same moment, and raise `min_collection_interval`."
         )
     if anonymous:
         return (

@@ -56,14 +56,14 @@ class CiCheck(ConfigMixin, MettaCheck):
         self.github.begin(now)
         ledger: Ledger = self.states.of(target).copy()
         snapshot = Reading(self.github, ledger, now, max_pages=self.config.max_pages).take()
-        figures = figures_of(snapshot)
+        figures = figures_of(snapshot, settings.max_age)
         verdicts = verdicts_of(settings, figures.judged)
         events = list(flip_events(settings, verdicts, ledger.verdicts, snapshot)) if self.config.events else []
         ledger.verdicts |= decided(verdicts)
         samples = [*judged_samples(settings, verdicts, now), *plain_samples(settings, figures)]
         if self.config.distributions:
             samples += duration_samples(settings, snapshot.completed)
-        warnings = list(self._remarks(snapshot))
+        warnings = [*figures.notes, *self._remarks(snapshot)]
         return Result(
             target,
             samples,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from metta_checks.ci.reading import Snapshot
 from metta_checks.ci.records import CANCELLED, TIMED, Run
@@ -13,7 +14,8 @@ from metta_checks.core.target import Unknown
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """`judged` is by metric, without those that cannot be told; `unknown` says of some why.
+    """`judged` is by metric, without those that cannot be told; `unknown` says of some why. `notes` are listed
+    workflows of which nothing is known beside one that failed.
 
     `outcomes` counts runs in the window by workflow file and conclusion, `latest` says by workflow file whether its
     latest decisive run succeeded. The others are None where nothing was measured.
@@ -25,9 +27,10 @@ class Figures:
     outcomes: Mapping[tuple[str, str], int]
     latest: Mapping[str, bool]
     unknown: tuple[Unknown, ...]
+    notes: tuple[str, ...] = ()
 
 
-def figures_of(snapshot: Snapshot) -> Figures:
+def figures_of(snapshot: Snapshot, max_age: timedelta | None = None) -> Figures:
     """All figures of a snapshot. Whoever adds one here gives it a rule, or a sample of its own.
 
     There are none of a branch that does not exist: that it has no failed run says nothing.
@@ -40,19 +43,26 @@ def figures_of(snapshot: Snapshot) -> Figures:
     judged: dict[str, float] = {
         "ci.workflow.flaky_tests": sum(known.flaky for known in snapshot.runs),
         "ci.workflow.cancelled": sum(run.conclusion == CANCELLED for run in runs),
-        "ci.workflow.other_failing": len(other_failing(snapshot)),
         **snapshot.counts,
     }
     if decisive:
         judged["ci.workflow.success"] = all(run.succeeded for run in decisive)
     if minutes:
         judged["ci.workflow.duration.p90"] = percentile(minutes, 0.9)
-    unknown = []
+    unknown, notes = [], []
+    if snapshot.files_problem is None:
+        judged["ci.workflow.other_failing"] = len(other_failing(snapshot))
+    else:
+        unknown.append(Unknown("ci.workflow.other_failing", snapshot.files_problem))
     for metric in snapshot.lists:
-        passing, problem = _list_passes(snapshot, metric)
-        if passing is not None:
-            judged[metric] = passing
-        if problem:
+        selection, problem = snapshot.lists[metric], _list_problem(snapshot, metric, max_age)
+        failed = any(one in snapshot.latest and not snapshot.latest[one].succeeded for one in selection.ids)
+        # One failure decides, whatever is unknown of the others.
+        if failed or (selection.ids and not problem):
+            judged[metric] = not failed
+        if problem and failed:
+            notes.append(problem)
+        elif problem:
             unknown.append(Unknown(metric, problem))
     return Figures(
         judged=judged,
@@ -61,6 +71,7 @@ def figures_of(snapshot: Snapshot) -> Figures:
         outcomes=_outcomes(snapshot, runs),
         latest=_latest_by_file(snapshot),
         unknown=tuple(unknown),
+        notes=tuple(notes),
     )
 
 
@@ -73,37 +84,40 @@ def percentile(ordered: Sequence[float], share: float) -> float:
 
 
 def other_failing(snapshot: Snapshot) -> list[Run]:
-    """The failed latest decisive runs of the active workflows that no option lists."""
+    """The failed latest decisive runs of the existing workflows that no option lists."""
     listed = frozenset[int]().union(*(selection.ids for selection in snapshot.lists.values()))
     return [
         run
         for workflow_id, run in snapshot.latest.items()
-        if not run.succeeded and workflow_id not in listed and _is_active(snapshot, workflow_id)
+        if not run.succeeded and workflow_id not in listed and workflow_id in snapshot.existing
     ]
 
 
-def _is_active(snapshot: Snapshot, workflow_id: int) -> bool:
-    workflow = snapshot.workflows.get(workflow_id)
-    return workflow is not None and workflow.active
-
-
-def _list_passes(snapshot: Snapshot, metric: str) -> tuple[bool | None, str | None]:
-    """Whether the latest decisive run of every listed workflow succeeded; None, and why, where that cannot be told."""
+def _list_problem(snapshot: Snapshot, metric: str, max_age: timedelta | None) -> str | None:
+    """Why it is not known whether every listed workflow succeeded; None where it is, and where none is listed."""
     selection = snapshot.lists[metric]
     option = f"{metric.rpartition('.')[2]}_workflows"
     if selection.unknown:
-        return None, f"`{option}` lists {', '.join(selection.unknown)}, which {snapshot.repo} does not have"
+        return f"`{option}` lists {', '.join(selection.unknown)}, which {snapshot.repo} does not have"
+    if selection.excluded:
+        return f"`{option}` lists {', '.join(selection.excluded)}, which `exclude_workflows` leaves out"
     silent = [snapshot.workflows[one].file for one in sorted(selection.ids) if one not in snapshot.latest]
     if silent:
-        return None, f"`{option}` lists {', '.join(silent)}, without a run on the branch that succeeded or failed"
-    if not selection.ids:
-        return None, None
-    return all(snapshot.latest[one].succeeded for one in selection.ids), None
+        return f"`{option}` lists {', '.join(silent)}, without a run on the branch that succeeded or failed"
+    off = [snapshot.workflows[one].file for one in sorted(selection.ids) if one not in snapshot.existing]
+    if off:
+        return f"`{option}` lists {', '.join(off)}, which is disabled, or whose file is gone"
+    ids = sorted(selection.ids)
+    old = [one for one in ids if max_age is not None and snapshot.now - snapshot.latest[one].ended_at > max_age]
+    if old:
+        files = ", ".join(snapshot.workflows[one].file for one in old)
+        return f"`{option}` lists {files}, whose latest run that succeeded or failed is older than `max_age`"
+    return None
 
 
 def _outcomes(snapshot: Snapshot, runs: Sequence[Run]) -> dict[tuple[str, str], int]:
-    active = {workflow.file for workflow in snapshot.workflows.values() if workflow.active}
-    zeros = {(file, conclusion): 0 for file in active for conclusion in ("success", "failure", CANCELLED)}
+    existing = {snapshot.workflows[one].file for one in snapshot.existing}
+    zeros = {(file, conclusion): 0 for file in existing for conclusion in ("success", "failure", CANCELLED)}
     return {**zeros, **Counter((run.file, run.conclusion) for run in runs if run.conclusion is not None)}
 
 
@@ -111,5 +125,5 @@ def _latest_by_file(snapshot: Snapshot) -> dict[str, bool]:
     return {
         workflow.file: snapshot.latest[workflow.id].succeeded
         for workflow in snapshot.workflows.values()
-        if workflow.active and workflow.id in snapshot.latest
+        if workflow.id in snapshot.existing and workflow.id in snapshot.latest
     }

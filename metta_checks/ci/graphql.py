@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from metta_checks.core.errors import Kind, SourceError
-from metta_checks.core.faults import reset_time
+from metta_checks.core.faults import reset_time, sign_on_address
 from metta_checks.core.transport import Answer
 
 KINDS: Final[Mapping[str, Kind]] = {
@@ -23,6 +23,10 @@ KINDS: Final[Mapping[str, Kind]] = {
 
 TOO_HEAVY: Final = ("something went wrong while executing your query", "timeout", "timedout", "resource limits")
 """The words of an answer that was too much work; GitHub gives such errors no type, or one of several."""
+
+
+LIMITED: Final = ("secondary rate limit", "abuse detection")
+"""The words of an answer to too much at once."""
 
 
 class QueryField(NamedTuple):
@@ -86,6 +90,8 @@ def graphql_data(answer: Answer, now: datetime, apart: Collection[str] = ()) -> 
 
 def _fault(error: _Error, answer: Answer, now: datetime) -> SourceError:
     kind = KINDS.get(error.type or "", Kind.REJECTED)
+    if kind in {Kind.REJECTED, Kind.FORBIDDEN} and any(words in error.message.lower() for words in LIMITED):
+        kind = Kind.RATE_LIMITED
     if kind is Kind.REJECTED and any(words in error.message.lower() for words in TOO_HEAVY):
         kind = Kind.SERVER_ERROR
     remedy = {
@@ -95,5 +101,13 @@ def _fault(error: _Error, answer: Answer, now: datetime) -> SourceError:
     named = answer.quoted(error.type or "without a type")
     came_back = f'HTTP {answer.status} with the GraphQL error {named}, "{answer.quoted(error.message)}"'
     reset_at = reset_time(answer.headers, now) if kind is Kind.RATE_LIMITED else None
-    status = answer.status
-    return SourceError(kind, answer.tried, came_back, remedy, status=status, reset_at=reset_at, field=error.alias)
+    return SourceError(
+        kind,
+        answer.tried,
+        came_back,
+        remedy,
+        status=answer.status,
+        reset_at=reset_at,
+        field=error.alias,
+        authorise_at=sign_on_address(answer.headers),
+    )

@@ -48,6 +48,10 @@ def read_by_rest(github: GitHub, workflow: Workflow) -> list[Run]:
         path = f"/actions/workflows/{workflow.id}/runs"
         page = run_page(github.get_of_repo(path, about=f"the runs of {workflow.file}", params=parameters))
         runs += page.runs
-        if len(page.runs) < PER_PAGE or any(run.own and run.decisive for run in page.runs):
+        if (
+            not page.runs
+            or not (page.has_next or len(page.runs) >= PER_PAGE)
+            or any(run.own and run.decisive for run in page.runs)
+        ):
             return runs
     return runs

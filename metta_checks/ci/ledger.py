@@ -89,8 +89,8 @@ class Ledger:
     page; `covered_until` that of the newest run in a bucket; `searched` are workflows without a decisive run on the
     branch; `verdicts` are the last decided ones with their values, by metric; `labels` are the names that the labels of
     the options have in the repository, None where there was none when its labels were listed, at `labels_at`.
-    `was_set_back` says of the running
-    collection alone that the clock was.
+    `files` are the names in the branch's folder of workflows, None while they are not known; `files_etag` and
+    `files_at` are of REST's answer. `was_set_back` says of the running collection alone that the clock was.
     """
 
     started_at: datetime | None = None
@@ -109,6 +109,9 @@ class Ledger:
     verdicts: dict[str, tuple[bool, float]] = field(default_factory=dict)
     labels: dict[str, str | None] = field(default_factory=dict)
     labels_at: datetime | None = None
+    files: frozenset[str] | None = None
+    files_etag: str | None = None
+    files_at: datetime | None = None
     watch_again_at: datetime | None = None
     was_set_back: bool = False
 
@@ -149,8 +152,10 @@ class Ledger:
         known = self.runs.get(run.id)
         if known is None:
             self.runs[run.id] = Known(run, OPEN_ATTEMPT * (run.attempt - 1), False, run.updated_at)
-        elif known.gone or (known.run != run and _later(run, known.run)):
+        elif known.gone or (replace(run, ended_at=known.run.ended_at) != known.run and _later(run, known.run)):
             earlier = known.earlier + _letters(known.run, run.attempt)
+            if known.run.attempt == run.attempt and known.run.conclusion is not None:
+                run = replace(run, ended_at=known.run.ended_at)
             self.runs[run.id] = Known(run, earlier, known.measured, run.updated_at)
 
     def note_attempt(self, run_id: int, attempt: int, letter: str) -> None:
@@ -187,12 +192,12 @@ class Ledger:
                 continue
             self.runs[run_id] = replace(known, measured=True)
             run, counts = known.run, known.run.own and not first_ever
-            if counts and run.created_at >= since and run.updated_at >= started_at.replace(microsecond=0):
+            if counts and run.created_at >= since and run.ended_at >= started_at.replace(microsecond=0):
                 yield run
 
     def _beginning(self, now: datetime) -> datetime:
         """`now`, unless runs have ended later than that by GitHub's clock: ours may have been set back."""
-        ended = (known.run.updated_at for known in self.runs.values() if known.run.conclusion is not None)
+        ended = (known.run.ended_at for known in self.runs.values() if known.run.conclusion is not None)
         return max([now, *(moment + timedelta(seconds=1) for moment in ended)])
 
     def latest_decisive(self) -> dict[int, Run]:

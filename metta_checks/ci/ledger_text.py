@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, BaseModel, PlainSerializer
 from metta_checks.ci.ledger import Bucket, Known, Ledger, ListPage
 from metta_checks.ci.records import Run, Workflow
 
-VERSION: Final = 1
+VERSION: Final = 2
 """To be raised with every change of the form but a new field with a default: what an older version wrote is then a
 fresh start."""
 
@@ -39,6 +39,9 @@ def to_text(ledger: Ledger) -> str:
         verdicts=ledger.verdicts,
         labels=ledger.labels,
         labels_at=ledger.labels_at,
+        files=ledger.files,
+        files_etag=ledger.files_etag,
+        files_at=ledger.files_at,
         watch_again_at=ledger.watch_again_at,
     )
     return base64.b85encode(zlib.compress(document.model_dump_json().encode(), 6)).decode("ascii")
@@ -81,6 +84,8 @@ class _Columns(BaseModel):
     started_at: list[Moment]
     updated_at: list[Moment]
     own: list[bool]
+    ended_at: list[Moment]
+    name: list[str]
     earlier: list[str]
     measured: list[bool]
     stamp: list[Moment]
@@ -104,6 +109,9 @@ class _Document(BaseModel):
     verdicts: dict[str, tuple[bool, float]]
     labels: dict[str, str | None] = {}
     labels_at: AwareDatetime | None = None
+    files: frozenset[str] | None = None
+    files_etag: str | None = None
+    files_at: AwareDatetime | None = None
     watch_again_at: AwareDatetime | None
 
 
@@ -122,6 +130,8 @@ def _columns(ledger: Ledger) -> _Columns:
         started_at=[run.started_at for run in runs],
         updated_at=[run.updated_at for run in runs],
         own=[run.own for run in runs],
+        ended_at=[run.ended_at for run in runs],
+        name=[run.name for run in runs],
         earlier=[one.earlier for one in known],
         measured=[one.measured for one in known],
         stamp=[one.stamp for one in known],
@@ -147,6 +157,9 @@ def _ledger(document: _Document) -> Ledger:
         verdicts=document.verdicts,
         labels=document.labels,
         labels_at=document.labels_at,
+        files=document.files,
+        files_etag=document.files_etag,
+        files_at=document.files_at,
         watch_again_at=document.watch_again_at,
     )
 
@@ -166,6 +179,8 @@ def _runs(columns: _Columns) -> Iterator[Known]:
         columns.started_at,
         columns.updated_at,
         columns.own,
+        columns.ended_at,
+        columns.name,
     )
     lengths = {len(values) for _, values in columns}
     if len(lengths) > 1:

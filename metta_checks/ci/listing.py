@@ -225,7 +225,8 @@ class Listing:
 
 
 def _goes_on(page: RunPage) -> bool:
-    return len(page.runs) >= PER_PAGE
+    # A page may be short of runs that GitHub hides, and a proxy may drop the links.
+    return bool(page.runs) and (page.has_next or len(page.runs) >= PER_PAGE)
 
 
 def _range_parameters(bucket: Bucket) -> dict[str, str]:

@@ -35,14 +35,16 @@ PAST_RUNS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What to ask. `labels` are the fields of the label counts, which may fail alone; `watched` and `closely_watched`
-    are runs that may have changed since they were read; of the latter the outcome is asked too."""
+    """What to ask. `labels` are the fields of the label counts and `tree` that of the workflow files: each may fail
+    alone. `watched` and `closely_watched` are runs that may have changed since they were read; of the latter the
+    outcome is asked too."""
 
     labels: Sequence[QueryField] = ()
     states: Sequence[Workflow] = ()
     histories: Sequence[Workflow] = ()
     watched: Sequence[Run] = ()
     closely_watched: Sequence[Run] = ()
+    tree: Sequence[QueryField] = ()
 
     def without_check_suites(self) -> Question:
         """What is left for a token that may not read them: when the closely watched runs changed, not their outcome."""
@@ -66,7 +68,7 @@ def _ask_part(github: GitHub, part: Question) -> Reply:
     fields = list(_fields(part))
     if not fields:
         return Reply()
-    apart = frozenset(field.alias for field in part.labels)
+    apart = frozenset(field.alias for field in (*part.labels, *part.tree))
     return parse_reply(
         github.query(fields, about=f"labels and runs of {github.settings.repo}", apart=apart),
         tried=f"{github.source}: POST {github.settings.graphql_url}",
@@ -80,7 +82,7 @@ def _ask_part(github: GitHub, part: Question) -> Reply:
 def _parts(question: Question) -> Iterator[Question]:
     close = question.closely_watched[:WATCHED_PER_QUERY]
     first = WATCHED_PER_QUERY - len(close)
-    yield Question(question.labels, question.states, question.histories, question.watched[:first], close)
+    yield Question(question.labels, question.states, question.histories, question.watched[:first], close, question.tree)
     for start in range(first, len(question.watched), WATCHED_PER_QUERY):
         yield Question(watched=question.watched[start : start + WATCHED_PER_QUERY])
     for start in range(WATCHED_PER_QUERY, len(question.closely_watched), WATCHED_PER_QUERY):
@@ -89,6 +91,7 @@ def _parts(question: Question) -> Iterator[Question]:
 
 def _fields(question: Question) -> Iterator[QueryField]:
     yield from question.labels
+    yield from question.tree
     yield from _node_fields("state", question.states, STATE)
     yield from _node_fields(HISTORY_ALIAS, question.histories, PAST_RUNS)
     yield from _node_fields("pulse", question.watched, PULSE)

@@ -19,11 +19,15 @@ from metta_checks.ci.records import Run, Workflow
 from metta_checks.ci.reply import Pulse, Reply
 from metta_checks.ci.settings import Settings
 from metta_checks.ci.together import together
-from metta_checks.ci.workflows import Selection
+from metta_checks.ci.tree import WorkflowFiles
+from metta_checks.ci.workflows import Exclusion, Selection
 from metta_checks.core.errors import Kind, SourceError
 
 UNSETTLED: Final = timedelta(seconds=5)
 """GitHub tells changes by the second: a run that had just changed when it was read may have changed once more since."""
+
+ANNOUNCED: Final = timedelta(hours=1)
+"""How long REST is waited for to show a change."""
 
 WATCH_PAUSE: Final = timedelta(hours=1)
 """How long the question goes without the watched runs after they were too much for the server."""
@@ -40,7 +44,8 @@ class Snapshot:
     """What one collection saw. `runs` are those in the window, `latest` the latest decisive run of each workflow by
     its id, `lists` the workflows that decide a metric, `counts` the merged pull requests by metric. `problems` say what
     could not be read, and what is unknown for it. `default_branch` is the repository's, where the watched branch does
-    not exist; the rest is then worth nothing."""
+    not exist; the rest is then worth nothing. `existing` are the workflows that are active and whose file is there;
+    where `files_problem` says that the files could not be read, every active one."""
 
     now: datetime
     runs: tuple[Known, ...]
@@ -52,6 +57,8 @@ class Snapshot:
     problems: tuple[str, ...]
     repo: str
     web_url: str
+    existing: frozenset[int] = frozenset()
+    files_problem: str | None = None
     default_branch: str | None = None
 
 
@@ -67,6 +74,8 @@ class Reading:
         self._since = now.replace(microsecond=0) - self._settings.look_back
         ledger.begin(now, self._since)
         self._listing = Listing(github, ledger, now, self._since, max_pages=max_pages)
+        self._exclusion = Exclusion(self._settings.exclude_workflows)
+        self._files = WorkflowFiles(github, ledger, now)
         self._labels = LabelCounts(github, ledger, now)
         self._graphql_answers = not github.anonymous
         self._problems: list[str] = []
@@ -82,10 +91,12 @@ class Reading:
             return replace(self._snapshot(), default_branch=default)
         if workflows.list_is_due(self._ledger, self._listing.read, self._now):
             workflows.refresh(self._github, self._ledger, self._now)
-        elif not self._listing.cold and self._can_afford_care():
+        if not self._listing.cold and self._can_afford_care():
             self._listing.maintain()
         if self._graphql_answers:
             self._ask()
+        if not self._graphql_answers:
+            self._files.read_by_rest()
         self._search_the_past()
         attempts.resolve_flakiness(self._github, self._ledger, self._coming_into_question())
         # Last, since it may take long and fails alone.
@@ -107,11 +118,13 @@ class Reading:
                 histories=self._quiet_workflows(),
                 watched=[known.run for known in watched if not self._is_unsettled(known)],
                 closely_watched=unsettled,
+                tree=self._files.fields(),
             )
         )
         if reply is None:
             self._go_on_by_rest()
             return
+        self._files.take(reply.data)
         self._ledger.workflows |= reply.states
         self._take_histories(reply)
         self._read_changed(reply, unsettled)
@@ -180,11 +193,19 @@ class Reading:
         known = self._ledger.runs
         changed = {run_id: pulse for run_id, pulse in reply.pulses.items() if _has_changed(known[run_id], pulse)}
         unsure = {run.id for run in unsettled if self._is_unsure(run, reply)}
+        before = {run_id: known[run_id].run for run_id in changed}
         self._listing.reread(known[run_id].run for run_id in changed.keys() | unsure)
         for run_id, pulse in changed.items():
-            self._ledger.note_change(run_id, pulse.updated_at)
+            if self._is_shown(before[run_id], known[run_id].run, pulse):
+                self._ledger.note_change(run_id, pulse.updated_at)
         for run_id in reply.gone:
             self._ledger.note_deletion(run_id)
+
+    def _is_shown(self, before: Run, now_read: Run, pulse: Pulse) -> bool:
+        """Whether REST shows the change that GraphQL announced; until then the run is asked for again. The two need not
+        agree on the time, so that an announcement counts no longer than an hour."""
+        moved = now_read != before or now_read.updated_at >= pulse.updated_at
+        return moved or pulse.updated_at < self._now - ANNOUNCED
 
     def _is_unsure(self, run: Run, reply: Reply) -> bool:
         """A run that has been under way since before the look-back has no other to share a request with; the second of
@@ -202,14 +223,26 @@ class Reading:
             if workflow_id not in latest and workflow_id not in self._ledger.searched
         ]
 
-    def _wanted(self) -> set[int]:
-        """The workflows whose latest decisive run matters: the active ones and those that an option lists."""
-        active = {workflow.id for workflow in self._ledger.workflows.values() if workflow.active}
-        return active.union(*(selection.ids for selection in self._lists().values()))
+    def _wanted(self) -> frozenset[int]:
+        """The workflows whose latest decisive run matters: the existing ones and those that an option lists."""
+        return self._existing().union(*(selection.ids for selection in self._lists().values()))
+
+    def _included_workflows(self) -> dict[int, Workflow]:
+        known = self._ledger.workflows
+        return {one: workflow for one, workflow in known.items() if not self._exclusion.excludes(workflow)}
+
+    def _existing(self) -> frozenset[int]:
+        included = self._included_workflows().values()
+        return frozenset(workflow.id for workflow in included if self._files.exists(workflow))
+
+    def _counts(self, run: Run) -> bool:
+        """Whether the run is one of the repository's own branch, of a workflow that is not excluded."""
+        return run.own and not self._exclusion.excludes_run(run, self._ledger.workflows)
 
     def _lists(self) -> dict[str, Selection]:
         known = self._ledger.workflows
-        return {metric: workflows.select(known, entries) for metric, entries in self._settings.lists.items()}
+        lists = self._settings.lists
+        return {metric: workflows.select(known, entries, self._exclusion) for metric, entries in lists.items()}
 
     def _search_the_past(self) -> None:
         """Find the latest decisive run of the workflows of which none is known. A workflow may have come to be one of
@@ -242,7 +275,7 @@ class Reading:
         By the next collection it may be deleted."""
         opens = self._now - self._settings.window
         known_ones = self._ledger.runs.values()
-        return [known.run.id for known in known_ones if known.run.own and known.run.started_at >= opens]
+        return [known.run.id for known in known_ones if known.run.started_at >= opens and self._counts(known.run)]
 
     def _in_window(self) -> Iterator[Known]:
         """Completed runs of the repository's own branch whose latest attempt started inside the window, and which are
@@ -250,22 +283,25 @@ class Reading:
         opens, created = self._now - self._settings.window, self._now - self._settings.look_back
         for known in self._ledger.runs.values():
             run = known.run
-            ended = run.own and run.conclusion is not None
-            if ended and opens <= run.started_at < self._now and run.created_at >= created:
+            in_time = opens <= run.started_at < self._now and run.created_at >= created
+            if in_time and run.conclusion is not None and self._counts(run):
                 yield known
 
     def _snapshot(self) -> Snapshot:
         ledger = self._ledger
-        completed = tuple(ledger.newly_completed(self._now, self._since))
+        completed = tuple(run for run in ledger.newly_completed(self._now, self._since) if self._counts(run))
         ledger.prune(self._since)
+        included = self._included_workflows()
         return Snapshot(
             now=self._now,
             runs=tuple(self._in_window()),
-            workflows=ledger.workflows,
-            latest=ledger.latest_decisive(),
+            workflows=included,
+            latest={one: run for one, run in ledger.latest_decisive().items() if self._counts(run)},
             lists=self._lists(),
             counts=self._labels.counts,
             completed=completed,
+            existing=self._existing(),
+            files_problem=str(self._files.problem) if self._files.problem else None,
             problems=(*self._problems, *self._labels.problems),
             repo=ledger.full_name or self._settings.repo,
             web_url=ledger.web_url or f"https://github.com/{self._settings.repo}",

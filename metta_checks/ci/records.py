@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -13,6 +14,10 @@ DECISIVE: Final = FAILED | {SUCCESS}
 """The conclusions that say whether the code is good; a skipped or cancelled run says nothing."""
 TIMED: Final = frozenset({SUCCESS, "failure", "timed_out"})
 """The conclusions of runs that did their work, so that their duration means something."""
+
+WORKFLOW_FOLDER: Final = ".github/workflows/"
+
+_REF = re.compile(r"(?<=\.yml)@.*|(?<=\.yaml)@.*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +32,7 @@ class Workflow:
 
     @property
     def file(self) -> str:
-        """The file's name without its folder: what tags show."""
+        """What the tag `workflow` shows."""
         return file_of(self.path)
 
     @property
@@ -40,7 +45,8 @@ class Run:
     """One workflow run as its latest attempt has it. Times are UTC, in whole seconds.
 
     `number` counts the runs of the workflow, whatever the branch. `conclusion` is None until the attempt has ended.
-    `own` is False for the run of a fork, whose branch may have the same name.
+    `own` is False for the run of a fork, whose branch may have the same name. `ended_at` is `updated_at` as it was when
+    the end of the attempt was first seen: GitHub moves `updated_at` hours later. `name` is the workflow's.
     """
 
     id: int
@@ -54,6 +60,8 @@ class Run:
     started_at: datetime
     updated_at: datetime
     own: bool
+    ended_at: datetime
+    name: str = ""
 
     @property
     def decisive(self) -> bool:
@@ -65,10 +73,18 @@ class Run:
 
     @property
     def duration_minutes(self) -> float:
-        """From the attempt's start to its last update."""
-        return (self.updated_at - self.started_at).total_seconds() / 60
+        """From the attempt's start to its end. GitHub sets the start up to minutes after the last update, for runs that
+        end at once."""
+        return max((self.ended_at - self.started_at).total_seconds(), 0.0) / 60
+
+
+def without_ref(path: str) -> str:
+    """`path` as the list of workflows has it; runs may have it with a ref, as in `…/ci.yml@refs/heads/main`."""
+    cut = _REF.sub("", path)
+    return cut if cut.endswith((".yml", ".yaml")) else cut.partition("@")[0]
 
 
 def file_of(path: str) -> str:
-    """`ci.yml` from `.github/workflows/ci.yml`; runs may tell it with a ref, as in `…/ci.yml@refs/heads/main`."""
-    return path.partition("@")[0].rpartition("/")[2]
+    """`ci.yml` from `.github/workflows/ci.yml`, and the whole path of what is no file of that folder: the generated
+    `dynamic/github-code-scanning/codeql`, and with owner and repository the workflow of a ruleset."""
+    return without_ref(path).removeprefix(WORKFLOW_FOLDER)

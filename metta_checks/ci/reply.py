@@ -117,6 +117,12 @@ def label_names(data: Data, alias: str, *, tried: str) -> tuple[list[str], str |
     return [node.name for node in labels.nodes], labels.page_info.after
 
 
+def tree_names(data: Data, alias: str, *, tried: str) -> frozenset[str]:
+    """The names in a folder of the repository; none where there is no such folder. Raises SourceError."""
+    tree = _alone(data, alias, _TREES, tried).object
+    return frozenset(entry.name for entry in tree.entries) if tree else frozenset()
+
+
 def _alone(data: Data, alias: str, adapter: TypeAdapter[ModelT], tried: str) -> ModelT:
     """A value that may fail alone. What does not exist is null and an error beside it; that error counts only where
     the value cannot be read."""
@@ -166,6 +172,18 @@ class _Labels(_Wire):
 
 class _WithLabels(_Wire):
     labels: _Labels
+
+
+class _Entry(_Wire):
+    name: str
+
+
+class _Tree(_Wire):
+    entries: list[_Entry]
+
+
+class _WithTree(_Wire):
+    object: _Tree | None
 
 
 class _MergedPull(_Wire):
@@ -232,6 +250,7 @@ class _History(_Wire):
 
 _LABELLED: Final = TypeAdapter(_Labelled)
 _LABELS: Final = TypeAdapter(_WithLabels)
+_TREES: Final = TypeAdapter(_WithTree)
 _STATES: Final = TypeAdapter(list[_State | None])
 _PULSES: Final = TypeAdapter(list[_Pulse | None])
 _HISTORIES: Final = TypeAdapter(list[_History | None])
@@ -295,5 +314,7 @@ def _past_run(workflow: Workflow, node: _PastRun, suite: _Suite) -> PastRun:
         started_at=created_at,
         updated_at=node.updated_at,
         own=True,
+        ended_at=node.updated_at,
+        name=workflow.name,
     )
     return PastRun(run, suite.branch.name if suite.branch else None, node.event)

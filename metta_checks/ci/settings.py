@@ -32,6 +32,8 @@ VARIABLES: Final[Variables] = {
     "revert_labels": Variable("GITHUB_REVERT_LABELS", "list"),
     "tests_blocking_merge_workflows": Variable("GITHUB_TESTS_BLOCKING_MERGE_WORKFLOWS", "list"),
     "benchmarks_workflows": Variable("GITHUB_BENCHMARKS_WORKFLOWS", "list"),
+    "exclude_workflows": Variable("GITHUB_EXCLUDE_WORKFLOWS", "list"),
+    "max_age": Variable("GITHUB_MAX_AGE"),
     "conditions": Variable("GITHUB_CONDITIONS", "map"),
 }
 """The token's variables are not among them: `core.credentials` looks at those."""
@@ -58,6 +60,8 @@ class Settings:
     labels: Mapping[str, tuple[str, ...]]
     lists: Mapping[str, tuple[str, ...]]
     conditions: Mapping[str, Condition]
+    exclude_workflows: tuple[str, ...] = ()
+    max_age: timedelta | None = None
 
     @property
     def look_back(self) -> timedelta:
@@ -95,6 +99,8 @@ def resolve(options: InstanceConfig) -> Settings:
             "ci.workflow.benchmarks": _texts(options.benchmarks_workflows),
         },
         conditions=parsed("conditions", _conditions, options.conditions or {}),
+        exclude_workflows=_texts(options.exclude_workflows),
+        max_age=parsed("max_age", parse_duration, options.max_age) if options.max_age else None,
     )
 
 

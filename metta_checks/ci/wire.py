@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Final, NamedTuple, TypeVar
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, RootModel
 
 from metta_checks.ci.records import Run, Workflow, file_of
 from metta_checks.core.clock import in_utc
-from metta_checks.core.decode import first_problem, parse_model
 from metta_checks.core.errors import Kind, SourceError
-from metta_checks.core.transport import Answer
+from metta_checks.core.transport import Answer, ShapeError
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -21,13 +20,15 @@ MOST_ATTEMPTS: Final = 1_000
 
 class RunPage(NamedTuple):
     """One page of a listing of runs, newest first. `total` counts the matching runs; GitHub stops counting somewhere
-    above the thousand that it lists. `full_name` and `web_url` are the repository's, None where the page is empty."""
+    above the thousand that it lists. `has_next`: it links to another page, also where it is not full. `full_name` and
+    `web_url` are the repository's, None where the page is empty."""
 
     runs: tuple[Run, ...]
     total: int
     etag: str | None
     full_name: str | None
     web_url: str | None
+    has_next: bool = False
 
 
 class WorkflowPage(NamedTuple):
@@ -45,6 +46,7 @@ def run_page(answer: Answer) -> RunPage:
         etag=answer.headers.get("etag"),
         full_name=repository.full_name if repository else None,
         web_url=repository.html_url if repository else None,
+        has_next='rel="next"' in answer.headers.get("link", ""),
     )
 
 
@@ -52,6 +54,11 @@ def workflow_page(answer: Answer) -> WorkflowPage:
     parsed = _parse(answer, _Workflows)
     workflows = tuple(Workflow(w.id, w.node_id, w.name, w.path, w.state) for w in parsed.workflows)
     return WorkflowPage(workflows, parsed.total_count, answer.headers.get("etag"))
+
+
+def file_names(answer: Answer) -> frozenset[str]:
+    """The names in a folder of the repository."""
+    return frozenset(entry.name for entry in _parse(answer, _Folder).root)
 
 
 def attempt_conclusion(answer: Answer) -> str | None:
@@ -110,6 +117,7 @@ class _Run(_Wire):
     node_id: str
     workflow_id: int
     path: str
+    name: str | None = None
     run_number: int
     run_attempt: Annotated[int, Field(ge=1, le=MOST_ATTEMPTS)] = 1
     status: str | None
@@ -144,6 +152,14 @@ class _Attempt(_Wire):
     conclusion: str | None
 
 
+class _Entry(_Wire):
+    name: str
+
+
+class _Folder(RootModel[list[_Entry]]):
+    model_config = ConfigDict(frozen=True)
+
+
 class _Branch(_Wire):
     name: str
 
@@ -167,6 +183,8 @@ def _run(parsed: _Run) -> Run:
         updated_at=parsed.updated_at,
         # By id: a repository that was renamed is still the same one.
         own=parsed.head_repository is not None and parsed.head_repository.id == parsed.repository.id,
+        ended_at=parsed.updated_at,
+        name=parsed.name or "",
     )
 
 
@@ -174,10 +192,8 @@ def _parse(answer: Answer, model: type[ModelT]) -> ModelT:
     """The body as a `model`. A page of runs has a megabyte of which this needs a hundredth: it goes from bytes to the
     model without a detour through Python objects. Raises SourceError for anything else."""
     try:
-        return parse_model(model, answer.body)
-    except ValidationError as error:
-        # Text that is no JSON at all has better words there.
-        answer.json()
-        came_back = f"an answer of an unknown shape ({first_problem(error)})"
+        return answer.model(model)
+    except ShapeError as error:
+        came_back = f"an answer of an unknown shape ({error})"
         remedy = "Is `api_url` the address of a GitHub API? If it is, this version does not know its answers."
         raise SourceError(Kind.MALFORMED, answer.tried, came_back, remedy, status=answer.status) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,7 +10,7 @@ from typing import Final
 
 from metta_checks.ci.client import GitHub
 from metta_checks.ci.ledger import Ledger, ListPage
-from metta_checks.ci.records import Workflow
+from metta_checks.ci.records import Run, Workflow
 from metta_checks.ci.wire import WorkflowPage, workflow_page
 from metta_checks.core.errors import Kind, SourceError
 
@@ -28,10 +29,11 @@ MOST_PAGES: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The workflows that an option lists, by id, and the entries that mean none."""
+    """The workflows that an option lists, by id, the entries that mean none, and those that mean excluded ones only."""
 
     ids: frozenset[int]
     unknown: tuple[str, ...]
+    excluded: tuple[str, ...] = ()
 
 
 def list_is_due(ledger: Ledger, read: Iterable[int], now: datetime) -> bool:
@@ -75,19 +77,48 @@ def _read_page(github: GitHub, number: int, etag: str | None) -> WorkflowPage | 
     return None if answer.status == 304 else workflow_page(answer)
 
 
-def select(workflows: Mapping[int, Workflow], entries: Sequence[str]) -> Selection:
-    """The workflows that `entries` name: by name, file name, path or id. A name may mean several; one that belongs to
-    active workflows does not mean the disabled ones too."""
+class Exclusion:
+    """The workflows that `exclude_workflows` leaves out of everything: a name, file name, path or id in any case, with
+    `*` for any characters."""
+
+    def __init__(self, entries: Sequence[str]) -> None:
+        patterns = (".*".join(map(re.escape, entry.casefold().split("*"))) for entry in entries)
+        self._pattern = re.compile("|".join(f"(?:{pattern})" for pattern in patterns), re.DOTALL) if entries else None
+
+    def excludes(self, workflow: Workflow) -> bool:
+        return self._matches(workflow.id, workflow.name, workflow.path)
+
+    def excludes_run(self, run: Run, workflows: Mapping[int, Workflow]) -> bool:
+        """By the run's workflow, and by what the run says of it where the list has none: that of a ruleset."""
+        workflow = workflows.get(run.workflow_id)
+        return self.excludes(workflow) if workflow else self._matches(run.workflow_id, run.name, run.file)
+
+    def _matches(self, workflow_id: int, name: str, path: str) -> bool:
+        pattern = self._pattern
+        return pattern is not None and any(map(pattern.fullmatch, _names(workflow_id, name, path)))
+
+
+def select(workflows: Mapping[int, Workflow], entries: Sequence[str], exclusion: Exclusion) -> Selection:
+    """The workflows that `entries` name: by name, file name, path or id, in any case. A name may mean several; one that
+    belongs to active workflows does not mean the disabled ones too."""
     ids: set[int] = set()
     unknown: list[str] = []
+    excluded: list[str] = []
     for entry in entries:
         meant = [workflow for workflow in workflows.values() if _is_meant(workflow, entry)]
-        chosen = [workflow for workflow in meant if workflow.active] or meant
+        included = [workflow for workflow in meant if not exclusion.excludes(workflow)]
+        chosen = [workflow for workflow in included if workflow.active] or included
         ids.update(workflow.id for workflow in chosen)
         if not chosen:
-            unknown.append(entry)
-    return Selection(frozenset(ids), tuple(unknown))
+            (excluded if meant else unknown).append(entry)
+    return Selection(frozenset(ids), tuple(unknown), tuple(excluded))
 
 
 def _is_meant(workflow: Workflow, entry: str) -> bool:
-    return workflow.state != "deleted" and entry in (workflow.name, workflow.file, workflow.path, str(workflow.id))
+    return workflow.state != "deleted" and entry.casefold() in _names(workflow.id, workflow.name, workflow.path)
+
+
+def _names(workflow_id: int, name: str, path: str) -> set[str]:
+    """What an option may call a workflow."""
+    path = path.casefold()
+    return {name.strip().casefold(), path, path.rpartition("/")[2], str(workflow_id)}

@@ -20,11 +20,11 @@ from metta_checks.checks import CHECKS
 from metta_checks.cli.output import output_file, require_written
 from metta_checks.cli.render import outcomes_json
 from metta_checks.cli.runner import Outcome, new_check, prepare_stubs, run_once
+from metta_checks.cli.simulated import require_simulator
 from metta_checks.cli.terminal import echo
 from metta_checks.core.clock import utcnow
 from metta_checks.core.files import WriteError, is_standard_output
 from metta_checks.core.printable import printable
-from metta_checks.demo.course import STEPS, course
 
 DEMO = "demo"
 
@@ -206,6 +206,9 @@ def _recording(sources: Sequence[str]) -> Recording:
 
 def _demo_documents() -> dict[str, str]:
     """The sample data as every check collects it while time passes, a document for each check."""
+    require_simulator()
+    from metta_checks.simulator.course import STEPS, course
+
     prepare_stubs()
     outcomes: dict[str, list[Outcome]] = {definition.name: [] for definition in CHECKS}
     with course(utcnow()) as life:

@@ -15,9 +15,9 @@ from metta_checks.cli.collect import exit_status
 from metta_checks.cli.output import output_file, write_output
 from metta_checks.cli.render import outcome_text
 from metta_checks.cli.runner import Outcome, new_check, prepare_stubs, run_once
+from metta_checks.cli.simulated import require_simulator
 from metta_checks.cli.terminal import echo
 from metta_checks.core.files import WriteError, is_standard_output
-from metta_checks.demo.scene import scene
 
 
 @click.command()
@@ -33,7 +33,7 @@ from metta_checks.demo.scene import scene
 def demo(context: click.Context, verbose: bool, board_path: Path | None) -> None:
     """Run every check against sample data on this machine; no account, no network.
 
-    Servers that speak as W&B and GitHub do are started on free loopback ports and stopped at the end.
+    Servers that implement the W&B and GitHub APIs are started on free loopback ports and stopped at the end.
     The dashboards are drawn from what was collected; `metta-checks board preview` shows them over two hours.
 
     \b
@@ -47,6 +47,9 @@ def demo(context: click.Context, verbose: bool, board_path: Path | None) -> None
       metta-checks demo --board board.html
       metta-checks demo --verbose | grep metta.infra.health.state
     """
+    require_simulator()
+    from metta_checks.simulator.scene import scene
+
     path = board_path or Path(gettempdir(), "metta-checks-board.html")
     aside = is_standard_output(path)
     prepare_stubs()

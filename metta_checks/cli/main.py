@@ -8,17 +8,7 @@ from io import TextIOWrapper
 import click
 
 from metta_checks.__about__ import __version__
-from metta_checks.cli.board import board
-from metta_checks.cli.collect import collect
-from metta_checks.cli.demo import demo
-from metta_checks.cli.estimate import estimate
-from metta_checks.cli.group import Commands
-from metta_checks.cli.install import install, uninstall
-from metta_checks.cli.listing import list_checks
-from metta_checks.cli.publish import publish
-from metta_checks.cli.schema import schema
-from metta_checks.cli.validate import validate
-from metta_checks.cli.verify import verify
+from metta_checks.cli.group import Commands, LazyCommand
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -43,5 +33,17 @@ def main(verbose: bool) -> None:  # noqa: ARG001 (the group looks for it among t
             stream.reconfigure(errors="backslashreplace")
 
 
-for command in (demo, list_checks, install, uninstall, validate, estimate, collect, verify, publish, schema, board):
-    main.add_command(command)
+for name, place, summary in (
+    ("demo", "demo:demo", "Run every check against sample data on this machine."),
+    ("list", "listing:list_checks", "Show the checks and where they are installed."),
+    ("install", "install:install", "Put the checks where the Agent looks for them."),
+    ("uninstall", "install:uninstall", "Remove what `install` wrote."),
+    ("validate", "validate:validate", "Check configurations and files of health records."),
+    ("estimate", "estimate:estimate", "Estimate a configuration's custom metrics and requests."),
+    ("collect", "collect:collect", "Run a check now and show what the Agent would receive."),
+    ("verify", "verify:verify", "Compare a check's figures with an independent count."),
+    ("publish", "publish:publish", "Validate health records and write them for the check."),
+    ("schema", "schema:schema", "Print the JSON Schema of a health record."),
+    ("board", "board:board", "Check, draw and export dashboards and monitors."),
+):
+    main.add_command(LazyCommand(name, f"metta_checks.cli.{place}", summary))

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from metta_checks.core.duration import parse_duration
@@ -32,6 +33,8 @@ class CiQuestion:
     label_window: timedelta
     labels: Mapping[str, Sequence[str]]
     lists: Mapping[str, Sequence[str]]
+    exclude: Sequence[str] = ()
+    max_age: timedelta | None = None
 
     @classmethod
     def of(cls, options: Any) -> CiQuestion:
@@ -50,16 +53,30 @@ class CiQuestion:
                 "ci.workflow.tests_blocking_merge": options.tests_blocking_merge_workflows or (),
                 "ci.workflow.benchmarks": options.benchmarks_workflows or (),
             },
+            exclude=options.exclude_workflows or (),
+            max_age=parse_duration(options.max_age) if options.max_age else None,
         )
 
 
 def recount_ci(get: Get, question: CiQuestion, now: datetime) -> dict[Figure, float]:
     """All gauges of metta_ci but the verdicts, as of `now`; what cannot be told is left out."""
-    workflows = list(_pages(get, f"/repos/{question.repo}/actions/workflows", {}, "workflows"))
-    runs = _runs_in_window(get, question, now)
+    listed = list(_pages(get, f"/repos/{question.repo}/actions/workflows", {}, "workflows"))
+    folder = ".github/workflows/"
+    files = {one["path"] for one in get(f"/repos/{question.repo}/contents/{folder[:-1]}", {"ref": question.branch})}
+    workflows = [
+        {**one, "exists": one["state"] == "active" and (not one["path"].startswith(folder) or one["path"] in files)}
+        for one in listed
+        if not _is_excluded(one, question)
+    ]
+    out = {one["id"] for one in listed} - {one["id"] for one in workflows}
+    runs = [
+        run
+        for run in _runs_in_window(get, question, now)
+        if run["workflow_id"] not in out and not _is_excluded({**run, "id": run["workflow_id"]}, question)
+    ]
     figures = {**_of_window(get, question, runs), **_by_workflow(workflows, runs)}
     latest = {one["id"]: _latest(get, question, one["id"]) for one in workflows if _counts(one, question)}
-    figures |= _of_latest(workflows, latest, question)
+    figures |= _of_latest(workflows, latest, question, now)
     for metric, labels in question.labels.items():
         if labels:
             figures[metric, "", ""] = _merged_with(get, question, labels, now)
@@ -92,7 +109,7 @@ def _of_window(get: Get, question: CiQuestion, runs: list[dict[str, Any]]) -> di
     conclusions = Counter(run["conclusion"] for run in runs)
     decisive = sum(conclusions[one] for one in DECISIVE)
     minutes = [
-        (_time(run["updated_at"]) - _time(run["run_started_at"])).total_seconds() / 60
+        max(0.0, (_time(run["updated_at"]) - _time(run["run_started_at"])).total_seconds() / 60)
         for run in runs
         if run["conclusion"] in TIMED
     ]
@@ -121,28 +138,34 @@ def _by_workflow(workflows: list[dict[str, Any]], runs: list[dict[str, Any]]) ->
     zeros = {
         ("ci.workflow.runs", _file(one["path"]), conclusion): 0.0
         for one in workflows
-        if one["state"] == "active"
+        if one["exists"]
         for conclusion in ("success", "failure", "cancelled")
     }
     return {**zeros, **Counter(("ci.workflow.runs", _file(run["path"]), run["conclusion"]) for run in runs)}
 
 
-def _latest(get: Get, question: CiQuestion, workflow_id: int) -> bool | None:
-    """Whether the latest decisive run on the branch succeeded; None where there is none."""
+def _latest(get: Get, question: CiQuestion, workflow_id: int) -> tuple[bool, datetime] | None:
+    """Whether the latest decisive run on the branch succeeded, and when it ended; None where there is none."""
     path = f"/repos/{question.repo}/actions/workflows/{workflow_id}/runs"
     for run in _pages(get, path, {"branch": question.branch}, "workflow_runs"):
         if _own(run, question) and run["status"] == "completed" and run["conclusion"] in DECISIVE:
-            return bool(run["conclusion"] == "success")
+            return run["conclusion"] == "success", _time(run["updated_at"])
     return None
 
 
 def _of_latest(
-    workflows: list[dict[str, Any]], latest: Mapping[int, bool | None], question: CiQuestion
+    workflows: list[dict[str, Any]],
+    ends: Mapping[int, tuple[bool, datetime] | None],
+    question: CiQuestion,
+    now: datetime,
 ) -> dict[Figure, float]:
-    active = [one for one in workflows if one["state"] == "active"]
+    latest = {one: end[0] if end else None for one, end in ends.items()}
+    current = {one for one, end in ends.items() if end and (not question.max_age or now - end[1] <= question.max_age)}
+    existing = [one for one in workflows if one["exists"]]
+    current &= {one["id"] for one in existing}
     figures: dict[Figure, float] = {
         ("ci.workflow.latest_success", _file(one["path"]), ""): float(latest[one["id"]] is True)
-        for one in active
+        for one in existing
         if latest[one["id"]] is not None
     }
     listed: set[int] = set()
@@ -150,9 +173,11 @@ def _of_latest(
         meant = [[one["id"] for one in workflows if _is_meant(one, entry)] for entry in entries]
         ids = {workflow_id for some in meant for workflow_id in some}
         listed |= ids
-        if ids and all(meant) and all(latest[one] is not None for one in ids):
-            figures[metric, "", ""] = float(all(latest[one] for one in ids))
-    failing = [one for one in active if latest[one["id"]] is False and one["id"] not in listed]
+        if any(latest[one] is False for one in ids):
+            figures[metric, "", ""] = 0.0
+        elif ids and all(meant) and ids <= current:
+            figures[metric, "", ""] = 1.0
+    failing = [one for one in existing if latest[one["id"]] is False and one["id"] not in listed]
     figures["ci.workflow.other_failing", "", ""] = len(failing)
     return figures
 
@@ -189,7 +214,18 @@ def _counts(workflow: Mapping[str, Any], question: CiQuestion) -> bool:
 
 
 def _is_meant(workflow: Mapping[str, Any], entry: str) -> bool:
-    return str(entry) in {workflow["name"], _file(workflow["path"]), workflow["path"], str(workflow["id"])}
+    return workflow["state"] != "deleted" and str(entry).casefold() in _names(workflow)
+
+
+def _is_excluded(workflow: Mapping[str, Any], question: CiQuestion) -> bool:
+    # In a pattern only `*` means more than itself.
+    patterns = [entry.casefold().replace("[", "[[]").replace("?", "[?]") for entry in question.exclude]
+    return any(fnmatchcase(name, pattern) for name in _names(workflow) for pattern in patterns)
+
+
+def _names(workflow: Mapping[str, Any]) -> set[str]:
+    path = workflow["path"].partition("@")[0].casefold()
+    return {(workflow["name"] or "").casefold(), path, path.rpartition("/")[2], str(workflow["id"])}
 
 
 def _own(run: Mapping[str, Any], question: CiQuestion) -> bool:
@@ -198,7 +234,9 @@ def _own(run: Mapping[str, Any], question: CiQuestion) -> bool:
 
 
 def _file(path: str) -> str:
-    return path.partition("@")[0].rpartition("/")[2]
+    """What the tag `workflow` shows: only a file of the repository's own folder is known by its name alone."""
+    folder, _, name = path.partition("@")[0].rpartition("/")
+    return name if folder == ".github/workflows" else path.partition("@")[0]
 
 
 def _time(text: str) -> datetime:

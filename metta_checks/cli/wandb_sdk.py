@@ -90,7 +90,8 @@ def read_project(
         said = printable(lines[-1], LAST_LINE) if lines else "it does not say why"
         raise SdkError(f"the wandb SDK failed: {said}")
     # Half a surrogate pair in a name becomes U+FFFD, as for the checks.
-    return _reading(parse_json(done.stdout, allow_nan=True))
+    # What this command's own child process prints is as long as the project is.
+    return _reading(parse_json(done.stdout, allow_nan=True, max_values=len(done.stdout) + 1))
 
 
 def _environment(folder: str) -> dict[str, str]:

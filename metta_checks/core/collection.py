@@ -12,8 +12,8 @@ class Collection:
     """One collection; the transport writes into it, the base reads it at the end.
 
     `now` is the moment of all its figures (aware, UTC). `quota_remaining` is the source's own rate-limit budget, None
-    where the source gives none. `error` is what the collection raised. `last_point_at` is when its last distribution
-    point was submitted. Pages may be fetched on several threads, so the counters are guarded.
+    where the source gives none. `error` is what the collection raised. Pages may be fetched on several threads, so the
+    counters are guarded.
     """
 
     def __init__(self, now: datetime, deadline: Deadline) -> None:
@@ -22,7 +22,6 @@ class Collection:
         self.requests = 0
         self.quota_remaining: float | None = None
         self.error: Exception | None = None
-        self.last_point_at: datetime | None = None
         self._lock = threading.Lock()
 
     @property

@@ -32,7 +32,8 @@ class SourceError(Exception):
     The text says what was tried, on which object, what came back, and what the operator can do. It never holds a
     credential, nor the query of a URL, and it is one printable line, whatever foreign text went into it. `reset_at` is
     when a rate limit ends (UTC), where the source told; `status` is the HTTP status, where there was one; `field` is
-    the field of a GraphQL query, where the error is that of one.
+    the field of a GraphQL query, where the error is that of one; `authorise_at` the address at which the credential
+    would have to be authorised for single sign-on, where the source named one.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class SourceError(Exception):
         status: int | None = None,
         reset_at: datetime | None = None,
         field: str | None = None,
+        authorise_at: str | None = None,
     ) -> None:
         self.kind = kind
         self.tried = printable(tried)
@@ -54,6 +56,7 @@ class SourceError(Exception):
         self.status = status
         self.reset_at = reset_at
         self.field = field
+        self.authorise_at = authorise_at
 
     @property
     def refuses_credential(self) -> bool:
@@ -70,6 +73,7 @@ class SourceError(Exception):
             status=self.status,
             reset_at=self.reset_at,
             field=self.field,
+            authorise_at=self.authorise_at,
         )
 
 
@@ -107,3 +111,10 @@ def is_for_operator(error: BaseException) -> bool:
 def error_text(error: BaseException) -> str:
     """An error as messages show it: its own text, after its type where it is a fault of the check."""
     return str(error) if is_for_operator(error) else f"{type(error).__name__}: {error}"
+
+
+def release_frames(error: BaseException | None) -> None:
+    """Forget where an error and those behind it came from: their frames keep alive what was being read."""
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__

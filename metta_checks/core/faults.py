@@ -12,7 +12,7 @@ from typing import Final
 from urllib.parse import urljoin, urlsplit
 
 from requests import exceptions
-from urllib3.exceptions import HTTPError, LocationParseError, NameResolutionError
+from urllib3.exceptions import DecodeError, HTTPError, LocationParseError, NameResolutionError
 
 from metta_checks.core.decode import parse_json
 from metta_checks.core.errors import Kind, SourceError
@@ -74,7 +74,7 @@ def fault_of(error: RequestFault, tried: str, url: str, scrub: Scrub = unchanged
     if isinstance(error, ValueError):
         remedy = "Check the credential and the `headers` options for line breaks and characters outside of ASCII."
         return SourceError(Kind.REJECTED, tried, "a header cannot be written", remedy)
-    if isinstance(error, exceptions.ContentDecodingError):
+    if isinstance(error, exceptions.ContentDecodingError | DecodeError):
         remedy = "Something between here and the server changes its answers; look at the proxy."
         return SourceError(Kind.MALFORMED, tried, "the answer's compression is broken", remedy)
     if any(isinstance(cause, ConnectionRefusedError) for cause in chain):
@@ -114,7 +114,8 @@ def fault_of_status(
     came_back = f"HTTP {status}{f', {said}' if said else ''}"
 
     def fault(kind: Kind, remedy: str, reset_at: datetime | None = None) -> SourceError:
-        return SourceError(kind, tried, came_back, remedy, status=status, reset_at=reset_at)
+        authorise_at = sign_on_address(headers)
+        return SourceError(kind, tried, came_back, remedy, status=status, reset_at=reset_at, authorise_at=authorise_at)
 
     if 300 <= status < 400 and (location := headers.get("location", "")):
         target = printable(_redirect_target(url, location), MAX_QUOTED, scrub)
@@ -163,6 +164,13 @@ def retry_after(headers: Headers, now: datetime) -> datetime | None:
     return http_date(text)
 
 
+def sign_on_address(headers: Headers) -> str | None:
+    """Where a token is authorised for an organisation's single sign-on, from GitHub's
+    `X-GitHub-SSO: required; url=ADDRESS`; None where no address is named."""
+    found = re.search(r"url=(https?://[^\s;,\"'<>]{1,500})", headers.get("x-github-sso", ""))
+    return found[1] if found else None
+
+
 def http_date(text: str) -> datetime | None:
     """The time (aware, UTC) in a header such as `Last-Modified`; None where there is none."""
     try:
@@ -193,7 +201,7 @@ def _redirect_target(url: str, location: str) -> str:
 def _is_limit(headers: Headers, said: str) -> bool:
     """GitHub's secondary limits come without a header now and then, so that the words have to do."""
     told = headers.get("x-ratelimit-remaining", "").strip() == "0" or "retry-after" in headers
-    return told or "rate limit" in said.lower()
+    return told or any(words in said.lower() for words in ("rate limit", "abuse detection"))
 
 
 def _causes(error: BaseException) -> list[BaseException]:

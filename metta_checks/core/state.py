@@ -8,13 +8,16 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from metta_checks.core.decode import parse_json
 from metta_checks.core.errors import StateError
 from metta_checks.core.target import Target
 
 S = TypeVar("S")
+
+MAX_VALUES: Final = 5_000_000
+"""Values of a state, far above those of a million runs: what a check wrote itself is not refused."""
 
 
 class PersistentCache(Protocol):
@@ -84,7 +87,7 @@ class Store:
 
     def _envelope(self, text: str | None) -> dict[str, Any] | None:
         try:
-            envelope = parse_json(text or "null", allow_nan=True)
+            envelope = parse_json(text or "null", allow_nan=True, max_values=MAX_VALUES)
         except ValueError:
             return None
         usable = isinstance(envelope, dict) and envelope.get("version") == self._version

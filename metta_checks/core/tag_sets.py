@@ -9,7 +9,7 @@ from metta_checks.core.definition import CheckDefinition, TagSet
 from metta_checks.core.target import DropReason, Status
 from metta_checks.core.telemetry import PREFIX
 
-TELEMETRY_COUNTS: Final = frozenset(f"{PREFIX}{name}" for name in ("dropped", "requests", "series"))
+TELEMETRY_COUNTS: Final = frozenset(f"{PREFIX}{name}" for name in ("dropped", "requests", "series", "targets"))
 """Telemetry that counts things, as `CheckDefinition.counts`."""
 
 TELEMETRY_SHARES: Final = frozenset({f"{PREFIX}up"})

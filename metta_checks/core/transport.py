@@ -8,15 +8,24 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 # `AgentCheck.http` would import it in the first collection, whose time is limited.
 from datadog_checks.base.utils.http import RequestsWrapper
+from pydantic import BaseModel, ValidationError
 from requests.auth import AuthBase
 
 from metta_checks.core.address import require_address, same_server, split_query, with_params
 from metta_checks.core.collection import Collection
-from metta_checks.core.decode import parse_json
+from metta_checks.core.decode import (
+    TooManyValuesError,
+    first_problem,
+    is_no_json,
+    parse_json,
+    parse_model,
+    without_long_strings,
+)
 from metta_checks.core.errors import Kind, SourceError
 from metta_checks.core.faults import (
     MAX_QUOTED,
@@ -37,13 +46,28 @@ from metta_checks.core.watchdog import Watchdog
 if TYPE_CHECKING:
     from requests import PreparedRequest, Response
 
+M = TypeVar("M", bound=BaseModel)
+
 RETRIES: Final = 2
 MAX_REDIRECTS: Final = 5
 LONGEST_PAUSE: Final = 5.0
 """A server that asks for a longer wait than this many seconds is not waited for."""
 
-_CHUNK: Final = 16 * 1024
-"""Bytes read at once. Compressed ones may grow a thousandfold, which keeps a bomb's one step under 17 MB."""
+MAX_RATIO: Final = 200
+"""How many bytes one compressed byte may become, on average, once `_UNSUSPICIOUS` are reached. JSON grows some tenfold,
+pages of equal rows fiftyfold, a bomb a thousandfold."""
+
+_UNSUSPICIOUS: Final = 2 * 1024 * 1024
+
+_CHUNK: Final = 8 * 1024
+"""Bytes read at once. Compressed ones may grow a thousandfold, which keeps a bomb's one step under 9 MB."""
+
+_ENCODINGS: Final = ("gzip", "deflate")
+"""What a server may compress with: of brotli and zstd one byte may become a million."""
+
+
+class ShapeError(ValueError):
+    """An answer is JSON, but not of the shape that was expected; the text names the first field that does not fit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +85,40 @@ class Answer:
         return printable(text, MAX_QUOTED, self.scrub)
 
     def json(self) -> Any:
-        """The body as JSON. Raises SourceError when it is none, too deep, or holds NaN."""
+        """The body as JSON, without long strings where it is large.
+
+        Raises SourceError when it is no JSON, too deep, too large in memory, or holds NaN.
+        """
         try:
-            return parse_json(self.body)
+            return parse_json(without_long_strings(self.body))
+        except TooManyValuesError as error:
+            raise self._oversized(error) from None
         except ValueError as error:
             page = self.body.lstrip()[:1] == b"<"
             came_back = "an HTML page instead of JSON" if page else f"no valid JSON ({error})"
             remedy = "Check the address: a login page, a proxy or another service may answer there."
             raise SourceError(Kind.MALFORMED, self.tried, came_back, remedy, status=self.status) from None
+
+    def model(self, model: type[M], *, with_blobs: bool = False) -> M:
+        """The body as `model`; `with_blobs` leaves long strings in it that are documents of their own.
+
+        Raises SourceError for what `json` raises it for, ShapeError for another shape.
+        """
+        try:
+            return parse_model(model, self.body if with_blobs else without_long_strings(self.body))
+        except TooManyValuesError as error:
+            raise self._oversized(error) from None
+        except ValidationError as error:
+            no_json, problem = is_no_json(error), first_problem(error)
+        if no_json:
+            # It has better words for that.
+            self.json()
+        # Raised here, since pydantic's error holds the whole document as Python objects, and would be its context.
+        raise ShapeError(problem)
+
+    def _oversized(self, error: TooManyValuesError) -> SourceError:
+        remedy = "No answer of this API has so many: check the address, or ask for smaller pages if there is an option."
+        return SourceError(Kind.OVERSIZED, self.tried, str(error), remedy, status=self.status)
 
 
 class NoAuth(AuthBase):
@@ -146,7 +196,7 @@ class Transport:
         require_address(url, tried)
         options = {
             "auth": auth or self._http.options["auth"] or NoAuth(),
-            "extra_headers": dict(headers or {}),
+            "extra_headers": {"Accept-Encoding": ", ".join(_ENCODINGS), **(headers or {})},
             "json": json,
         }
         whole = with_params(url, params)
@@ -230,19 +280,26 @@ class Transport:
         return Answer(tried, response.status_code, response.headers, body, self.scrub)
 
     def _read(self, response: Response, tried: str) -> bytes:
-        if "," in response.headers.get("content-encoding", ""):
+        encoding = response.headers.get("content-encoding", "").strip().lower()
+        if encoding and encoding not in {*_ENCODINGS, "x-gzip", "identity"}:
+            came_back = "an answer compressed more than once, or not as it was asked for"
             remedy = "No API does that: look at what stands between here and the server."
-            raise SourceError(Kind.MALFORMED, tried, "an answer compressed more than once", remedy)
-        parts: list[bytes] = []
-        size = 0
-        for part in response.iter_content(_CHUNK):
-            size += len(part)
+            raise SourceError(Kind.MALFORMED, tried, came_back, remedy)
+        # A list of parts would take twice the memory when it is joined.
+        content = BytesIO()
+        # Not by `iter_content`: in a chunked answer urllib3 itself reads the line before a chunk without a limit.
+        while part := response.raw.read(_CHUNK, decode_content=True):
+            size = content.tell() + len(part)
             if size > self._max_bytes:
                 remedy = "Raise `max_response_bytes` if the source is to be trusted, or ask for less."
                 raise SourceError(Kind.OVERSIZED, tried, f"more than {self._max_bytes:,} bytes", remedy)
-            parts.append(part)
+            if size > max(_UNSUSPICIOUS, MAX_RATIO * response.raw.tell()):
+                came_back = f"compressed bytes that grow more than {MAX_RATIO} times"
+                remedy = "No API does that: look at what stands between here and the server."
+                raise SourceError(Kind.OVERSIZED, tried, came_back, remedy)
+            content.write(part)
             self._check_time(tried)
-        return b"".join(parts)
+        return content.getvalue()
 
     def _check_time(self, tried: str) -> None:
         deadline = self._running.deadline

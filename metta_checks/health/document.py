@@ -7,13 +7,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from metta_checks.core.decode import parse_json
+from metta_checks.core.decode import MAX_VALUES, TooManyValuesError, parse_json
 from metta_checks.core.errors import Kind, SourceError
 from metta_checks.core.printable import printable
 from metta_checks.health.record import InvalidRecordError, Record, parse_record
 
 MAX_BYTES: Final = 10 * 1024 * 1024
 MAX_RECORDS: Final = 10_000
+
+VALUES_PER_RECORD: Final = 50
+"""Values that a record has room for on average: itself, its nine fields, and forty tags."""
 
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
@@ -23,6 +26,11 @@ class Limits(NamedTuple):
 
     max_bytes: int = MAX_BYTES
     max_records: int = MAX_RECORDS
+
+    @property
+    def max_values(self) -> int:
+        """How many JSON values a document may have, records included: tags and fields count one each."""
+        return max(MAX_VALUES, VALUES_PER_RECORD * self.max_records)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +93,7 @@ def parse_document(
     tried = f"reading health records from {name}"
     if len(data) > limits.max_bytes:
         raise oversized(name, limits)
-    items = _items(tried, data.removeprefix(_BYTE_ORDER_MARK))
+    items = _items(tried, data.removeprefix(_BYTE_ORDER_MARK), limits)
     if len(items) > limits.max_records:
         came_back = f"{len(items):,} records where {limits.max_records:,} are allowed"
         raise SourceError(Kind.OVERSIZED, tried, came_back, "Publish fewer records, or raise `max_records`.")
@@ -108,7 +116,7 @@ def oversized(name: str, limits: Limits) -> SourceError:
     return SourceError(Kind.OVERSIZED, tried, came_back, "Publish fewer records, or raise `max_bytes`.")
 
 
-def _items(tried: str, data: bytes) -> Sequence[Any]:
+def _items(tried: str, data: bytes, limits: Limits) -> Sequence[Any]:
     def malformed(came_back: str) -> SourceError:
         remedy = "It must be a JSON list of records, or an object with that list as `records`."
         return SourceError(Kind.MALFORMED, tried, came_back, remedy)
@@ -116,7 +124,10 @@ def _items(tried: str, data: bytes) -> Sequence[Any]:
     if not data.strip():
         raise malformed("it is empty")
     try:
-        content = parse_json(data)
+        content = parse_json(data, max_values=limits.max_values)
+    except TooManyValuesError as error:
+        remedy = "Publish fewer records, or fewer fields and tags in each; a higher `max_records` allows more."
+        raise SourceError(Kind.OVERSIZED, tried, str(error), remedy) from None
     except ValueError as error:
         raise malformed(f"no valid JSON ({error})") from None
     if isinstance(content, dict):

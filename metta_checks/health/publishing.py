@@ -90,7 +90,7 @@ def publish(
         return _document(together, limits)
 
     # What is there may be too much until the superseded records have left.
-    target.update(merged, Limits(limits.max_bytes * MAX_TOTAL, limits.max_records * MAX_TOTAL))
+    target.update(merged, Limits(limits.max_bytes, limits.max_records * MAX_TOTAL))
     return counts[-1]
 
 

@@ -15,7 +15,8 @@ MAX_DOCUMENTS: Final = 1000
 """Documents that one source may have; of more, the newest count."""
 
 MAX_TOTAL: Final = 4
-"""All documents of a source may have this many times the bytes and records of one; of more, the newest count."""
+"""All documents of a source may have this many times the records of one, and together the bytes of one; of more, the
+newest count. All of them stay in memory."""
 
 LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 """Stands in for a time that is not known."""
@@ -82,7 +83,8 @@ def read_candidates(
         try:
             document = candidate.read(kept.get(candidate.name))
         except SourceError as error:
-            unreadable[candidate.name] = error
+            # Its traceback would keep the document's bytes in memory.
+            unreadable[candidate.name] = error.with_traceback(None)
             continue
         kept[candidate.name] = document
         room -= len(document.entries)
@@ -119,7 +121,7 @@ def is_published(name: str) -> bool:
 
 def _newest(candidates: Sequence[Candidate], limits: Limits) -> list[Candidate]:
     chosen: list[Candidate] = []
-    room = MAX_TOTAL * limits.max_bytes
+    room = limits.max_bytes
     for candidate in sorted(candidates, key=lambda one: (one.modified, one.name), reverse=True)[:MAX_DOCUMENTS]:
         # One that is too large by itself is not read either; it shall be named, and take no room.
         room -= candidate.size if candidate.size <= limits.max_bytes else 0

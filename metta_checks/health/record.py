@@ -34,6 +34,9 @@ TIMESTAMP_PATTERN: Final = (
 _SHOWN: Final = 60
 """Characters of a foreign field name that a message repeats."""
 
+MAX_FIELDS: Final = 200
+"""Fields that a record may have, and tags."""
+
 TagValue = str | int | float | bool
 
 
@@ -142,6 +145,10 @@ def parse_record(item: object) -> Record:
     """The record that `item`, a value from JSON, holds. Raises InvalidRecordError with every fault of it."""
     if not isinstance(item, Mapping):
         raise InvalidRecordError.of("a record is a JSON object")
+    tags = item.get("tags")
+    if len(item) > MAX_FIELDS or (isinstance(tags, Mapping) and len(tags) > MAX_FIELDS):
+        # The model would make an error of several hundred bytes for each.
+        raise InvalidRecordError.of(f"it has more than {MAX_FIELDS} fields, or tags")
     try:
         return Record.model_validate(item)
     except ValidationError as error:

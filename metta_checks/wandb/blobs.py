@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from fnmatch import translate
 from functools import lru_cache
 from math import isfinite
 from typing import Any, Final
 
-from metta_checks.core.decode import parse_json
+from metta_checks.core.decode import parse_json, parse_text, without_long_strings
+from metta_checks.core.patterns import compile_stars
 
 SYSTEM_KEYS: Final[Mapping[str, re.Pattern[str]]] = {
     # With `x_label`, which runs over several nodes need, the SDK ends every key in the node's label (wandb#7470).
@@ -28,8 +28,14 @@ SYSTEM_KEYS: Final[Mapping[str, re.Pattern[str]]] = {
 """The SDK's keys behind each system metric. `system.gpu.process.…` is the run's own process, not a device."""
 
 
+MAX_VALUES: Final = 500_000
+"""Values of one blob, at most some 190 bytes each: a summary of 10 MB has fewer."""
+
+_IS_TEXT: Final = re.compile(rb'\s*"')
+
+
 class UnreadableError(ValueError):
-    """A blob is no JSON object."""
+    """A blob is no JSON object, or has too many values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +57,18 @@ class Wanted:
     def __init__(self, metrics: Iterable[str], sps_keys: Iterable[str], system_metrics: Iterable[str]) -> None:
         metrics = list(dict.fromkeys(metrics))
         self._exact = [key for key in metrics if "*" not in key]
-        patterns = [translate(_only_stars(key)) for key in metrics if "*" in key]
-        self._pattern = re.compile("|".join(patterns)) if patterns else None
+        self._patterns = [compile_stars(key) for key in metrics if "*" in key]
         self._sps_keys = tuple(dict.fromkeys(sps_keys))
         self._system = {name: SYSTEM_KEYS[name] for name in dict.fromkeys(system_metrics)}
         # The runs of a project have the same few dozen keys in the same order; the bound is for one where they do not.
         self._device_keys = lru_cache(maxsize=128)(self._matched_keys)
-        self.summary_keys = None if patterns else list(dict.fromkeys([*self._exact, *self._sps_keys]))
+        self.summary_keys = None if self._patterns else list(dict.fromkeys([*self._exact, *self._sps_keys]))
 
     @property
     def wants_system(self) -> bool:
         return bool(self._system)
 
-    def summary(self, blob: str | None) -> Summary:
+    def summary(self, blob: bytes | str | None) -> Summary:
         """Read a summary. Raises UnreadableError."""
         values = _object(blob)
         names = self._metric_names(values)
@@ -79,7 +84,7 @@ class Wanted:
         sps = next((numbers[key] for key in self._sps_keys if key in numbers), None)
         return Summary(sps, {key: numbers[key] for key in names if key in numbers}, not_finite)
 
-    def system(self, blob: str | None) -> tuple[Mapping[str, float], int]:
+    def system(self, blob: bytes | str | None) -> tuple[Mapping[str, float], int]:
         """Means over the devices by metric name, and how many wanted values are no numbers. Raises UnreadableError."""
         if not self._system:
             return {}, 0
@@ -95,28 +100,23 @@ class Wanted:
         return means, not_finite
 
     def _metric_names(self, values: Mapping[str, Any]) -> list[str]:
-        if self._pattern is None:
-            return self._exact
-        return list(dict.fromkeys([*self._exact, *filter(self._pattern.fullmatch, values)]))
+        matched = [key for key in values if any(fits(key) for fits in self._patterns)]
+        return list(dict.fromkeys([*self._exact, *matched]))
 
     def _matched_keys(self, keys: tuple[str, ...]) -> list[tuple[str, list[str]]]:
         """Of `keys`, those behind each wanted system metric."""
         return [(name, [key for key in keys if pattern.fullmatch(key)]) for name, pattern in self._system.items()]
 
 
-def _only_stars(pattern: str) -> str:
-    """`pattern` with nothing special but `*`: summary keys do hold brackets and question marks."""
-    return re.sub(r"[\[?]", r"[\g<0>]", pattern)
-
-
-def _object(blob: str | None) -> dict[str, Any]:
+def _object(blob: bytes | str | None) -> dict[str, Any]:
     """The object in a blob; a null one is empty, and one that is a JSON string (crashed runs) is opened once more."""
     if blob is None:
         return {}
+    data = blob.encode("utf-8", "replace") if isinstance(blob, str) else blob
     try:
-        value = parse_json(blob, allow_nan=True)
-        if isinstance(value, str):
-            value = parse_json(value, allow_nan=True)
+        if _IS_TEXT.match(data):
+            data = parse_text(data)
+        value = parse_json(without_long_strings(data), allow_nan=True, max_values=MAX_VALUES)
     except ValueError as error:
         raise UnreadableError(str(error)) from None
     if value is None:

@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pydantic import ValidationError
 from requests.auth import HTTPBasicAuth
 
 from metta_checks.core import Kind, SourceError
 from metta_checks.core.credentials import Credential, Credentials, with_fresh_credential
-from metta_checks.core.decode import first_problem, parse_model
-from metta_checks.core.transport import Answer, Transport
+from metta_checks.core.transport import Answer, ShapeError, Transport
 from metta_checks.wandb.blobs import Wanted
 from metta_checks.wandb.graphql_errors import GraphQLFault, graphql_fault, is_transient
 from metta_checks.wandb.nodes import RunConnection, RunsAnswer, UnknownStateError, run_of
@@ -134,10 +132,9 @@ class WandbClient:
         if (fault := graphql_fault(answer)) is not None:
             raise self._error_of(answer, fault)
         try:
-            parsed = parse_model(RunsAnswer, answer.body)
-        except ValidationError as error:
-            answer.json()
-            raise _malformed(answer, first_problem(error)) from None
+            parsed = answer.model(RunsAnswer, with_blobs=True)
+        except ShapeError as error:
+            raise _malformed(answer, str(error)) from None
         data = parsed.data
         if data is None:
             raise _malformed(answer, "data: nothing, and no error that says why")

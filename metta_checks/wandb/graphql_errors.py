@@ -7,11 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pydantic import ValidationError
-
 from metta_checks.core import Kind
-from metta_checks.core.decode import parse_model
-from metta_checks.core.transport import Answer
+from metta_checks.core.transport import Answer, ShapeError
 from metta_checks.wandb.nodes import ErrorsAnswer, GraphQLError
 
 _PATTERNS: Final[tuple[tuple[Kind, re.Pattern[str]], ...]] = tuple(
@@ -64,13 +61,16 @@ class GraphQLFault:
 
 
 def graphql_fault(answer: Answer) -> GraphQLFault | None:
-    """The error that an HTTP 200 answer reports, None where it has none; of several the one that explains the rest."""
+    """The error that an HTTP 200 answer reports, None where it has none; of several the one that explains the rest.
+
+    Raises SourceError for one that is too large in memory.
+    """
     # A page of runs takes long to parse. Inside the blobs the quotes are escaped, so that this never matches there.
     if b'"errors"' not in answer.body:
         return None
     try:
-        reported = parse_model(ErrorsAnswer, answer.body)
-    except ValidationError:
+        reported = answer.model(ErrorsAnswer)
+    except ShapeError:
         return None
     faults = [
         GraphQLFault(_kind(error, reported.data), answer.quoted(error.message or "no message"))

@@ -13,8 +13,14 @@ from metta_checks.core.clock import in_utc
 from metta_checks.wandb.blobs import Summary, UnreadableError, Wanted
 from metta_checks.wandb.runs import STATES, Run
 
+MAX_TEXT: Final = 1_000
+
 ApiTime = Annotated[datetime, AfterValidator(in_utc)]
 """W&B's times are UTC; older answers leave the zone out."""
+
+
+_Text = Annotated[str, AfterValidator(lambda text: text[:MAX_TEXT])]
+"""A name. What is longer than any of W&B's is cut, since a run is kept for days."""
 
 
 class _Model(BaseModel):
@@ -22,24 +28,25 @@ class _Model(BaseModel):
 
 
 class User(_Model):
-    username: str | None = None
+    username: _Text | None = None
 
 
 class RunNode(_Model):
     """One run. `name` is the id in URLs, `displayName` what people gave it; the two blobs are JSON in a string."""
 
-    name: Annotated[str, Field(min_length=1)]
-    displayName: str | None = None  # noqa: N815 (the API's own names)
-    state: str | None = None
+    name: Annotated[_Text, Field(min_length=1)]
+    displayName: _Text | None = None  # noqa: N815 (the API's own names)
+    state: _Text | None = None
     createdAt: ApiTime | None = None  # noqa: N815
     heartbeatAt: ApiTime | None = None  # noqa: N815
-    sweepName: str | None = None  # noqa: N815
-    group: str | None = None
-    jobType: str | None = None  # noqa: N815
-    host: str | None = None
+    sweepName: _Text | None = None  # noqa: N815
+    group: _Text | None = None
+    jobType: _Text | None = None  # noqa: N815
+    host: _Text | None = None
     user: User | None = None
-    summaryMetrics: str | None = None  # noqa: N815
-    systemMetrics: str | None = None  # noqa: N815
+    # Bytes, since one character outside of Latin-1 makes text of it two or four times as large.
+    summaryMetrics: bytes | None = None  # noqa: N815
+    systemMetrics: bytes | None = None  # noqa: N815
 
 
 class Edge(_Model):

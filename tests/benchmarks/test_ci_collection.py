@@ -6,16 +6,12 @@ import sys
 import time
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
+from ci_support.scene import NOW, Scene
 from datadog_checks.base.stubs.aggregator import AggregatorStub
 
-from metta_checks.demo.github_sample import sample_repository
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "ci" / "support"))
-
-from ci_support.scene import NOW, Scene
+from metta_checks.simulator.github_sample import sample_repository
 
 LATENCY = 0.08
 NEW_RUNS = 130

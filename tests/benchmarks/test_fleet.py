@@ -12,15 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "hostile" / "support"))
-sys.path.insert(0, str(Path(__file__).parents[1] / "core" / "support"))
-
 from hostile_support.fleet import fleet
 
 from metta_checks.ci.check import CiCheck
 from metta_checks.core import MettaCheck
-from metta_checks.demo.wandb_server import DEMO_API_KEY
+from metta_checks.simulator.wandb_server import DEMO_API_KEY
 from metta_checks.wandb.check import WandbCheck
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 250_000, tzinfo=UTC)

@@ -13,8 +13,8 @@ from statistics import median
 import pytest
 from datadog_checks.base.stubs.aggregator import AggregatorStub
 
-from metta_checks.demo.health import EXAMPLE
 from metta_checks.health import publish
+from metta_checks.simulator.health import EXAMPLE
 from metta_checks.training.check import TrainingCheck
 
 NOW = datetime(2025, 1, 14, 16, tzinfo=UTC)

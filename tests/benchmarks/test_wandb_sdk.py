@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from bench_support.measure import Measured, beat, client, project_of, table
 
-from metta_checks.demo.wandb_project import DemoProject
-from metta_checks.demo.wandb_server import WandbServer
+from metta_checks.simulator.wandb_project import DemoProject
+from metta_checks.simulator.wandb_server import WandbServer
 
 pytestmark = [
     pytest.mark.benchmark,

@@ -13,7 +13,7 @@ from metta_checks.board.recording import Recording, recorded
 from metta_checks.checks import CHECKS
 from metta_checks.cli.render import outcomes_json
 from metta_checks.cli.runner import Outcome, new_check, prepare_stubs, run_once
-from metta_checks.demo.course import course
+from metta_checks.simulator.course import course
 
 START = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 

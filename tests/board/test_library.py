@@ -18,7 +18,10 @@ from metta_checks.board.query import MetricQuery, parse_monitor_query, parse_que
 from metta_checks.checks import CHECKS
 from metta_checks.core.target import DropReason
 
-NOT_SHOWN: dict[str, str] = {}
+NOT_SHOWN: dict[str, str] = {
+    "metta.check.targets": "only an instance with several projects has it; `up` by project shows the same",
+    "metta.check.read_age_seconds": "likewise; a project that is not read has `up` 0",
+}
 """Metrics of the metadata that no dashboard shows, each with the reason. Those of records are not in the metadata: they
 have any name, and the wall shows their verdicts."""
 

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
+from ci_support.scene import NOW, Scene
 from datadog_checks.base.stubs.aggregator import AggregatorStub
 
-from metta_checks.demo.github_clock import ManualClock
-from metta_checks.demo.github_repository import DemoRepository
-from metta_checks.demo.github_sample import sample_repository
-
-sys.path.insert(0, str(Path(__file__).parent / "support"))
-
-from ci_support.scene import NOW, Scene
+from metta_checks.simulator.github_clock import ManualClock
+from metta_checks.simulator.github_repository import DemoRepository
+from metta_checks.simulator.github_sample import sample_repository
 
 SceneMaker = Callable[..., Scene]
 

@@ -10,8 +10,8 @@ import pytest
 from ci_support.scene import TOKEN, Scene
 from ci_support.truth import Key, Truth
 
-from metta_checks.demo.github_activity import RepositoryActivity
-from metta_checks.demo.server import LoopbackServer, Request, Response
+from metta_checks.simulator.github_activity import RepositoryActivity
+from metta_checks.simulator.server import LoopbackServer, Request, Response
 
 
 class SecretsManager(LoopbackServer):

@@ -11,9 +11,9 @@ from datetime import timedelta
 import pytest
 from ci_support.scene import NOW, Collected, Scene
 
-from metta_checks.demo.github_clock import ManualClock
-from metta_checks.demo.github_records import DemoWorkflowRun
-from metta_checks.demo.github_refusals import (
+from metta_checks.simulator.github_clock import ManualClock
+from metta_checks.simulator.github_records import DemoWorkflowRun
+from metta_checks.simulator.github_refusals import (
     JSON_HEADERS,
     bad_credentials,
     not_found,
@@ -21,8 +21,8 @@ from metta_checks.demo.github_refusals import (
     secondary_limit_exceeded,
     server_error,
 )
-from metta_checks.demo.github_repository import DemoRepository
-from metta_checks.demo.server import Answer, Fault, Request, Response
+from metta_checks.simulator.github_repository import DemoRepository
+from metta_checks.simulator.server import Answer, Fault, Request, Response
 
 FLAKY = "metta.infra.cron.ci.workflow.flaky_tests"
 RATIO = "metta.infra.cron.ci.workflow.success_ratio"
@@ -172,7 +172,7 @@ def test_a_server_that_answers_for_none_is_not_asked_for_all(watched, rerun):
     assert attempts_asked(collected) < 20
     assert dropped(collected) == 40
     (warning,) = collected.warnings
-    assert "and 37 more" in warning
+    assert "; 37 more: " in warning
     watched.server.intercept = None
     watched.later()
     assert watched.collect().value(FLAKY) == 40

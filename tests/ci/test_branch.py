@@ -11,9 +11,9 @@ from datetime import timedelta
 import pytest
 from ci_support.scene import NAMESPACE, NOW, Collected, Scene
 
-from metta_checks.demo.github_clock import ManualClock
-from metta_checks.demo.github_refusals import permission_missing
-from metta_checks.demo.github_repository import DemoRepository
+from metta_checks.simulator.github_clock import ManualClock
+from metta_checks.simulator.github_refusals import permission_missing
+from metta_checks.simulator.github_repository import DemoRepository
 
 STATE = "metta.infra.health.state"
 

@@ -13,9 +13,9 @@ from ci_support.forbidden import SHAPES, Shape, forbid_check_suites, nulls_up_to
 from ci_support.scene import Collected, Scene
 from ci_support.truth import DAY, Truth
 
-from metta_checks.demo.github_activity import RepositoryActivity
-from metta_checks.demo.github_records import DemoWorkflowRun
-from metta_checks.demo.github_refusals import permission_missing
+from metta_checks.simulator.github_activity import RepositoryActivity
+from metta_checks.simulator.github_records import DemoWorkflowRun
+from metta_checks.simulator.github_refusals import permission_missing
 
 LATEST = "metta.infra.cron.ci.workflow.latest_success"
 
@@ -34,7 +34,7 @@ def assert_truth(scene: Scene, truth: Truth) -> Collected:
 
 def failed_run_of_yesterday(scene: Scene) -> DemoWorkflowRun:
     """Known, and far behind the first page."""
-    known, opens = scene.check.ledger.runs, scene.clock() - DAY
+    known, opens = scene.ledger.runs, scene.clock() - DAY
     runs = [
         run for run in scene.repository.runs if run.id in known and run.created_at < opens and known[run.id].run.own
     ]

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from ci_support.scene import Scene
 
-from metta_checks.demo.github_refusals import server_error
+from metta_checks.simulator.github_refusals import server_error
 
 MINUTES = timedelta(minutes=1)
 

@@ -9,8 +9,8 @@ import pytest
 from ci_support.scene import NAMESPACE, Scene
 from ci_support.truth import DAY, Truth
 
-from metta_checks.demo.github_records import DemoWorkflowRun
-from metta_checks.demo.github_repository import DemoRepository
+from metta_checks.simulator.github_records import DemoWorkflowRun
+from metta_checks.simulator.github_repository import DemoRepository
 
 LATEST = f"{NAMESPACE}ci.workflow.latest_success"
 

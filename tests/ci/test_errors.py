@@ -14,8 +14,8 @@ import pytest
 from ci_support.scene import Collected, Scene
 from ci_support.truth import Key, Truth
 
-from metta_checks.demo.github_activity import RepositoryActivity
-from metta_checks.demo.github_refusals import (
+from metta_checks.simulator.github_activity import RepositoryActivity
+from metta_checks.simulator.github_refusals import (
     JSON_HEADERS,
     bad_credentials,
     graphql_errors,
@@ -25,7 +25,7 @@ from metta_checks.demo.github_refusals import (
     secondary_limit_exceeded,
     server_error,
 )
-from metta_checks.demo.server import Response
+from metta_checks.simulator.server import Response
 
 LISTING = "/repos/demo-org/arena/actions/runs"
 GRAPHQL = "/graphql"

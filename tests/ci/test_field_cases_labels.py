@@ -11,10 +11,10 @@ import pytest
 from ci_support.scene import NOW, Collected, Scene
 from datadog_checks.base.stubs.aggregator import AggregatorStub
 
-from metta_checks.demo.github_clock import ManualClock
-from metta_checks.demo.github_refusals import JSON_HEADERS, graphql_errors, permission_missing, server_error
-from metta_checks.demo.github_repository import DemoRepository
-from metta_checks.demo.server import Request, Response
+from metta_checks.simulator.github_clock import ManualClock
+from metta_checks.simulator.github_refusals import JSON_HEADERS, graphql_errors, permission_missing, server_error
+from metta_checks.simulator.github_repository import DemoRepository
+from metta_checks.simulator.server import Request, Response
 
 HOTFIX, FORCE, REVERT = "github.hotfix.count", "github.force_merge.count", "github.reverts.count"
 SUCCESS = ("ci.workflow.success", "", "")

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from ci_support.expectations import not_yet
 from ci_support.scene import NAMESPACE, Collected, Scene
 
 SceneMaker = Callable[..., Scene]
@@ -26,7 +25,6 @@ def blocking_state(collected: Collected) -> float | None:
     return collected.find(STATE, "metric_name:ci.workflow.tests_blocking_merge")
 
 
-@not_yet("GitHub lists deleted workflows as active, and nothing else is looked at")
 def test_g3_a_workflow_whose_file_is_gone_fails_no_longer(empty_scene: SceneMaker) -> None:
     """refined-github#6543, orgs/community#26256: deleted workflows stay listed, as active, for months."""
     watched = empty_scene()
@@ -42,6 +40,54 @@ def test_g3_a_workflow_whose_file_is_gone_fails_no_longer(empty_scene: SceneMake
     assert collected.find(RUNS, "workflow:old.yml", "conclusion:failure") is None
 
 
+def test_g3_without_a_token_the_files_are_read_by_rest(empty_scene: SceneMaker) -> None:
+    watched = empty_scene(token=None)
+    workflow = watched.repository.add_workflow("old", ".github/workflows/old.yml")
+    created_at = watched.clock() - timedelta(days=80)
+    for one in (workflow, watched.repository.workflows[0]):
+        watched.repository.new_run(one.id, conclusion="failure", created_at=created_at)
+    watched.repository.delete_workflow_file(workflow.path)
+
+    assert watched.collect().find(OTHER_FAILING) == 1
+
+
+def test_g3_a_file_that_comes_back_fails_again(empty_scene: SceneMaker) -> None:
+    watched = empty_scene()
+    created_at = watched.clock() - timedelta(days=80)
+    watched.repository.new_run(watched.repository.workflows[0].id, conclusion="failure", created_at=created_at)
+    watched.repository.delete_workflow_file(".github/workflows/ci.yml")
+    assert watched.collect().find(OTHER_FAILING) == 0
+    watched.repository.restore_workflow_file(".github/workflows/ci.yml")
+    watched.later()
+
+    assert watched.collect().find(OTHER_FAILING) == 1
+
+
+def test_g3_a_generated_workflow_needs_no_file(empty_scene: SceneMaker) -> None:
+    watched = empty_scene()
+    workflow = watched.repository.add_workflow("CodeQL", CODEQL[0])
+    created_at = watched.clock() - timedelta(days=80)
+    watched.repository.new_run(workflow.id, conclusion="failure", created_at=created_at)
+
+    assert watched.collect().find(OTHER_FAILING) == 1
+
+
+@pytest.mark.parametrize("token", [{}, {"token": None}], ids=["with a token", "without"])
+def test_g3_where_the_files_may_not_be_read_it_is_unknown(empty_scene: SceneMaker, token: dict[str, None]) -> None:
+    watched = empty_scene(**token)
+    watched.server.lacking = frozenset({"contents"})
+    watched.repository.new_run(watched.repository.workflows[0].id, conclusion="success", duration=timedelta(0))
+    watched.later()
+
+    collected = watched.collect()
+
+    assert collected.error is None
+    assert collected.find(OTHER_FAILING) is None
+    assert collected.find(STATE, "metric_name:ci.workflow.other_failing") == 1
+    assert collected.find(f"{NAMESPACE}ci.workflow.success") == 1
+    assert any("Contents (read)" in warning for warning in collected.warnings)
+
+
 def test_g3_one_whose_file_is_there_fails_as_long_as_nothing_succeeds(empty_scene: SceneMaker) -> None:
     watched = empty_scene()
     created_at = watched.clock() - timedelta(days=80)
@@ -53,7 +99,6 @@ def test_g3_one_whose_file_is_there_fails_as_long_as_nothing_succeeds(empty_scen
 CODEQL = ("dynamic/github-code-scanning/codeql", "dynamic/github-code-quality/codeql")
 
 
-@not_yet("the tag is the last part of the path, which two generated workflows share")
 def test_g8_two_generated_workflows_are_two_rows(empty_scene: SceneMaker) -> None:
     """GitHub's changelog: CodeQL scans for security and, apart from that, for quality."""
     watched = empty_scene()
@@ -79,9 +124,9 @@ def test_g8_two_generated_workflows_are_two_rows(empty_scene: SceneMaker) -> Non
         "Unit tests",
         "unit-tests.yml",
         ".github/workflows/unit-tests.yml",
-        pytest.param("unit tests", marks=not_yet("names match in their own case only")),
-        pytest.param("UNIT TESTS", marks=not_yet("names match in their own case only")),
-        pytest.param("Unit-Tests.yml", marks=not_yet("names match in their own case only")),
+        "unit tests",
+        "UNIT TESTS",
+        "Unit-Tests.yml",
     ],
 )
 def test_g15_a_listed_workflow_is_found_in_any_case(empty_scene: SceneMaker, entry: str) -> None:
@@ -97,8 +142,7 @@ def test_g15_a_listed_workflow_is_found_in_any_case(empty_scene: SceneMaker, ent
     assert collected.warnings == []
 
 
-@not_yet("there is no option `exclude_workflows`")
-@pytest.mark.parametrize("entry", ["BuildFailed", "buildfailed", "Build*"])
+@pytest.mark.parametrize("entry", ["BuildFailed", "buildfailed", "Build*", "*failed", "BUILD*ED"])
 def test_g18_an_excluded_workflow_counts_in_nothing(empty_scene: SceneMaker, entry: str) -> None:
     """orgs/community#190193, tesseract#1353: runs called BuildFailed that nobody can remove."""
     watched = empty_scene(exclude_workflows=[entry])
@@ -116,6 +160,48 @@ def test_g18_an_excluded_workflow_counts_in_nothing(empty_scene: SceneMaker, ent
     assert collected.find(RUNS, "workflow:BuildFailed", "conclusion:failure") is None
 
 
+@pytest.mark.parametrize("entry", ["Build", "failed", "Build?ailed", "[Bb]uildFailed", "*ci"])
+def test_g18_only_a_star_stands_for_other_characters(empty_scene: SceneMaker, entry: str) -> None:
+    watched = empty_scene(exclude_workflows=[entry])
+    workflow = watched.repository.add_workflow("BuildFailed", "BuildFailed")
+    watched.repository.new_run(workflow.id, conclusion="failure", duration=timedelta(0))
+    watched.later()
+
+    assert watched.collect().find(RUNS, "workflow:BuildFailed", "conclusion:failure") == 1
+
+
+def test_g18_a_listed_workflow_that_is_excluded_is_unknown(empty_scene: SceneMaker) -> None:
+    watched = empty_scene(tests_blocking_merge_workflows=["ci.yml"], exclude_workflows=["CI*"])
+    watched.repository.new_run(watched.repository.workflows[0].id, conclusion="success", duration=timedelta(0))
+    watched.later()
+
+    collected = watched.collect()
+
+    assert collected.find(BLOCKING) is None
+    assert blocking_state(collected) == 1
+    assert any("exclude_workflows" in warning for warning in collected.warnings)
+
+
+PATHS = {
+    ".github/workflows/deploy@2.yml": "deploy@2.yml",
+    "tools/.github/workflows/scan.yaml": "tools/.github/workflows/scan.yaml",
+    "demo-org/policies/.github/workflows/required.yml": "demo-org/policies/.github/workflows/required.yml",
+    "dynamic/pages/pages-build-deployment": "dynamic/pages/pages-build-deployment",
+}
+
+
+@pytest.mark.parametrize(("path", "expected"), PATHS.items(), ids=PATHS)
+def test_g8_only_a_file_of_the_workflows_folder_goes_by_its_name(
+    empty_scene: SceneMaker, path: str, expected: str
+) -> None:
+    watched = empty_scene()
+    workflow = watched.repository.add_workflow("Other", path)
+    watched.repository.new_run(workflow.id, conclusion="success", duration=timedelta(0))
+    watched.later()
+
+    assert watched.collect().find(RUNS, f"workflow:{expected}", "conclusion:success") == 1
+
+
 @pytest.fixture
 def listed(empty_scene: SceneMaker) -> SceneMaker:
     """`listed(**options)`: the listed workflow succeeded for the last time 70 days ago."""
@@ -129,15 +215,12 @@ def listed(empty_scene: SceneMaker) -> SceneMaker:
     return make
 
 
-DISABLED = not_yet("the last success of a disabled workflow counts for ever")
-
-
 @pytest.mark.parametrize(
     "state",
     [
-        pytest.param("disabled_inactivity", marks=DISABLED),
-        pytest.param("disabled_manually", marks=DISABLED),
-        pytest.param("disabled_fork", marks=DISABLED),
+        "disabled_inactivity",
+        "disabled_manually",
+        "disabled_fork",
         "deleted",
     ],
 )
@@ -153,6 +236,30 @@ def test_g19_a_listed_workflow_that_is_switched_off_is_unknown(listed: SceneMake
     assert any("ci.yml" in warning for warning in collected.warnings)
 
 
+def test_g19_one_whose_file_is_gone_is_unknown(listed: SceneMaker) -> None:
+    watched = listed()
+    watched.repository.delete_workflow_file(".github/workflows/ci.yml")
+
+    collected = watched.collect()
+
+    assert collected.find(BLOCKING) is None
+    assert blocking_state(collected) == 1
+    assert any("ci.yml" in warning for warning in collected.warnings)
+
+
+def test_g19_one_failure_decides_whatever_is_unknown_of_the_others(empty_scene: SceneMaker) -> None:
+    watched = empty_scene(tests_blocking_merge_workflows=["ci.yml", "lint.yml"])
+    watched.repository.add_workflow("Lint", ".github/workflows/lint.yml")
+    watched.repository.new_run(watched.repository.workflows[0].id, conclusion="failure", duration=timedelta(0))
+    watched.later()
+
+    assert watched.collect().find(BLOCKING) == 0
+
+
+def test_g19_one_with_a_younger_run_than_max_age_passes(listed: SceneMaker) -> None:
+    assert listed(max_age="71d").collect().find(BLOCKING) == 1
+
+
 def test_g19_one_that_is_active_passes_however_old_its_success(listed: SceneMaker) -> None:
     collected = listed().collect()
 
@@ -160,7 +267,6 @@ def test_g19_one_that_is_active_passes_however_old_its_success(listed: SceneMake
     assert blocking_state(collected) == 0
 
 
-@not_yet("there is no option `max_age`")
 def test_g19_one_without_a_run_younger_than_max_age_is_unknown(listed: SceneMaker) -> None:
     collected = listed(max_age="30d").collect()
 

@@ -9,7 +9,7 @@ import pytest
 from ci_support.scene import Scene
 from ci_support.truth import Truth
 
-from metta_checks.demo.github_activity import RepositoryActivity
+from metta_checks.simulator.github_activity import RepositoryActivity
 
 SIZES = pytest.mark.parametrize(
     ("workflows", "runs_per_day"),

@@ -9,9 +9,9 @@ from ci_support.scene import NOW, Scene
 from ci_support.truth import Truth
 from datadog_checks.base import ConfigurationError
 
-from metta_checks.demo.github_clock import ManualClock
-from metta_checks.demo.github_records import DemoWorkflow
-from metta_checks.demo.github_repository import DemoRepository
+from metta_checks.simulator.github_clock import ManualClock
+from metta_checks.simulator.github_records import DemoWorkflow
+from metta_checks.simulator.github_repository import DemoRepository
 
 METRIC = "metta.infra.cron.ci.workflow.tests_blocking_merge"
 STATE = "metta.infra.health.state"

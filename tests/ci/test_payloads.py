@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 from ci_support.scene import NOW, Collected, Scene
+from datadog_checks.base.stubs import datadog_agent
 
-from metta_checks.demo.github_clock import ManualClock
-from metta_checks.demo.github_refusals import JSON_HEADERS
-from metta_checks.demo.github_repository import DemoRepository
-from metta_checks.demo.server import Response
+from metta_checks.simulator.github_clock import ManualClock
+from metta_checks.simulator.github_refusals import JSON_HEADERS
+from metta_checks.simulator.github_repository import DemoRepository
+from metta_checks.simulator.server import Response
 
 PAGE = Path(__file__).parent / "fixtures/GET/repos/demo-org/arena/actions/runs/response.json"
 
@@ -37,7 +38,7 @@ def collected(aggregator) -> Iterator[Collected]:
         (("ci.workflow.runs", "ci.yml", "failure"), 1),
         (("ci.workflow.runs", "ci.yml", "success"), 1),
         (("ci.workflow.runs", "ci.yml", "action_required"), 1),
-        (("ci.workflow.runs", "codeql", "success"), 1),
+        (("ci.workflow.runs", "dynamic/github-code-scanning/codeql", "success"), 1),
         # The latest decisive one of ci.yml is the failure, whatever the zone its time is told in.
         (("ci.workflow.latest_success", "ci.yml", ""), 0),
         (("ci.workflow.tests_blocking_merge", "", ""), 1),
@@ -75,8 +76,8 @@ def test_half_a_character_in_a_text_is_no_reason_to_have_no_figures(
 
     expected = watched.collect().figures.gauges
     watched.server.answer = answer
+    datadog_agent._cache.clear()
     watched.restart()
-    watched.check.ledger = type(watched.check.ledger)()
 
     collected = watched.collect()
 

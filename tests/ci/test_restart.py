@@ -9,8 +9,8 @@ from ci_support.scene import Scene
 from ci_support.truth import Truth
 from datadog_checks.base.stubs import datadog_agent
 
-from metta_checks.demo.github_activity import RepositoryActivity
-from metta_checks.demo.github_refusals import server_error
+from metta_checks.simulator.github_activity import RepositoryActivity
+from metta_checks.simulator.github_refusals import server_error
 
 AFTER_A_RESTART = 5
 

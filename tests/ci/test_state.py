@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from metta_checks.ci.ledger import Ledger
 from metta_checks.ci.ledger_text import from_text, to_text
-from metta_checks.demo.github_activity import RepositoryActivity
+from metta_checks.simulator.github_activity import RepositoryActivity
 
 
 def unpacked(text: str) -> dict:

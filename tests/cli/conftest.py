@@ -12,8 +12,8 @@ import yaml
 from click.testing import CliRunner, Result
 
 from metta_checks.cli import main
-from metta_checks.demo.wandb_project import DemoProject
-from metta_checks.demo.wandb_server import DEMO_API_KEY, WandbServer
+from metta_checks.simulator.wandb_project import DemoProject
+from metta_checks.simulator.wandb_server import DEMO_API_KEY, WandbServer
 
 
 @pytest.fixture

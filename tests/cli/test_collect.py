@@ -14,8 +14,8 @@ import pytest
 import yaml
 from click.testing import Result
 
-from metta_checks.demo.wandb_project import DemoProject
-from metta_checks.demo.wandb_server import DEMO_API_KEY, WandbServer
+from metta_checks.simulator.wandb_project import DemoProject
+from metta_checks.simulator.wandb_server import DEMO_API_KEY, WandbServer
 
 Command = Callable[..., Result]
 Conf = Callable[..., Path]

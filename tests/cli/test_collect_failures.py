@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from metta_checks.demo.server import Fault, Request, Response
-from metta_checks.demo.wandb_server import WandbServer
+from metta_checks.simulator.server import Fault, Request, Response
+from metta_checks.simulator.wandb_server import WandbServer
 
 Command = Callable[..., Result]
 Conf = Callable[..., Path]

@@ -13,8 +13,8 @@ import pytest
 from click.testing import Result
 from moto import mock_aws
 
-from metta_checks.demo.server import Fault, Request, Response
-from metta_checks.demo.wandb_server import WandbServer
+from metta_checks.simulator.server import Fault, Request, Response
+from metta_checks.simulator.wandb_server import WandbServer
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
 

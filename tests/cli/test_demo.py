@@ -11,7 +11,7 @@ from pathlib import Path
 from click.testing import Result
 
 from metta_checks.checks import CHECKS
-from metta_checks.demo.wandb_server import DEMO_API_KEY
+from metta_checks.simulator.wandb_server import DEMO_API_KEY
 
 METRICS = (
     "wandb.runs",

@@ -13,8 +13,8 @@ import pytest
 from click.testing import Result
 
 from metta_checks.core.cost import Item, hours_touched, kinds_seen
-from metta_checks.demo.wandb_project import DemoProject
-from metta_checks.demo.wandb_server import DEMO_API_KEY, WandbServer
+from metta_checks.simulator.wandb_project import DemoProject
+from metta_checks.simulator.wandb_server import DEMO_API_KEY, WandbServer
 from metta_checks.wandb.check import WandbCheck
 
 Command = Callable[..., Result]

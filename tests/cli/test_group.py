@@ -16,6 +16,7 @@ from click.testing import Result
 
 from metta_checks.checks import CHECKS
 from metta_checks.cli import main
+from metta_checks.cli.group import LazyCommand
 
 Command = Callable[..., Result]
 Conf = Callable[..., Path]
@@ -24,7 +25,8 @@ PROGRAM = str(Path(sys.executable).with_name("metta-checks"))
 
 
 def every_command(group: click.Group) -> Iterator[str]:
-    for name, command in group.commands.items():
+    for name, listed in group.commands.items():
+        command = listed.load() if isinstance(listed, LazyCommand) else listed
         if isinstance(command, click.Group):
             yield from (f"{name} {below}" for below in every_command(command))
         else:
@@ -44,6 +46,47 @@ def test_help_reads_as_documentation(command: Command, name: str) -> None:
 def test_the_commands_stand_in_the_order_of_their_use(command: Command) -> None:
     lines = command("--help").stdout.partition("Commands:")[2].split("\n")
     assert [line.split()[0] for line in lines if line.strip()][:4] == ["demo", "list", "install", "uninstall"]
+
+
+def start(*arguments: str, **environment: str) -> tuple[str, set[str]]:
+    """Standard output of the command, and the top-level packages that it imported."""
+    command = [sys.executable, "-X", "importtime", PROGRAM, *arguments]
+    ran = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=60)
+    return ran.stdout, {line.rpartition("|")[2].strip().partition(".")[0] for line in ran.stderr.splitlines()}
+
+
+HEAVY = {"boto3", "datadog_checks", "jsonschema", "plotly", "pydantic", "requests"}
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["-h"], ["collec"]], ids=lambda arguments: " ".join(arguments)
+)
+def test_the_command_starts_without_heavy_imports(arguments: list[str]) -> None:
+    _, imported = start(*arguments)
+    assert "metta_checks" in imported
+    assert imported & HEAVY == set()
+
+
+def test_names_complete_without_heavy_imports() -> None:
+    completion = {"_METTA_CHECKS_COMPLETE": "bash_complete", "COMP_WORDS": "metta-checks ", "COMP_CWORD": "1"}
+    stdout, imported = start(**completion)
+    assert {line.partition(",")[2] for line in stdout.splitlines()} == set(main.commands)
+    assert imported & HEAVY == set()
+
+
+@pytest.mark.parametrize("module", ["metta_checks.core", "metta_checks.checks", "metta_checks.cli"])
+def test_a_package_imports_nothing_heavy(module: str) -> None:
+    script = f"import sys, {module}; print(*{HEAVY} & set(sys.modules))"
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    assert ran.stdout.split() == []
+
+
+def test_the_list_of_commands_names_each_as_its_module_does() -> None:
+    for name, listed in main.commands.items():
+        assert isinstance(listed, LazyCommand)
+        assert listed.load().name == name
+        assert listed.short_help
+        assert listed.short_help.endswith(".")
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from metta_checks.cli import main
 from metta_checks.cli.dogstatsd import UDP_DATAGRAM, UNIX_DATAGRAM, Destination
 from metta_checks.cli.push import Pusher, Sent
 from metta_checks.cli.runner import Series
-from metta_checks.demo.scene import scene
+from metta_checks.simulator.scene import scene
 
 Line = tuple[str, str, float, tuple[str, ...]]
 

@@ -13,9 +13,9 @@ import yaml
 from click.testing import CliRunner, Result
 
 from metta_checks.cli import main
-from metta_checks.demo.server import Response
-from metta_checks.demo.wandb_project import DemoProject
-from metta_checks.demo.wandb_server import WandbServer
+from metta_checks.simulator.server import Response
+from metta_checks.simulator.wandb_project import DemoProject
+from metta_checks.simulator.wandb_server import WandbServer
 
 AWKWARD = {
     "escape sequence": "\x1b[2J\x1b[31m",

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from metta_checks.demo.server import Interceptor, Request, Response
-from metta_checks.demo.wandb_project import DemoProject, sample_project
-from metta_checks.demo.wandb_server import WandbServer
+from metta_checks.simulator.server import Interceptor, Request, Response
+from metta_checks.simulator.wandb_project import DemoProject, sample_project
+from metta_checks.simulator.wandb_server import WandbServer
 
 needs_sdk = pytest.mark.skipif(
     importlib.util.find_spec("wandb") is None, reason="the official SDK is not installed: pip install wandb"

@@ -13,9 +13,9 @@ from click.testing import CliRunner, Result
 
 from metta_checks.cli import main
 from metta_checks.core.clock import utcnow
-from metta_checks.demo.github_sample import BENCHMARKS, TESTS_BLOCKING_MERGE, sample_repository
-from metta_checks.demo.github_server import GitHubServer
-from metta_checks.demo.server import Response
+from metta_checks.simulator.github_sample import BENCHMARKS, TESTS_BLOCKING_MERGE, sample_repository
+from metta_checks.simulator.github_server import GitHubServer
+from metta_checks.simulator.server import Response
 
 TOKEN = "a-token-for-loopback"
 

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from core_support.certificate import write_certificate
+from core_support.probe.check import ProbeCheck
+from core_support.servers import Source
 from datadog_checks.base.utils.http import RequestsWrapper
 
 from metta_checks.core.collection import Collection
 from metta_checks.core.deadline import Deadline
 from metta_checks.core.transport import Answer, Transport
-
-sys.path.insert(0, str(Path(__file__).parent / "support"))
-
-from core_support.certificate import write_certificate
-from core_support.probe.check import ProbeCheck
-from core_support.servers import Source
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 

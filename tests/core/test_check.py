@@ -13,7 +13,7 @@ from datadog_checks.base.stubs import datadog_agent as agent
 from datadog_checks.base.stubs.aggregator import AggregatorStub
 
 from metta_checks.core import Result, Sample
-from metta_checks.demo.server import Fault, Response
+from metta_checks.simulator.server import Fault, Response
 
 Probe = Callable[..., ProbeCheck]
 Run = Callable[..., str]

@@ -16,7 +16,7 @@ from core_support.probe.check import ProbeCheck
 from core_support.servers import RawServer, Source, answering
 from datadog_checks.base.stubs.aggregator import AggregatorStub
 
-from metta_checks.demo.server import Fault, Response
+from metta_checks.simulator.server import Fault, Response
 
 Probe = Callable[..., ProbeCheck]
 DESCRIPTORS = Path("/proc/self/fd")

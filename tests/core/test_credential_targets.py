@@ -13,7 +13,7 @@ from datadog_checks.base.stubs import datadog_agent as agent_stub
 
 from metta_checks.ci.check import CiCheck
 from metta_checks.core import MettaCheck
-from metta_checks.demo.server import LoopbackServer, Request, Response
+from metta_checks.simulator.server import LoopbackServer, Request, Response
 from metta_checks.training.check import TrainingCheck
 from metta_checks.wandb.check import WandbCheck
 

@@ -12,9 +12,9 @@ import pytest
 from datadog_checks.base import AgentCheck
 from datadog_checks.base.stubs import datadog_agent
 
-from metta_checks.demo.server import Response
-from metta_checks.demo.wandb_project import DemoProject
-from metta_checks.demo.wandb_server import DEMO_API_KEY, WandbServer
+from metta_checks.simulator.server import Response
+from metta_checks.simulator.wandb_project import DemoProject
+from metta_checks.simulator.wandb_server import DEMO_API_KEY, WandbServer
 from metta_checks.training.check import TrainingCheck
 from metta_checks.wandb.check import WandbCheck
 

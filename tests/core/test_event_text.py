@@ -11,11 +11,11 @@ import pytest
 from datadog_checks.base.stubs.aggregator import AggregatorStub
 
 from metta_checks.ci.check import CiCheck
-from metta_checks.demo.github_sample import sample_repository
-from metta_checks.demo.github_server import GitHubServer
-from metta_checks.demo.server import Request, Response
-from metta_checks.demo.wandb_project import DemoProject
-from metta_checks.demo.wandb_server import DEMO_API_KEY, WandbServer
+from metta_checks.simulator.github_sample import sample_repository
+from metta_checks.simulator.github_server import GitHubServer
+from metta_checks.simulator.server import Request, Response
+from metta_checks.simulator.wandb_project import DemoProject
+from metta_checks.simulator.wandb_server import DEMO_API_KEY, WandbServer
 from metta_checks.wandb.check import WandbCheck
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -138,7 +138,9 @@ PUBLIC = ("https://github.com/",)
 def test_what_a_workflow_file_is_called(aggregator: AggregatorStub, text: str) -> None:
     # A slash ends the name of a folder, an at sign that of a file.
     name = text.replace("/", "|")
-    event = flipped(aggregator, {".github/workflows/lint.yml": f".github/workflows/{name}"})
+    listed = {".github/workflows/lint.yml": f".github/workflows/{name}"}
+    in_the_tree = {"lint.yml": name}
+    event = flipped(aggregator, {**listed, **in_the_tree})
     assert_harmless(event, PUBLIC)
     assert len(LINKS.findall(event["msg_text"])) >= 1
 

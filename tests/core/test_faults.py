@@ -18,7 +18,7 @@ from core_support.servers import RawServer, Source, answering
 from metta_checks.core import Kind, SourceError
 from metta_checks.core.faults import display_url
 from metta_checks.core.transport import BearerAuth
-from metta_checks.demo.server import Fault, Response
+from metta_checks.simulator.server import Fault, Response
 
 LIMITED = "raise `min_collection_interval`"
 

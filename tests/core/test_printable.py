@@ -10,7 +10,7 @@ import pytest
 from core_support.probe.check import ProbeCheck
 from core_support.servers import Source
 
-from metta_checks.demo.server import Response
+from metta_checks.simulator.server import Response
 from metta_checks.wandb.check import WandbCheck
 
 AWKWARD = {

@@ -11,7 +11,7 @@ from core_support.servers import Source
 from metta_checks.core import Kind, SourceError
 from metta_checks.core.address import same_server
 from metta_checks.core.transport import BearerAuth
-from metta_checks.demo.server import Response
+from metta_checks.simulator.server import Response
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

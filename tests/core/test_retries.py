@@ -11,7 +11,7 @@ from core_support.servers import RawServer, Source, answering
 
 from metta_checks.core import SourceError
 from metta_checks.core.transport import Answer
-from metta_checks.demo.server import Fault, Request, Response
+from metta_checks.simulator.server import Fault, Request, Response
 
 
 def failing(source: Source, times: int, answer: Response | Fault) -> None:

@@ -16,7 +16,7 @@ from core_support.servers import RawServer, Source, answering
 
 from metta_checks.ci.check import CiCheck
 from metta_checks.core import MettaCheck
-from metta_checks.demo.server import LoopbackServer, Request, Response
+from metta_checks.simulator.server import LoopbackServer, Request, Response
 from metta_checks.wandb.check import WandbCheck
 
 SECRET = "Zq7+kX/9mB2vN4c=8dF1gH3jL5pR0tW6yU_aS-eO"

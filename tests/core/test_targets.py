@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 from core_support.probe.check import ProbeCheck
@@ -12,7 +11,7 @@ from core_support.servers import Source
 from datadog_checks.base.stubs import datadog_agent as agent
 from datadog_checks.base.stubs.aggregator import AggregatorStub
 
-from metta_checks.demo.server import Fault, Response
+from metta_checks.simulator.server import Request, Response
 
 Probe = Callable[..., ProbeCheck]
 
@@ -137,15 +136,19 @@ def test_a_state_that_cannot_be_saved_fails_that_target_alone(
 def test_a_target_whose_turn_does_not_come_repeats_its_verdict_until_that_is_too_old(
     probe: Probe, source: Source, aggregator: AggregatorStub
 ) -> None:
-    """`/a` hangs until the deadline, so that `/b` waits: its verdict stands for three intervals, then it is unknown."""
+    """The time is up with `/a`, so that `/b` waits: its verdict stands for three intervals, then it is unknown."""
     clock = [NOW]
-    options: dict[str, Any] = {"paths": ["/a", "/b"], "each": True, "min_collection_interval": 60}
-    check = probe(**options, collection_timeout=0.3)
+    check = probe(paths=["/a", "/b"], each=True, min_collection_interval=60)
     check.clock = lambda: clock[0]
     for path in ("/a", "/b"):
         source.put(path, [{"name": STATE, "value": 2, "tags": [f"path:{path}"]}])
     assert check.run() == ""
-    source.intercept = lambda request: Fault("silent") if request.path == "/a" else None
+
+    def take_all_time(request: Request) -> None:
+        if request.path == "/a":
+            check.collection.deadline.seconds = 0.0
+
+    source.intercept = take_all_time
     for minutes, state in ((1, 2), (3, 2), (4, 1)):
         clock[0] = NOW + timedelta(minutes=minutes)
         aggregator.reset()

@@ -18,7 +18,7 @@ from requests.auth import HTTPBasicAuth
 
 from metta_checks.core import Kind, SourceError
 from metta_checks.core.transport import BearerAuth
-from metta_checks.demo.server import Response
+from metta_checks.simulator.server import Response
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent / "support"))
-
 from deploy_support.dockerfile import copied_for_the_wheel
 from deploy_support.pythons import exact_version, interpreter, run
 

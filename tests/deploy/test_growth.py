@@ -14,12 +14,12 @@ from deploy_support.manifests import DEPLOY, embedded
 from deploy_support.runners import Collected, Runner
 
 from metta_checks.ci.check import CiCheck
-from metta_checks.demo.github_activity import RepositoryActivity
-from metta_checks.demo.github_clock import ManualClock
-from metta_checks.demo.github_sample import sample_repository
-from metta_checks.demo.github_server import GitHubServer
-from metta_checks.demo.wandb_runs import DemoProject
-from metta_checks.demo.wandb_server import DEMO_API_KEY, WandbServer
+from metta_checks.simulator.github_activity import RepositoryActivity
+from metta_checks.simulator.github_clock import ManualClock
+from metta_checks.simulator.github_sample import sample_repository
+from metta_checks.simulator.github_server import GitHubServer
+from metta_checks.simulator.wandb_runs import DemoProject
+from metta_checks.simulator.wandb_server import DEMO_API_KEY, WandbServer
 from metta_checks.wandb.check import WandbCheck
 
 SIZES = (10, 100, 1_000)

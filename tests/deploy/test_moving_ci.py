@@ -11,11 +11,11 @@ from datadog_checks.base.stubs.aggregator import AggregatorStub
 from deploy_support.runners import Collected, Runner
 
 from metta_checks.ci.check import CiCheck
-from metta_checks.demo.github_activity import RepositoryActivity
-from metta_checks.demo.github_clock import ManualClock
-from metta_checks.demo.github_repository import DemoRepository
-from metta_checks.demo.github_sample import sample_repository
-from metta_checks.demo.github_server import GitHubServer
+from metta_checks.simulator.github_activity import RepositoryActivity
+from metta_checks.simulator.github_clock import ManualClock
+from metta_checks.simulator.github_repository import DemoRepository
+from metta_checks.simulator.github_sample import sample_repository
+from metta_checks.simulator.github_server import GitHubServer
 
 TURN = timedelta(minutes=4)
 NAMESPACE = "metta.infra."

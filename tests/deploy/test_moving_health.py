@@ -11,7 +11,7 @@ from deploy_support.runners import Runner
 
 from metta_checks.checks import find_check
 from metta_checks.core import MettaCheck
-from metta_checks.demo.health import write_sample_records
+from metta_checks.simulator.health import write_sample_records
 
 NOW = datetime(2026, 1, 10, 12, 0, tzinfo=UTC)
 

@@ -20,7 +20,7 @@ from deploy_support.pythons import run
 
 from metta_checks.__about__ import __version__
 from metta_checks.checks import CHECKS
-from metta_checks.demo.scene import scene
+from metta_checks.simulator.scene import scene
 
 ROOT = Path(__file__).parents[2]
 
@@ -107,9 +107,14 @@ def test_from_the_wheel_alone_all_checks_give_the_same_series_as_from_the_tree(
 
 
 def test_the_command_works_from_the_wheel_alone(agent_python: Path, tmp_path: Path) -> None:
-    shown = run(agent_python.with_name("metta-checks"), "demo", cwd=tmp_path, env=bare_environment(tmp_path))
+    shown = run(agent_python.with_name("metta-checks"), "list", cwd=tmp_path, env=bare_environment(tmp_path))
     for entry in CHECKS:
         assert entry.name in shown
+
+
+def test_the_demo_needs_what_an_agent_does_not_have(agent_python: Path, tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="the extra `demo` brings: pip install 'graphql-core>=3.2'"):
+        run(agent_python.with_name("metta-checks"), "demo", cwd=tmp_path, env=bare_environment(tmp_path))
 
 
 def collected(

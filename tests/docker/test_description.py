@@ -11,7 +11,7 @@ import yaml
 from datadog_checks.base.stubs.aggregator import AggregatorStub
 
 from metta_checks.checks import find_check
-from metta_checks.demo.scene import scene
+from metta_checks.simulator.scene import scene
 
 HERE = Path(__file__).parent
 SERVICES: dict[str, Any] = yaml.safe_load((HERE / "compose.yaml").read_text(encoding="utf-8"))["services"]

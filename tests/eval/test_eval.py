@@ -10,9 +10,9 @@ from typing import Any
 from datadog_checks.base import AgentCheck
 from datadog_checks.base.stubs.aggregator import AggregatorStub
 
-from metta_checks.demo.health import EXAMPLE
 from metta_checks.eval.check import EvalCheck
 from metta_checks.health import publish
+from metta_checks.simulator.health import EXAMPLE
 
 NOW = datetime(2025, 1, 14, 16, tzinfo=UTC)
 TAGS = [

@@ -20,12 +20,12 @@ from click.testing import CliRunner, Result
 
 from metta_checks.cli import main
 from metta_checks.core import SourceError
-from metta_checks.demo.server import LoopbackServer, Request, Response
 from metta_checks.core.duration import parse_duration
 from metta_checks.eval.config_models import defaults as eval_defaults
 from metta_checks.health import InvalidResultsError, Limits, publish
 from metta_checks.health.identity import ANNOTATION_TAGS
 from metta_checks.health.metrics import DEFAULT_MAX_AGE
+from metta_checks.simulator.server import LoopbackServer, Request, Response
 from metta_checks.training.config_models import defaults as training_defaults
 
 Make = Callable[..., Any]

@@ -18,7 +18,7 @@ from datadog_checks.base import ConfigurationError
 
 from metta_checks.cli import main
 from metta_checks.core import SourceError
-from metta_checks.demo.server import LoopbackServer, Request, Response
+from metta_checks.simulator.server import LoopbackServer, Request, Response
 
 Make = Callable[..., Any]
 

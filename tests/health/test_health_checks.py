@@ -19,9 +19,9 @@ from metta_checks.__about__ import __version__
 from metta_checks.checks import CHECKS
 from metta_checks.core import MettaCheck
 from metta_checks.core.definition import CheckDefinition, Origin
-from metta_checks.demo.health import EXAMPLE
-from metta_checks.demo.server import LoopbackServer, Request, Response
 from metta_checks.health import publish
+from metta_checks.simulator.health import EXAMPLE
+from metta_checks.simulator.server import LoopbackServer, Request, Response
 
 NOW = datetime(2025, 1, 14, 16, tzinfo=UTC)
 ROOT = Path(metta_checks.__file__).parent.parent

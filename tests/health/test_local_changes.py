@@ -140,12 +140,12 @@ def test_of_too_many_documents_the_newest_count(write: Make, record: Make, colle
 
     assert collected.hearts == list(range(3, 1003))
     assert collected.dropped("over_limit") == 3
-    assert any(warning.startswith("3 older documents of") for warning in collected.warnings)
+    assert any(warning.startswith("3 left out (over_limit): ") for warning in collected.warnings)
 
 
 @pytest.mark.parametrize(
     ("limits", "records"),
-    [({"max_records": 3}, 3), ({"max_bytes": 2000}, 7)],
+    [({"max_records": 3}, 3), ({"max_bytes": 8000}, 7)],
     ids=["records", "bytes"],
 )
 def test_documents_that_are_too_much_together_give_way_to_newer_ones(

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from metta_checks.core import SourceError
-from metta_checks.demo.server import LoopbackServer, Request, Response
 from metta_checks.health import InvalidResultsError, publish
+from metta_checks.simulator.server import LoopbackServer, Request, Response
 
 Make = Callable[..., Any]
 

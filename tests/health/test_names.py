@@ -98,7 +98,7 @@ def test_the_reader(suite: str, metric: str, allowed: bool, record: Make, write:
     assert names == {f"{namespace}.reward", *([full] if allowed else [])}
     assert invalid == (not allowed)
     if not allowed:
-        assert warnings[0].startswith(f"left out: {path}, record 1: metric: ")
+        assert warnings[0].startswith(f"1 left out (invalid): {path}, record 1: metric: ")
     # Nor does a verdict of it turn up.
     states = {tag for one in aggregator.metrics("metta.infra.health.state") for tag in one.tags}
     assert (f"metric_name:{metric}" in states) == allowed

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from metta_checks.core import Kind, SourceError
-from metta_checks.demo.server import Fault, LoopbackServer, Request, Response
 from metta_checks.health.s3 import s3_client
+from metta_checks.simulator.server import Fault, LoopbackServer, Request, Response
 
 Make = Callable[..., Any]
 

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from metta_checks.demo.health import EXAMPLE
 from metta_checks.health import InvalidRecordError, parse_record
 from metta_checks.health.schema import generated_schema, schema_text
+from metta_checks.simulator.health import EXAMPLE
 
 SCHEMA = json.loads(schema_text())
 

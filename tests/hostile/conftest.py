@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -11,12 +10,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent / "support"))
-sys.path.insert(0, str(Path(__file__).parents[1] / "core" / "support"))
-sys.path.insert(0, str(Path(__file__).parents[1] / "ci" / "support"))
-sys.path.insert(0, str(Path(__file__).parents[1] / "wandb" / "support"))
-
 from core_support.certificate import write_certificate
 from hostile_support.gate import Gate
 from hostile_support.playing import Play, aws

@@ -16,11 +16,11 @@ from hostile_support.stages import BEGIN, document
 
 from metta_checks.ci.check import CiCheck
 from metta_checks.core import MettaCheck
-from metta_checks.demo.github_sample import sample_repository
-from metta_checks.demo.github_server import GitHubServer
-from metta_checks.demo.wandb_project import sample_project
-from metta_checks.demo.wandb_server import DEMO_API_KEY, WandbServer
 from metta_checks.eval.check import EvalCheck
+from metta_checks.simulator.github_sample import sample_repository
+from metta_checks.simulator.github_server import GitHubServer
+from metta_checks.simulator.wandb_project import sample_project
+from metta_checks.simulator.wandb_server import DEMO_API_KEY, WandbServer
 from metta_checks.training.check import TrainingCheck
 from metta_checks.wandb.check import WandbCheck
 

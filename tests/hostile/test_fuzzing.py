@@ -143,7 +143,7 @@ def test_listings_of_github(parse: Callable[[Answer], object], body: bytes) -> N
 
 
 WORKFLOW = Workflow(1, "W_1", "ci", ".github/workflows/ci.yml", "active")
-RUN = WorkflowRun(1, "R_1", 1, "ci.yml", 1, 1, None, NOW, NOW, NOW, True)
+RUN = WorkflowRun(1, "R_1", 1, "ci.yml", 1, 1, None, NOW, NOW, NOW, True, NOW)
 
 pulses = st.fixed_dictionaries(
     {}, optional={"updatedAt": moments | scalars, "checkSuite": st.none() | st.dictionaries(texts, scalars)}
@@ -252,4 +252,4 @@ def test_configurations(kind: type[MettaCheck], name: str, needed: dict[str, Any
         check.load_options()
     except ConfigurationError:
         return
-    assert 0 < check._timeout() <= 3600
+    assert 0 < check.options_loader.timeout() <= 3600

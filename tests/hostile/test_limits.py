@@ -13,7 +13,7 @@ from hostile_support.outcome import Outcome, collect
 from hostile_support.stages import API_KEY, BEGIN, document, project
 
 from metta_checks.core import MettaCheck
-from metta_checks.demo.wandb_server import WandbServer
+from metta_checks.simulator.wandb_server import WandbServer
 from metta_checks.training.check import TrainingCheck
 from metta_checks.wandb.check import WandbCheck
 
@@ -57,7 +57,11 @@ def dropped(outcome: Outcome, reason: str) -> float:
         (of_wandb, {}, lambda it: dropped(it, "not_finite") > 0 and dropped(it, "unreadable") > 0),
         (of_files, {"max_records": 3}, lambda it: "6 records where 3 are allowed" in it.message),
         (of_files, {"max_bytes": 1_024}, lambda it: "more than 1,024 bytes" in it.message),
-        (of_files, {"files": 1_010}, lambda it: dropped(it, "over_limit") == 10 and "too many" in "".join(it.warnings)),
+        (
+            of_files,
+            {"files": 1_010},
+            lambda it: dropped(it, "over_limit") == 10 and "10 left out (over_limit)" in "".join(it.warnings),
+        ),
         (of_long_tags, {}, lambda it: max(len(tag) for _, tags in it.gauges for tag in tags) == 200),
     ],
     ids=["runs", "pages", "bytes", "series", "values", "records", "bytes of a file", "documents", "tags"],

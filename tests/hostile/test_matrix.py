@@ -17,6 +17,10 @@ from metta_checks.core import SourceError
 
 NETWORKED: tuple[Kind, ...] = ("wandb", "github", "http", "s3")
 
+LABELS = [f"metta.infra.cron.github.{name}.count" for name in ("hotfix", "force_merge", "reverts")]
+
+OF_EXISTING_WORKFLOWS = [f"metta.infra.cron.ci.workflow.{name}" for name in ("other_failing", "latest_success", "runs")]
+
 pytestmark = pytest.mark.hostile
 
 
@@ -47,6 +51,9 @@ def rows(faults: Mapping[str, Fault], protection: str) -> list[Any]:
                 moments.remove("warm")
             if kind in {"wandb", "github"}:
                 moments.append("late")
+            if name.startswith("304") and kind == "github":
+                # There it is the good answer to every page that is known, and only the question about labels has none.
+                moments = ["cold"]
             shield = pytest.mark.protected_by(*protections_of(kind, fault, protection))
             table += [
                 pytest.param(kind, moment, fault, id=f"{kind}-{moment}-{name}", marks=shield) for moment in moments
@@ -82,6 +89,20 @@ def test_a_connection_that_fails(play: Callable[..., Any], kind: Kind, moment: s
 @pytest.mark.parametrize(("kind", "moment", "fault"), rows(STATUSES, "statuses"))
 def test_an_answer_that_refuses(play: Callable[..., Any], kind: Kind, moment: str, fault: Fault) -> None:
     befall(play, kind, moment, fault)
+
+
+@pytest.mark.parametrize("spared", [0, 1])
+def test_304_to_every_request_costs_github_what_graphql_alone_answers(play: Callable[..., Any], spared: int) -> None:
+    good, _, _ = figures_without_a_fault(play, "github", warm=True)
+    with play("github") as it:
+        it.begin()
+        it.gate.stand(STATUSES["304 to what was no condition"].behave, spared=spared)
+        outcome = it.suffer()
+        assert outcome.error is None
+        assert any("HTTP 304" in warning for warning in outcome.warnings), outcome.warnings
+        lost = {name for name, _ in set(good) - set(outcome.gauges)}
+        assert lost <= {*LABELS, *OF_EXISTING_WORKFLOWS, "metta.infra.health.status", "metta.infra.health.value"}
+        assert lost & set(LABELS)
 
 
 @pytest.mark.parametrize(("kind", "moment", "fault"), rows(BODIES, "parsing"))

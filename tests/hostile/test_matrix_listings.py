@@ -18,7 +18,7 @@ from hostile_support.stages import BEGIN, Kind, Stage, of_github
 
 from metta_checks.core import Kind as Called
 from metta_checks.core import SourceError
-from metta_checks.demo.github_sample import sample_repository
+from metta_checks.simulator.github_sample import sample_repository
 
 pytestmark = pytest.mark.hostile
 

@@ -18,9 +18,9 @@ from datadog_checks.base.stubs.aggregator import AggregatorStub
 from hostile_support.memory import DAYS, STEP, Memory
 from wandb_support.watch import Watch
 
-from metta_checks.demo.github_activity import RepositoryActivity
-from metta_checks.demo.github_clock import ManualClock
-from metta_checks.demo.github_sample import sample_repository
+from metta_checks.simulator.github_activity import RepositoryActivity
+from metta_checks.simulator.github_clock import ManualClock
+from metta_checks.simulator.github_sample import sample_repository
 
 pytestmark = pytest.mark.hostile
 

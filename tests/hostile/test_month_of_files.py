@@ -42,7 +42,7 @@ def test_a_month_of_health_files(tmp_path: Path, figure: Callable[[str], None]) 
         check.clock = lambda moment=now: moment
         outcome = collect(check)
         expected = sum(records.values())
-        assert sum(name == "metta.infra.eval.score" for name, _ in outcome.gauges) == expected, turn
+        assert sum(name == "metta.infra.cron.score" for name, _ in outcome.gauges) == expected, turn
         assert (outcome.error is None) == (expected > 0), turn
         memory.after(turn)
     figure(f"a month of health files: {published} published, {memory.of_month()}")
@@ -50,7 +50,7 @@ def test_a_month_of_health_files(tmp_path: Path, figure: Callable[[str], None]) 
 
 def record_of(document: str, number: int, at: datetime) -> dict[str, Any]:
     return {
-        "metric": "metta.infra.eval.score",
+        "metric": "metta.infra.cron.score",
         "value": number,
         "workflow_name": document,
         "task": f"task {number}",

@@ -10,8 +10,8 @@ from typing import Any
 from datadog_checks.base import AgentCheck
 from datadog_checks.base.stubs.aggregator import AggregatorStub
 
-from metta_checks.demo.health import EXAMPLE
 from metta_checks.health import publish
+from metta_checks.simulator.health import EXAMPLE
 from metta_checks.training.check import TrainingCheck
 
 NOW = datetime(2025, 1, 14, 16, tzinfo=UTC)

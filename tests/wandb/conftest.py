@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 from datadog_checks.base.stubs.aggregator import AggregatorStub
 from moto import mock_aws
+from wandb_support.watch import Watch
 
 from metta_checks.core import SourceError
-from metta_checks.demo.server import Request, Response
-from metta_checks.demo.wandb_project import DemoProject
-from metta_checks.demo.wandb_server import DEMO_API_KEY, WandbServer
+from metta_checks.simulator.server import Request, Response
+from metta_checks.simulator.wandb_project import DemoProject
+from metta_checks.simulator.wandb_server import DEMO_API_KEY, WandbServer
 from metta_checks.wandb.check import WandbCheck
-
-sys.path.insert(0, str(Path(__file__).parent / "support"))
-
-from wandb_support.watch import Watch
 
 Figures = dict[str, dict[tuple[str, ...], float]]
 """Gauges as the Agent received them: metric → sorted tags → value."""

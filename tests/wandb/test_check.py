@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from datadog_checks.base.stubs.aggregator import AggregatorStub
 
-from metta_checks.demo.wandb_project import DemoProject
+from metta_checks.simulator.wandb_project import DemoProject
 from metta_checks.wandb.check import WandbCheck
 
 Figures = dict[str, dict[tuple[str, ...], float]]

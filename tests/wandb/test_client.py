@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from metta_checks.core import SourceError
-from metta_checks.demo.server import Response
-from metta_checks.demo.wandb_server import WandbServer
+from metta_checks.simulator.server import Response
+from metta_checks.simulator.wandb_server import WandbServer
 from metta_checks.wandb.check import WandbCheck
 
 Figures = dict[str, dict[tuple[str, ...], float]]

@@ -12,7 +12,7 @@ import pytest
 from wandb_support.watch import START, Received, Watch, a_summary
 
 from metta_checks.cli.recount_wandb import Asked, SdkRun, recount
-from metta_checks.demo.wandb_project import ACTIVE, ENDED, DemoRun, sample_project
+from metta_checks.simulator.wandb_project import ACTIVE, ENDED, DemoRun, sample_project
 
 Watches = Callable[..., Watch]
 

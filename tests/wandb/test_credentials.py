@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from metta_checks.core import CredentialError
-from metta_checks.demo.wandb_server import DEMO_API_KEY, WandbServer
+from metta_checks.simulator.wandb_server import DEMO_API_KEY, WandbServer
 from metta_checks.wandb.check import WandbCheck
 
 Figures = dict[str, dict[tuple[str, ...], float]]

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from wandb_support.watch import START, Watch, a_summary
 
-from metta_checks.demo.server import Response
+from metta_checks.simulator.server import Response
 
 Watches = Callable[..., Watch]
 

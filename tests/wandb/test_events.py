@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from wandb_support.watch import START, Watch, a_summary
 
-from metta_checks.demo.wandb_project import RunState
+from metta_checks.simulator.wandb_project import RunState
 from metta_checks.wandb.client import ProjectPath
 from metta_checks.wandb.events import run_url
 

@@ -15,7 +15,7 @@ import pytest
 from wandb_support.field_cases import not_yet
 from wandb_support.watch import START, Received, Watch, value_of
 
-from metta_checks.demo.wandb_project import DemoRun
+from metta_checks.simulator.wandb_project import DemoRun
 
 Watches = Callable[..., Watch]
 
@@ -296,7 +296,7 @@ def test_w12_of_many_unreadable_blobs_three_are_named(watch: Watches) -> None:
     assert dropped(watched.collect(), "unreadable") == 5.0
     (warning,) = watched.check.get_warnings()
     assert warning.count("the summary of run") == 3
-    assert warning.endswith("and 2 more")
+    assert warning.endswith("; 2 more")
 
 
 # The life of a run

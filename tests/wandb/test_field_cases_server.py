@@ -20,8 +20,8 @@ from wandb_support.field_cases import not_yet
 from wandb_support.watch import START, Watch
 
 from metta_checks.cli import main
-from metta_checks.demo.server import Request, Response
-from metta_checks.demo.wandb_server import DEMO_API_KEY
+from metta_checks.simulator.server import Request, Response
+from metta_checks.simulator.wandb_server import DEMO_API_KEY
 
 Watches = Callable[..., Watch]
 

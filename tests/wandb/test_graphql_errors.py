@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from metta_checks.core import SourceError
-from metta_checks.demo.server import Request, Response
-from metta_checks.demo.wandb_project import DemoProject
-from metta_checks.demo.wandb_server import DEMO_API_KEY, WandbServer
+from metta_checks.simulator.server import Request, Response
+from metta_checks.simulator.wandb_project import DemoProject
+from metta_checks.simulator.wandb_server import DEMO_API_KEY, WandbServer
 from metta_checks.wandb.check import WandbCheck
 
 Figures = dict[str, dict[tuple[str, ...], float]]

@@ -74,7 +74,15 @@ def answer_of(program: str) -> dict[str, Any]:
     return answer
 
 
-@pytest.mark.parametrize("module", ["metta_checks.wandb.check", "metta_checks.cli"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "metta_checks.wandb.check",
+        # The modules of the commands, which are imported when a command runs.
+        *(f"metta_checks.cli.{name}" for name in ("board", "collect", "demo", "estimate", "install", "listing")),
+        *(f"metta_checks.cli.{name}" for name in ("publish", "schema", "validate", "verify")),
+    ],
+)
 def test_only_what_an_agent_ships_is_loaded(module: str) -> None:
     loaded = answer_of(LOADED.format(statement=f"import {module}"))
     owners = packages_distributions()

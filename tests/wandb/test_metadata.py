@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from datadog_checks.base.stubs.aggregator import AggregatorStub
 
-from metta_checks.demo.wandb_project import DemoProject
+from metta_checks.simulator.wandb_project import DemoProject
 from metta_checks.wandb.check import WandbCheck
 
 Rows = dict[str, dict[str, str]]
@@ -32,7 +32,8 @@ def everything(
     dd_run_check: Callable[..., str],
     aggregator: AggregatorStub,
 ) -> AggregatorStub:
-    """Two collections of a run that has every kind of figure; it ends between them."""
+    """Two collections of a run that has every kind of figure; it ends between them. A third one is of an instance that
+    watches its project by name in `projects`."""
     project.start(
         "r1",
         now - 90 * MINUTES,
@@ -45,6 +46,7 @@ def everything(
     project.finish("r1", now + MINUTES)
     check.clock = lambda: now + 2 * MINUTES
     dd_run_check(check)
+    dd_run_check(new_check(project=None, projects={"include": [project.name]}))
     return aggregator
 
 

@@ -14,8 +14,8 @@ from wandb_support.watch import START, Received, Series, Watch, a_summary
 
 from metta_checks.cli.recount_wandb import Asked, SdkRun, recount, recount_points
 from metta_checks.cli.wandb_sdk import Question, is_installed, read_project
-from metta_checks.demo.wandb_project import ACTIVE, DemoProject, sample_project
-from metta_checks.demo.wandb_server import DEMO_API_KEY
+from metta_checks.simulator.wandb_project import ACTIVE, DemoProject, sample_project
+from metta_checks.simulator.wandb_server import DEMO_API_KEY
 from metta_checks.wandb.check import WandbCheck
 
 pytestmark = pytest.mark.skipif(not is_installed(), reason="the official SDK is not installed: pip install wandb")

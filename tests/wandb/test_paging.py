@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from metta_checks.core import SourceError
-from metta_checks.demo.server import Request, Response
-from metta_checks.demo.wandb_server import WandbServer
+from metta_checks.simulator.server import Request, Response
+from metta_checks.simulator.wandb_server import WandbServer
 
 Figures = dict[str, dict[tuple[str, ...], float]]
 Collect = Callable[..., Figures]

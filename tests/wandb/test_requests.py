@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from metta_checks.demo.wandb_project import DEMO_ENTITY, DEMO_PROJECT, DemoProject, bulk_project
-from metta_checks.demo.wandb_server import WandbServer
+from metta_checks.simulator.wandb_project import DEMO_ENTITY, DEMO_PROJECT, DemoProject, bulk_project
+from metta_checks.simulator.wandb_server import WandbServer
 
 Figures = dict[str, dict[tuple[str, ...], float]]
 Collect = Callable[..., Figures]

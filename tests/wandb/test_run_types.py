@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+
 import pytest
+from wandb_support.watch import START, Watch
 
 from metta_checks.wandb.run_types import RunTypes
 
@@ -59,8 +63,39 @@ def test_the_option_replaces_the_types(patterns: dict[str, str], name: str, in_s
         ({"train": "(" * 10_000 + ")" * 10_000}, "'train' is no regular expression"),
         ({"all": "."}, "cannot be called 'all'"),
         ({"": "."}, "cannot be called ''"),
+        (
+            {"train": "^(a+)+$"},
+            r"'train' can take too long on some names: within a repetition .* \(it is `\^\(a\+\)\+\$`\)",
+        ),
     ],
 )
 def test_tables_that_are_refused(patterns: dict[str, str], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         RunTypes(patterns.items())
+
+
+@pytest.mark.parametrize("pattern", ["^(a+)+$", r"^(\w+\s?)+$", "(a|a)*b"])
+def test_an_ambiguous_pattern_stops_no_collection_for_minutes(pattern: str, watch: Callable[..., Watch]) -> None:
+    watched = watch(run_types=[{"name": "train", "pattern": pattern}])
+    watched.project.start("run0", START, display_name="a" * 28 + "!")
+    started = time.thread_time()
+    message = watched.failing()
+    assert "`run_types`: the pattern of run type 'train' can take too long on some names" in message
+    assert pattern in message
+    assert time.thread_time() - started < 5
+
+
+def test_of_a_long_name_the_first_characters_count(watch: Callable[..., Watch]) -> None:
+    watched = watch(run_types=[{"name": "wide", "pattern": "^a.*b.*c$"}, {"name": "begins", "pattern": "^ab"}])
+    watched.project.start("run0", START, display_name="ab" * 50_000)
+    started = time.thread_time()
+    assert watched.collect().counts() == {("begins", "running"): 1}
+    assert time.thread_time() - started < 5
+
+
+def test_stars_of_metrics_on_a_long_key(watch: Callable[..., Watch]) -> None:
+    watched = watch(metrics=["*a" * 20 + "*b", "loss*"])
+    watched.project.start("run0", START, summary={"a" * 50_000: 1.0, "loss": 0.5})
+    started = time.thread_time()
+    assert watched.collect().of_run("run0")["loss"] == 0.5
+    assert time.thread_time() - started < 5

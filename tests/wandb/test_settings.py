@@ -13,7 +13,7 @@ import yaml
 from datadog_checks.base import ConfigurationError
 from datadog_checks.base.stubs.aggregator import AggregatorStub
 
-from metta_checks.demo.wandb_server import WandbServer
+from metta_checks.simulator.wandb_server import WandbServer
 from metta_checks.wandb.check import WandbCheck
 from metta_checks.wandb.config_models import InstanceConfig
 from metta_checks.wandb.settings import Settings
@@ -108,6 +108,7 @@ def test_options_that_are_null_are_not_set(new_check: NewCheck) -> None:
         ({"completed_runs": "1.5h"}, "`completed_runs`: '1.5h' is not a duration"),
         ({"full_refresh": "999999999w"}, "`full_refresh`: '999999999w' is out of range"),
         ({"run_types": {"train": "("}}, "`run_types`: the pattern of run type 'train'"),
+        ({"run_types": {"train": "^(a+)+$"}}, "`run_types`: the pattern of run type 'train' can take too long"),
         ({"run_types": {"all": "."}}, "`run_types`: a run type cannot be called 'all'"),
         ({"run_types": {"train": None}}, "run_types -> 1 -> pattern\n  Input should be a valid string"),
         # YAML's own idea of `on: nightly`.

@@ -48,6 +48,10 @@ def instance_events():
     return False
 
 
+def instance_exclude_workflows():
+    return []
+
+
 def instance_force_merge_labels():
     return ['force-merge', 'force_merge']
 
@@ -81,7 +85,7 @@ def instance_max_pages():
 
 
 def instance_max_response_bytes():
-    return 67108864
+    return 8388608
 
 
 def instance_min_collection_interval():

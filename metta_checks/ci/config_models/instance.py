@@ -65,6 +65,7 @@ class InstanceConfig(BaseModel):
     empty_default_hostname: bool = None
     enable_legacy_tags_normalization: bool = None
     events: bool = None
+    exclude_workflows: tuple[str, ...] = None
     extra_headers: Optional[MappingProxyType[str, Any]] = None
     force_merge_labels: tuple[str, ...] = None
     headers: Optional[MappingProxyType[str, Any]] = None
@@ -78,6 +79,7 @@ class InstanceConfig(BaseModel):
     kerberos_principal: Optional[str] = None
     label_window: str = None
     log_requests: bool = None
+    max_age: Optional[str] = Field(None, min_length=1)
     max_pages: int = Field(None, ge=1)
     max_response_bytes: int = Field(None, ge=1024)
     metric_patterns: Optional[MetricPatterns] = None

@@ -73,7 +73,7 @@ def instance_max_pages():
 
 
 def instance_max_response_bytes():
-    return 67108864
+    return 16777216
 
 
 def instance_max_runs():

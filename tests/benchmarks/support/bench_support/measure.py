@@ -13,8 +13,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from metta_checks.demo.wandb_project import DemoProject, bulk_project
-from metta_checks.demo.wandb_server import DEMO_API_KEY, WandbServer
+from metta_checks.simulator.wandb_project import DemoProject, bulk_project
+from metta_checks.simulator.wandb_server import DEMO_API_KEY, WandbServer
 
 CLIENTS = Path(__file__).with_name("clients.py")
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from metta_checks.demo.github_server import GitHubServer
-from metta_checks.demo.server import Request, Response
+from metta_checks.simulator.github_server import GitHubServer
+from metta_checks.simulator.server import Request, Response
 
 Shape = Callable[[dict[str, Any]], dict[str, Any]]
 

@@ -14,11 +14,11 @@ from datadog_checks.base.stubs.aggregator import AggregatorStub
 
 from metta_checks.ci.check import CiCheck
 from metta_checks.ci.ledger import Ledger
-from metta_checks.demo.github_clock import ManualClock
-from metta_checks.demo.github_repository import DemoRepository
-from metta_checks.demo.github_sample import BENCHMARKS, TESTS_BLOCKING_MERGE
-from metta_checks.demo.github_server import GitHubServer
-from metta_checks.demo.server import Request
+from metta_checks.simulator.github_clock import ManualClock
+from metta_checks.simulator.github_repository import DemoRepository
+from metta_checks.simulator.github_sample import BENCHMARKS, TESTS_BLOCKING_MERGE
+from metta_checks.simulator.github_server import GitHubServer
+from metta_checks.simulator.server import Request
 
 NAMESPACE = "metta.infra.cron."
 NOW = datetime(2026, 3, 1, 12, 0, 0, 250_000, tzinfo=UTC)

@@ -7,9 +7,9 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from metta_checks.demo.github_records import DemoWorkflowRun
-from metta_checks.demo.github_repository import DemoRepository
-from metta_checks.demo.github_sample import BENCHMARKS, TESTS_BLOCKING_MERGE
+from metta_checks.simulator.github_records import DemoWorkflowRun
+from metta_checks.simulator.github_repository import DemoRepository
+from metta_checks.simulator.github_sample import BENCHMARKS, TESTS_BLOCKING_MERGE
 
 Key = tuple[str, str, str]
 """Metric without the namespace, workflow, conclusion; the latter two are empty where the metric has none."""
@@ -144,4 +144,4 @@ class Truth:
 
 
 def file_name(path: str) -> str:
-    return path.split("/")[-1]
+    return path.removeprefix(".github/workflows/")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Self
 
-from metta_checks.demo.server import LoopbackServer, Request, Response
+from metta_checks.simulator.server import LoopbackServer, Request, Response
 
 Behaviour = Callable[["Line"], None]
 

@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from metta_checks.demo.github_clock import ManualClock
-from metta_checks.demo.github_repository import DemoRepository
-from metta_checks.demo.github_sample import sample_repository
-from metta_checks.demo.github_server import GitHubServer
-from metta_checks.demo.wandb_project import bulk_project
-from metta_checks.demo.wandb_server import WandbServer
+from metta_checks.simulator.github_clock import ManualClock
+from metta_checks.simulator.github_repository import DemoRepository
+from metta_checks.simulator.github_sample import sample_repository
+from metta_checks.simulator.github_server import GitHubServer
+from metta_checks.simulator.wandb_project import bulk_project
+from metta_checks.simulator.wandb_server import WandbServer
 
 
 @contextmanager

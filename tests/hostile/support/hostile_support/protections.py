@@ -20,7 +20,8 @@ from urllib.parse import urljoin
 import pytest
 
 from metta_checks.ci import graphql, ledger, listing, reply, wire, workflows
-from metta_checks.core import MettaCheck, transport
+from metta_checks.core import transport
+from metta_checks.core.options_loader import OptionsLoader
 from metta_checks.health import document, local, s3
 from metta_checks.health.check import HealthCheck
 from metta_checks.wandb import client, registry
@@ -38,7 +39,7 @@ class UnforeseenError(Exception):
 
 def deadline(patch: pytest.MonkeyPatch) -> None:
     """The collection's time is not bounded; for the test's sake it is, by more than a row allows."""
-    patch.setattr(MettaCheck, "_timeout", lambda _: 4.0)
+    patch.setattr(OptionsLoader, "timeout", lambda _: 4.0)
 
 
 def named_faults(patch: pytest.MonkeyPatch) -> None:
@@ -64,12 +65,12 @@ def own_server(patch: pytest.MonkeyPatch) -> None:
 def parsing(patch: pytest.MonkeyPatch) -> None:
     """JSON is read without bounds on its depth, and its shape is believed."""
     patch.setattr(transport.Answer, "json", lambda answer: json.loads(answer.body))
-    patch.setattr(client, "parse_model", lambda model, data: model.model_validate(json.loads(data)))
+    patch.setattr(transport.Answer, "model", lambda answer, model, **_: model.model_validate(json.loads(answer.body)))
     patch.setattr(client, "_malformed", UnforeseenError)
     patch.setattr(wire, "_parse", lambda answer, model: model.model_validate(json.loads(answer.body)))
     patch.setattr(graphql, "SourceError", UnforeseenError)
     patch.setattr(reply, "SourceError", UnforeseenError)
-    patch.setattr(document, "parse_json", json.loads)
+    patch.setattr(document, "parse_json", lambda data, **_: json.loads(data))
     patch.setattr(document, "parse_record", document.Record.model_validate)
     patch.setattr(document, "SourceError", UnforeseenError)
 
@@ -98,7 +99,7 @@ def whole_listings(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(listing.Listing, "_range_pages", _until_total)
     patch.setattr(ledger.Ledger, "admit", _admit_each)
     patch.setattr(workflows, "refresh", _every_workflow)
-    patch.setattr(MettaCheck, "_timeout", lambda _: 3.0)
+    patch.setattr(OptionsLoader, "timeout", lambda _: 3.0)
 
 
 def page_limit(patch: pytest.MonkeyPatch) -> None:

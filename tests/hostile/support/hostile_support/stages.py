@@ -13,15 +13,15 @@ from typing import Any, Literal
 
 from metta_checks.ci.check import CiCheck
 from metta_checks.core import MettaCheck
-from metta_checks.demo.github_activity import RepositoryActivity
-from metta_checks.demo.github_clock import ManualClock
-from metta_checks.demo.github_repository import DemoRepository
-from metta_checks.demo.github_sample import BENCHMARKS, TESTS_BLOCKING_MERGE, sample_repository
-from metta_checks.demo.github_server import GitHubServer
-from metta_checks.demo.server import LoopbackServer, Request, Response
-from metta_checks.demo.wandb_project import DemoProject, sample_project
-from metta_checks.demo.wandb_server import WandbServer
 from metta_checks.eval.check import EvalCheck
+from metta_checks.simulator.github_activity import RepositoryActivity
+from metta_checks.simulator.github_clock import ManualClock
+from metta_checks.simulator.github_repository import DemoRepository
+from metta_checks.simulator.github_sample import BENCHMARKS, TESTS_BLOCKING_MERGE, sample_repository
+from metta_checks.simulator.github_server import GitHubServer
+from metta_checks.simulator.server import LoopbackServer, Request, Response
+from metta_checks.simulator.wandb_project import DemoProject, sample_project
+from metta_checks.simulator.wandb_server import WandbServer
 from metta_checks.training.check import TrainingCheck
 from metta_checks.wandb.check import WandbCheck
 

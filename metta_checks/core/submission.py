@@ -1,0 +1,85 @@
+"""Submission: samples and events of one check instance on their way to the Agent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, Protocol
+
+from metta_checks.core.clock import Clock, Pause, next_second
+from metta_checks.core.sample import Event, Sample
+
+
+class SubmittingCheck(Protocol):
+    """What a submission needs of a check."""
+
+    name: Any
+    clock: Clock
+    pause: Pause
+
+    @property
+    def instance_tags(self) -> tuple[str, ...]: ...
+
+    def gauge(self, name: str, value: float, tags: Any = None) -> None: ...
+
+    def submit_histogram_bucket(
+        self, name: str, value: Any, lower: Any, upper: Any, monotonic: Any, hostname: Any, tags: Any
+    ) -> None: ...
+
+    def event(self, event: Any) -> None: ...
+
+
+class Submission:
+    """The submissions of one collection, each with the instance's tags."""
+
+    def __init__(self, check: SubmittingCheck) -> None:
+        self._check = check
+        self._last_point_at: datetime | None = None
+
+    def samples(self, samples: Iterable[Sample]) -> None:
+        """Submit gauges and distribution points."""
+        check, common = self._check, self._check.instance_tags
+        has_points = False
+        for sample in samples:
+            tags = [*sample.tags, *common]
+            if sample.kind == "gauge":
+                check.gauge(sample.name, sample.value, tags=tags)
+            else:
+                # The base's comment says that bounds are whole numbers; what takes them reads doubles.
+                low: Any = sample.value
+                check.submit_histogram_bucket(sample.name, 1, low, low, False, "", tags)
+                has_points = True
+        if has_points:
+            self._last_point_at = check.clock()
+
+    def events(self, events: Iterable[Event], now: datetime) -> None:
+        """Submit events of the moment `now`."""
+        check = self._check
+        for event in events:
+            check.event(
+                {
+                    "timestamp": int(now.timestamp()),
+                    "event_type": check.name,
+                    "source_type_name": check.name,
+                    "msg_title": event.title,
+                    "msg_text": event.text,
+                    "aggregation_key": event.aggregation_key,
+                    "alert_type": event.alert_type,
+                    "host": "",
+                    "tags": [*event.tags, *check.instance_tags],
+                }
+            )
+
+    def outlast_points(self) -> None:
+        """End no earlier than the first whole second after the last distribution point was submitted.
+
+        At the end of a collection the Agent flushes the sketches of earlier seconds only. A point of the running second
+        would wait for the next collection, and a stop of the Agent in between would lose it (seen in a real Agent).
+        """
+        submitted_at = self._last_point_at
+        if submitted_at is None:
+            return
+        seconds = (next_second(submitted_at) - self._check.clock()).total_seconds()
+        if seconds > 0:
+            # A clock that was set back asks for more than there ever is to wait for.
+            self._check.pause(min(seconds, 1.0))

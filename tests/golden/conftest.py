@@ -1,8 +1,0 @@
-"""The golden recordings; the parts live in `support`."""
-
-from __future__ import annotations
-
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent / "support"))
