@@ -121,7 +121,8 @@ class HealthCheck(MettaCheck):
     @cached_property
     def _metric_options(self) -> MetricOptions:
         max_age = parse_duration(self.config.max_age)
-        return MetricOptions(self.ORIGIN, max_age, frozenset(keys_of(self.instance_tags)))
+        annotations = frozenset(self.config.annotation_tags or ())
+        return MetricOptions(self.ORIGIN, max_age, frozenset(keys_of(self.instance_tags)), annotations)
 
     def _silent(self, state: HealthState, broken: Set[str], over_limit: Set[str]) -> dict[str, Document]:
         """The documents that do not count now, whole or in part, as they were.

@@ -49,6 +49,7 @@ class InstanceConfig(BaseModel):
         frozen=True,
     )
     allow_redirects: bool = None
+    annotation_tags: tuple[str, ...] = None
     auth_token: Optional[AuthToken] = None
     auth_type: str = None
     aws_host: Optional[str] = None
