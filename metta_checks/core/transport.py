@@ -69,6 +69,7 @@ _ENCODINGS: Final = ("gzip", "deflate")
 class ShapeError(ValueError):
     """An answer is JSON, but not of the shape that was expected; the text names the first field that does not fit."""
 
+
 _CONDITIONS: Final = frozenset({"if-none-match", "if-modified-since"})
 """Request headers that repeat what an earlier answer had."""
 
