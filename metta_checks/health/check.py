@@ -54,7 +54,7 @@ class HealthCheck(MettaCheck):
 
     def targets(self) -> Sequence[Target]:
         """The one source, also where the options do not hold: that its data are missing is true then too."""
-        source = str(self.instance.get("source", ""))
+        source = str(self.instance.get("source", "")).strip()
         return [Target(f"source {source_name(source)}", {"source": source})]
 
     def read(self, target: Target, now: datetime) -> Result:
@@ -104,9 +104,10 @@ class HealthCheck(MettaCheck):
 
     def validate_options(self) -> None:
         """Refuse to go without a source, and a local one that whoever wrote the configuration must not name."""
-        source = required(self.config, "source", self.VARIABLES)
+        required(self.config, "source", self.VARIABLES)
         provenance = self.provenance
-        if provenance.named("source") is not None and is_local(source):
+        # Of the very text that is read from.
+        if provenance.named("source") is not None and is_local(self.config.source):
             cure = "Use s3:// or http(s)://, or put the configuration into a file in conf.d."
             provenance.refuse("source", "is a local path", "name files of the Agent's machine", cure)
 

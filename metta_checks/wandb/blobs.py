@@ -34,6 +34,13 @@ MAX_VALUES: Final = 500_000
 _IS_TEXT: Final = re.compile(rb'\s*"')
 
 
+MAX_KEPT_BYTES: Final = 200_000
+"""Of the keys of one run that are kept for the next run with the same: over a thousand devices."""
+
+KEY_OVERHEAD: Final = 60
+"""Bytes that a text takes beside its characters."""
+
+
 class UnreadableError(ValueError):
     """A blob is no JSON object, or has too many values."""
 
@@ -91,7 +98,9 @@ class Wanted:
         values = _object(blob)
         means: dict[str, float] = {}
         not_finite = 0
-        for name, keys in self._device_keys(tuple(values)):
+        keys_of_run = tuple(values)
+        matched = self._device_keys if _is_usual(keys_of_run) else self._matched_keys
+        for name, keys in matched(keys_of_run):
             devices = [value for key in keys if (value := values[key]) is not None]
             numbers = [number for value in devices if (number := _number(value)) is not None]
             not_finite += len(devices) - len(numbers)
@@ -106,6 +115,11 @@ class Wanted:
     def _matched_keys(self, keys: tuple[str, ...]) -> list[tuple[str, list[str]]]:
         """Of `keys`, those behind each wanted system metric."""
         return [(name, [key for key in keys if pattern.fullmatch(key)]) for name, pattern in self._system.items()]
+
+
+def _is_usual(keys: tuple[str, ...]) -> bool:
+    """Whether the keys can be those of a run's devices, rather than what fills the memory of who keeps them."""
+    return sum(map(len, keys)) + KEY_OVERHEAD * len(keys) <= MAX_KEPT_BYTES
 
 
 def _object(blob: bytes | str | None) -> dict[str, Any]:
