@@ -13,6 +13,7 @@ from metta_checks.ci.graphql import Data, QueryField, graphql_data
 from metta_checks.ci.settings import Settings
 from metta_checks.core.credentials import Credential, with_fresh_credential
 from metta_checks.core.errors import Kind, SourceError
+from metta_checks.core.faults import whole_number
 from metta_checks.core.transport import Answer, BearerAuth, NoAuth, Transport
 
 SEARCH: Final = "/search/issues"
@@ -152,6 +153,6 @@ class GitHub:
         return self._transport.time_left > 0.5
 
     def _note_quota(self, headers: Mapping[str, str]) -> None:
-        told = headers.get("x-ratelimit-remaining", "").strip()
-        if told.isdigit() and headers.get("x-ratelimit-resource", "core") == "core":
-            self.remaining = int(told)
+        told = whole_number(headers.get("x-ratelimit-remaining", ""))
+        if told is not None and headers.get("x-ratelimit-resource", "core") == "core":
+            self.remaining = told

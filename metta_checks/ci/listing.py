@@ -10,7 +10,7 @@ from functools import partial
 from typing import Final
 
 from metta_checks.ci.client import GitHub
-from metta_checks.ci.ledger import Bucket, Ledger
+from metta_checks.ci.ledger import KEPT_PER_WORKFLOW, Bucket, Ledger
 from metta_checks.ci.records import Run
 from metta_checks.ci.together import together
 from metta_checks.ci.wire import RunPage, run_page
@@ -33,6 +33,7 @@ class Listing:
         self._ledger = ledger
         self._now = now
         self._since = since
+        self._max_runs = max_pages * PER_PAGE
         self._pages_left = max_pages
         self._counting = threading.Lock()
         self._known_before = frozenset(ledger.runs)
@@ -196,6 +197,9 @@ class Listing:
         for run in page.runs:
             self._ledger.admit(run)
             self.read.add(run.id)
+        # A cold reading ends with its pages; what is remembered must not grow beyond that from one to the next.
+        if len(self._ledger.runs) > self._max_runs + KEPT_PER_WORKFLOW * len(self._ledger.workflows):
+            raise self._too_many("more runs than `max_pages` allows")
         self._ledger.full_name = page.full_name or self._ledger.full_name
         self._ledger.web_url = page.web_url or self._ledger.web_url
 
@@ -211,9 +215,7 @@ class Listing:
             self._pages_left -= 1
             exceeded = self._pages_left < 0
         if exceeded:
-            tried = f"{self._github.source}: the workflow runs of {settings.repo} on {settings.branch}"
-            remedy = "Raise `max_pages`, or shorten `window`."
-            raise SourceError(Kind.OVERSIZED, tried, "more pages than `max_pages` allows", remedy)
+            raise self._too_many("more pages than `max_pages` allows")
         fixed = {"branch": settings.branch, "per_page": str(PER_PAGE), "exclude_pull_requests": "true"}
         answer = self._github.get_of_repo(
             "/actions/runs",
@@ -222,6 +224,11 @@ class Listing:
             etag=etag,
         )
         return None if answer.status == 304 else run_page(answer)
+
+    def _too_many(self, came_back: str) -> SourceError:
+        settings = self._github.settings
+        tried = f"{self._github.source}: the workflow runs of {settings.repo} on {settings.branch}"
+        return SourceError(Kind.OVERSIZED, tried, came_back, "Raise `max_pages`, or shorten `window`.")
 
 
 def _goes_on(page: RunPage) -> bool:

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any, Final, NamedTuple, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
 from metta_checks.ci.graphql import Data
 from metta_checks.ci.records import Run, Workflow
-from metta_checks.ci.wire import Moment
+from metta_checks.ci.wire import MOST_LISTED, Moment, Number, Reference, Text
 from metta_checks.core.decode import first_problem
 from metta_checks.core.errors import Kind, SourceError
 
@@ -148,7 +148,7 @@ class _Wire(BaseModel):
 
 class _PageInfo(_Wire):
     has_next_page: bool
-    end_cursor: str | None
+    end_cursor: Reference | None
 
     @model_validator(mode="after")
     def _leads_on(self) -> _PageInfo:
@@ -162,11 +162,11 @@ class _PageInfo(_Wire):
 
 
 class _Label(_Wire):
-    name: str
+    name: Text
 
 
 class _Labels(_Wire):
-    nodes: list[_Label]
+    nodes: Annotated[list[_Label], Field(max_length=MOST_LISTED)]
     page_info: _PageInfo
 
 
@@ -175,7 +175,7 @@ class _WithLabels(_Wire):
 
 
 class _Entry(_Wire):
-    name: str
+    name: Text
 
 
 class _Tree(_Wire):
@@ -187,36 +187,36 @@ class _WithTree(_Wire):
 
 
 class _MergedPull(_Wire):
-    number: int
+    number: Number
     # GitHub promises none: a pull request that was imported has been merged, and nothing says when.
     merged_at: Moment | None
     updated_at: Moment
 
 
 class _MergedPulls(_Wire):
-    nodes: list[_MergedPull]
+    nodes: Annotated[list[_MergedPull], Field(max_length=MOST_LISTED)]
     page_info: _PageInfo
 
 
 class _Labelled(_Wire):
-    name_with_owner: str
-    url: str
+    name_with_owner: Text
+    url: Text
     label: _Label | None
     pull_requests: _MergedPulls
 
 
 class _State(_Wire):
-    name: str
-    state: str
+    name: Text
+    state: Text
 
 
 class _Branch(_Wire):
-    name: str
+    name: Text
 
 
 class _Suite(_Wire):
-    status: str
-    conclusion: str | None
+    status: Text
+    conclusion: Text | None
     branch: _Branch | None = None
 
     @property
@@ -230,18 +230,18 @@ class _Pulse(_Wire):
 
 
 class _PastRun(_Wire):
-    id: str
+    id: Reference
     # The database id has outgrown GraphQL's 32-bit Int; the path has it in full.
-    resource_path: Annotated[int, BeforeValidator(lambda path: str(path).rpartition("/")[2])]
-    run_number: int
-    event: str
+    resource_path: Annotated[Number, BeforeValidator(lambda path: str(path).rpartition("/")[2])]
+    run_number: Number
+    event: Text
     created_at: Moment
     updated_at: Moment
     check_suite: _Suite | None = None
 
 
 class _PastRuns(_Wire):
-    nodes: list[_PastRun | None]
+    nodes: Annotated[list[_PastRun | None], Field(max_length=MOST_LISTED)]
 
 
 class _History(_Wire):

@@ -17,6 +17,21 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 MOST_ATTEMPTS: Final = 1_000
 """A run may be run again fifty times; what is remembered of a run grows with its attempts."""
 
+MOST_LISTED: Final = 100
+"""GitHub lists no more on a page, of whatever; what is remembered grows with what a page may hold."""
+
+MAX_TEXT: Final = 500
+"""Characters of a name that are kept: a file's name has 255 at most, and runs are remembered for days."""
+
+Text = Annotated[str, AfterValidator(lambda text: text[:MAX_TEXT])]
+"""A name. It is cut rather than refused, so that one long name does not blind the check."""
+
+Reference = Annotated[str, Field(max_length=MAX_TEXT)]
+"""What is sent back to GitHub as it came, such as a node id or a cursor."""
+
+Number = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+"""An id or a count; none of GitHub's has more than 64 bits, and what has many more is no float either."""
+
 
 class RunPage(NamedTuple):
     """One page of a listing of runs, newest first. `total` counts the matching runs; GitHub stops counting somewhere
@@ -71,9 +86,9 @@ class Repository(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    full_name: str
-    html_url: str
-    default_branch: str
+    full_name: Text
+    html_url: Text
+    default_branch: Text
 
 
 def repository(answer: Answer) -> Repository:
@@ -103,25 +118,25 @@ class _Wire(BaseModel):
 
 
 class _Repository(_Wire):
-    id: int
-    full_name: str
-    html_url: str
+    id: Number
+    full_name: Text
+    html_url: Text
 
 
 class _HeadRepository(_Wire):
-    id: int
+    id: Number
 
 
 class _Run(_Wire):
-    id: int
-    node_id: str
-    workflow_id: int
-    path: str
-    name: str | None = None
-    run_number: int
+    id: Number
+    node_id: Reference
+    workflow_id: Number
+    path: Text
+    name: Text | None = None
+    run_number: Number
     run_attempt: Annotated[int, Field(ge=1, le=MOST_ATTEMPTS)] = 1
-    status: str | None
-    conclusion: str | None
+    status: Text | None
+    conclusion: Text | None
     created_at: Moment
     run_started_at: Moment | None = None
     updated_at: Moment
@@ -131,29 +146,29 @@ class _Run(_Wire):
 
 
 class _Runs(_Wire):
-    total_count: int
-    workflow_runs: list[_Run]
+    total_count: Number
+    workflow_runs: Annotated[list[_Run], Field(max_length=MOST_LISTED)]
 
 
 class _Workflow(_Wire):
-    id: int
-    node_id: str
-    name: str
-    path: str
-    state: str
+    id: Number
+    node_id: Reference
+    name: Text
+    path: Text
+    state: Text
 
 
 class _Workflows(_Wire):
-    total_count: int
-    workflows: list[_Workflow]
+    total_count: Number
+    workflows: Annotated[list[_Workflow], Field(max_length=MOST_LISTED)]
 
 
 class _Attempt(_Wire):
-    conclusion: str | None
+    conclusion: Text | None
 
 
 class _Entry(_Wire):
-    name: str
+    name: Text
 
 
 class _Folder(RootModel[list[_Entry]]):
@@ -161,11 +176,11 @@ class _Folder(RootModel[list[_Entry]]):
 
 
 class _Branch(_Wire):
-    name: str
+    name: Text
 
 
 class _Search(_Wire):
-    total_count: int
+    total_count: Number
     incomplete_results: bool
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,6 +12,7 @@ from metta_checks.ci.ledger import Ledger, ListPage
 from metta_checks.ci.records import Run, Workflow
 from metta_checks.ci.wire import WorkflowPage, workflow_page
 from metta_checks.core.errors import Kind, SourceError
+from metta_checks.core.patterns import compile_stars
 
 KEPT: Final = timedelta(hours=1)
 """How long the list is used. Names and states come with every GraphQL answer, and a run of an unknown workflow brings
@@ -82,8 +82,8 @@ class Exclusion:
     `*` for any characters."""
 
     def __init__(self, entries: Sequence[str]) -> None:
-        patterns = (".*".join(map(re.escape, entry.casefold().split("*"))) for entry in entries)
-        self._pattern = re.compile("|".join(f"(?:{pattern})" for pattern in patterns), re.DOTALL) if entries else None
+        # Not by regular expressions: with several stars they take years on a long name that does not match.
+        self._fits = [compile_stars(entry.casefold()) for entry in entries]
 
     def excludes(self, workflow: Workflow) -> bool:
         return self._matches(workflow.id, workflow.name, workflow.path)
@@ -94,8 +94,10 @@ class Exclusion:
         return self.excludes(workflow) if workflow else self._matches(run.workflow_id, run.name, run.file)
 
     def _matches(self, workflow_id: int, name: str, path: str) -> bool:
-        pattern = self._pattern
-        return pattern is not None and any(map(pattern.fullmatch, _names(workflow_id, name, path)))
+        if not self._fits:
+            return False
+        names = _names(workflow_id, name, path)
+        return any(fits(one) for fits in self._fits for one in names)
 
 
 def select(workflows: Mapping[int, Workflow], entries: Sequence[str], exclusion: Exclusion) -> Selection:

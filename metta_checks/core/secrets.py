@@ -49,15 +49,21 @@ class Scrubber:
         if not secret or secret in self._forms:
             return
         with self._lock:
-            forms = self._forms | {secret} | {form for form in _forms_of(secret) if len(form) >= SHORTEST}
-            # The longest first: of a secret that begins with another one no rest must stay.
-            ordered = sorted(forms, key=lambda form: (-len(form), form))
-            self._pattern = re.compile("|".join(map(re.escape, ordered)), re.IGNORECASE)
-            self._forms = forms
+            self._forms |= {secret} | {form for form in _forms_of(secret) if len(form) >= SHORTEST}
+            self._pattern = None
 
     def scrub(self, text: str) -> str:
         """`text` with asterisks in place of every secret."""
-        return text if self._pattern is None else self._pattern.sub(REDACTED, text)
+        return text if not self._forms else self._compiled().sub(REDACTED, text)
+
+    def _compiled(self) -> re.Pattern[str]:
+        # Not with each secret that is added: an instance may have thousands of headers.
+        with self._lock:
+            if self._pattern is None:
+                # The longest first: of a secret that begins with another one no rest must stay.
+                ordered = sorted(self._forms, key=lambda form: (-len(form), form))
+                self._pattern = re.compile("|".join(map(re.escape, ordered)), re.IGNORECASE)
+            return self._pattern
 
 
 def secrets_of(*sections: Mapping[str, Any]) -> Iterator[str]:
