@@ -12,7 +12,7 @@ from metta_checks.core.credentials import CredentialPlaces
 from metta_checks.core.environment import Variables
 from metta_checks.core.state import StateFormat, TargetStates
 from metta_checks.wandb import saved
-from metta_checks.wandb.client import Listing, ProjectPath, WandbClient
+from metta_checks.wandb.client import Listing, ProjectPath, WandbClient, require_room
 from metta_checks.wandb.config_models import ConfigMixin
 from metta_checks.wandb.events import failure_events
 from metta_checks.wandb.kept import KeptSamples
@@ -50,6 +50,8 @@ class WandbCheck(ConfigMixin, MettaCheck):
         listing = self.client.runs(project, self._filter(known, now, full=full))
         news = refreshed(known, listing.runs, now, settings.timeframe, full=full)
         runs = news.knowledge.runs.values()
+        # A delta adds to what is known, and each may be as large as there is room for.
+        require_room(sum(run.kept_bytes for run in runs), f"{self.SOURCE}: the runs of {project}")
         selection = selected(runs, news.knowledge.ended_seen, now, settings.completed_runs, settings.max_runs_each)
         kept = self._kept_samples.setdefault(target.key, KeptSamples(options))
         samples = [*count_samples(runs, options), *kept.of(selection.runs, now)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,12 +13,15 @@ from metta_checks.core.credentials import Credential, Credentials, with_fresh_cr
 from metta_checks.core.transport import Answer, ShapeError, Transport
 from metta_checks.wandb.blobs import Wanted
 from metta_checks.wandb.graphql_errors import GraphQLFault, graphql_fault, is_transient
-from metta_checks.wandb.nodes import RunConnection, RunsAnswer, UnknownStateError, run_of
+from metta_checks.wandb.nodes import RUN_BYTES, RunConnection, RunsAnswer, UnknownStateError, run_of
 from metta_checks.wandb.query import ORDER, runs_query
 from metta_checks.wandb.runs import Run
 
 USER: Final = "api"
 """W&B takes its keys as the password of this user."""
+
+MAX_KEPT_BYTES: Final = 128 * 1024 * 1024
+"""What the runs of one project may take in memory: those of 100,000 runs without values, or of 10,000 with 150 each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +74,13 @@ class WandbClient:
         unknown: dict[str, str] = {}
         cursor: str | None = None
         seen: set[str | None] = {None}
+        kept = 0
         for _ in range(self._max_pages):
             answer, page = self._page(project, filters, cursor)
-            self._read(page, found, unknown)
+            if len(page.edges) > self._page_size:
+                raise _malformed(answer, f"{len(page.edges):,} runs on a page of {self._page_size:,}")
+            kept += self._read(page, found, unknown)
+            require_room(kept, answer.tried)
             cursor = page.pageInfo.endCursor
             # An empty page that promises more and leads nowhere has been seen live: it is the last one.
             if not page.pageInfo.hasNextPage or (cursor in seen and not page.edges):
@@ -85,12 +93,17 @@ class WandbClient:
         remedy = "Raise `max_pages` or `page_size`, or shorten `timeframe`."
         raise SourceError(Kind.OVERSIZED, answer.tried, came_back, remedy)
 
-    def _read(self, page: RunConnection, found: dict[str, Run], unknown: dict[str, str]) -> None:
+    def _read(self, page: RunConnection, found: dict[str, Run], unknown: dict[str, str]) -> int:
+        """Adds the runs of the page, and returns about how many bytes they take."""
+        kept = 0
         for edge in page.edges:
             try:
-                found[edge.node.name] = run_of(edge.node, self._wanted, self._run_tags)
+                run = found[edge.node.name] = run_of(edge.node, self._wanted, self._run_tags)
+                kept += run.kept_bytes
             except UnknownStateError as error:
                 unknown[edge.node.name] = str(error)
+                kept += RUN_BYTES + sys.getsizeof(unknown[edge.node.name])
+        return kept
 
     def _page(self, project: ProjectPath, filters: str, cursor: str | None) -> tuple[Answer, RunConnection]:
         variables: dict[str, Any] = {
@@ -159,6 +172,14 @@ class WandbClient:
 
     def _project_remedy(self) -> str:
         return "Check `entity` and `project`, and that the key's user may see them."
+
+
+def require_room(kept_bytes: int, tried: str) -> None:
+    """Raises SourceError where the runs of a project take more than `MAX_KEPT_BYTES`."""
+    if kept_bytes > MAX_KEPT_BYTES:
+        came_back = f"runs that take more than {MAX_KEPT_BYTES // 2**20} MiB of memory"
+        remedy = "Shorten `timeframe`, or name fewer `metrics`: a pattern may match very many."
+        raise SourceError(Kind.OVERSIZED, tried, came_back, remedy)
 
 
 def _refuses_key(error: SourceError) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Annotated, Any, Final
 
@@ -13,7 +14,18 @@ from metta_checks.core.clock import in_utc
 from metta_checks.wandb.blobs import Summary, UnreadableError, Wanted
 from metta_checks.wandb.runs import STATES, Run
 
-MAX_TEXT: Final = 1_000
+MAX_TEXT: Final = 256
+"""Characters of a name that are kept. W&B's own have 128 at most, and patterns look at no more than this."""
+
+MAX_CURSOR: Final = 2_000
+"""Characters of a cursor; it is sent back as it came, and remembered while pages are read."""
+
+RUN_BYTES: Final = 600
+VALUE_BYTES: Final = 80
+"""What a run takes in memory beside its texts, and each of its values."""
+
+OWN_KEY: Final = 64
+"""Characters from which on each run has its own copy of a key; shorter ones are shared by the parser."""
 
 ApiTime = Annotated[datetime, AfterValidator(in_utc)]
 """W&B's times are UTC; older answers leave the zone out."""
@@ -54,7 +66,7 @@ class Edge(_Model):
 
 
 class PageInfo(_Model):
-    endCursor: str | None = None  # noqa: N815
+    endCursor: Annotated[str, Field(max_length=MAX_CURSOR)] | None = None  # noqa: N815
     hasNextPage: bool  # noqa: N815
 
 
@@ -131,9 +143,11 @@ def run_of(node: RunNode, wanted: Wanted, run_tags: tuple[str, ...]) -> Run:
         system, system_dropped = wanted.system(node.systemMetrics)
     except UnreadableError as error:
         unreadable.append(f"the system metrics of run {node.name} ({error})")
+    name = node.displayName or node.name
+    labels = tuple(tag(key, value) for key, read in (LABELS[name] for name in run_tags) if (value := read(node)))
     return Run(
         id=node.name,
-        name=node.displayName or node.name,
+        name=name,
         state=state,
         created_at=node.createdAt,
         heartbeat_at=node.heartbeatAt,
@@ -141,7 +155,14 @@ def run_of(node: RunNode, wanted: Wanted, run_tags: tuple[str, ...]) -> Run:
         sps=summary.sps,
         metrics=summary.metrics,
         system=system,
-        labels=tuple(tag(key, value) for key, read in (LABELS[name] for name in run_tags) if (value := read(node))),
+        labels=labels,
         not_finite=summary.not_finite + system_dropped,
         unreadable=tuple(unreadable),
+        kept_bytes=_kept_bytes((node.name, name, *labels, *unreadable), (summary.metrics, system)),
     )
+
+
+def _kept_bytes(texts: Iterable[str], values: Iterable[Mapping[str, float]]) -> int:
+    keys = [key for mapping in values for key in mapping]
+    own = (key for key in keys if len(key) >= OWN_KEY)
+    return RUN_BYTES + VALUE_BYTES * len(keys) + sum(map(sys.getsizeof, (*texts, *own)))

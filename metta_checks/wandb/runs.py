@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
@@ -36,6 +36,7 @@ class Run:
     it was last heard of. `sps` is in steps per second; `metrics` are summary values by key; `system` are means over
     the run's devices by metric name. `labels` are tags from the run's own fields (`user:…`). `not_finite` counts
     values that were asked for but are no finite numbers; `unreadable` are the blobs that are no JSON objects, and why.
+    `kept_bytes` is about what it takes in memory.
     """
 
     id: str
@@ -50,6 +51,7 @@ class Run:
     labels: tuple[str, ...]
     not_finite: int
     unreadable: tuple[str, ...]
+    kept_bytes: int = field(default=0, compare=False)
 
     @property
     def ended(self) -> bool:
