@@ -23,6 +23,9 @@ MAX_DEGREE: Final = 3
 MAX_CHOICES: Final = 12
 """How many times the steps of a search may double by alternatives and optional parts outside of repetitions."""
 
+MAX_DOUBLINGS: Final = 28
+"""How many times they may double by all of it together, look-aheads included: each power of the length is eight."""
+
 MAX_PATTERN: Final = 2_000
 MAX_POSITIONS: Final = 1_000
 """Characters of a pattern, counted repetitions written out."""
@@ -74,6 +77,10 @@ def compile_stars(text: str) -> Callable[[str], bool]:
 
 _TOO_COMPLEX: Final = "it is too long, or repeats too much; write a shorter one"
 
+_TOO_MANY_STEPS: Final = (
+    "its repetitions, alternatives and look-aheads multiply; leave some `.*`, optional parts or alternatives out"
+)
+
 _BAR: Final = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\|", re.DOTALL)
 
 
@@ -88,20 +95,23 @@ class _TooComplexError(Exception):
 
 def _problem(tree: Any) -> str:
     """Why the pattern is refused; empty when it is not."""
-    pending = [tree]
+    pending = [(tree, _is_anchored(tree))]
     alphabet = _alphabet(tree)
+    doublings = 0.0
     while pending:
-        part = pending.pop()
+        part, anchored = pending.pop()
         automaton = _Automaton(alphabet)
         try:
             whole = automaton.sequence(part, part.state.flags)
-            problem = automaton.problem(whole, anchored=_is_anchored(part))
+            problem = automaton.problem(whole, anchored=anchored)
         except _TooComplexError:
             return _TOO_COMPLEX
         if problem:
             return problem
-        pending.extend(automaton.assertions)
-    return ""
+        doublings += automaton.doublings
+        # An assertion is tried where the search comes to it alone, but within a repetition at every character.
+        pending += [(assertion, not repeated) for assertion, repeated in automaton.assertions]
+    return "" if doublings <= MAX_DOUBLINGS else _TOO_MANY_STEPS
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +143,8 @@ class _Automaton:
         self._sets: list[int] = []
         self._edges: dict[int, Counter[int]] = defaultdict(Counter)
         self._empty_repeated = False
-        self.assertions: list[Any] = []
+        self.assertions: list[tuple[Any, bool]] = []
+        self.doublings = 0.0
 
     def sequence(self, items: Iterable[Any], flags: int) -> _Part:
         whole = _NOTHING
@@ -142,7 +153,8 @@ class _Automaton:
         return whole
 
     def problem(self, whole: _Part, *, anchored: bool) -> str:
-        """What is wrong with the pattern that was added; empty when nothing is."""
+        """What is wrong with the pattern that was added; empty when nothing is, and `doublings` are those of a search
+        with it."""
         if self._empty_repeated:
             return "it repeats a part that can match nothing; write the inner part without `*` or `?`"
         loops = _components(len(self._sets), self._edges)
@@ -156,10 +168,13 @@ class _Automaton:
                 )
         repeated = {state for loop in loops for state in loop}
         wide = [any(self._choices(self._edges[state].elements()) for state in loop) for loop in loops]
-        if sum(wide) + (not anchored) > MAX_DEGREE:
+        degree = sum(wide) + (not anchored)
+        if degree > MAX_DEGREE:
             return "it has too many repetitions that overlap with what follows them; leave some `.*` out"
         single = [self._edges[state].elements() for state in range(len(self._sets)) if state not in repeated]
-        if sum(log2(self._choices(states) or 1) for states in (whole.first, *single)) > MAX_CHOICES:
+        choices = sum(log2(self._choices(states) or 1) for states in (whole.first, *single))
+        self.doublings = degree * log2(MAX_TEXT) + choices
+        if choices > MAX_CHOICES:
             return "it has too many optional parts or alternatives that overlap"
         return ""
 
@@ -183,7 +198,7 @@ class _Automaton:
                 return self._looped(self._state(-1), nullable=True)
             case "ASSERT" | "ASSERT_NOT":
                 if argument[1]:
-                    self.assertions.append(argument[1])
+                    self.assertions.append((argument[1], False))
                 return _NOTHING
             case "AT" | "FAILURE":
                 return _NOTHING
@@ -197,7 +212,9 @@ class _Automaton:
         low, high = body.getwidth()
         if most <= 3 or (least == most and low == high and most * high <= MAX_POSITIONS):
             return self._counted(least, [self.sequence(body, flags) for _ in range(most)])
+        before = len(self.assertions)
         part = self.sequence(body, flags)
+        self.assertions[before:] = [(assertion, True) for assertion, _ in self.assertions[before:]]
         self._empty_repeated |= bool(part.nullable and part.first)
         return self._looped(part, nullable=least == 0)
 
