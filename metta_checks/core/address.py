@@ -72,6 +72,12 @@ def is_same_server(url: str, other: str) -> bool:
         return False
 
 
+def has_path_of(url: str, other: str) -> bool:
+    """Whether the path of `url` is that of `other`, which has none where a whole server is meant."""
+    path = urlsplit(other).path.rstrip("/")
+    return not path or urlsplit(url).path.rstrip("/") == path
+
+
 def _server(url: str) -> tuple[str, str, int | None]:
     split = urlsplit(url)
     # With the user name, if there is one: nobody wrote that into the configuration.

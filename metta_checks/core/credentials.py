@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
-from metta_checks.core.address import is_same_server
+from metta_checks.core.address import has_path_of, is_same_server
 from metta_checks.core.deadline import Deadline
 from metta_checks.core.decode import parse_json
 from metta_checks.core.errors import CredentialError, NoCredentialError, SourceError
@@ -64,6 +64,7 @@ class CredentialHost:
     """The server that gets the credential: `address`, as `option` says, `init_config`, `variable` or the `default`.
 
     `approved` are the addresses that the Agent's operator names: in the environment, or in a trusted `init_config`.
+    `by_a_stranger` says that the operator does not trust whoever wrote `address`.
     """
 
     address: str
@@ -71,6 +72,7 @@ class CredentialHost:
     variable: str
     default: str
     approved: Sequence[str] = ()
+    by_a_stranger: bool = False
 
     @property
     def in_the_clear(self) -> bool:
@@ -83,8 +85,12 @@ class CredentialHost:
 
     @property
     def of_the_operator(self) -> bool:
-        """Whether the default, or whoever runs the Agent, names this server."""
-        return any(is_same_server(self.address, one) for one in (self.default, *self.approved))
+        """Whether the default, or whoever runs the Agent, names this server. A stranger's address has the path too: one
+        host may have the services of many, each under a path."""
+        return any(
+            is_same_server(self.address, one) and (not self.by_a_stranger or has_path_of(self.address, one))
+            for one in (self.default, *self.approved)
+        )
 
 
 @dataclass(frozen=True, slots=True)

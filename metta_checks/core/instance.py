@@ -120,9 +120,10 @@ class CheckInstance(AgentCheck):
     def credential_host(self, option: str, default: str) -> CredentialHost:
         """Where `option` of the loaded options says that the credential goes."""
         variable = self.VARIABLES[option].name
-        approved = os.environ.get(variable, "").strip(), self.provenance.trusted_shared(option) or ""
+        provenance = self.provenance
+        approved = os.environ.get(variable, "").strip(), provenance.trusted_shared(option) or ""
         address = str(getattr(self.config, option) or default).strip().rstrip("/")
-        return CredentialHost(address, option, variable, default, approved)
+        return CredentialHost(address, option, variable, default, approved, provenance.untrusted is not None)
 
     def register_secret(self, secret: str) -> None:
         """Have `secret` scrubbed from whatever this check logs, warns of or raises."""

@@ -213,9 +213,26 @@ class TestAnotherServer:
         monkeypatch.setenv(watched.address_variable, source.url + path)
 
         collect(watched, provider=UNTRUSTED)
-        collect(watched, provider=UNTRUSTED, **{watched.address: source.url})
+        collect(watched, provider=UNTRUSTED, **{watched.address: source.url + path + "/"})
+        collect(watched, **{watched.address: source.url})
 
         assert sent(source) == {OURS}
+        assert {request.path.startswith(path or "/") for request in source.requests[:2]} == {True}
+
+    @pytest.mark.parametrize(
+        "path", ["", "/evil", "/proxied", "/proxied/paths", "/proxied/path/../evil", "/PROXIED/path"]
+    )
+    def test_a_stranger_may_not_name_another_path_of_a_server(
+        self, watched: Watched, source: Source, collect: Collect, monkeypatch: pytest.MonkeyPatch, path: str
+    ) -> None:
+        """One host may have the services of many teams, each under a path."""
+        monkeypatch.setenv(watched.key_variable, OURS)
+        monkeypatch.setenv(watched.address_variable, f"{source.url}/proxied/path")
+
+        error, _ = collect(watched, provider=UNTRUSTED, **{watched.address: source.url + path})
+
+        assert isinstance(error, ConfigurationError)
+        assert source.requests == []
 
     @pytest.mark.parametrize("provider", ["", "file", "remote-config"])
     @pytest.mark.parametrize("in_the_instance", [True, False])
