@@ -21,7 +21,7 @@ _COMPARISONS: Final[Mapping[str, tuple[str, Callable[[float, float], bool]]]] = 
     "!=": ("ne", ne),
 }
 
-_NUMBER = r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:e[-+]?[0-9]+)?"
+_NUMBER = r"[-+]?(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:e[-+]?[0-9]++)?"
 _COMPARISON = re.compile(rf"\s*(>=|<=|==|!=|>|<)\s*({_NUMBER})\s*", re.IGNORECASE)
 _INTERVAL = re.compile(rf"\s*in\s*\[\s*({_NUMBER})\s*,\s*({_NUMBER})\s*\]\s*", re.IGNORECASE)
 

@@ -20,7 +20,7 @@ OWN_FAMILIES: Final[Mapping[str, tuple[str, ...]]] = {
 """What names begin with that no record may have, since it would pass for a figure of a check. A test compares them with
 the metadata of all checks."""
 
-_SEPARATOR: Final = "[._]*[.][._]*"
+_SEPARATOR: Final = "_*[.][._]*"
 """What Datadog makes a single dot of, between two words of a name."""
 
 
