@@ -11,6 +11,7 @@ from typing import Any
 import click
 import yaml
 
+from metta_checks.core.files import WriteError, make_folder, write_file
 from metta_checks.simulator.scene import scene
 
 
@@ -43,6 +44,8 @@ def serve(host: str, wandb_port: int, github_port: int, folder: Path | None) -> 
                     click.echo(_written(folder, name, instance))
             click.echo("---")
             stopped.wait()
+    except WriteError as error:
+        raise click.ClickException(f"writing {error}") from None
     except OSError as error:
         raise click.ClickException(f"{error.filename or f'cannot listen on {host}'}: {error.strerror}") from None
 
@@ -50,9 +53,9 @@ def serve(host: str, wandb_port: int, github_port: int, folder: Path | None) -> 
 def _written(folder: Path, name: str, instance: Mapping[str, Any]) -> Path:
     """A configuration with what the Agent itself reads from the file."""
     path = folder / "conf.d" / f"{name}.d" / "conf.yaml"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     whole = {"min_collection_interval": 60, "empty_default_hostname": True, **instance}
-    path.write_text(yaml.safe_dump({"init_config": {}, "instances": [whole]}, sort_keys=False), encoding="utf-8")
+    write_file(path, yaml.safe_dump({"init_config": {}, "instances": [whole]}, sort_keys=False))
     return path
 
 

@@ -69,6 +69,23 @@ def test_written_configurations_are_those_that_the_command_accepts(tmp_path: Pat
     assert [(ran.returncode, ran.stderr) for ran in collected] == [(0, "")] * len(CHECKS)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root is led astray")
+@pytest.mark.parametrize("link", ["conf.d", "conf.d/metta_wandb.d", "conf.d/metta_wandb.d/conf.yaml"])
+def test_root_follows_no_link_of_the_owner_of_the_folder(tmp_path: Path, link: str) -> None:
+    target = tmp_path / "target"
+    target.write_text("theirs", encoding="utf-8") if link.endswith(".yaml") else target.mkdir()
+    path = tmp_path / "folder" / link
+    path.parent.mkdir(parents=True)
+    path.symlink_to(target)
+    os.lchown(path, 12_345, 12_345)
+
+    ran = subprocess.run([*COMMAND, "--write", str(tmp_path / "folder")], capture_output=True, text=True, check=False)
+
+    assert ran.returncode == 1
+    assert "is a symbolic link of user 12345, and root does not follow it" in ran.stderr
+    assert target.read_text(encoding="utf-8") == "theirs" if target.is_file() else not list(target.iterdir())
+
+
 @pytest.mark.parametrize("command", [("demo",), ("board", "preview")])
 def test_without_the_extra_the_command_says_in_one_line_what_to_install(command: tuple[str, ...]) -> None:
     without = "import sys; sys.modules['graphql'] = None; from metta_checks.cli import main; main()"
