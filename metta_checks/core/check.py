@@ -95,7 +95,7 @@ class MettaCheck(CheckInstance, ABC):
 
     def new_states(self, empty: Callable[[], S], format: StateFormat[S] | None = None) -> TargetStates[S]:
         """States of this check's targets, persistent with a `format`."""
-        return TargetStates(self.name, datadog_agent, empty, format)
+        return TargetStates(self.name, datadog_agent, empty, format, author=self.provenance.untrusted or "")
 
     # One collection.
 

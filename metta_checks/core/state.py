@@ -111,13 +111,21 @@ class StateFormat(Generic[S]):
 class TargetStates(Generic[S]):
     """What a check knows of its targets, in memory and, with a `format`, in the Agent's persistent cache.
 
-    A target that nothing is known of has the state that `empty` makes.
+    A target that nothing is known of has the state that `empty` makes. `author` is the provider of a configuration that
+    the Agent's operator does not trust: what it leads the check to must not become what a trusted instance believes.
     """
 
     def __init__(
-        self, check: str, cache: PersistentCache, empty: Callable[[], S], format: StateFormat[S] | None = None
+        self,
+        check: str,
+        cache: PersistentCache,
+        empty: Callable[[], S],
+        format: StateFormat[S] | None = None,
+        *,
+        author: str = "",
     ) -> None:
         self._check = check
+        self._author = {"author": author} if author else {}
         self._cache = cache
         self._empty = empty
         self._format = format
@@ -154,7 +162,7 @@ class TargetStates(Generic[S]):
     def _store(self, target: Target, format: StateFormat[S]) -> Store:
         if target.key not in self._stores:
             # The form that newer base classes give the key of a check with a cache id of its own.
-            key = f"{self._check}:{identity_hash(self._check, target.identity)}_{format.key}"
+            key = f"{self._check}:{identity_hash(self._check, {**target.identity, **self._author})}_{format.key}"
             self._stores[target.key] = target, Store(self._cache, key, format.version)
         return self._stores[target.key][1]
 

@@ -244,3 +244,24 @@ def test_the_next_collection_counts_anew(
     dd_run_check(check)
     aggregator.assert_metric("probe.collections", 1)
     assert_telemetry(aggregator, up=1, requests=1, series=1)
+
+
+@pytest.mark.parametrize("provider", ["kubernetes-container-allinone", "container", "cluster-checks"])
+def test_what_a_stranger_led_the_check_to_is_not_believed_by_a_trusted_instance(
+    probe: Probe, source: Source, aggregator: AggregatorStub, dd_run_check: Run, provider: str
+) -> None:
+    """With a proxy of theirs a stranger can answer in the source's place, under the name of the trusted target."""
+    source.put("/samples", [])
+    for _ in range(3):
+        stranger = probe()
+        stranger.provider = provider
+        dd_run_check(stranger)
+    aggregator.assert_metric("probe.collections", 3)
+
+    aggregator.reset()
+    for trusted in ("file", "remote-config", ""):
+        check = probe()
+        check.provider = trusted
+        dd_run_check(check)
+
+    assert [value for value, _ in figures(aggregator, "probe.collections")] == [1, 2, 3]
