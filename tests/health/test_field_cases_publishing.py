@@ -120,7 +120,6 @@ FORMS = [
 
 
 @pytest.mark.parametrize(("form", "named"), FORMS)
-@not_yet("the parser's own words: expected value at line 1 column 29")
 def test_h7_a_wrong_form_is_named(form: Make, named: str, record: Make, write: Make, collect: Make) -> None:
     """Our own runs: PowerShell's `>`, `jq -c`, `json.dump` of a diverged run."""
     path = write(form(json.dumps([record()])))
