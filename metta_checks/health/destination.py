@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import sys
 from collections.abc import Callable
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -16,7 +15,8 @@ from metta_checks.core.printable import printable
 from metta_checks.health.document import Document, Limits
 from metta_checks.health.local import os_fault, read_file
 from metta_checks.health.merge_lock import merge_lock
-from metta_checks.health.s3 import SCHEME, Address, fault_of, get_object, parse_address, s3_client, s3_within
+from metta_checks.health.s3 import SCHEME, Address, get_object, parse_address, s3_client, s3_within
+from metta_checks.health.s3_errors import Access, error_code, s3_errors
 
 MERGE_ATTEMPTS: Final = 5
 """How often a merge into an S3 object starts again because another publisher was quicker."""
@@ -123,61 +123,58 @@ class S3Object:
     def __init__(self, address: Address, region: str | None) -> None:
         self._address = address
         self._region = region
+        self._made: Any = None
         self._tried = f"publishing to {address}"
 
     def replace(self, text: str) -> None:
         """See `Destination.replace`."""
         with s3_within(Deadline(S3_SECONDS)):
-            self._replace(text)
-
-    def _replace(self, text: str) -> None:
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        try:
-            self._put(text)
-        except (BotoCoreError, ClientError) as error:
-            raise fault_of(error, self._tried) from None
+            self._put(text, Access.WRITE)
 
     def update(self, merge: Merge, limits: Limits) -> None:
         """See `Destination.update`. S3 refuses the write when the object is no longer the one that was read."""
         with s3_within(Deadline(S3_SECONDS)):
-            self._merge(merge, limits)
-
-    def _merge(self, merge: Merge, limits: Limits) -> None:
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        for _ in range(MERGE_ATTEMPTS):
-            existing = self._existing(limits)
-            condition = {"IfNoneMatch": "*"} if existing is None else {"IfMatch": existing.fingerprint}
-            try:
-                self._put(merge(existing), **condition)
-            except ClientError as error:
-                if error.response.get("Error", {}).get("Code") in {"PreconditionFailed", "ConditionalRequestConflict"}:
-                    continue
-                raise fault_of(error, self._tried) from None
-            except BotoCoreError as error:
-                raise fault_of(error, self._tried) from None
-            return
+            for _ in range(MERGE_ATTEMPTS):
+                existing = self._existing(limits)
+                condition = {"IfNoneMatch": "*"} if existing is None else {"IfMatch": existing.fingerprint}
+                text = merge(existing)
+                if self._put(text, Access.MERGE, **condition):
+                    return
         remedy = "Let pipelines that run side by side publish to an object each, and read their common prefix."
         raise SourceError(Kind.REJECTED, self._tried, f"it changed {MERGE_ATTEMPTS} times meanwhile", remedy)
 
-    @cached_property
-    def _client(self) -> Any:
-        return s3_client(self._region)
-
     def _existing(self, limits: Limits) -> Document | None:
         try:
-            return get_object(self._client, self._address, limits)
+            return get_object(self._client(Access.MERGE), self._address, limits, access=Access.MERGE)
         except SourceError as error:
             if error.kind is Kind.NOT_FOUND and error.status == 404:
                 return None
             raise
 
-    def _put(self, text: str, **condition: Any) -> None:
-        self._client.put_object(
-            Bucket=self._address.bucket,
-            Key=self._address.key,
-            Body=text.encode("utf-8"),
-            ContentType="application/json",
-            **condition,
-        )
+    def _put(self, text: str, access: Access, **condition: Any) -> bool:
+        """Whether it was written; not where the object no longer satisfies `condition`. Raises SourceError."""
+        from botocore.exceptions import ClientError
+
+        client = self._client(access)
+        with s3_errors(self._tried, access):
+            try:
+                client.put_object(
+                    Bucket=self._address.bucket,
+                    Key=self._address.key,
+                    Body=text.encode("utf-8"),
+                    ContentType="application/json",
+                    **condition,
+                )
+            except ClientError as error:
+                if not condition or error_code(error) not in _CHANGED_MEANWHILE:
+                    raise
+                return False
+        return True
+
+    def _client(self, access: Access) -> Any:
+        if self._made is None:
+            self._made = s3_client(self._region, access)
+        return self._made
+
+
+_CHANGED_MEANWHILE: Final = {"PreconditionFailed", "ConditionalRequestConflict"}

@@ -164,7 +164,6 @@ def test_h8_a_missing_folder_is_advice_for_the_publisher(record: Make, write: Ma
     assert "published" not in result.stderr
 
 
-@not_yet("the advice of the reader: grant s3:GetObject")
 def test_h8_a_bucket_that_may_not_be_written_to_names_the_permission(bucket: Bucket, record: Make, write: Make) -> None:
     bucket.refusal = failing("AccessDenied", 403)
 
@@ -173,6 +172,47 @@ def test_h8_a_bucket_that_may_not_be_written_to_names_the_permission(bucket: Buc
     assert result.exit_code == 1
     assert "s3:PutObject" in result.stderr
     assert "s3:GetObject" not in result.stderr
+
+
+def test_h8_a_merge_names_the_permissions_that_it_needs(bucket: Bucket, record: Make, write: Make) -> None:
+    bucket.refusal = failing("AccessDenied", 403)
+
+    result = command(write([record()]), "--to", "s3://results/training.json", "--merge")
+
+    assert result.exit_code == 1
+    assert [name for name in ("s3:PutObject", "s3:GetObject", "s3:ListBucket") if name not in result.stderr] == []
+
+
+@pytest.mark.parametrize(
+    ("refusal", "advice"),
+    [
+        pytest.param(failing("NoSuchBucket", 404), "Check the name of the bucket", id="no bucket"),
+        pytest.param(failing("SlowDown", 503), "Publish again later", id="too many requests"),
+        pytest.param(failing("InternalError", 500), "publish again", id="a failure of S3"),
+        pytest.param(failing("InvalidBucketName", 400), "--aws-region", id="no name of a bucket"),
+    ],
+)
+def test_h8_the_advice_is_for_the_publisher(
+    refusal: Response, advice: str, bucket: Bucket, record: Make, write: Make
+) -> None:
+    bucket.refusal = refusal
+
+    result = command(write([record()]), "--to", "s3://results/training.json")
+
+    assert result.exit_code == 1
+    assert advice in result.stderr
+    assert [word for word in ("next collection", "pipeline has published", "`source`") if word in result.stderr] == []
+
+
+def test_h8_without_credentials_the_job_needs_a_role(
+    bucket: Bucket, record: Make, write: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+
+    result = command(write([record()]), "--to", "s3://results/training.json")
+
+    assert "Give this job a role that may write to the bucket" in result.stderr
 
 
 @not_yet("each of its keys is refused as a record")
@@ -344,9 +384,27 @@ def test_h18_a_file_system_without_locks_is_named(
             "kms:GenerateDataKey",
             id="no key",
         ),
+        pytest.param(failing("KMS.DisabledException", 400), [], "KMS key", id="a key that is switched off"),
+        pytest.param(
+            failing("InvalidRequest", 400, "Conditional requests are not supported"), ["--merge"], "--merge", id="Ceph"
+        ),
+        pytest.param(
+            failing("InvalidArgument", 400, "Unsupported header 'x-amz-sdk-checksum-algorithm'"),
+            ["--merge"],
+            "AWS_REQUEST_CHECKSUM_CALCULATION",
+            id="Backblaze B2",
+        ),
+        pytest.param(
+            failing("NotImplemented", 501, "STREAMING-UNSIGNED-PAYLOAD-TRAILER not implemented"),
+            [],
+            "AWS_REQUEST_CHECKSUM_CALCULATION",
+            id="Cloudflare R2",
+        ),
+        pytest.param(
+            failing("IllegalLocationConstraintException", 400), [], "--aws-region REGION", id="a region to be found out"
+        ),
     ],
 )
-@not_yet("S3 answers NotImplemented, InvalidRequest, AccessDenied: without the remedy for that store")
 def test_h19_what_a_store_does_not_have_is_named(
     refusal: Response, options: list[str], named: str, bucket: Bucket, record: Make, write: Make
 ) -> None:

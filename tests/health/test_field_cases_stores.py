@@ -93,7 +93,6 @@ def aws(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
     return missing
 
 
-@not_yet("a raw error of the operating system, without the file")
 def test_h15_a_way_to_credentials_that_does_not_work_is_named(aws: str, collect: Make) -> None:
     """kubernetes-sigs/external-dns#1185: the token is mounted for another user."""
     error = collect("s3://results/training.json", collection_timeout=20).error
@@ -102,7 +101,6 @@ def test_h15_a_way_to_credentials_that_does_not_work_is_named(aws: str, collect:
     assert aws in str(error)
 
 
-@not_yet("a fault of this command")
 def test_h15_publish_names_it_too(aws: str, record: Make, write: Make) -> None:
     arguments = ["publish", "training", str(write([record()])), "--to", "s3://results/training.json"]
     result = CliRunner().invoke(main, arguments)
@@ -112,7 +110,6 @@ def test_h15_publish_names_it_too(aws: str, record: Make, write: Make) -> None:
     assert aws in result.stderr
 
 
-@not_yet("the refusal of STS is reported as that of S3")
 def test_h15_sts_is_named_where_it_refuses(
     sts: Sts, tmp_path: Path, collect: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -133,14 +130,15 @@ def test_h15_sts_is_named_where_it_refuses(
     [
         pytest.param("[default\nregion = x\n", "config", id="broken"),
         pytest.param("[default]\nsso_session = metta\n", "sso", id="SSO"),
+        pytest.param("[default]\nrole_arn = arn:aws:iam::123456789012:role/metta\n", "source", id="a role of nothing"),
+        pytest.param("\udcff", "config", id="no text"),
     ],
 )
-@not_yet("S3 answers ConfigParseError: check the address")
 def test_h15_a_configuration_is_reported_in_the_words_of_the_client(
     config: str, named: str, tmp_path: Path, collect: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "aws"
-    path.write_text(config, encoding="utf-8")
+    path.write_text(config, encoding="utf-8", errors="surrogateescape")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(path))
 
@@ -148,6 +146,73 @@ def test_h15_a_configuration_is_reported_in_the_words_of_the_client(
 
     assert isinstance(error, SourceError)
     assert str(path) in str(error) or f"{named}_" in str(error)
+
+
+PROCESSES = {
+    "it fails": ("#!/bin/sh\necho the-secret >&2\nexit 3\n", "gives no AWS credentials"),
+    "no JSON": ("#!/bin/sh\necho the-secret\n", "something else than JSON"),
+    "another version": ('#!/bin/sh\necho \'{"Version": 7, "SecretAccessKey": "the-secret"}\'\n', "no AWS credentials"),
+    "no key": ('#!/bin/sh\necho \'{"Version": 1, "SecretAccessKey": "the-secret"}\'\n', "no AWS credentials"),
+}
+
+
+@pytest.mark.parametrize(("script", "named"), PROCESSES.values(), ids=PROCESSES)
+def test_h15_a_credential_process_that_gives_none_is_named_without_its_output(
+    script: str, named: str, tmp_path: Path, collect: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program, config = tmp_path / "program", tmp_path / "config"
+    program.write_text(script, encoding="utf-8")
+    program.chmod(0o755)
+    config.write_text(f"[default]\ncredential_process = {program}\n", encoding="utf-8")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+
+    error = collect("s3://results/training.json", collection_timeout=20).error
+
+    assert isinstance(error, SourceError)
+    assert named in str(error)
+    assert "credential_process" in str(error)
+    assert "the-secret" not in str(error)
+
+
+class Silent(LoopbackServer):
+    """The endpoint of a container that has no credentials."""
+
+    def answer(self, request: Request) -> Response:
+        return Response(404, b"{}")
+
+
+def test_h15_the_endpoint_of_a_container_is_named(collect: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Silent() as endpoint:
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{endpoint.url}/v1/credentials")
+        error = collect("s3://results/training.json", collection_timeout=30).error
+
+    assert isinstance(error, SourceError)
+    assert "AWS_CONTAINER_CREDENTIALS_FULL_URI" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("config", "named"),
+    [
+        ("[default]\ncredential_process = /bin/echo '\n", "open quotation mark"),
+        ("[profile other]\nregion = x\n", "(metta) could not be found"),
+    ],
+)
+def test_h15_further_faults_of_the_configuration(
+    config: str, named: str, tmp_path: Path, collect: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "aws"
+    path.write_text(config, encoding="utf-8")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(path))
+    if "could not be found" in named:
+        monkeypatch.setenv("AWS_PROFILE", "metta")
+
+    error = collect("s3://results/training.json", collection_timeout=20).error
+
+    assert isinstance(error, SourceError)
+    assert named in str(error)
 
 
 @not_yet("the old verdict stays, without a word")
@@ -194,7 +259,6 @@ def refusing(code: str, status: int, message: str, **headers: str) -> Response:
     return Response(status, body, {"Content-Type": "application/xml", **named})
 
 
-@not_yet("grant s3:GetObject")
 def test_h19_a_key_that_may_not_be_used_is_named(store: Refusing, collect: Make) -> None:
     """Our own runs: a bucket that is encrypted with a customer's key."""
     store.refusal = refusing("AccessDenied", 403, "User is not authorized to perform: kms:Decrypt on this resource")
@@ -204,7 +268,6 @@ def test_h19_a_key_that_may_not_be_used_is_named(store: Refusing, collect: Make)
     assert "kms:Decrypt" in str(error)
 
 
-@not_yet("S3 answers PermanentRedirect")
 def test_h19_the_region_of_a_bucket_is_named(store: Refusing, collect: Make) -> None:
     store.refusal = refusing("PermanentRedirect", 301, "use another endpoint", x_amz_bucket_region="eu-west-1")
 
@@ -259,3 +322,54 @@ def test_h20_a_config_map_that_is_swapped_while_it_is_read(
 
     assert swaps == []
     assert (collected.up, collected.hearts) == (1, [0.92])
+
+
+OTHER_REGIONS = {
+    "a region that the body names": (
+        b"<Error><Code>AuthorizationHeaderMalformed</Code><Message>no</Message><Region>eu-west-1</Region></Error>",
+        400,
+        {},
+        "aws_region: eu-west-1",
+    ),
+    "a redirect without a body": (b"", 301, {"x-amz-bucket-region": "ap-southeast-2"}, "aws_region: ap-southeast-2"),
+    "a region that nobody names": (
+        b"<Error><Code>IllegalLocationConstraintException</Code><Message>no</Message></Error>",
+        400,
+        {},
+        "get-bucket-location",
+    ),
+    "no region at all": (
+        b"<Error><Code>PermanentRedirect</Code><Message>no</Message></Error>",
+        301,
+        {},
+        "aws_region: REGION",
+    ),
+}
+
+
+@pytest.mark.parametrize(("body", "status", "headers", "named"), OTHER_REGIONS.values(), ids=OTHER_REGIONS)
+def test_h19_a_bucket_elsewhere(
+    body: bytes, status: int, headers: dict[str, str], named: str, store: Refusing, collect: Make
+) -> None:
+    store.refusal = Response(status, body, {"Content-Type": "application/xml", **headers})
+
+    error = collect("s3://results/nightly/", collection_timeout=20).error
+
+    assert named in str(error)
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "named"),
+    [
+        ("AccessDenied", "The ciphertext refers to a customer master key that kms:Decrypt", "Grant kms:Decrypt"),
+        ("KMS.DisabledException", "arn:aws:kms:…:key/1 is disabled", "KMS key"),
+        ("KMS.KMSInvalidStateException", "arn:aws:kms:…:key/1 is pending deletion", "KMS key"),
+        ("AccessDenied", "not authorized to perform: s3:GetObject", "Grant s3:GetObject"),
+    ],
+)
+def test_h19_keys_that_cannot_be_used(code: str, message: str, named: str, store: Refusing, collect: Make) -> None:
+    store.refusal = refusing(code, 403, message)
+
+    error = collect("s3://results/training.json", collection_timeout=20).error
+
+    assert named in str(error)
