@@ -338,12 +338,6 @@ OTHER_REGIONS = {
         {},
         "get-bucket-location",
     ),
-    "no region at all": (
-        b"<Error><Code>PermanentRedirect</Code><Message>no</Message></Error>",
-        301,
-        {},
-        "aws_region: REGION",
-    ),
 }
 
 
