@@ -18,6 +18,7 @@ from datadog_checks.base import ConfigurationError
 
 from metta_checks.cli import main
 from metta_checks.core import SourceError
+from metta_checks.core.option_errors import OptionError
 from metta_checks.simulator.server import LoopbackServer, Request, Response
 
 Make = Callable[..., Any]
@@ -30,13 +31,36 @@ def not_yet(reason: str) -> pytest.MarkDecorator:
 
 
 @pytest.mark.parametrize("source", ["ENC[nope]", "ENC[wandb/source;path]"])
-@not_yet("it is taken for a glob that matches nothing")
 def test_h9_a_secret_that_was_not_resolved_is_a_configuration_error(source: str, collect: Make) -> None:
     """Our own runs with a real Agent, without a secret backend."""
     collected = collect(source)
 
-    assert (collected.up, type(collected.error)) == (0, ConfigurationError)
+    assert collected.up == 0
+    assert isinstance(collected.error, ConfigurationError)
     assert "ENC[" in str(collected.error)
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"aws_region": "ENC[region]"}, "`aws_region` holds ENC[region]"),
+        ({"headers": {"Authorization": "ENC[token;key]"}}, "`headers` holds ENC[token]"),
+        ({"tags": ["env:dev", "ENC[team]"]}, "`tags` holds ENC[team]"),
+        ({"collection_timeout": "ENC[seconds]"}, "`collection_timeout` holds ENC[seconds]"),
+        ({"source": " ENC[source] "}, "`source` holds ENC[source]"),
+    ],
+)
+def test_h9_other_options_hold_no_handle_either(options: dict[str, Any], named: str, collect: Make) -> None:
+    collected = collect(**{"source": "/nowhere/results.json", **options})
+
+    assert (collected.up, type(collected.error)) == (0, OptionError)
+    assert named in str(collected.error)
+
+
+def test_h9_a_handle_in_the_environment_is_named(collect: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRAINING_HEALTH_FILE", "ENC[source]")
+
+    assert "`source` holds ENC[source]" in str(collect(None).error)
 
 
 def test_h12_what_is_no_document_is_passed_over(s3: Any, record: Make, make_check: Make, run: Make) -> None:
