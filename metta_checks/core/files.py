@@ -233,9 +233,13 @@ def _replace(folder: int, name: str, content: bytes, old: os.stat_result | None)
         finally:
             os.close(handle)
         os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
-    except BaseException:
-        with suppress(OSError):
+    except BaseException as error:
+        try:
             os.unlink(temporary, dir_fd=folder)
+        except OSError:
+            if isinstance(error, OSError):
+                # Some stores that are mounted as a file system delete nothing either.
+                raise OSError(error.errno, f"{error.strerror}, and {temporary} is left there") from None
         raise
 
 
@@ -327,7 +331,7 @@ def _remedy(error: OSError, place: Path) -> str:
             return f"Free space on the file system of {name}, or name a path on another one."
         case errno.EBUSY | errno.EXDEV:
             return f"{name} is mounted by itself, and a mounted file cannot be replaced: mount its folder instead."
-        case errno.ENOSYS | errno.EOPNOTSUPP:
+        case errno.ENOSYS | errno.EOPNOTSUPP | errno.EINVAL:
             return f"The file system of {folder} cannot rename files: name a path on another one."
         case errno.EPIPE:
             return "Whoever read from it has ended: look at that program."

@@ -142,3 +142,4 @@ class HealthCheck(MettaCheck):
     def _remarks(self, reading: Reading) -> Iterator[str]:
         if not reading.documents:
             yield f"{self._reader.shown} holds no document: has the pipeline published?"
+        yield from first_three([document.warning for document in reading.documents if document.warning])

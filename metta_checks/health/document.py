@@ -49,26 +49,28 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class EntryFault:
-    """Why the record at `position` of `document` was left out."""
+    """Why the record at `position` of `document` was left out; position 0 is the document itself."""
 
     document: str
     position: int
     problem: str
 
     def __str__(self) -> str:
-        return printable(f"{self.document}, record {self.position}: {self.problem}")
+        where = f"{self.document}, record {self.position}" if self.position else self.document
+        return printable(f"{where}: {self.problem}")
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
     """One document as it was parsed; `fingerprint` tells whether the source still has the same one. `modified` is its
-    own time (aware, UTC), None where the source tells none."""
+    own time (aware, UTC), None where the source tells none. `warning` is what to report beside its content."""
 
     name: str
     fingerprint: Hashable
     entries: tuple[Entry, ...]
     faults: tuple[EntryFault, ...]
     modified: datetime | None = None
+    warning: str = ""
 
     @property
     def lends_its_time(self) -> bool:

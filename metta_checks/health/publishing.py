@@ -108,7 +108,7 @@ def validated(
     """
     entries: list[Entry] = []
     faults: list[EntryFault] = []
-    for position, given in enumerate(records, 1):
+    for position, given in enumerate(_listed(records, name), 1):
         try:
             record = parse_record(_as_json(given))
         except InvalidRecordError as error:
@@ -116,6 +116,21 @@ def validated(
             continue
         entries.append(Entry(name, position, record, record.timestamp))
     return validated_document(Document(name, None, tuple(entries), tuple(faults)), now, lenient=lenient, suite=suite)
+
+
+def _listed(records: object, name: str) -> Iterable[Any]:
+    """`records`, unless it is one of the things that can be iterated over and are no records."""
+    if isinstance(records, Mapping) and "records" in records:
+        problem = "it is a whole document: publish the list that it has as `records`"
+    elif isinstance(records, Mapping | Record):
+        problem = "it is one record: put it into a list"
+    elif isinstance(records, str | bytes | PathLike):
+        problem = "it is text or a path: publish a list of records, such as `json.loads(text)`"
+    elif not isinstance(records, Iterable):
+        problem = f"it is {type(records).__name__}: publish a list of records"
+    else:
+        return records
+    raise InvalidResultsError([EntryFault(name, 0, problem)])
 
 
 def validated_document(

@@ -1,4 +1,4 @@
-"""Cases from the world, about publishing. Each names where it was seen; a mark gives what is not right yet."""
+"""Cases from the world, about publishing. Each names where it was seen."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from metta_checks.cli import main
 from metta_checks.core import SourceError
 from metta_checks.core.duration import parse_duration
 from metta_checks.eval.config_models import defaults as eval_defaults
-from metta_checks.health import InvalidResultsError, Limits, publish
+from metta_checks.health import InvalidResultsError, Limits, Record, publish
 from metta_checks.health.identity import ANNOTATION_TAGS
 from metta_checks.health.metrics import DEFAULT_MAX_AGE
 from metta_checks.simulator.server import LoopbackServer, Request, Response
@@ -32,16 +32,21 @@ Make = Callable[..., Any]
 
 STATE, VALUE = "metta.infra.health.state", "metta.infra.health.value"
 
+RECORD: dict[str, Any] = {
+    "metric": "hearts",
+    "value": 0.91,
+    "workflow_name": "arena",
+    "task": "runs_successfully",
+    "check": "reward_threshold",
+    "condition": "> 0.5",
+}
+
 WRITER, READER, GROUP = 54_321, 54_322, 54_320
 """Ids of two users and their group that nobody has."""
 
 
 def command(*arguments: object, given: bytes | None = None) -> Result:
     return CliRunner().invoke(main, ["publish", "training", *map(str, arguments)], input=given)
-
-
-def not_yet(reason: str) -> pytest.MarkDecorator:
-    return pytest.mark.xfail(strict=True, reason=reason)
 
 
 def test_h1b_a_pass_of_another_seed_does_not_hide_a_failure(
@@ -215,12 +220,30 @@ def test_h8_without_credentials_the_job_needs_a_role(
     assert "Give this job a role that may write to the bucket" in result.stderr
 
 
-@not_yet("each of its keys is refused as a record")
 def test_h8_one_record_in_place_of_a_list_is_named(record: Make, tmp_path: Path, now: datetime) -> None:
     with pytest.raises(InvalidResultsError) as refusal:
         publish(record(), tmp_path / "out.json", now=now)
 
     assert "list" in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        (Record(**RECORD), "it is one record"),
+        ({"records": [RECORD]}, "the list that it has as `records`"),
+        (json.dumps([RECORD]), "it is text or a path"),
+        (Path("results.json"), "it is text or a path"),
+        (None, "it is NoneType"),
+        (0.91, "it is float"),
+    ],
+)
+def test_h8_what_is_no_list_is_named(given: Any, named: str, tmp_path: Path, now: datetime) -> None:
+    with pytest.raises(InvalidResultsError, match="^results: ") as refusal:
+        publish(given, tmp_path / "out.json", now=now)
+
+    assert named in str(refusal.value)
+    assert not (tmp_path / "out.json").exists()
 
 
 def test_h10_superseded_records_leave_first(record: Make, tmp_path: Path, now: datetime) -> None:
@@ -332,6 +355,8 @@ def test_h17_a_lock_that_cannot_be_opened_is_named(shared: Path, record: Make, n
         pytest.param(errno.ENOSYS, "cannot rename files", id="awslabs/mountpoint-s3#506"),
         pytest.param(errno.EOPNOTSUPP, "cannot rename files", id="BOINC/boinc#1563"),
         pytest.param(errno.EBUSY, "mount its folder instead", id="moby/moby#22627"),
+        pytest.param(errno.EXDEV, "mount its folder instead", id="another file system"),
+        pytest.param(errno.EINVAL, "cannot rename files", id="FUSE"),
     ],
 )
 def test_h18_a_file_system_without_rename_is_named(
@@ -349,8 +374,25 @@ def test_h18_a_file_system_without_rename_is_named(
     assert not (tmp_path / "out.json").exists()
 
 
-@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
-@not_yet("a bare error number, and the advice to check the path")
+def test_h18_what_a_store_without_deletion_keeps_is_named(
+    record: Make, write: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """awslabs/mountpoint-s3#506, mounted without --allow-delete."""
+
+    def refused(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "rename", refused)
+    monkeypatch.setattr(os, "unlink", refused)
+    result = command(write([record()]), "--to", tmp_path / "out.json")
+    monkeypatch.undo()
+
+    (left,) = tmp_path.glob(".metta-*.tmp")
+    assert result.exit_code == 1
+    assert f"{left.name} is left there" in result.stderr
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
 def test_h18_a_file_system_without_locks_is_named(
     number: int, record: Make, write: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

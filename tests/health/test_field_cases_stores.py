@@ -1,7 +1,4 @@
-"""Cases from the world, about reading from files, S3 and AWS. Each names where it was seen.
-
-A mark gives what is not right yet.
-"""
+"""Cases from the world, about reading from files, S3 and AWS. Each names where it was seen."""
 
 from __future__ import annotations
 
@@ -24,10 +21,6 @@ from metta_checks.simulator.server import LoopbackServer, Request, Response
 Make = Callable[..., Any]
 
 STATE = "metta.infra.health.state"
-
-
-def not_yet(reason: str) -> pytest.MarkDecorator:
-    return pytest.mark.xfail(strict=True, reason=reason)
 
 
 @pytest.mark.parametrize("source", ["ENC[nope]", "ENC[wandb/source;path]"])
@@ -239,7 +232,6 @@ def test_h15_further_faults_of_the_configuration(
     assert named in str(error)
 
 
-@not_yet("the old verdict stays, without a word")
 def test_h18_a_document_that_was_unlinked_under_its_mount_is_a_warning(
     record: Make, write: Make, collect: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -300,7 +292,6 @@ def test_h19_the_region_of_a_bucket_is_named(store: Refusing, collect: Make) -> 
     assert "aws_region: eu-west-1" in str(error)
 
 
-@not_yet("the collection fails")
 def test_h20_a_handle_that_went_stale_is_opened_once_more(
     record: Make, write: Make, collect: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -320,7 +311,6 @@ def test_h20_a_handle_that_went_stale_is_opened_once_more(
     assert (collected.up, collected.hearts) == (1, [0.91])
 
 
-@not_yet("the collection fails")
 def test_h20_a_config_map_that_is_swapped_while_it_is_read(
     record: Make, tmp_path: Path, collect: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -391,3 +381,73 @@ def test_h19_keys_that_cannot_be_used(code: str, message: str, named: str, store
     error = collect("s3://results/training.json", collection_timeout=20).error
 
     assert named in str(error)
+
+
+def test_h18_the_warning_stays_while_the_document_does(
+    record: Make, write: Make, make_check: Make, run: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check = make_check(write([record()], "all/results.json").parent)
+    before = run(check)
+    fstat = os.fstat
+
+    def unlinked(handle: int) -> os.stat_result:
+        status = list(fstat(handle))
+        return os.stat_result([*status[:3], 0, *status[4:]], {"st_mtime_ns": 0, "st_ctime_ns": 0})
+
+    monkeypatch.setattr(os, "fstat", unlinked)
+    after = [run(check), run(check)]
+
+    assert before.warnings == ()
+    assert [("mount its folder" in " ".join(one.warnings), one.hearts) for one in after] == 2 * [(True, [0.91])]
+
+
+def failing_once(function: Any, number: int) -> Any:
+    """`function`, which fails the first time."""
+    failures = [OSError(number, os.strerror(number))]
+
+    def once(*arguments: Any, **options: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return function(*arguments, **options)
+
+    return once
+
+
+@pytest.mark.parametrize("call", ["scandir", "fstat", "open", "stat"])
+@pytest.mark.parametrize("source", ["all", "all/*.json", "all/results.json"])
+def test_h20_whatever_goes_stale_once_is_tried_once_more(
+    call: str, source: str, record: Make, write: Make, make_check: Make, run: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write([record()], "all/results.json").parent.parent
+    check = make_check(folder / source)
+
+    monkeypatch.setattr(os, call, failing_once(getattr(os, call), errno.ESTALE))
+    collected = run(check)
+
+    assert (collected.up, collected.hearts) == (1, [0.91])
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES])
+def test_h20_another_error_is_reported_at_once(
+    number: int, record: Make, write: Make, collect: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write([record()])
+
+    monkeypatch.setattr(os, "pread", failing_once(os.pread, number))
+
+    assert collect(path).up == 0
+
+
+def test_h20_a_handle_that_stays_stale_is_an_error(
+    record: Make, write: Make, collect: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write([record()])
+
+    def stale(*_: Any) -> bytes:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    monkeypatch.setattr(os, "pread", stale)
+    collected = collect(path)
+
+    assert collected.up == 0
+    assert "stale" in str(collected.error)
