@@ -49,6 +49,29 @@ class _Place:
     descriptor: int | None = None
 
 
+STANDARD_OUTPUT: Final = Path("-")
+"""The path that stands for standard output in `write_output`."""
+
+
+def write_output(path: Path, text: str) -> None:
+    """Write `text` in UTF-8 to standard output where `path` is `-`, else as `write_file` does. Raises WriteError; and
+    BrokenPipeError, which ends a command quietly, where the reader of standard output has ended."""
+    if path != STANDARD_OUTPUT:
+        write_file(path, text)
+        return
+    try:
+        # Its own encoding may have no letters but those of ASCII.
+        stream = sys.stdout.buffer
+        sys.stdout.flush()
+        stream.write(text.encode("utf-8", "backslashreplace"))
+        stream.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        detail = (error.strerror or type(error).__name__).lower()
+        raise WriteError(Path("standard output"), detail, _remedy(error, Path("/dev/stdout")), error.errno) from None
+
+
 def write_file(path: Path, text: str) -> None:
     """Write `text` in UTF-8 to what `path` leads to.
 

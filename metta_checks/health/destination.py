@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import errno
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from metta_checks.core.deadline import Deadline
 from metta_checks.core.errors import Kind, SourceError
-from metta_checks.core.files import WriteError, resolved, write_file
+from metta_checks.core.files import STANDARD_OUTPUT, WriteError, resolved, write_output
 from metta_checks.core.printable import printable
 from metta_checks.health.document import Document, Limits
 from metta_checks.health.local import os_fault, read_file
@@ -43,8 +42,6 @@ def destination_of(text: str, *, region: str | None = None) -> Destination:
 
     Raises ValueError for anything else.
     """
-    if text == "-":
-        return StandardOutput()
     if not text.startswith(SCHEME):
         if not text or "://" in text or "\0" in text:
             raise ValueError(f"{printable(text)!r} is no destination: write a file's path or s3://bucket/key")
@@ -56,21 +53,24 @@ def destination_of(text: str, *, region: str | None = None) -> Destination:
 
 
 class LocalFile:
-    """A file. Readers see the old document or the new one, never a part."""
+    """A file, or standard output (`-`). Readers see the old document or the new one, never a part."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._tried = f"publishing to {printable(str(path))}"
+        self._tried = f"publishing to {'standard output' if path == STANDARD_OUTPUT else printable(str(path))}"
 
     def replace(self, text: str) -> None:
         """See `Destination.replace`."""
         try:
-            write_file(self._path, text)
+            write_output(self._path, text)
         except WriteError as error:
             raise self._fault(error) from None
 
     def update(self, merge: Merge, limits: Limits) -> None:
         """See `Destination.update`."""
+        if self._path == STANDARD_OUTPUT:
+            remedy = "Name the document to merge into."
+            raise SourceError(Kind.REJECTED, self._tried, "there is nothing to merge with", remedy)
         try:
             # Whoever publishes through a link has to find the lock of those who name the file itself.
             self._path = resolved(self._path)
@@ -101,20 +101,6 @@ _KINDS: Final = {
     errno.EPERM: Kind.FORBIDDEN,
     errno.EROFS: Kind.FORBIDDEN,
 }
-
-
-class StandardOutput:
-    """`-`: the document is printed."""
-
-    def replace(self, text: str) -> None:
-        """See `Destination.replace`."""
-        sys.stdout.write(text)
-        sys.stdout.flush()
-
-    def update(self, merge: Merge, limits: Limits) -> None:  # noqa: ARG002 (there is nothing to merge with)
-        """See `Destination.update`. What was printed cannot be read back."""
-        remedy = "Name the document to merge into."
-        raise SourceError(Kind.REJECTED, "publishing to standard output", "there is nothing to merge with", remedy)
 
 
 class S3Object:
