@@ -120,6 +120,21 @@ def _once_more(work: Callable[[], T]) -> T:
 _REPLACED: Final = {errno.ESTALE, errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 
 
+def read_bytes(path: Path, limits: Limits) -> bytes:
+    """The content of the regular file `path`, at most `limits.max_bytes` of it. Raises SourceError."""
+    tried = f"reading {printable(str(path))}"
+    try:
+        # Without waiting for the writer of a FIFO, which is refused below.
+        with os.fdopen(os.open(path, _FILE & ~os.O_NOFOLLOW), "rb") as file:
+            _require_regular(os.fstat(file.fileno()), tried)
+            content: bytes = file.read(limits.max_bytes + 1)
+    except OSError as error:
+        raise os_fault(error, tried) from None
+    if len(content) > limits.max_bytes:
+        raise oversized(str(path), limits)
+    return content
+
+
 def os_fault(error: OSError, tried: str) -> SourceError:
     """What an error of the operating system means for the operator."""
     came_back = (error.strerror or type(error).__name__).lower()
