@@ -1,5 +1,6 @@
 """Health: values held against conditions, the records that carry them, and how they are published and read."""
 
+from metta_checks.health.collector import RecordCollector
 from metta_checks.health.condition import Condition, condition_tag, parse_condition
 from metta_checks.health.document import Limits
 from metta_checks.health.errors import (
@@ -26,6 +27,7 @@ __all__ = [
     "Limits",
     "PublishError",
     "Record",
+    "RecordCollector",
     "RulesError",
     "State",
     "Verdict",

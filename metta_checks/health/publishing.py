@@ -53,7 +53,7 @@ def publish(
     InvalidResultsError, which has the positions of the bad records, DestinationNameError, and DestinationError when it
     cannot be written, or read for a merge: each is a PublishError, and nothing was published.
     """
-    target = _target(destination, region)
+    target = named_destination(destination, region)
     fresh = validated(records, now or utcnow(), lenient=lenient, suite=suite)
     if not fresh and not allow_empty:
         raise EmptyResultsError(f"publishing to {printable(fspath(destination))}")
@@ -75,10 +75,11 @@ def publish(
     return counts[-1]
 
 
-def _target(destination: str | PathLike[str], region: str | None) -> Destination:
+def named_destination(destination: str | PathLike[str], region: str | None = None) -> Destination:
+    """The place that `destination` names. Raises DestinationNameError."""
     try:
         return destination_of(fspath(destination), region=region)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise DestinationNameError(str(error)) from None
 
 
@@ -87,16 +88,17 @@ def validated(
     now: datetime,
     *,
     name: str = "results",
+    first: int = 1,
     lenient: bool = False,
     suite: str | None = None,
 ) -> tuple[Record, ...]:
     """The records as they would be published at `now`. Raises InvalidResultsError, which names all that are bad.
 
-    `suite` is whose records they are, None where that is not known.
+    `first` is the position of the first of them. `suite` is whose records they are, None where that is not known.
     """
     entries: list[Entry] = []
     faults: list[EntryFault] = []
-    for position, given in enumerate(_listed(records, name), 1):
+    for position, given in enumerate(_listed(records, name), first):
         try:
             record = parse_record(_as_json(given))
         except InvalidRecordError as error:
