@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,14 +14,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from metta_checks.core.state import StateFormat
 from metta_checks.health.document import Document, Entry
 from metta_checks.health.identity import NEVER
-from metta_checks.health.metrics import MetricOptions, judge_entries
+from metta_checks.health.metrics import MetricOptions, verdict_of
 from metta_checks.health.record import Record
 from metta_checks.health.verdict import State
 
 MAX_SAVED: Final = 5_000
 """Records that are saved; of more, those that fail, then the newest."""
 
-MAX_SAVED_CHARACTERS: Final = 2 * 1024 * 1024
+MAX_SAVED_CHARACTERS: Final = 1024 * 1024
 """Characters of all saved records: the Agent writes them to its disk after each collection."""
 
 
@@ -70,7 +71,7 @@ def state_format(options: Callable[[], MetricOptions]) -> StateFormat[HealthStat
 def _encoded(state: HealthState, options: MetricOptions, now: datetime) -> dict[str, Any]:
     documents: dict[str, Any] = {}
     left = MAX_SAVED_CHARACTERS
-    for entry in _most_important(state.whole.values(), options, now)[:MAX_SAVED]:
+    for entry in _most_important(state.whole.values(), options, now):
         saved = {
             "record": entry.record.model_dump(mode="json", exclude_unset=True, include=_FIELDS),
             "at": _epoch(entry.at),
@@ -87,11 +88,15 @@ def _encoded(state: HealthState, options: MetricOptions, now: datetime) -> dict[
 _FIELDS: Final = set(Record.model_fields)
 
 
-def _most_important(documents: Iterable[Document], options: MetricOptions, now: datetime) -> list[Entry]:
-    """The newest record of each identity, the failing ones first."""
-    judged = judge_entries((entry for document in documents for entry in document.entries), options, now)
-    judged.sort(key=lambda one: (one.verdict.state is State.FAIL, one.at), reverse=True)
-    return [one.entry for one in judged]
+def _most_important(documents: Iterable[Document], options: MetricOptions, now: datetime) -> Iterator[Entry]:
+    """At most `MAX_SAVED` records: those that fail, then the newest."""
+
+    def importance(entry: Entry) -> tuple[bool, datetime]:
+        return verdict_of(entry, options, now).state is State.FAIL, entry.at or NEVER
+
+    entries = (entry for document in documents for entry in document.entries)
+    # There may be tens of thousands: what is judged is not kept.
+    yield from heapq.nlargest(MAX_SAVED, entries, key=importance)
 
 
 def _decoded(document: Any) -> HealthState | None:
