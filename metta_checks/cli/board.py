@@ -23,7 +23,7 @@ from metta_checks.cli.runner import Outcome, new_check, prepare_stubs, run_once
 from metta_checks.cli.simulated import require_simulator
 from metta_checks.cli.terminal import echo
 from metta_checks.core.clock import utcnow
-from metta_checks.core.files import WriteError, is_standard_output
+from metta_checks.core.files import STANDARD_OUTPUT, WriteError, is_standard_output
 from metta_checks.core.printable import printable
 
 DEMO = "demo"
@@ -155,6 +155,8 @@ def export_command(directory: Path, page_to: str, ticket_to: str) -> None:
       metta-checks board export boards
       metta-checks board export boards --page-to @pagerduty-training --ticket-to @slack-training
     """
+    if directory == STANDARD_OUTPUT:
+        raise click.UsageError("standard output takes one file, and these are several: name a folder")
     try:
         for path in library.export(directory, page_to=page_to, ticket_to=ticket_to):
             echo(path)

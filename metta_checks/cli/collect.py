@@ -15,13 +15,14 @@ from metta_checks.cli.check_names import METAVAR, completed, named_check
 from metta_checks.cli.dogstatsd import AddressError, NoAgentError, destination
 from metta_checks.cli.log import log_shown
 from metta_checks.cli.options import config_option, config_or_environment
-from metta_checks.cli.output import STANDARD_OUTPUT, output_file, require_written
+from metta_checks.cli.output import output_file, require_written
 from metta_checks.cli.progress import Progress
 from metta_checks.cli.push import MissingClientError, Pusher, require_client
 from metta_checks.cli.render import outcome_text, outcomes_json, sent_text
 from metta_checks.cli.runner import Outcome, collections, new_check, prepare_stubs, refused
 from metta_checks.cli.terminal import echo
 from metta_checks.core.definition import CheckDefinition
+from metta_checks.core.files import STANDARD_OUTPUT
 from metta_checks.core.printable import printable_lines
 
 
@@ -197,7 +198,4 @@ def _report(definition: CheckDefinition, outcome: Outcome, *, verbose: bool) -> 
 
 
 def _deliver(text: str, output: Path | None) -> None:
-    if output is None:
-        echo(text)
-    else:
-        require_written(output, text + "\n")
+    require_written(output or STANDARD_OUTPUT, text + "\n")

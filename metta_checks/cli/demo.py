@@ -12,12 +12,12 @@ from metta_checks.board.charts import HOW_TO_GET, available
 from metta_checks.checks import CHECKS
 from metta_checks.cli.board import board_of
 from metta_checks.cli.collect import exit_status
-from metta_checks.cli.output import output_file, write_output
+from metta_checks.cli.output import output_file
 from metta_checks.cli.render import outcome_text
 from metta_checks.cli.runner import Outcome, new_check, prepare_stubs, run_once
 from metta_checks.cli.simulated import require_simulator
 from metta_checks.cli.terminal import echo
-from metta_checks.core.files import WriteError, is_standard_output
+from metta_checks.core.files import WriteError, is_standard_output, write_output
 
 
 @click.command()

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import Final
 
 import click
 
-from metta_checks.core.files import WriteError, resolved, write_file
-
-STANDARD_OUTPUT: Final = Path("-")
+from metta_checks.core.files import STANDARD_OUTPUT, WriteError, resolved, write_output
 
 
 def output_file(context: click.Context, parameter: click.Parameter, value: Path | None) -> Path | None:
@@ -26,17 +22,8 @@ def output_file(context: click.Context, parameter: click.Parameter, value: Path 
     return value
 
 
-def write_output(path: Path, text: str) -> None:
-    """Write `text` to `path`, `-` for standard output. Raises WriteError."""
-    if path != STANDARD_OUTPUT:
-        write_file(path, text)
-        return
-    sys.stdout.write(text)
-    sys.stdout.flush()
-
-
 def require_written(path: Path, text: str) -> None:
-    """As `write_output`; what cannot be written is click's UsageError."""
+    """Write `text` to `path`, `-` for standard output; what cannot be written is click's UsageError."""
     try:
         write_output(path, text)
     except WriteError as error:

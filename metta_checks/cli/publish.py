@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import click
@@ -13,16 +13,21 @@ import click
 from metta_checks.cli.terminal import echo
 from metta_checks.core import SourceError
 from metta_checks.core.clock import utcnow
-from metta_checks.core.files import is_standard_output
+from metta_checks.core.files import WriteError, is_standard_output, write_output
 from metta_checks.core.printable import printable
+from metta_checks.core.target import first_three
 from metta_checks.health.destination import destination_of
 from metta_checks.health.document import Document, Entry, Limits, parse_document
+from metta_checks.health.errors import EmptyResultsError, PublishError
+from metta_checks.health.forms import TITLES
 from metta_checks.health.identity import ANNOTATION_TAGS, Superseded
-from metta_checks.health.local import read_file
+from metta_checks.health.local import read_bytes, read_file
 from metta_checks.health.metrics import Judged, MetricOptions, newest_judged, remarks, stale_remarks, superseded_remarks
-from metta_checks.health.publishing import EmptyResultsError, InvalidResultsError, validated_document
 from metta_checks.health.publishing import publish as publish_records
+from metta_checks.health.publishing import validated, validated_document
 from metta_checks.health.record import Record
+from metta_checks.health.results import read_results
+from metta_checks.health.rules import convert, read_rules, suggested_rules
 from metta_checks.health.suites import ORIGINS
 from metta_checks.health.verdict import State
 
@@ -47,6 +52,24 @@ from metta_checks.health.verdict import State
 @click.option("--allow-empty", is_flag=True, help="Allow that there is no record.")
 @click.option("--check-only", is_flag=True, help="Validate and write nothing: for pull requests.")
 @click.option("--aws-region", help="The region of the bucket. Without it the AWS configuration decides.")
+@click.option(
+    "--from",
+    "form",
+    type=click.Choice(list(TITLES)),
+    help="RESULTS is the output of another tool; --rules maps it to records.",
+)
+@click.option(
+    "--rules",
+    "rules_path",
+    type=click.Path(path_type=Path),
+    help="With --from: a YAML file that maps `task/metric` patterns to conditions and names.",
+)
+@click.option(
+    "--suggest-rules",
+    "suggestion",
+    type=click.Path(path_type=Path, allow_dash=True),
+    help="With --from: write a first rules file, made of RESULTS, and publish nothing.",
+)
 @click.pass_context
 def publish(
     context: click.Context,
@@ -59,21 +82,28 @@ def publish(
     allow_empty: bool,
     check_only: bool,
     aws_region: str | None,
+    form: str | None,
+    rules_path: Path | None,
+    suggestion: Path | None,
 ) -> None:
     """Validate health records and write them where the check reads them.
 
     RESULTS is a JSON file, or - for standard input: a list of records, or an object with that list as `records`.
-    `metta-checks schema` prints what a record is. All records are written, or none. A record without a timestamp gets
-    the present time. A field that looks like a slip of a known one, such as `staus`, a condition that does not parse,
-    and no record at all are faults.
+    `metta-checks schema --document` prints what that is. All records are written, or none. A record without a timestamp
+    gets the present time. A field that looks like a slip of a known one, such as `staus`, a condition that does not
+    parse, and no record at all are faults.
 
     The identity of a record is its metric, workflow_name, task, check and tags, without the tags that describe one run
     of the pipeline (--annotation-tag). Of several records of one identity the newest counts.
 
+    With --from, RESULTS is the output of lm-evaluation-harness, JUnit XML, a report of pytest-json-report, or a flat
+    object of numbers. The rules name the figures that become records; --check-only lists those that no rule names. A
+    rule that matches nothing is a fault.
+
     \b
     Exit status:
       0  all records are valid, and written unless --check-only is given
-      1  a record is not valid, there is none, or the destination cannot be written
+      1  a record or a rule is not valid, there is no record, or the destination cannot be written
       2  the command line is wrong
 
     \b
@@ -81,20 +111,31 @@ def publish(
       metta-checks publish training results.json --to s3://my-bucket/health/training.json
       metta-checks publish eval results.json --to /shared/health/eval.json --merge
       metta-checks publish training results.json --check-only
+      metta-checks publish eval lm_eval.json --from lm-eval --suggest-rules rules.yaml
+      metta-checks publish eval lm_eval.json --from lm-eval --rules rules.yaml --to eval.json
     """
-    _require_usable(destination, merge=merge, check_only=check_only)
+    _require_source(form, rules_path, suggestion)
     now = utcnow()
     try:
-        records = validated_document(_document(results), now, suite=suite, lenient=lenient)
+        if form is not None and suggestion is not None:
+            _suggest(results, form, suite, suggestion)
+            return
+        _require_usable(destination, merge=merge, check_only=check_only)
+        records, unnamed = _records(results, form, rules_path, suite=suite, lenient=lenient, now=now)
         if not records and not allow_empty:
             raise EmptyResultsError(f"reading {printable(str(results))}")
         options = MetricOptions(ORIGINS[suite], max_age=timedelta.max, annotations=frozenset(annotation_tags))
         judged, superseded = _judged(records, options, str(results))
-        for remark in (*remarks(judged), *superseded_remarks(superseded), *stale_remarks(records, now)):
-            echo(printable(f"warning: {remark}"), err=True)
+        for kind in (remarks(judged), superseded_remarks(superseded), stale_remarks(records, now)):
+            for remark in first_three(list(kind)):
+                echo(printable(f"warning: {remark}"), err=True)
         if destination is None or check_only:
+            for path in unnamed:
+                echo(f"no rule names {path}")
             echo(f"{_counted(judged, len(records), suite)}; nothing was written")
             return
+        if unnamed:
+            echo(f"{len(unnamed):,} figures are named by no rule; --check-only lists them", err=True)
         total = publish_records(
             records,
             destination,
@@ -106,11 +147,49 @@ def publish(
             suite=suite,
             annotation_tags=annotation_tags,
         )
-    except (InvalidResultsError, SourceError) as error:
+    except (PublishError, SourceError, WriteError) as error:
         echo(str(error), err=True)
         context.exit(1)
     aside = is_standard_output(Path(destination))
     echo(f"{_counted(judged, len(records), suite)}; published to {destination}, which now has {total:,}", err=aside)
+
+
+def _require_source(form: str | None, rules_path: Path | None, suggestion: Path | None) -> None:
+    if form is None and (rules_path or suggestion):
+        option = "--rules" if rules_path else "--suggest-rules"
+        raise click.UsageError(f"{option} needs --from, the format of RESULTS: {', '.join(TITLES)}")
+    if form is not None and rules_path is None and suggestion is None:
+        raise click.UsageError("--from needs --rules: write a first file with --suggest-rules rules.yaml")
+    if rules_path and suggestion:
+        raise click.UsageError("--suggest-rules writes a rules file and --rules reads one: give one of them")
+
+
+def _suggest(results: Path, form: str, suite: str, suggestion: Path) -> None:
+    found = read_results(_content(results), form, _name(results))
+    write_output(suggestion, suggested_rules(found, suite))
+    edit = "edit its conditions, then give it to --rules"
+    echo(f"wrote {suggestion}: {len(found.figures):,} figures; {edit}", err=is_standard_output(suggestion))
+
+
+def _records(
+    results: Path, form: str | None, rules_path: Path | None, *, suite: str, lenient: bool, now: datetime
+) -> tuple[tuple[Record, ...], tuple[str, ...]]:
+    """The records to publish, and the figures that no rule names."""
+    if form is None or rules_path is None:
+        return validated_document(_document(results), now, suite=suite, lenient=lenient), ()
+    rules = read_rules(rules_path)
+    made = convert(read_results(_content(results), form, _name(results)), rules, strict=not lenient)
+    return validated(made.records, now, name=_name(results), suite=suite, lenient=lenient), made.unnamed
+
+
+def _content(results: Path) -> bytes:
+    if str(results) != "-":
+        return read_bytes(results, Limits())
+    return sys.stdin.buffer.read(Limits().max_bytes)
+
+
+def _name(results: Path) -> str:
+    return "standard input" if str(results) == "-" else printable(str(results))
 
 
 def _require_usable(destination: str | None, *, merge: bool, check_only: bool) -> None:

@@ -16,6 +16,7 @@ from metta_checks.core.diagnosis import Diagnostics
 from metta_checks.core.errors import release_frames
 from metta_checks.core.hour import SeriesHour
 from metta_checks.core.instance import DEFAULT_TIMEOUT, CheckInstance
+from metta_checks.core.option_errors import require_resolved
 from metta_checks.core.report import error_of, warnings_of
 from metta_checks.core.sample import Sample
 from metta_checks.core.state import StateFormat, TargetStates
@@ -120,6 +121,8 @@ class MettaCheck(CheckInstance, ABC):
         self._submission = Submission(self)
         results: list[Result] = []
         try:
+            # Before the options are checked: a handle is no address, no number and no name either.
+            require_resolved(self.instance, self.init_config)
             self.load_options()
             # The clock runs since the collection began; only now its limit is known.
             collection.deadline.seconds = self.options_loader.timeout()

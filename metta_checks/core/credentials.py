@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
 from metta_checks.core.address import has_path_of, is_same_server
+from metta_checks.core.aws_identity_errors import identity_fault
 from metta_checks.core.deadline import Deadline
 from metta_checks.core.decode import parse_json
 from metta_checks.core.errors import CredentialError, NoCredentialError, SourceError
@@ -356,29 +357,35 @@ def _read_secret(name: str, region: str | None) -> str:
         with aws.within(Deadline(AWS_LOOKUP_SECONDS)):
             client = aws.client("secretsmanager", region, connect_timeout=2, read_timeout=3, retries=retries)
             answer = client.get_secret_value(SecretId=name)
-    except ClientError as error:
-        code = error.response.get("Error", {}).get("Code", "with an error")
-        raise _AwsError(f"AWS answers {code}", settled=code == "ResourceNotFoundException") from None
-    except BotoCoreError as error:
-        nobody = type(error).__name__ in {"NoCredentialsError", "NoRegionError"}
-        raise _AwsError(_plain(error), settled=nobody) from None
+    except (ClientError, BotoCoreError, OSError, ValueError) as error:
+        raise _aws_error(error) from None
     secret = answer.get("SecretString")
     if not isinstance(secret, str):
         raise _AwsError("it is binary; store it as text")
     return secret
 
 
-def _plain(error: Exception) -> str:
-    known = {
-        "NoCredentialsError": "no AWS credentials here",
-        "NoRegionError": "no AWS region is set; use the option `aws_region` or AWS_REGION",
-        "EndpointConnectionError": "AWS cannot be reached",
-        "ConnectTimeoutError": "AWS cannot be reached",
-        "ReadTimeoutError": "AWS did not answer in time",
-        "TimeUpError": "AWS did not answer in time",
-        "OversizedError": "AWS answers with more than a secret can have",
-    }
-    return known.get(type(error).__name__, f"AWS client fault {type(error).__name__}")
+def _aws_error(error: Exception) -> _AwsError:
+    name = type(error).__name__
+    if (fault := identity_fault(error)) is not None:
+        return _AwsError(f"{fault.detail}. {fault.remedy.rstrip('.')}")
+    if name in _PLAIN:
+        return _AwsError(_PLAIN[name], settled=name in {"NoCredentialsError", "NoRegionError"})
+    if isinstance(response := getattr(error, "response", None), dict):
+        code = response.get("Error", {}).get("Code", "with an error")
+        return _AwsError(f"AWS answers {code}", settled=code == "ResourceNotFoundException")
+    return _AwsError(f"AWS client fault {name}")
+
+
+_PLAIN: Final = {
+    "NoCredentialsError": "no AWS credentials here",
+    "NoRegionError": "no AWS region is set; use the option `aws_region` or AWS_REGION",
+    "EndpointConnectionError": "AWS cannot be reached",
+    "ConnectTimeoutError": "AWS cannot be reached",
+    "ReadTimeoutError": "AWS did not answer in time",
+    "TimeUpError": "AWS did not answer in time",
+    "OversizedError": "AWS answers with more than a secret can have",
+}
 
 
 def _only_value(text: str) -> str:

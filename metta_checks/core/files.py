@@ -49,6 +49,29 @@ class _Place:
     descriptor: int | None = None
 
 
+STANDARD_OUTPUT: Final = Path("-")
+"""The path that stands for standard output in `write_output`."""
+
+
+def write_output(path: Path, text: str) -> None:
+    """Write `text` in UTF-8 to standard output where `path` is `-`, else as `write_file` does. Raises WriteError; and
+    BrokenPipeError, which ends a command quietly, where the reader of standard output has ended."""
+    if path != STANDARD_OUTPUT:
+        write_file(path, text)
+        return
+    try:
+        # Its own encoding may have no letters but those of ASCII.
+        stream = sys.stdout.buffer
+        sys.stdout.flush()
+        stream.write(text.encode("utf-8", "backslashreplace"))
+        stream.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        detail = (error.strerror or type(error).__name__).lower()
+        raise WriteError(Path("standard output"), detail, _remedy(error, Path("/dev/stdout")), error.errno) from None
+
+
 def write_file(path: Path, text: str) -> None:
     """Write `text` in UTF-8 to what `path` leads to.
 
@@ -233,9 +256,13 @@ def _replace(folder: int, name: str, content: bytes, old: os.stat_result | None)
         finally:
             os.close(handle)
         os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
-    except BaseException:
-        with suppress(OSError):
+    except BaseException as error:
+        try:
             os.unlink(temporary, dir_fd=folder)
+        except OSError:
+            if isinstance(error, OSError):
+                # Some stores that are mounted as a file system delete nothing either.
+                raise OSError(error.errno, f"{error.strerror}, and {temporary} is left there") from None
         raise
 
 
@@ -327,7 +354,7 @@ def _remedy(error: OSError, place: Path) -> str:
             return f"Free space on the file system of {name}, or name a path on another one."
         case errno.EBUSY | errno.EXDEV:
             return f"{name} is mounted by itself, and a mounted file cannot be replaced: mount its folder instead."
-        case errno.ENOSYS | errno.EOPNOTSUPP:
+        case errno.ENOSYS | errno.EOPNOTSUPP | errno.EINVAL:
             return f"The file system of {folder} cannot rename files: name a path on another one."
         case errno.EPIPE:
             return "Whoever read from it has ended: look at that program."

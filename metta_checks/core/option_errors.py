@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeVar
 
 from datadog_checks.base import ConfigurationError
 
 from metta_checks.core.environment import Variables
+from metta_checks.core.printable import printable
 
-CONTINUES: Final = ("is ", "in ", "can ", "names ", "lists ")
+CONTINUES: Final = ("is ", "in ", "holds ", "can ", "names ", "lists ")
 """How a problem begins that goes on from the option's name."""
 
 T = TypeVar("T")
@@ -34,6 +35,29 @@ def parsed(option: str, parse: Callable[[V], T], value: V) -> T:
         return parse(value)
     except ValueError as error:
         raise OptionError(option, str(error)) from None
+
+
+def require_resolved(*sections: Mapping[str, Any]) -> None:
+    """Raises OptionError for a value that is still the handle of a secret, which the Agent leaves where it fails."""
+    for section in sections:
+        for option, value in section.items():
+            if (handle := next(_handles_in(value), None)) is not None:
+                # What stands behind a semicolon may be the secret's own key.
+                shown = f"{handle.partition(';')[0].rstrip(']')}]"
+                problem = f"holds {shown}, which the Agent's secret backend did not resolve"
+                raise OptionError(str(option), f"{problem}: set up the backend, or write the value itself")
+
+
+def _handles_in(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        if (text := value.strip()).startswith("ENC[") and text.endswith("]"):
+            yield printable(text)
+    elif isinstance(value, Mapping):
+        for part in value.values():
+            yield from _handles_in(part)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from _handles_in(part)
 
 
 def required(config: Any, option: str, variables: Variables) -> str:

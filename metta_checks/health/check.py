@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
 from typing import ClassVar
@@ -19,6 +19,7 @@ from metta_checks.core.tags import keys_of
 from metta_checks.core.target import first_three
 from metta_checks.health.document import Document, Limits
 from metta_checks.health.metrics import (
+    DEFAULT_MAX_AGE,
     MetricOptions,
     judge_entries,
     record_samples,
@@ -29,19 +30,8 @@ from metta_checks.health.metrics import (
 )
 from metta_checks.health.options import is_local, reader_of, source_name
 from metta_checks.health.reading import Reader, Reading, newest_within
+from metta_checks.health.state import HealthState, state_format
 from metta_checks.health.verdict import data_missing_sample
-
-
-@dataclass(frozen=True, slots=True)
-class HealthState:
-    """What is known of a source's documents, by name.
-
-    `kept` are those that were read last: what is unchanged is not read again. `whole` is each as it was when all of it
-    could be used: a red verdict must not vanish with a torn file.
-    """
-
-    kept: Mapping[str, Document] = field(default_factory=dict)
-    whole: Mapping[str, Document] = field(default_factory=dict)
 
 
 class HealthCheck(MettaCheck):
@@ -99,8 +89,8 @@ class HealthCheck(MettaCheck):
 
     @cached_property
     def states(self) -> TargetStates[HealthState]:
-        """What is known of the source's documents, in this process."""
-        return self.new_states(HealthState)
+        """What is known of the source's documents; of those that could be used, also after a restart."""
+        return self.new_states(HealthState, state_format(lambda: self._metric_options))
 
     def validate_options(self) -> None:
         """Refuse to go without a source, and a local one that whoever wrote the configuration must not name."""
@@ -119,8 +109,11 @@ class HealthCheck(MettaCheck):
     def _limits(self) -> Limits:
         return Limits(self.config.max_bytes, self.config.max_records)
 
-    @cached_property
+    @property
     def _metric_options(self) -> MetricOptions:
+        if self.config is None:
+            # Options that do not hold: what a restart remembers is unknown then too.
+            return MetricOptions(self.ORIGIN, DEFAULT_MAX_AGE, frozenset(keys_of(self.instance_tags)))
         max_age = parse_duration(self.config.max_age)
         annotations = frozenset(self.config.annotation_tags or ())
         return MetricOptions(self.ORIGIN, max_age, frozenset(keys_of(self.instance_tags)), annotations)
@@ -142,3 +135,4 @@ class HealthCheck(MettaCheck):
     def _remarks(self, reading: Reading) -> Iterator[str]:
         if not reading.documents:
             yield f"{self._reader.shown} holds no document: has the pipeline published?"
+        yield from first_three([document.warning for document in reading.documents if document.warning])

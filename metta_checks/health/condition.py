@@ -21,9 +21,13 @@ _COMPARISONS: Final[Mapping[str, tuple[str, Callable[[float, float], bool]]]] = 
     "!=": ("ne", ne),
 }
 
-_NUMBER = r"[-+]?(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:e[-+]?[0-9]++)?"
-_COMPARISON = re.compile(rf"\s*(>=|<=|==|!=|>|<)\s*({_NUMBER})\s*", re.IGNORECASE)
-_INTERVAL = re.compile(rf"\s*in\s*\[\s*({_NUMBER})\s*,\s*({_NUMBER})\s*\]\s*", re.IGNORECASE)
+_NUMBER: Final = r"[-+]?(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][-+]?[0-9]++)?"
+_COMPARISON: Final = re.compile(rf"\s*(>=|<=|==|!=|>|<)\s*({_NUMBER})\s*")
+_INTERVAL: Final = re.compile(rf"\s*[iI][nN]\s*\[\s*({_NUMBER})\s*,\s*({_NUMBER})\s*\]\s*")
+
+PATTERN: Final = f"^(?:{_COMPARISON.pattern}|{_INTERVAL.pattern})$".replace("++", "+").replace("*+", "*")
+"""Matches what is written as a condition, for JSON Schema, which has no possessive quantifiers: the ends of an interval
+may still be in the wrong order."""
 
 _SHOWN: Final = 80
 """Characters of a foreign text that a message repeats."""

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import errno
-import sys
 from collections.abc import Callable
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from metta_checks.core.deadline import Deadline
 from metta_checks.core.errors import Kind, SourceError
-from metta_checks.core.files import WriteError, resolved, write_file
+from metta_checks.core.files import STANDARD_OUTPUT, WriteError, resolved, write_output
 from metta_checks.core.printable import printable
 from metta_checks.health.document import Document, Limits
 from metta_checks.health.local import os_fault, read_file
 from metta_checks.health.merge_lock import merge_lock
-from metta_checks.health.s3 import SCHEME, Address, fault_of, get_object, parse_address, s3_client, s3_within
+from metta_checks.health.s3 import SCHEME, Address, get_object, parse_address, s3_client, s3_within
+from metta_checks.health.s3_errors import Access, error_code, s3_errors
 
 MERGE_ATTEMPTS: Final = 5
 """How often a merge into an S3 object starts again because another publisher was quicker."""
@@ -43,8 +42,6 @@ def destination_of(text: str, *, region: str | None = None) -> Destination:
 
     Raises ValueError for anything else.
     """
-    if text == "-":
-        return StandardOutput()
     if not text.startswith(SCHEME):
         if not text or "://" in text or "\0" in text:
             raise ValueError(f"{printable(text)!r} is no destination: write a file's path or s3://bucket/key")
@@ -56,21 +53,24 @@ def destination_of(text: str, *, region: str | None = None) -> Destination:
 
 
 class LocalFile:
-    """A file. Readers see the old document or the new one, never a part."""
+    """A file, or standard output (`-`). Readers see the old document or the new one, never a part."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._tried = f"publishing to {printable(str(path))}"
+        self._tried = f"publishing to {'standard output' if path == STANDARD_OUTPUT else printable(str(path))}"
 
     def replace(self, text: str) -> None:
         """See `Destination.replace`."""
         try:
-            write_file(self._path, text)
+            write_output(self._path, text)
         except WriteError as error:
             raise self._fault(error) from None
 
     def update(self, merge: Merge, limits: Limits) -> None:
         """See `Destination.update`."""
+        if self._path == STANDARD_OUTPUT:
+            remedy = "Name the document to merge into."
+            raise SourceError(Kind.REJECTED, self._tried, "there is nothing to merge with", remedy)
         try:
             # Whoever publishes through a link has to find the lock of those who name the file itself.
             self._path = resolved(self._path)
@@ -103,81 +103,64 @@ _KINDS: Final = {
 }
 
 
-class StandardOutput:
-    """`-`: the document is printed."""
-
-    def replace(self, text: str) -> None:
-        """See `Destination.replace`."""
-        sys.stdout.write(text)
-        sys.stdout.flush()
-
-    def update(self, merge: Merge, limits: Limits) -> None:  # noqa: ARG002 (there is nothing to merge with)
-        """See `Destination.update`. What was printed cannot be read back."""
-        remedy = "Name the document to merge into."
-        raise SourceError(Kind.REJECTED, "publishing to standard output", "there is nothing to merge with", remedy)
-
-
 class S3Object:
     """An S3 object, which S3 itself replaces in one step."""
 
     def __init__(self, address: Address, region: str | None) -> None:
         self._address = address
         self._region = region
+        self._made: Any = None
         self._tried = f"publishing to {address}"
 
     def replace(self, text: str) -> None:
         """See `Destination.replace`."""
         with s3_within(Deadline(S3_SECONDS)):
-            self._replace(text)
-
-    def _replace(self, text: str) -> None:
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        try:
-            self._put(text)
-        except (BotoCoreError, ClientError) as error:
-            raise fault_of(error, self._tried) from None
+            self._put(text, Access.WRITE)
 
     def update(self, merge: Merge, limits: Limits) -> None:
         """See `Destination.update`. S3 refuses the write when the object is no longer the one that was read."""
         with s3_within(Deadline(S3_SECONDS)):
-            self._merge(merge, limits)
-
-    def _merge(self, merge: Merge, limits: Limits) -> None:
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        for _ in range(MERGE_ATTEMPTS):
-            existing = self._existing(limits)
-            condition = {"IfNoneMatch": "*"} if existing is None else {"IfMatch": existing.fingerprint}
-            try:
-                self._put(merge(existing), **condition)
-            except ClientError as error:
-                if error.response.get("Error", {}).get("Code") in {"PreconditionFailed", "ConditionalRequestConflict"}:
-                    continue
-                raise fault_of(error, self._tried) from None
-            except BotoCoreError as error:
-                raise fault_of(error, self._tried) from None
-            return
+            for _ in range(MERGE_ATTEMPTS):
+                existing = self._existing(limits)
+                condition = {"IfNoneMatch": "*"} if existing is None else {"IfMatch": existing.fingerprint}
+                text = merge(existing)
+                if self._put(text, Access.MERGE, **condition):
+                    return
         remedy = "Let pipelines that run side by side publish to an object each, and read their common prefix."
         raise SourceError(Kind.REJECTED, self._tried, f"it changed {MERGE_ATTEMPTS} times meanwhile", remedy)
 
-    @cached_property
-    def _client(self) -> Any:
-        return s3_client(self._region)
-
     def _existing(self, limits: Limits) -> Document | None:
         try:
-            return get_object(self._client, self._address, limits)
+            return get_object(self._client(Access.MERGE), self._address, limits, access=Access.MERGE)
         except SourceError as error:
             if error.kind is Kind.NOT_FOUND and error.status == 404:
                 return None
             raise
 
-    def _put(self, text: str, **condition: Any) -> None:
-        self._client.put_object(
-            Bucket=self._address.bucket,
-            Key=self._address.key,
-            Body=text.encode("utf-8"),
-            ContentType="application/json",
-            **condition,
-        )
+    def _put(self, text: str, access: Access, **condition: Any) -> bool:
+        """Whether it was written; not where the object no longer satisfies `condition`. Raises SourceError."""
+        from botocore.exceptions import ClientError
+
+        client = self._client(access)
+        with s3_errors(self._tried, access):
+            try:
+                client.put_object(
+                    Bucket=self._address.bucket,
+                    Key=self._address.key,
+                    Body=text.encode("utf-8"),
+                    ContentType="application/json",
+                    **condition,
+                )
+            except ClientError as error:
+                if not condition or error_code(error) not in _CHANGED_MEANWHILE:
+                    raise
+                return False
+        return True
+
+    def _client(self, access: Access) -> Any:
+        if self._made is None:
+            self._made = s3_client(self._region, access)
+        return self._made
+
+
+_CHANGED_MEANWHILE: Final = {"PreconditionFailed", "ConditionalRequestConflict"}

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 from metta_checks.core.decode import MAX_VALUES, TooManyValuesError, parse_json
 from metta_checks.core.errors import Kind, SourceError
 from metta_checks.core.printable import printable
+from metta_checks.health.forms import LIST_OF_RECORDS, Malformed, malformed_text, malformed_value
 from metta_checks.health.record import InvalidRecordError, Record, parse_record
 
 MAX_BYTES: Final = 10 * 1024 * 1024
@@ -48,26 +49,28 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class EntryFault:
-    """Why the record at `position` of `document` was left out."""
+    """Why the record at `position` of `document` was left out; position 0 is the document itself."""
 
     document: str
     position: int
     problem: str
 
     def __str__(self) -> str:
-        return printable(f"{self.document}, record {self.position}: {self.problem}")
+        where = f"{self.document}, record {self.position}" if self.position else self.document
+        return printable(f"{where}: {self.problem}")
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
     """One document as it was parsed; `fingerprint` tells whether the source still has the same one. `modified` is its
-    own time (aware, UTC), None where the source tells none."""
+    own time (aware, UTC), None where the source tells none. `warning` is what to report beside its content."""
 
     name: str
     fingerprint: Hashable
     entries: tuple[Entry, ...]
     faults: tuple[EntryFault, ...]
     modified: datetime | None = None
+    warning: str = ""
 
     @property
     def lends_its_time(self) -> bool:
@@ -117,21 +120,19 @@ def oversized(name: str, limits: Limits) -> SourceError:
 
 
 def _items(tried: str, data: bytes, limits: Limits) -> Sequence[Any]:
-    def malformed(came_back: str) -> SourceError:
-        remedy = "It must be a JSON list of records, or an object with that list as `records`."
-        return SourceError(Kind.MALFORMED, tried, came_back, remedy)
+    def malformed(cause: Malformed) -> SourceError:
+        return SourceError(Kind.MALFORMED, tried, *cause)
 
     if not data.strip():
-        raise malformed("it is empty")
+        raise malformed(Malformed("it is empty", LIST_OF_RECORDS))
     try:
         content = parse_json(data, max_values=limits.max_values)
     except TooManyValuesError as error:
         remedy = "Publish fewer records, or fewer fields and tags in each; a higher `max_records` allows more."
         raise SourceError(Kind.OVERSIZED, tried, str(error), remedy) from None
     except ValueError as error:
-        raise malformed(f"no valid JSON ({error})") from None
-    if isinstance(content, dict):
-        content = content.get("records")
-    if not isinstance(content, list):
-        raise malformed("valid JSON, but no list of records")
-    return content
+        raise malformed(malformed_text(data, error, limits.max_values)) from None
+    items = content.get("records") if isinstance(content, dict) else content
+    if not isinstance(items, list):
+        raise malformed(malformed_value(content))
+    return items

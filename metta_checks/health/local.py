@@ -6,11 +6,12 @@ import errno
 import glob
 import os
 import stat
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from metta_checks.core.collection import Collection
 from metta_checks.core.errors import Kind, SourceError
@@ -19,6 +20,8 @@ from metta_checks.health.bounded import Bounded
 from metta_checks.health.document import Document, Limits, oversized, parse_document
 from metta_checks.health.reading import LONG_AGO, Candidate, Kept, Reading, is_published, read_candidates
 from metta_checks.health.walk import DeadlineExpiredError, entries, fixed_part, matches
+
+T = TypeVar("T")
 
 READ_ATTEMPTS: Final = 3
 """How often a file is read again that changes while it is read."""
@@ -50,23 +53,26 @@ class LocalReader:
     def _read(self, collection: Collection, limits: Limits, kept: Kept) -> Reading:
         path = Path(self._source)
         listing = f"listing {self.shown}"
-        try:
+
+        def read() -> Reading:
             if path.is_dir():
                 inside = (Path(entry) for entry in entries(path, collection.deadline))
                 return self._read_several(path, inside, collection, limits, kept)
             if glob.has_magic(self._source) and not path.exists():
-                return self._read_several(
-                    fixed_part(path), matches(path, collection.deadline), collection, limits, kept
-                )
+                found = matches(path, collection.deadline)
+                return self._read_several(fixed_part(path), found, collection, limits, kept)
+            document = read_file(path, limits, kept.get(self.shown))
+            kept[document.name] = document
+            return Reading((document,))
+
+        try:
+            return _once_more(read)
         except OSError as error:
             raise os_fault(error, listing) from None
         except DeadlineExpiredError:
             came_back = f"not all of its entries were listed within {collection.deadline.seconds:g} s"
             remedy = "Keep fewer files there, name fewer in `source`, or raise `collection_timeout`."
             raise SourceError(Kind.TIMED_OUT, listing, came_back, remedy) from None
-        document = read_file(path, limits, kept.get(self.shown))
-        kept[document.name] = document
-        return Reading((document,))
 
     def _read_several(
         self, root: Path, paths: Iterable[Path], collection: Collection, limits: Limits, kept: Kept
@@ -85,14 +91,48 @@ def read_file(path: Path, limits: Limits, previous: Document | None = None, *, r
     """
     name = printable(str(path))
     tried = f"reading health records from {name}"
-    try:
+
+    def read() -> Document:
         handle = _open_inside(root or path.parent, path, tried)
         try:
-            return _read_handle(handle, name, tried, limits, previous)
+            document = _read_handle(handle, name, tried, limits, previous)
+            return replace(document, warning=_UNLINKED.format(name)) if _is_unlinked(handle, path) else document
         finally:
             os.close(handle)
+
+    try:
+        return _once_more(read)
     except OSError as error:
         raise os_fault(error, tried) from None
+
+
+def _once_more(work: Callable[[], T]) -> T:
+    """What `work()` returns, in a second attempt where the file was replaced during the first: by another machine, or
+    as the kubelet replaces the folder of a ConfigMap."""
+    try:
+        return work()
+    except OSError as error:
+        if error.errno not in _REPLACED:
+            raise
+    return work()
+
+
+_REPLACED: Final = {errno.ESTALE, errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
+
+
+def read_bytes(path: Path, limits: Limits) -> bytes:
+    """The content of the regular file `path`, at most `limits.max_bytes` of it. Raises SourceError."""
+    tried = f"reading {printable(str(path))}"
+    try:
+        # Without waiting for the writer of a FIFO, which is refused below.
+        with os.fdopen(os.open(path, _FILE & ~os.O_NOFOLLOW), "rb") as file:
+            _require_regular(os.fstat(file.fileno()), tried)
+            content: bytes = file.read(limits.max_bytes + 1)
+    except OSError as error:
+        raise os_fault(error, tried) from None
+    if len(content) > limits.max_bytes:
+        raise oversized(str(path), limits)
+    return content
 
 
 def os_fault(error: OSError, tried: str) -> SourceError:
@@ -166,6 +206,22 @@ def _read_handle(handle: int, name: str, tried: str, limits: Limits, previous: D
             return parse_document(name, data, limits, fingerprint=_fingerprint(before), modified=_modified(before))
     remedy = "Write it under another name and rename it, as `metta-checks publish` does."
     raise SourceError(Kind.MALFORMED, tried, f"it changed while it was read, {READ_ATTEMPTS} times", remedy)
+
+
+def _is_unlinked(handle: int, path: Path) -> bool:
+    """Whether `path` still leads to a file that has no name any more: one that is mounted by itself stays the one it
+    was, whatever is renamed to its name outside (moby/moby#22627)."""
+    status = os.fstat(handle)
+    try:
+        return status.st_nlink == 0 and os.path.samestat(path.stat(), status)
+    except OSError:
+        return False
+
+
+_UNLINKED: Final = (
+    "{} was replaced or deleted where it is mounted from, and what can be read here stays the old one: mount its "
+    "folder instead of the file"
+)
 
 
 def _content(handle: int, most: int) -> bytes:

@@ -26,6 +26,7 @@ LOCK_SECONDS: Final = 10.0
 _OFD_SETLK: Final = getattr(fcntl, "F_OFD_SETLK", None)
 _WHOLE_FILE: Final = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
 _UNSUPPORTED: Final = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}
+_NO_LOCKS: Final = {*_UNSUPPORTED, errno.ENOLCK}
 
 _EXISTING: Final = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _NEW: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -126,6 +127,12 @@ def _locked(handle: int) -> bool:
 
 
 def _fault(error: OSError, path: Path, tried: str) -> SourceError:
+    if error.errno in _NO_LOCKS:
+        remedy = (
+            "This file system has no locks, which --merge (`merge=True`) needs: publish without it, each pipeline to a "
+            "document of its own, and let the check read their folder; or publish to s3:// itself."
+        )
+        return SourceError(Kind.REJECTED, tried, (error.strerror or "no locks").lower(), remedy)
     if isinstance(error, PermissionError) and os.path.lexists(path):
         remedy = "Give its group write permission, that of the folder, or remove it while nobody publishes."
         return os_fault(error, tried).with_remedy(remedy)

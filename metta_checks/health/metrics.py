@@ -168,13 +168,14 @@ def _time_problem(entry: Entry, now: datetime) -> str | None:
     return None
 
 
-def _judged(entry: Entry, options: MetricOptions, now: datetime) -> Judged:
+def verdict_of(entry: Entry, options: MetricOptions, now: datetime) -> Verdict:
+    """The verdict of one record at `now`: the published status, else what its value and condition come to; unknown once
+    it is older than `max_age`."""
     record = entry.record
     condition = _condition(record.condition)
-    computed = judge(record.value, condition)
-    published = computed if record.status is None else _STATES[record.status]
     stale = entry.at is None or now - entry.at > options.max_age
-    verdict = Verdict(
+    published = judge(record.value, condition) if record.status is None else _STATES[record.status]
+    return Verdict(
         metric_name=record.metric,
         source=options.origin.source,
         workflow_category=options.origin.workflow_category,
@@ -186,12 +187,19 @@ def _judged(entry: Entry, options: MetricOptions, now: datetime) -> Judged:
         target=condition.target if condition else None,
         at=entry.at,
     )
+
+
+def _judged(entry: Entry, options: MetricOptions, now: datetime) -> Judged:
+    record = entry.record
+    condition = _condition(record.condition)
+    computed = judge(record.value, condition)
+    published = computed if record.status is None else _STATES[record.status]
     name = metric_name(record.metric, options.origin)
     return Judged(
         entry=entry,
         name=name,
         identity=identity_of(record, options.annotations, name),
-        verdict=verdict,
+        verdict=verdict_of(entry, options, now),
         condition=condition,
         record_tags=record_tags(record, options.instance_keys),
         contradicts=State.UNKNOWN not in {computed, published} and computed is not published,

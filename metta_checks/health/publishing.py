@@ -12,10 +12,12 @@ from typing import Any, Final
 
 from metta_checks.core.clock import utcnow
 from metta_checks.core.decode import parse_json
+from metta_checks.core.errors import SourceError
 from metta_checks.core.printable import printable
 from metta_checks.health.condition import condition_problem
-from metta_checks.health.destination import destination_of
+from metta_checks.health.destination import Destination, destination_of
 from metta_checks.health.document import Document, Entry, EntryFault, Limits, parse_document
+from metta_checks.health.errors import DestinationError, DestinationNameError, EmptyResultsError, InvalidResultsError
 from metta_checks.health.identity import ANNOTATION_TAGS, identity_of, newest
 from metta_checks.health.metrics import split_by_time
 from metta_checks.health.origin import metric_name, problem_of
@@ -23,31 +25,7 @@ from metta_checks.health.reading import MAX_TOTAL
 from metta_checks.health.record import FieldFault, InvalidRecordError, Record, near_misses, parse_record
 from metta_checks.health.suites import ORIGINS
 
-NAMED = 10
-"""Faults that the text of an InvalidResultsError names."""
-
-
 ALLOW_SLIPS: Final = "to allow it give --lenient, or in Python lenient=True"
-
-
-class InvalidResultsError(ValueError):
-    """Records that cannot be published; `faults` names every one of them."""
-
-    def __init__(self, faults: Sequence[EntryFault]) -> None:
-        shown = [str(fault) for fault in faults[:NAMED]]
-        if len(faults) > NAMED:
-            shown.append(f"and {len(faults) - NAMED} more")
-        super().__init__("\n".join(shown))
-        self.faults = tuple(faults)
-
-
-class EmptyResultsError(InvalidResultsError):
-    """No records at all, which would leave an empty document."""
-
-    def __init__(self, operation: str) -> None:
-        super().__init__(())
-        remedy = "Look at the step that makes them; to publish none on purpose give --allow-empty, or allow_empty=True."
-        self.args = (f"{operation}: there is no record, and an empty document leaves nothing to judge. {remedy}",)
 
 
 def publish(
@@ -72,26 +50,37 @@ def publish(
     A field that is a slip of a known one and a condition that does not parse are faults unless `lenient`; no records
     at all are one unless `allow_empty`. `limits` are those of the check that reads the document. With `suite`,
     `training` or `eval`, a name that this check refuses is a fault; without it, one that both refuse. Raises
-    InvalidResultsError, ValueError for an unusable destination, and SourceError when it cannot be written, or read
-    for a merge.
+    InvalidResultsError, which has the positions of the bad records, DestinationNameError, and DestinationError when it
+    cannot be written, or read for a merge: each is a PublishError, and nothing was published.
     """
-    target = destination_of(fspath(destination), region=region)
+    target = named_destination(destination, region)
     fresh = validated(records, now or utcnow(), lenient=lenient, suite=suite)
     if not fresh and not allow_empty:
         raise EmptyResultsError(f"publishing to {printable(fspath(destination))}")
-    if not merge:
-        target.replace(_document(fresh, limits))
-        return len(fresh)
     counts: list[int] = []
 
     def merged(existing: Document | None) -> str:
-        together = _merged((*_records_of(existing), *fresh), annotation_tags, suite)
+        together = _merged((*_records_of(existing), *fresh), annotation_tags, suite) if merge else fresh
         counts.append(len(together))
         return _document(together, limits)
 
-    # What is there may be too much until the superseded records have left.
-    target.update(merged, Limits(limits.max_bytes, limits.max_records * MAX_TOTAL))
+    try:
+        if merge:
+            # What is there may be too much until the superseded records have left.
+            target.update(merged, Limits(limits.max_bytes, limits.max_records * MAX_TOTAL))
+        else:
+            target.replace(merged(None))
+    except SourceError as error:
+        raise DestinationError.of(error) from None
     return counts[-1]
+
+
+def named_destination(destination: str | PathLike[str], region: str | None = None) -> Destination:
+    """The place that `destination` names. Raises DestinationNameError."""
+    try:
+        return destination_of(fspath(destination), region=region)
+    except (ValueError, TypeError) as error:
+        raise DestinationNameError(str(error)) from None
 
 
 def validated(
@@ -99,16 +88,17 @@ def validated(
     now: datetime,
     *,
     name: str = "results",
+    first: int = 1,
     lenient: bool = False,
     suite: str | None = None,
 ) -> tuple[Record, ...]:
     """The records as they would be published at `now`. Raises InvalidResultsError, which names all that are bad.
 
-    `suite` is whose records they are, None where that is not known.
+    `first` is the position of the first of them. `suite` is whose records they are, None where that is not known.
     """
     entries: list[Entry] = []
     faults: list[EntryFault] = []
-    for position, given in enumerate(records, 1):
+    for position, given in enumerate(_listed(records, name), first):
         try:
             record = parse_record(_as_json(given))
         except InvalidRecordError as error:
@@ -116,6 +106,21 @@ def validated(
             continue
         entries.append(Entry(name, position, record, record.timestamp))
     return validated_document(Document(name, None, tuple(entries), tuple(faults)), now, lenient=lenient, suite=suite)
+
+
+def _listed(records: object, name: str) -> Iterable[Any]:
+    """`records`, unless it is one of the things that can be iterated over and are no records."""
+    if isinstance(records, Mapping) and "records" in records:
+        problem = "it is a whole document: publish the list that it has as `records`"
+    elif isinstance(records, Mapping | Record):
+        problem = "it is one record: put it into a list"
+    elif isinstance(records, str | bytes | PathLike):
+        problem = "it is text or a path: publish a list of records, such as `json.loads(text)`"
+    elif not isinstance(records, Iterable):
+        problem = f"it is {type(records).__name__}: publish a list of records"
+    else:
+        return records
+    raise InvalidResultsError([EntryFault(name, 0, problem)])
 
 
 def validated_document(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from metta_checks.core.collection import Collection
 from metta_checks.core.deadline import Deadline
@@ -17,9 +17,7 @@ from metta_checks.core.printable import printable
 from metta_checks.health.bounded import Bounded
 from metta_checks.health.document import Document, Limits, oversized, parse_document
 from metta_checks.health.reading import Candidate, Kept, Reading, is_published, read_candidates
-
-if TYPE_CHECKING:
-    from botocore.exceptions import BotoCoreError, ClientError
+from metta_checks.health.s3_errors import Access, header_of, s3_errors, status_of
 
 SCHEME: Final = "s3://"
 
@@ -59,17 +57,13 @@ def s3_within(deadline: Deadline) -> Iterator[None]:
         yield
 
 
-def s3_client(region: str | None) -> Any:
+def s3_client(region: str | None, access: Access = Access.READ) -> Any:
     """An S3 client with short patience, for use inside of `s3_within`: its credentials are looked for at once. Raises
     SourceError where there is none to be had."""
     aws = _aws()
-    from botocore.exceptions import BotoCoreError
-
     retries = {"total_max_attempts": 3, "mode": "standard"}
-    try:
+    with s3_errors("opening S3", access):
         return aws.client("s3", region, connect_timeout=5, read_timeout=10, retries=retries)
-    except (BotoCoreError, ValueError) as error:
-        raise fault_of(error, "opening S3") from None
 
 
 def _aws() -> Any:
@@ -124,28 +118,26 @@ class S3Reader:
             return Reading((document,))
 
     def _listed(self, limits: Limits) -> Iterator[Candidate]:
-        from botocore.exceptions import BotoCoreError, ClientError
-
         tried = f"listing {self.shown}"
-        bucket, prefix = self._address
-        listed = 0
         try:
-            for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-                items = page.get("Contents", ())
-                listed += len(items)
-                if listed > MAX_LISTED:
-                    remedy = "Let a lifecycle rule delete old ones, or name a narrower prefix."
-                    raise SourceError(Kind.OVERSIZED, tried, f"more than {MAX_LISTED:,} objects", remedy)
-                yield from (
-                    self._candidate(Address(bucket, item["Key"]), item, limits)
-                    for item in items
-                    if _is_visible(item["Key"].removeprefix(prefix))
-                )
-        except (BotoCoreError, ClientError, RecursionError) as error:
-            raise fault_of(error, tried) from None
+            with s3_errors(tried):
+                yield from self._pages(tried, limits)
         except (KeyError, AttributeError):
             remedy = "Something else than S3 answers there: check AWS_ENDPOINT_URL and the proxy."
             raise SourceError(Kind.MALFORMED, tried, "a listing of an unknown shape", remedy) from None
+
+    def _pages(self, tried: str, limits: Limits) -> Iterator[Candidate]:
+        bucket, prefix = self._address
+        listed = 0
+        for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+            items = page.get("Contents", ())
+            listed += len(items)
+            if listed > MAX_LISTED:
+                remedy = "Let a lifecycle rule delete old ones, or name a narrower prefix."
+                raise SourceError(Kind.OVERSIZED, tried, f"more than {MAX_LISTED:,} objects", remedy)
+            for item in items:
+                if _is_visible(item["Key"].removeprefix(prefix)):
+                    yield self._candidate(Address(bucket, item["Key"]), item, limits)
 
     def _candidate(self, address: Address, item: dict[str, Any], limits: Limits) -> Candidate:
         def read(previous: Document | None) -> Document:
@@ -163,28 +155,28 @@ def _is_visible(key: str) -> bool:
     return is_published(name) and not any(folder.startswith(".") for folder in folders)
 
 
-def get_object(client: Any, address: Address, limits: Limits, previous: Document | None = None) -> Document:
+def get_object(
+    client: Any, address: Address, limits: Limits, previous: Document | None = None, access: Access = Access.READ
+) -> Document:
     """The document at `address`; `previous` when it is still the same by its ETag. Raises SourceError."""
-    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.exceptions import ClientError
 
     name = str(address)
     tried = f"reading health records from {name}"
     place = {"Bucket": address.bucket, "Key": address.key}
     condition = {"IfNoneMatch": previous.fingerprint} if previous is not None and previous.fingerprint else {}
-    try:
+    with s3_errors(tried, access):
         try:
             answer = client.get_object(**place, **condition)
         except ClientError as error:
-            if previous is None or _status(error) != 304:
+            if previous is None or status_of(error) != 304:
                 raise
             # The ETag is of the content alone: the same content may have been put anew.
-            modified = http_date(_header(error, "last-modified"))
+            modified = http_date(header_of(error, "last-modified"))
             if modified is None and previous.lends_its_time:
                 modified = _modified(client.head_object(**place))
             return previous.published_again(modified)
         data = _body(answer, name, limits)
-    except (BotoCoreError, ClientError, RecursionError) as error:
-        raise fault_of(error, tried) from None
     return parse_document(name, data, limits, fingerprint=answer.get("ETag"), modified=_modified(answer))
 
 
@@ -204,110 +196,3 @@ def _body(answer: dict[str, Any], name: str, limits: Limits) -> bytes:
             if len(content) > limits.max_bytes:
                 raise oversized(name, limits)
         return bytes(content)
-
-
-def fault_of(error: BotoCoreError | ClientError | ValueError | RecursionError, tried: str) -> SourceError:
-    """What an exception of the AWS client means for the operator; its own texts hold whole addresses."""
-    # An answer without a code in it is not S3's own: a proxy's page.
-    code = _code(error) or str(_status(error) or type(error).__name__)
-    for codes, kind, came_back, remedy in _FAULTS:
-        if code in codes:
-            return SourceError(kind, tried, came_back or f"S3 answers {code}", remedy, status=_status(error))
-    remedy = "Check the address, the region and the AWS configuration of this machine."
-    return SourceError(Kind.REJECTED, tried, f"S3 answers {code}", remedy, status=_status(error))
-
-
-_FAULTS: Final = (
-    (
-        {"NoSuchKey", "NoSuchBucket", "404"},
-        Kind.NOT_FOUND,
-        "",
-        "Check the bucket and the key, and that the pipeline has published.",
-    ),
-    (
-        {"AccessDenied", "403", "AllAccessDisabled"},
-        Kind.FORBIDDEN,
-        "",
-        "Grant s3:GetObject and s3:ListBucket; without the latter a missing object looks like this, too.",
-    ),
-    (
-        {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "RequestTimeTooSkewed"},
-        Kind.UNAUTHORISED,
-        "",
-        "Check the AWS credentials of this machine, and its clock.",
-    ),
-    (
-        {"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "ProfileNotFound"},
-        Kind.UNAUTHORISED,
-        "there are no AWS credentials here",
-        "Give the Agent's pod or machine a role that may read the bucket.",
-    ),
-    (
-        {"SlowDown", "RequestLimitExceeded", "TooManyRequestsException"},
-        Kind.RATE_LIMITED,
-        "",
-        "Raise `min_collection_interval`, or keep fewer objects there.",
-    ),
-    (
-        {"ConnectTimeoutError", "ReadTimeoutError", "TimeUpError"},
-        Kind.TIMED_OUT,
-        "S3 did not answer in time",
-        "Check the network between here and S3.",
-    ),
-    (
-        {"EndpointConnectionError", "ProxyConnectionError", "ConnectionClosedError", "SSLError", "HTTPClientError"},
-        Kind.UNREACHABLE,
-        "S3 cannot be reached",
-        "Check the network, the region, and AWS_ENDPOINT_URL where it is set.",
-    ),
-    (
-        {"OversizedError"},
-        Kind.OVERSIZED,
-        "an answer that is larger than any of S3",
-        "Something else than S3 answers there: check AWS_ENDPOINT_URL and the proxy.",
-    ),
-    (
-        {"IncompleteReadError", "ResponseStreamingError"},
-        Kind.UNREACHABLE,
-        "the answer was cut short",
-        "The next collection tries again.",
-    ),
-    (
-        {"ParamValidationError", "InvalidBucketName", "NoRegionError", "InvalidRegionError", "ValueError"},
-        Kind.REJECTED,
-        "the bucket, the region or the endpoint is not valid",
-        "Check `source`, `aws_region` and AWS_ENDPOINT_URL.",
-    ),
-    (
-        # The AWS client follows a redirect by asking again, without an end where it is always redirected.
-        {"RecursionError"},
-        Kind.REDIRECTED,
-        "S3 redirects in a circle",
-        "Check AWS_ENDPOINT_URL, the region and the proxy.",
-    ),
-    (
-        {"InternalError", "ServiceUnavailable", "500", "503"},
-        Kind.SERVER_ERROR,
-        "",
-        "Look at the status page of AWS; the next collection tries again.",
-    ),
-)
-
-
-def _code(error: Exception) -> str:
-    return str(_answer(error).get("Error", {}).get("Code", ""))
-
-
-def _status(error: Exception) -> int | None:
-    status = _answer(error).get("ResponseMetadata", {}).get("HTTPStatusCode")
-    return status if isinstance(status, int) else None
-
-
-def _header(error: Exception, name: str) -> str:
-    return str(_answer(error).get("ResponseMetadata", {}).get("HTTPHeaders", {}).get(name, ""))
-
-
-def _answer(error: Exception) -> dict[str, Any]:
-    """What S3 answered, where the error is about an answer."""
-    answer = getattr(error, "response", None)
-    return answer if isinstance(answer, dict) else {}

@@ -243,6 +243,53 @@ def test_the_page_of_a_preview_goes_to_standard_output(records: Path, monkeypatc
     assert not Path("-").exists()
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")  # noqa: PTH110
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (["publish", "training", "RECORDS", "--to", "-"], 1),
+        (["collect", "training", "--format", "json", "--output", "-"], 2),
+        (["collect", "training", "--format", "json"], 2),
+        (["board", "preview", "health_wall", "-o", "-"], 2),
+    ],
+)
+def test_standard_output_that_is_full_is_an_error(arguments: list[str], status: int, records: Path) -> None:
+    with Path("/dev/full").open("wb") as full:
+        result = subprocess.run(
+            [sys.executable, "-m", "metta_checks", *(str(records) if one == "RECORDS" else one for one in arguments)],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "TRAINING_HEALTH_FILE": str(records)},
+            check=False,
+        )
+
+    assert result.returncode == status, result.stderr
+    assert b"standard output: no space left on device" in result.stderr
+    assert b"fault of this command" not in result.stderr
+
+
+def test_standard_output_is_utf_8_whatever_its_encoding(records: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "metta_checks", "board", "preview", "health_wall", "-o", "-"],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii", "TRAINING_HEALTH_FILE": str(records)},
+        check=False,
+    )
+
+    assert result.returncode == 0, result.stderr
+    assert not result.stdout.decode("utf-8").isascii()
+
+
+def test_several_files_do_not_go_to_standard_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    result = run("board", "export", "-")
+
+    assert result.exit_code == 2
+    assert "name a folder" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_merge_into_standard_output_is_refused(records: Path) -> None:
     result = run("publish", "training", records, "--to", "-", "--merge")
 

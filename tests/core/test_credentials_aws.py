@@ -280,3 +280,27 @@ def test_a_lookup_ends_with_the_collection(aws: Callable[[str], None]) -> None:
 
 def test_five_seconds_is_what_the_lookup_has() -> None:
     assert AWS_LOOKUP_SECONDS == 5
+
+
+@pytest.mark.parametrize(
+    ("variables", "reason"),
+    [
+        ({"AWS_ROLE_ARN": "arn:aws:iam::1:role/r", "AWS_WEB_IDENTITY_TOKEN_FILE": "/nowhere/token"}, "/nowhere/token"),
+        (
+            {
+                "AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1:1/",
+                "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": "/nowhere/pod",
+            },
+            "/nowhere/pod",
+        ),
+        ({"AWS_PROFILE": "nobody"}, r"The config profile \(nobody\) could not be found"),
+    ],
+)
+def test_an_identity_of_this_machine_that_does_not_work_is_named(
+    variables: dict[str, str], reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """kubernetes-sigs/external-dns#1185: the token is mounted for another user."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(CredentialError, match=reason):
+        credentials().get()

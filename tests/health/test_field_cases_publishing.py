@@ -1,4 +1,4 @@
-"""Cases from the world, about publishing. Each names where it was seen; a mark gives what is not right yet."""
+"""Cases from the world, about publishing. Each names where it was seen."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from metta_checks.cli import main
 from metta_checks.core import SourceError
 from metta_checks.core.duration import parse_duration
 from metta_checks.eval.config_models import defaults as eval_defaults
-from metta_checks.health import InvalidResultsError, Limits, publish
+from metta_checks.health import InvalidResultsError, Limits, Record, publish
 from metta_checks.health.identity import ANNOTATION_TAGS
 from metta_checks.health.metrics import DEFAULT_MAX_AGE
 from metta_checks.simulator.server import LoopbackServer, Request, Response
@@ -32,16 +32,21 @@ Make = Callable[..., Any]
 
 STATE, VALUE = "metta.infra.health.state", "metta.infra.health.value"
 
+RECORD: dict[str, Any] = {
+    "metric": "hearts",
+    "value": 0.91,
+    "workflow_name": "arena",
+    "task": "runs_successfully",
+    "check": "reward_threshold",
+    "condition": "> 0.5",
+}
+
 WRITER, READER, GROUP = 54_321, 54_322, 54_320
 """Ids of two users and their group that nobody has."""
 
 
 def command(*arguments: object, given: bytes | None = None) -> Result:
     return CliRunner().invoke(main, ["publish", "training", *map(str, arguments)], input=given)
-
-
-def not_yet(reason: str) -> pytest.MarkDecorator:
-    return pytest.mark.xfail(strict=True, reason=reason)
 
 
 def test_h1b_a_pass_of_another_seed_does_not_hide_a_failure(
@@ -120,7 +125,6 @@ FORMS = [
 
 
 @pytest.mark.parametrize(("form", "named"), FORMS)
-@not_yet("the parser's own words: expected value at line 1 column 29")
 def test_h7_a_wrong_form_is_named(form: Make, named: str, record: Make, write: Make, collect: Make) -> None:
     """Our own runs: PowerShell's `>`, `jq -c`, `json.dump` of a diverged run."""
     path = write(form(json.dumps([record()])))
@@ -165,7 +169,6 @@ def test_h8_a_missing_folder_is_advice_for_the_publisher(record: Make, write: Ma
     assert "published" not in result.stderr
 
 
-@not_yet("the advice of the reader: grant s3:GetObject")
 def test_h8_a_bucket_that_may_not_be_written_to_names_the_permission(bucket: Bucket, record: Make, write: Make) -> None:
     bucket.refusal = failing("AccessDenied", 403)
 
@@ -176,12 +179,71 @@ def test_h8_a_bucket_that_may_not_be_written_to_names_the_permission(bucket: Buc
     assert "s3:GetObject" not in result.stderr
 
 
-@not_yet("each of its keys is refused as a record")
+def test_h8_a_merge_names_the_permissions_that_it_needs(bucket: Bucket, record: Make, write: Make) -> None:
+    bucket.refusal = failing("AccessDenied", 403)
+
+    result = command(write([record()]), "--to", "s3://results/training.json", "--merge")
+
+    assert result.exit_code == 1
+    assert [name for name in ("s3:PutObject", "s3:GetObject", "s3:ListBucket") if name not in result.stderr] == []
+
+
+@pytest.mark.parametrize(
+    ("refusal", "advice"),
+    [
+        pytest.param(failing("NoSuchBucket", 404), "Check the name of the bucket", id="no bucket"),
+        pytest.param(failing("SlowDown", 503), "Publish again later", id="too many requests"),
+        pytest.param(failing("InternalError", 500), "publish again", id="a failure of S3"),
+        pytest.param(failing("InvalidBucketName", 400), "--aws-region", id="no name of a bucket"),
+    ],
+)
+def test_h8_the_advice_is_for_the_publisher(
+    refusal: Response, advice: str, bucket: Bucket, record: Make, write: Make
+) -> None:
+    bucket.refusal = refusal
+
+    result = command(write([record()]), "--to", "s3://results/training.json")
+
+    assert result.exit_code == 1
+    assert advice in result.stderr
+    assert [word for word in ("next collection", "pipeline has published", "`source`") if word in result.stderr] == []
+
+
+def test_h8_without_credentials_the_job_needs_a_role(
+    bucket: Bucket, record: Make, write: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+
+    result = command(write([record()]), "--to", "s3://results/training.json")
+
+    assert "Give this job a role that may write to the bucket" in result.stderr
+
+
 def test_h8_one_record_in_place_of_a_list_is_named(record: Make, tmp_path: Path, now: datetime) -> None:
     with pytest.raises(InvalidResultsError) as refusal:
         publish(record(), tmp_path / "out.json", now=now)
 
     assert "list" in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        (Record(**RECORD), "it is one record"),
+        ({"records": [RECORD]}, "the list that it has as `records`"),
+        (json.dumps([RECORD]), "it is text or a path"),
+        (Path("results.json"), "it is text or a path"),
+        (None, "it is NoneType"),
+        (0.91, "it is float"),
+    ],
+)
+def test_h8_what_is_no_list_is_named(given: Any, named: str, tmp_path: Path, now: datetime) -> None:
+    with pytest.raises(InvalidResultsError, match="^results: ") as refusal:
+        publish(given, tmp_path / "out.json", now=now)
+
+    assert named in str(refusal.value)
+    assert not (tmp_path / "out.json").exists()
 
 
 def test_h10_superseded_records_leave_first(record: Make, tmp_path: Path, now: datetime) -> None:
@@ -293,6 +355,8 @@ def test_h17_a_lock_that_cannot_be_opened_is_named(shared: Path, record: Make, n
         pytest.param(errno.ENOSYS, "cannot rename files", id="awslabs/mountpoint-s3#506"),
         pytest.param(errno.EOPNOTSUPP, "cannot rename files", id="BOINC/boinc#1563"),
         pytest.param(errno.EBUSY, "mount its folder instead", id="moby/moby#22627"),
+        pytest.param(errno.EXDEV, "mount its folder instead", id="another file system"),
+        pytest.param(errno.EINVAL, "cannot rename files", id="FUSE"),
     ],
 )
 def test_h18_a_file_system_without_rename_is_named(
@@ -310,8 +374,25 @@ def test_h18_a_file_system_without_rename_is_named(
     assert not (tmp_path / "out.json").exists()
 
 
-@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
-@not_yet("a bare error number, and the advice to check the path")
+def test_h18_what_a_store_without_deletion_keeps_is_named(
+    record: Make, write: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """awslabs/mountpoint-s3#506, mounted without --allow-delete."""
+
+    def refused(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "rename", refused)
+    monkeypatch.setattr(os, "unlink", refused)
+    result = command(write([record()]), "--to", tmp_path / "out.json")
+    monkeypatch.undo()
+
+    (left,) = tmp_path.glob(".metta-*.tmp")
+    assert result.exit_code == 1
+    assert f"{left.name} is left there" in result.stderr
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
 def test_h18_a_file_system_without_locks_is_named(
     number: int, record: Make, write: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -345,9 +426,27 @@ def test_h18_a_file_system_without_locks_is_named(
             "kms:GenerateDataKey",
             id="no key",
         ),
+        pytest.param(failing("KMS.DisabledException", 400), [], "KMS key", id="a key that is switched off"),
+        pytest.param(
+            failing("InvalidRequest", 400, "Conditional requests are not supported"), ["--merge"], "--merge", id="Ceph"
+        ),
+        pytest.param(
+            failing("InvalidArgument", 400, "Unsupported header 'x-amz-sdk-checksum-algorithm'"),
+            ["--merge"],
+            "AWS_REQUEST_CHECKSUM_CALCULATION",
+            id="Backblaze B2",
+        ),
+        pytest.param(
+            failing("NotImplemented", 501, "STREAMING-UNSIGNED-PAYLOAD-TRAILER not implemented"),
+            [],
+            "AWS_REQUEST_CHECKSUM_CALCULATION",
+            id="Cloudflare R2",
+        ),
+        pytest.param(
+            failing("IllegalLocationConstraintException", 400), [], "--aws-region REGION", id="a region to be found out"
+        ),
     ],
 )
-@not_yet("S3 answers NotImplemented, InvalidRequest, AccessDenied: without the remedy for that store")
 def test_h19_what_a_store_does_not_have_is_named(
     refusal: Response, options: list[str], named: str, bucket: Bucket, record: Make, write: Make
 ) -> None:

@@ -1,7 +1,4 @@
-"""Cases from the world, about reading from files, S3 and AWS. Each names where it was seen.
-
-A mark gives what is not right yet.
-"""
+"""Cases from the world, about reading from files, S3 and AWS. Each names where it was seen."""
 
 from __future__ import annotations
 
@@ -18,6 +15,7 @@ from datadog_checks.base import ConfigurationError
 
 from metta_checks.cli import main
 from metta_checks.core import SourceError
+from metta_checks.core.option_errors import OptionError
 from metta_checks.simulator.server import LoopbackServer, Request, Response
 
 Make = Callable[..., Any]
@@ -25,18 +23,37 @@ Make = Callable[..., Any]
 STATE = "metta.infra.health.state"
 
 
-def not_yet(reason: str) -> pytest.MarkDecorator:
-    return pytest.mark.xfail(strict=True, reason=reason)
-
-
 @pytest.mark.parametrize("source", ["ENC[nope]", "ENC[wandb/source;path]"])
-@not_yet("it is taken for a glob that matches nothing")
 def test_h9_a_secret_that_was_not_resolved_is_a_configuration_error(source: str, collect: Make) -> None:
     """Our own runs with a real Agent, without a secret backend."""
     collected = collect(source)
 
-    assert (collected.up, type(collected.error)) == (0, ConfigurationError)
+    assert collected.up == 0
+    assert isinstance(collected.error, ConfigurationError)
     assert "ENC[" in str(collected.error)
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"aws_region": "ENC[region]"}, "`aws_region` holds ENC[region]"),
+        ({"headers": {"Authorization": "ENC[token;key]"}}, "`headers` holds ENC[token]"),
+        ({"tags": ["env:dev", "ENC[team]"]}, "`tags` holds ENC[team]"),
+        ({"collection_timeout": "ENC[seconds]"}, "`collection_timeout` holds ENC[seconds]"),
+        ({"source": " ENC[source] "}, "`source` holds ENC[source]"),
+    ],
+)
+def test_h9_other_options_hold_no_handle_either(options: dict[str, Any], named: str, collect: Make) -> None:
+    collected = collect(**{"source": "/nowhere/results.json", **options})
+
+    assert (collected.up, type(collected.error)) == (0, OptionError)
+    assert named in str(collected.error)
+
+
+def test_h9_a_handle_in_the_environment_is_named(collect: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRAINING_HEALTH_FILE", "ENC[source]")
+
+    assert "`source` holds ENC[source]" in str(collect(None).error)
 
 
 def test_h12_what_is_no_document_is_passed_over(s3: Any, record: Make, make_check: Make, run: Make) -> None:
@@ -93,7 +110,6 @@ def aws(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
     return missing
 
 
-@not_yet("a raw error of the operating system, without the file")
 def test_h15_a_way_to_credentials_that_does_not_work_is_named(aws: str, collect: Make) -> None:
     """kubernetes-sigs/external-dns#1185: the token is mounted for another user."""
     error = collect("s3://results/training.json", collection_timeout=20).error
@@ -102,7 +118,6 @@ def test_h15_a_way_to_credentials_that_does_not_work_is_named(aws: str, collect:
     assert aws in str(error)
 
 
-@not_yet("a fault of this command")
 def test_h15_publish_names_it_too(aws: str, record: Make, write: Make) -> None:
     arguments = ["publish", "training", str(write([record()])), "--to", "s3://results/training.json"]
     result = CliRunner().invoke(main, arguments)
@@ -112,7 +127,6 @@ def test_h15_publish_names_it_too(aws: str, record: Make, write: Make) -> None:
     assert aws in result.stderr
 
 
-@not_yet("the refusal of STS is reported as that of S3")
 def test_h15_sts_is_named_where_it_refuses(
     sts: Sts, tmp_path: Path, collect: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -133,14 +147,15 @@ def test_h15_sts_is_named_where_it_refuses(
     [
         pytest.param("[default\nregion = x\n", "config", id="broken"),
         pytest.param("[default]\nsso_session = metta\n", "sso", id="SSO"),
+        pytest.param("[default]\nrole_arn = arn:aws:iam::123456789012:role/metta\n", "source", id="a role of nothing"),
+        pytest.param("\udcff", "config", id="no text"),
     ],
 )
-@not_yet("S3 answers ConfigParseError: check the address")
 def test_h15_a_configuration_is_reported_in_the_words_of_the_client(
     config: str, named: str, tmp_path: Path, collect: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "aws"
-    path.write_text(config, encoding="utf-8")
+    path.write_text(config, encoding="utf-8", errors="surrogateescape")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(path))
 
@@ -150,7 +165,73 @@ def test_h15_a_configuration_is_reported_in_the_words_of_the_client(
     assert str(path) in str(error) or f"{named}_" in str(error)
 
 
-@not_yet("the old verdict stays, without a word")
+PROCESSES = {
+    "it fails": ("#!/bin/sh\necho the-secret >&2\nexit 3\n", "gives no AWS credentials"),
+    "no JSON": ("#!/bin/sh\necho the-secret\n", "something else than JSON"),
+    "another version": ('#!/bin/sh\necho \'{"Version": 7, "SecretAccessKey": "the-secret"}\'\n', "no AWS credentials"),
+    "no key": ('#!/bin/sh\necho \'{"Version": 1, "SecretAccessKey": "the-secret"}\'\n', "no AWS credentials"),
+}
+
+
+@pytest.mark.parametrize(("script", "named"), PROCESSES.values(), ids=PROCESSES)
+def test_h15_a_credential_process_that_gives_none_is_named_without_its_output(
+    script: str, named: str, tmp_path: Path, collect: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program, config = tmp_path / "program", tmp_path / "config"
+    program.write_text(script, encoding="utf-8")
+    program.chmod(0o755)
+    config.write_text(f"[default]\ncredential_process = {program}\n", encoding="utf-8")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+
+    error = collect("s3://results/training.json", collection_timeout=20).error
+
+    assert isinstance(error, SourceError)
+    assert named in str(error)
+    assert "credential_process" in str(error)
+    assert "the-secret" not in str(error)
+
+
+class Silent(LoopbackServer):
+    """The endpoint of a container that has no credentials."""
+
+    def answer(self, request: Request) -> Response:
+        return Response(404, b"{}")
+
+
+def test_h15_the_endpoint_of_a_container_is_named(collect: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Silent() as endpoint:
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{endpoint.url}/v1/credentials")
+        error = collect("s3://results/training.json", collection_timeout=30).error
+
+    assert isinstance(error, SourceError)
+    assert "AWS_CONTAINER_CREDENTIALS_FULL_URI" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("config", "named"),
+    [
+        ("[default]\ncredential_process = /bin/echo '\n", "open quotation mark"),
+        ("[profile other]\nregion = x\n", "(metta) could not be found"),
+    ],
+)
+def test_h15_further_faults_of_the_configuration(
+    config: str, named: str, tmp_path: Path, collect: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "aws"
+    path.write_text(config, encoding="utf-8")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(path))
+    if "could not be found" in named:
+        monkeypatch.setenv("AWS_PROFILE", "metta")
+
+    error = collect("s3://results/training.json", collection_timeout=20).error
+
+    assert isinstance(error, SourceError)
+    assert named in str(error)
+
+
 def test_h18_a_document_that_was_unlinked_under_its_mount_is_a_warning(
     record: Make, write: Make, collect: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -194,7 +275,6 @@ def refusing(code: str, status: int, message: str, **headers: str) -> Response:
     return Response(status, body, {"Content-Type": "application/xml", **named})
 
 
-@not_yet("grant s3:GetObject")
 def test_h19_a_key_that_may_not_be_used_is_named(store: Refusing, collect: Make) -> None:
     """Our own runs: a bucket that is encrypted with a customer's key."""
     store.refusal = refusing("AccessDenied", 403, "User is not authorized to perform: kms:Decrypt on this resource")
@@ -204,7 +284,6 @@ def test_h19_a_key_that_may_not_be_used_is_named(store: Refusing, collect: Make)
     assert "kms:Decrypt" in str(error)
 
 
-@not_yet("S3 answers PermanentRedirect")
 def test_h19_the_region_of_a_bucket_is_named(store: Refusing, collect: Make) -> None:
     store.refusal = refusing("PermanentRedirect", 301, "use another endpoint", x_amz_bucket_region="eu-west-1")
 
@@ -213,7 +292,6 @@ def test_h19_the_region_of_a_bucket_is_named(store: Refusing, collect: Make) -> 
     assert "aws_region: eu-west-1" in str(error)
 
 
-@not_yet("the collection fails")
 def test_h20_a_handle_that_went_stale_is_opened_once_more(
     record: Make, write: Make, collect: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -233,7 +311,6 @@ def test_h20_a_handle_that_went_stale_is_opened_once_more(
     assert (collected.up, collected.hearts) == (1, [0.91])
 
 
-@not_yet("the collection fails")
 def test_h20_a_config_map_that_is_swapped_while_it_is_read(
     record: Make, tmp_path: Path, collect: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -259,3 +336,118 @@ def test_h20_a_config_map_that_is_swapped_while_it_is_read(
 
     assert swaps == []
     assert (collected.up, collected.hearts) == (1, [0.92])
+
+
+OTHER_REGIONS = {
+    "a region that the body names": (
+        b"<Error><Code>AuthorizationHeaderMalformed</Code><Message>no</Message><Region>eu-west-1</Region></Error>",
+        400,
+        {},
+        "aws_region: eu-west-1",
+    ),
+    "a redirect without a body": (b"", 301, {"x-amz-bucket-region": "ap-southeast-2"}, "aws_region: ap-southeast-2"),
+    "a region that nobody names": (
+        b"<Error><Code>IllegalLocationConstraintException</Code><Message>no</Message></Error>",
+        400,
+        {},
+        "get-bucket-location",
+    ),
+}
+
+
+@pytest.mark.parametrize(("body", "status", "headers", "named"), OTHER_REGIONS.values(), ids=OTHER_REGIONS)
+def test_h19_a_bucket_elsewhere(
+    body: bytes, status: int, headers: dict[str, str], named: str, store: Refusing, collect: Make
+) -> None:
+    store.refusal = Response(status, body, {"Content-Type": "application/xml", **headers})
+
+    error = collect("s3://results/nightly/", collection_timeout=20).error
+
+    assert named in str(error)
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "named"),
+    [
+        ("AccessDenied", "The ciphertext refers to a customer master key that kms:Decrypt", "Grant kms:Decrypt"),
+        ("KMS.DisabledException", "arn:aws:kms:…:key/1 is disabled", "KMS key"),
+        ("KMS.KMSInvalidStateException", "arn:aws:kms:…:key/1 is pending deletion", "KMS key"),
+        ("AccessDenied", "not authorized to perform: s3:GetObject", "Grant s3:GetObject"),
+    ],
+)
+def test_h19_keys_that_cannot_be_used(code: str, message: str, named: str, store: Refusing, collect: Make) -> None:
+    store.refusal = refusing(code, 403, message)
+
+    error = collect("s3://results/training.json", collection_timeout=20).error
+
+    assert named in str(error)
+
+
+def test_h18_the_warning_stays_while_the_document_does(
+    record: Make, write: Make, make_check: Make, run: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check = make_check(write([record()], "all/results.json").parent)
+    before = run(check)
+    fstat = os.fstat
+
+    def unlinked(handle: int) -> os.stat_result:
+        status = list(fstat(handle))
+        return os.stat_result([*status[:3], 0, *status[4:]], {"st_mtime_ns": 0, "st_ctime_ns": 0})
+
+    monkeypatch.setattr(os, "fstat", unlinked)
+    after = [run(check), run(check)]
+
+    assert before.warnings == ()
+    assert [("mount its folder" in " ".join(one.warnings), one.hearts) for one in after] == 2 * [(True, [0.91])]
+
+
+def failing_once(function: Any, number: int) -> Any:
+    """`function`, which fails the first time."""
+    failures = [OSError(number, os.strerror(number))]
+
+    def once(*arguments: Any, **options: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return function(*arguments, **options)
+
+    return once
+
+
+@pytest.mark.parametrize("call", ["scandir", "fstat", "open", "stat"])
+@pytest.mark.parametrize("source", ["all", "all/*.json", "all/results.json"])
+def test_h20_whatever_goes_stale_once_is_tried_once_more(
+    call: str, source: str, record: Make, write: Make, make_check: Make, run: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write([record()], "all/results.json").parent.parent
+    check = make_check(folder / source)
+
+    monkeypatch.setattr(os, call, failing_once(getattr(os, call), errno.ESTALE))
+    collected = run(check)
+
+    assert (collected.up, collected.hearts) == (1, [0.91])
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES])
+def test_h20_another_error_is_reported_at_once(
+    number: int, record: Make, write: Make, collect: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write([record()])
+
+    monkeypatch.setattr(os, "pread", failing_once(os.pread, number))
+
+    assert collect(path).up == 0
+
+
+def test_h20_a_handle_that_stays_stale_is_an_error(
+    record: Make, write: Make, collect: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write([record()])
+
+    def stale(*_: Any) -> bytes:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    monkeypatch.setattr(os, "pread", stale)
+    collected = collect(path)
+
+    assert collected.up == 0
+    assert "stale" in str(collected.error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Callable
@@ -77,6 +78,64 @@ def test_any_order_of_merges_keeps_the_newest_record_of_each_identity(
     kept = json.loads(path.read_text())
     assert {(one["metric"], one["task"], one["tags"]["seed"]): one["value"] for one in kept} == expected
     assert len(kept) == len(expected)
+
+
+RECORDS = st.lists(
+    st.tuples(IDENTITIES, st.integers(0, 59), st.sampled_from(["", "c1", "c2"])),
+    min_size=1,
+    max_size=8,
+    unique_by=lambda one: one[1],
+)
+
+
+@given(made=RECORDS, data=st.data())
+@SHARED_FILE
+def test_however_records_are_spread_over_merges_and_documents_the_same_are_shown(
+    made: list[tuple[dict[str, Any], int, str]],
+    data: st.DataObject,
+    record: Make,
+    make_check: Make,
+    run: Make,
+    tmp_path: Path,
+) -> None:
+    """Several at a time, in any order, merged into one document or side by side: the newest of each identity counts."""
+    records = [
+        record(
+            metric=one["metric"],
+            task=one["task"],
+            value=minute,
+            condition="> 30",
+            status=None,
+            timestamp=f"2025-01-14T15:{minute:02}:00Z",
+            tags={"seed": one["seed"], **({"commit": commit} if commit else {})},
+        )
+        for one, minute, commit in data.draw(st.permutations(made))
+    ]
+    cuts = sorted(data.draw(st.sets(st.integers(1, len(records)), max_size=3)) | {0, len(records)})
+    batches = [records[begin:end] for begin, end in itertools.pairwise(cuts)]
+    folder = tmp_path / "all"
+    for path in (tmp_path / "merged.json", *folder.glob("*.json")):
+        path.unlink(missing_ok=True)
+    folder.mkdir(exist_ok=True)
+    for number, batch in enumerate(batches):
+        publish(batch, tmp_path / "merged.json", merge=True, now=NOW)
+        publish(batch, folder / f"{number}.json", now=NOW)
+
+    merged, spread = run(make_check(tmp_path / "merged.json")), run(make_check(folder))
+
+    newest: dict[tuple[str, str, int], int] = {}
+    for one, minute, _ in made:
+        key = one["metric"], one["task"], one["seed"]
+        newest[key] = max(minute, newest.get(key, 0))
+    kept = json.loads((tmp_path / "merged.json").read_text())
+    assert sorted((one["metric"], one["task"], one["tags"]["seed"], one["value"]) for one in kept) == sorted(
+        (*key, minute) for key, minute in newest.items()
+    )
+    shown = [
+        {key: value for key, value in one.series.items() if not key[0].startswith("metta.check.")}
+        for one in (merged, spread)
+    ]
+    assert shown[0] == shown[1]
 
 
 @given(content=(documents | json_values).map(lambda value: json.dumps(value).encode()) | st.binary(max_size=200))

@@ -22,7 +22,7 @@ import pytest
 from metta_checks.ci import graphql, ledger, listing, reply, wire, workflows
 from metta_checks.core import transport
 from metta_checks.core.options_loader import OptionsLoader
-from metta_checks.health import document, local, s3
+from metta_checks.health import document, local, s3_errors
 from metta_checks.health.check import HealthCheck
 from metta_checks.wandb import client, registry
 
@@ -45,14 +45,14 @@ def deadline(patch: pytest.MonkeyPatch) -> None:
 def named_faults(patch: pytest.MonkeyPatch) -> None:
     """What the libraries below raise goes on to the operator as it is."""
     patch.setattr(transport, "fault_of", lambda error, *_: error)
-    patch.setattr(s3, "fault_of", lambda error, _: error)
+    patch.setattr(s3_errors, "s3_error", lambda error, *_: error)
     patch.setattr(local, "os_fault", lambda error, _: error)
 
 
 def statuses(patch: pytest.MonkeyPatch) -> None:
     """Whatever the status says, the answer is read."""
     patch.setattr(transport, "_is_good", lambda _, conditional: True)
-    patch.setattr(s3, "fault_of", lambda error, _: error)
+    patch.setattr(s3_errors, "s3_error", lambda error, *_: error)
 
 
 def own_server(patch: pytest.MonkeyPatch) -> None:
