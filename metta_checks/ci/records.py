@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 SUCCESS: Final = "success"
 CANCELLED: Final = "cancelled"
@@ -76,6 +76,27 @@ class Run:
         """From the attempt's start to its end. GitHub sets the start up to minutes after the last update, for runs that
         end at once."""
         return max((self.ended_at - self.started_at).total_seconds(), 0.0) / 60
+
+
+class QueuedRun(NamedTuple):
+    """A run that has not ended. `started_at` is when its latest attempt was asked for."""
+
+    id: int
+    workflow_id: int
+    name: str
+    file: str
+    status: str
+    created_at: datetime
+    started_at: datetime
+
+
+class QueuePage(NamedTuple):
+    """One page of the runs with a status, newest first. `total` counts all that have it."""
+
+    runs: tuple[QueuedRun, ...]
+    total: int
+    etag: str | None
+    has_next: bool
 
 
 def without_ref(path: str) -> str:
