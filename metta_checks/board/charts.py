@@ -7,8 +7,8 @@ from html import escape
 from importlib.util import find_spec
 from typing import Any, Final
 
-from metta_checks.board.answers import Frame, Group, Series
 from metta_checks.board.document import Definition, FormulaEntry, Request
+from metta_checks.board.evaluate import Frame, Group, Series
 
 Line = tuple[Request, FormulaEntry, Frame]
 

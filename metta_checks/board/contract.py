@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import csv
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Final
+from importlib.resources import files
+from typing import Final, cast
 
-from metta_checks.board.filters import AllOf, AnyOf, Everything, Filter, Match, Not, Variable
-from metta_checks.board.metadata import MetricRow, interval_of, metric_rows
-from metta_checks.board.shapes import Shape, namespaces_of, shapes_of
+from metta_checks.board.filters import AllOf, AnyOf, Everything, Filter, Match, Not, Variable, matches, normalised
 from metta_checks.checks import CHECKS
+from metta_checks.core.bounded_yaml import parse_yaml
+from metta_checks.core.definition import CheckDefinition, TagSet
 from metta_checks.core.sample import SampleKind
-from metta_checks.core.tag_sets import TELEMETRY_COUNTS, TELEMETRY_SHARES
+from metta_checks.core.tag_sets import TELEMETRY_COUNTS, TELEMETRY_SHARES, telemetry_tags
+from metta_checks.core.telemetry import PREFIX as TELEMETRY
 
 COUNTS: Final = TELEMETRY_COUNTS.union(*(definition.counts for definition in CHECKS))
 """Gauges that count things, each in one series only: their sum means something, their mean over series does not."""
@@ -128,7 +131,7 @@ def contract() -> Contract:
 
 
 def _emitted(row: MetricRow) -> Emitted:
-    return Emitted(row.name, row.kind, interval_of(row.check), shapes_of(row.check, row.name))
+    return Emitted(row.name, row.kind, interval_of(row.check), tag_sets_of(row.check, row.name))
 
 
 def _joined(known: Emitted | None, other: Emitted) -> Emitted:
@@ -140,3 +143,111 @@ def _joined(known: Emitted | None, other: Emitted) -> Emitted:
 
 def _with(metric: Emitted, extra: Mapping[str, None]) -> Emitted:
     return replace(metric, shapes=tuple(Shape({**extra, **shape.values}) for shape in metric.shapes))
+
+
+_INTERVAL_KEY: Final = "min_collection_interval.value.example"
+_PACKAGE: Final = "metta_checks"
+
+
+@dataclass(frozen=True, slots=True)
+class MetricRow:
+    """One metric of one check."""
+
+    check: CheckDefinition
+    name: str
+    kind: SampleKind
+    description: str
+
+
+@cache
+def metric_rows() -> tuple[MetricRow, ...]:
+    """Every row of every check; what all checks emit stands in each."""
+    return tuple(row for definition in CHECKS for row in _rows(definition))
+
+
+@cache
+def interval_of(definition: CheckDefinition) -> int:
+    """Seconds between collections, as the check's example configuration has it."""
+    path = f"{definition.slug}/spec.yaml"
+    for interval in _intervals_in(path):
+        return interval
+    raise LookupError(f"{path} does not give {_INTERVAL_KEY}")
+
+
+def _intervals_in(path: str) -> Iterator[int]:
+    """The interval that a specification gives, and those of the templates of this package that it includes."""
+    document = parse_yaml(files(_PACKAGE).joinpath(path).read_text(encoding="utf-8"), path)
+    for value in _values_of(_INTERVAL_KEY, document):
+        yield int(cast(int, value))
+    for template in _values_of("template", document):
+        included = f"{template}.yaml"
+        if files(_PACKAGE).joinpath(included).is_file():
+            yield from _intervals_in(included)
+
+
+def _rows(definition: CheckDefinition) -> Iterator[MetricRow]:
+    text = files(_PACKAGE).joinpath(definition.slug, "metadata.csv").read_text(encoding="utf-8")
+    for row in csv.DictReader(text.splitlines()):
+        yield MetricRow(
+            check=definition,
+            name=row["metric_name"],
+            kind=cast(SampleKind, row["metric_type"]),
+            description=row["description"],
+        )
+
+
+def _values_of(key: str, node: object) -> Iterator[object]:
+    if isinstance(node, dict):
+        if key in node:
+            yield node[key]
+        for inner in node.values():
+            yield from _values_of(key, inner)
+    elif isinstance(node, list):
+        for inner in node:
+            yield from _values_of(key, inner)
+
+
+Values = frozenset[str] | None
+"""The values that a tag can have; None: whatever the source says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """One set of tags under which series of a metric come."""
+
+    values: Mapping[str, Values]
+
+    def can_be(self, wanted: Match) -> bool:
+        """Whether a series of this shape can have the tag."""
+        if wanted.key not in self.values:
+            return False
+        known = self.values[wanted.key]
+        return known is None or any(matches(wanted.value, value) for value in known)
+
+    def must_be(self, wanted: Match) -> bool:
+        """Whether every series of this shape has the tag."""
+        known = self.values.get(wanted.key)
+        return known is not None and all(matches(wanted.value, value) for value in known)
+
+
+def tag_sets_of(definition: CheckDefinition, metric: str) -> tuple[Shape, ...]:
+    """The shapes of a metric that the check emits. Raises LookupError for one without tag sets in its definition."""
+    if metric.startswith(TELEMETRY):
+        return (_shape(telemetry_tags(definition, metric)),)
+    try:
+        return tuple(map(_shape, definition.metric_tags()[metric]))
+    except KeyError:
+        raise LookupError(
+            f"{definition.name} emits {metric}, but {definition.tags_path} does not give its tags: add them there"
+        ) from None
+
+
+def namespaces_of(definition: CheckDefinition) -> Iterator[tuple[str, tuple[Shape, ...]]]:
+    """What the check emits under names that only the source knows: each namespace, with a dot at its end."""
+    for metric, tag_sets in definition.metric_tags().items():
+        if metric.endswith("."):
+            yield metric, tuple(map(_shape, tag_sets))
+
+
+def _shape(tags: TagSet) -> Shape:
+    return Shape({key: None if values is None else frozenset(map(normalised, values)) for key, values in tags.items()})

@@ -1,13 +1,14 @@
-"""The filter of a metric query, the text between its braces: parsed, filled in, and held against tags."""
+"""The filter of a metric query, the text between its braces: parsed, filled in, and matched against tags."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Final
 
-from metta_checks.board.names import matches, normalised
+from metta_checks.core.tags import MAX_TAG_LENGTH
 
 Tags = Mapping[str, frozenset[str]]
 """The values of each key of one series; a key may have several."""
@@ -204,3 +205,25 @@ class _Parser:
             raise QuerySyntaxError(
                 f"{token!r} is missing before {self.ahead or 'the end'!r} in the filter {{{self._text}}}"
             )
+
+
+_FOLDED: Final = re.compile(r"[^\w\-.:/*]")
+
+
+def normalised(text: str) -> str:
+    """A tag, a key or a value as Datadog stores it: lower case, `_` for what it does not keep, 200 characters.
+
+    A `*` stays, since a query means something by it.
+    """
+    return _FOLDED.sub("_", text.strip().lower())[:MAX_TAG_LENGTH]
+
+
+def key_and_value(text: str) -> tuple[str, str]:
+    """The two parts of a tag, normalised. A tag without a colon is all key."""
+    key, _, value = normalised(text).partition(":")
+    return key, value
+
+
+def matches(pattern: str, value: str) -> bool:
+    """Whether `value` is what a query's `pattern` asks for; only `*` stands for something else."""
+    return fnmatchcase(value, pattern.replace("[", "[[]").replace("?", "[?]"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from metta_checks.board import lint_dashboard, lint_monitor, models
+from metta_checks.board import client_models, lint_dashboard, lint_monitor
 from metta_checks.board.contract import Contract, contract
 from metta_checks.board.document import Dashboard, DocumentError, parse_board, parse_json
 from metta_checks.board.findings import Finding, Rule
@@ -11,7 +11,7 @@ from metta_checks.board.findings import Finding, Rule
 def findings_in(text: str, emitted: Contract | None = None) -> list[Finding]:
     """What is wrong with the dashboard or the monitor in `text`, in the order in which it stands there.
 
-    `emitted` is what the checks emit, in their example configuration unless given. Raises models.MissingClientError.
+    `emitted` is what the checks emit, by default in their example configuration. Raises MissingClientError.
     """
     emitted = emitted or contract()
     try:
@@ -20,9 +20,9 @@ def findings_in(text: str, emitted: Contract | None = None) -> list[Finding]:
     except DocumentError as error:
         return [Finding(Rule.JSON, "", str(error))]
     if isinstance(board, Dashboard):
-        found = [*models.dashboard_findings(document), *lint_dashboard.dashboard_findings(board, emitted)]
+        found = [*client_models.dashboard_findings(document), *lint_dashboard.dashboard_findings(board, emitted)]
     else:
-        found = [*models.monitor_findings(document), *lint_monitor.monitor_findings(board, emitted)]
+        found = [*client_models.monitor_findings(document), *lint_monitor.monitor_findings(board, emitted)]
     if any(finding.rule is Rule.MODEL for finding in found):
         # A kind of widget that Datadog does not know either is told once.
         found = [finding for finding in found if finding.rule is not Rule.WIDGET]

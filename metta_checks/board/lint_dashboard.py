@@ -6,14 +6,13 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import Final
 
-from metta_checks.board.answers import SPANS
 from metta_checks.board.contract import SHARES, Contract, Emitted
 from metta_checks.board.document import COLUMNS, Dashboard, Definition, QueryEntry, Request, TemplateVariable, Widget
+from metta_checks.board.evaluate import SPANS
 from metta_checks.board.filters import QuerySyntaxError, Variable, leaves
 from metta_checks.board.findings import Finding, Rule
-from metta_checks.board.formula import Call, Formula, parse_formula, references, walk
 from metta_checks.board.lint_query import query_findings
-from metta_checks.board.query import MetricQuery, parse_query
+from metta_checks.board.query import Call, Formula, MetricQuery, parse_formula, parse_query, references, walk
 
 READ: Final = frozenset({"group", "note", "query_table", "query_value", "timeseries", "toplist"})
 """Kinds of widgets whose queries are looked at."""

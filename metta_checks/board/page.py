@@ -10,10 +10,10 @@ from importlib.resources import files
 from typing import Final
 
 from metta_checks.board import charts
-from metta_checks.board.answers import Answers
 from metta_checks.board.document import COLUMNS, Dashboard, Layout, Widget
-from metta_checks.board.draw import body_of
+from metta_checks.board.evaluate import Answers
 from metta_checks.board.recording import Recording
+from metta_checks.board.widgets import body_of
 
 ROWS_OF_A_SCREEN: Final = 9
 """A dashboard of at most so many rows is stretched over the whole screen; a longer one scrolls."""

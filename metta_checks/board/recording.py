@@ -10,8 +10,7 @@ from typing import Annotated, Final
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from metta_checks.board.filters import Tags
-from metta_checks.board.names import key_and_value
+from metta_checks.board.filters import Tags, key_and_value
 from metta_checks.core.decode import first_problem
 from metta_checks.core.sample import SampleKind
 

@@ -9,11 +9,11 @@ import click
 
 from metta_checks.board import library
 from metta_checks.board.charts import HOW_TO_GET, available
+from metta_checks.board.client_models import MissingClientError
 from metta_checks.board.contract import contract
 from metta_checks.board.document import Dashboard, DocumentError, parse_board, parse_json
 from metta_checks.board.findings import Rule
 from metta_checks.board.lint import findings_in
-from metta_checks.board.models import MissingClientError
 from metta_checks.board.page import page
 from metta_checks.board.recording import Recording, RecordingError, recorded
 from metta_checks.checks import CHECKS

@@ -6,11 +6,10 @@ from datetime import timedelta
 
 import pytest
 
-from metta_checks.board.answers import Answer, Answers, UnsupportedError
-from metta_checks.board.computing import at_once, over_time
 from metta_checks.board.document import QueryEntry, TemplateVariable
+from metta_checks.board.evaluate import Answer, Answers, UnsupportedError, scalar, timeseries
 from metta_checks.board.filters import QuerySyntaxError
-from metta_checks.board.formula import parse_formula
+from metta_checks.board.query import parse_formula
 from metta_checks.board.recording import Recording, RecordingError, recorded
 
 from .conftest import START, document_of
@@ -31,7 +30,7 @@ def answered(query: str, reducer: str = "last", span: str | None = None, documen
 
 
 def figures(query: str, reducer: str = "last", span: str | None = None, document: str = RUNS) -> dict[str, float]:
-    values = at_once(parse_formula("query1"), {"query1": answered(query, reducer, span, document)})
+    values = scalar(parse_formula("query1"), {"query1": answered(query, reducer, span, document)})
     return {",".join(value for _, value in group): value for group, value in values.items()}
 
 
@@ -93,7 +92,7 @@ def test_formulas_go_group_by_group(formula: str, expected: dict[str, float]) ->
         "bad": answered("sum:runs{state:bad} by {type}"),
         "all": answered("sum:runs{*}"),
     }
-    values = at_once(parse_formula(formula), answers)
+    values = scalar(parse_formula(formula), answers)
     assert {group[0][1]: value for group, value in values.items()} == expected
 
 
@@ -101,11 +100,11 @@ def test_a_cut_off_looks_at_the_whole_course() -> None:
     """So a verdict that failed within the window and passed since is still listed: rather that than the reverse."""
     document = document_of([("state", 2, "task:a")], [("state", 0, "task:a")])
     answers = {"query1": answered("max:state{*} by {task}", document=document)}
-    assert at_once(parse_formula("cutoff_min(query1, 2)"), answers) == {(("task", "a"),): 2}
+    assert scalar(parse_formula("cutoff_min(query1, 2)"), answers) == {(("task", "a"),): 2}
 
 
 def test_the_course_of_a_formula() -> None:
-    course = over_time(parse_formula("query1 * 10"), {"query1": answered("sum:runs{type:train}")})
+    course = timeseries(parse_formula("query1 * 10"), {"query1": answered("sum:runs{type:train}")})
     assert course == {(): {START - timedelta(minutes=10): 50, START: 80}}
 
 
@@ -121,7 +120,7 @@ def test_the_course_of_a_formula() -> None:
 def test_template_variables(variables: tuple[TemplateVariable, ...], values: dict[str, str], expected: float) -> None:
     answers = Answers(recorded({"samples": RUNS}), variables, values)
     answer = answers.to(QueryEntry(name="query1", query="sum:runs{$kind}", aggregator="last"), None)
-    assert list(at_once(parse_formula("query1"), {"query1": answer}).values()) == [expected]
+    assert list(scalar(parse_formula("query1"), {"query1": answer}).values()) == [expected]
 
 
 def test_an_undeclared_variable_is_refused() -> None:

@@ -8,10 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from metta_checks.board.contract import COUNTS, SHARES, contract
-from metta_checks.board.filters import Match, parse_filter
-from metta_checks.board.metadata import interval_of, metric_rows
-from metta_checks.board.names import key_and_value
+from metta_checks.board.contract import COUNTS, SHARES, contract, interval_of, metric_rows
+from metta_checks.board.filters import Match, key_and_value, parse_filter
 from metta_checks.checks import CHECKS
 from metta_checks.core.definition import CheckDefinition
 

@@ -7,13 +7,12 @@ from typing import Any
 
 import pytest
 
-from metta_checks.board.answers import Answers
 from metta_checks.board.document import Dashboard, Definition, parse_board
-from metta_checks.board.draw import body_of, shown
+from metta_checks.board.evaluate import Answers
 from metta_checks.board.library import dashboard, names
-from metta_checks.board.markdown import html_of
 from metta_checks.board.page import page
 from metta_checks.board.recording import Recording, recorded
+from metta_checks.board.widgets import body_of, html_of, shown
 
 from .conftest import document_of
 

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from metta_checks.board.filters import QuerySyntaxError, holds, parse_filter
-from metta_checks.board.formula import Call, Number, Operation, Reference, parse_formula, references
-from metta_checks.board.names import normalised
-from metta_checks.board.query import parse_monitor_query, parse_query
+from metta_checks.board.filters import QuerySyntaxError, holds, normalised, parse_filter
+from metta_checks.board.query import (
+    Call,
+    Number,
+    Operation,
+    Reference,
+    parse_formula,
+    parse_monitor_query,
+    parse_query,
+    references,
+)
 
 TAGS = {"state": frozenset({"failed"}), "run_type": frozenset({"train"}), "team": frozenset({"research", "infra"})}
 

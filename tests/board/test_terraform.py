@@ -13,9 +13,8 @@ from typing import Any
 import hcl2
 import pytest
 
-from metta_checks.board.contract import ADDED_BY_BASE, contract
+from metta_checks.board.contract import ADDED_BY_BASE, contract, metric_rows
 from metta_checks.board.library import PAGING
-from metta_checks.board.metadata import metric_rows
 from metta_checks.checks import CHECKS
 
 MODULE = Path(__file__).parents[2] / "deploy" / "terraform"

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from deploy_support.manifests import KUBERNETES, Embedded, documents, embedded, values
 
-from metta_checks.board.metadata import interval_of
+from metta_checks.board.contract import interval_of
 from metta_checks.checks import CHECKS, find_check
 from metta_checks.cli.agent_config import read_agent_config
 from metta_checks.core import MettaCheck

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from math import isfinite
 from typing import Final
 
-from metta_checks.board.answers import Answer, Answers, Group, UnsupportedError
 from metta_checks.board.charts import Line, chart
-from metta_checks.board.computing import at_once, over_time
 from metta_checks.board.document import ConditionalFormat, Definition, FormulaEntry, Request, Sort
+from metta_checks.board.evaluate import Answer, Answers, Group, UnsupportedError, scalar, timeseries
 from metta_checks.board.filters import QuerySyntaxError
-from metta_checks.board.formula import parse_formula
-from metta_checks.board.markdown import html_of
+from metta_checks.board.query import parse_formula
 
 COMPARATORS: Final[Mapping[str, Callable[[float, float], bool]]] = {
     "=": lambda value, limit: value == limit,
@@ -78,7 +77,7 @@ def _answers_to(request: Request, definition: Definition, answers: Answers) -> d
 
 
 def _cells(entry: FormulaEntry, found: Mapping[str, Answer], formats: Sequence[ConditionalFormat]) -> dict[Group, Cell]:
-    values = at_once(parse_formula(entry.formula), found)
+    values = scalar(parse_formula(entry.formula), found)
     return {group: Cell(value, _palette(value, formats)) for group, value in values.items() if isfinite(value)}
 
 
@@ -176,7 +175,7 @@ def _timeseries(definition: Definition, answers: Answers) -> str:
     lines: list[Line] = []
     for request in definition.requests:
         found = _answers_to(request, definition, answers)
-        lines += [(request, entry, over_time(parse_formula(entry.formula), found)) for entry in request.formulas]
+        lines += [(request, entry, timeseries(parse_formula(entry.formula), found)) for entry in request.formulas]
     return chart(definition, lines) if any(frame for _, _, frame in lines) else NO_DATA
 
 
@@ -216,3 +215,24 @@ _DRAWN: Final[Mapping[str, Callable[[Definition, Answers], str]]] = {
     "timeseries": _timeseries,
     "toplist": _toplist,
 }
+
+
+_STRONG = re.compile(r"\*\*(.+?)\*\*")
+_CODE = re.compile(r"`([^`]+)`")
+
+
+def html_of(text: str) -> str:
+    """Paragraphs, headings, bold and code; everything else stands as it is."""
+    blocks = [block.strip() for block in re.split(r"\n\s*\n", text) if block.strip()]
+    return "".join(_block(block) for block in blocks)
+
+
+def _block(block: str) -> str:
+    marks = len(block) - len(block.lstrip("#"))
+    if marks:
+        return f"<h3>{_inline(block[marks:].strip())}</h3>"
+    return f"<p>{_inline(block)}</p>"
+
+
+def _inline(text: str) -> str:
+    return _CODE.sub(r"<code>\1</code>", _STRONG.sub(r"<b>\1</b>", escape(text))).replace("\n", "<br>")
