@@ -17,13 +17,21 @@ from metta_checks.core.definition import CheckDefinition
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "metta_checks").glob("*/README.md")),
+]
+"""What users read: the README, and the pages that it links."""
+TEXTS = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in PAGES}
+every_page = pytest.mark.parametrize("page", TEXTS)
 every_check = pytest.mark.parametrize("definition", CHECKS, ids=lambda definition: definition.slug)
 
 
 def explained(definition: CheckDefinition) -> str:
-    """The README, and that of the check's package where it has one."""
-    own = ROOT / "metta_checks" / definition.slug / "README.md"
-    return README + (own.read_text(encoding="utf-8") if own.is_file() else "")
+    """The README, that of the check's package where it has one, and that of the health records."""
+    own = (f"metta_checks/{package}/README.md" for package in (definition.slug, "health"))
+    return README + "".join(TEXTS.get(page, "") for page in own)
 
 
 def own_options(definition: CheckDefinition) -> list[str]:
@@ -53,36 +61,51 @@ def test_every_metric_is_listed(definition: CheckDefinition) -> None:
 
 @pytest.mark.parametrize("command", sorted(main.commands))
 def test_every_command_is_shown(command: str) -> None:
-    assert f"metta-checks {command}" in README
+    assert any(f"metta-checks {command}" in text for text in TEXTS.values())
 
 
-def test_every_link_inside_leads_somewhere() -> None:
-    targets = re.findall(r"\]\(([^)#:]+)\)", README)
-    assert targets
-    assert [target for target in targets if not (ROOT / target).exists()] == []
+@every_page
+def test_every_link_inside_leads_somewhere(page: str) -> None:
+    targets = re.findall(r"\]\(([^)#:]+)\)", TEXTS[page])
+    assert [target for target in targets if not ((ROOT / page).parent / target).exists()] == []
 
 
-def test_every_anchor_is_a_heading() -> None:
+def test_every_page_is_linked() -> None:
+    linked = {
+        ((ROOT / page).parent / target).resolve()
+        for page, text in TEXTS.items()
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text)
+    }
+    assert [str(path) for path in PAGES if path != ROOT / "README.md" and path not in linked] == []
+
+
+@every_page
+def test_every_anchor_is_a_heading(page: str) -> None:
     headings = {
         re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
-        for heading in re.findall(r"^#+ (.+)$", README, re.MULTILINE)
+        for heading in re.findall(r"^#+ (.+)$", TEXTS[page], re.MULTILINE)
     }
-    anchors = re.findall(r"\]\(#([^)]+)\)", README)
-    assert anchors
+    anchors = re.findall(r"\]\(#([^)]+)\)", TEXTS[page])
     assert [anchor for anchor in anchors if anchor not in headings] == []
 
 
-def test_the_configurations_are_yaml() -> None:
-    blocks = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
-    assert blocks
-    for block in blocks:
+@every_page
+def test_the_configurations_are_yaml(page: str) -> None:
+    for block in re.findall(r"```yaml\n(.*?)```", TEXTS[page], re.DOTALL):
         assert yaml.safe_load(block)
+
+
+@pytest.mark.parametrize("page", [page for page in TEXTS if page.startswith("metta_checks/")])
+def test_the_page_of_a_package_is_short(page: str) -> None:
+    assert TEXTS[page].count("\n") <= 150
 
 
 def runnable() -> list[str]:
     """The commands of the README that need nothing but this repository."""
     lines = re.findall(
-        r"^\$ (?:\.venv/bin/)?(metta-checks (?:schema|board lint$|estimate|list$).*)$", README, re.MULTILINE
+        r"^\$ (?:\.venv/bin/)?(metta-checks (?:schema|board lint$|estimate|list$).*)$",
+        "\n".join(TEXTS.values()),
+        re.MULTILINE,
     )
     return sorted(set(lines))
 

@@ -22,7 +22,14 @@ from metta_checks.health.errors import EmptyResultsError, PublishError
 from metta_checks.health.forms import TITLES
 from metta_checks.health.identity import ANNOTATION_TAGS, Superseded
 from metta_checks.health.local import read_bytes, read_file
-from metta_checks.health.metrics import Judged, MetricOptions, newest_judged, remarks, stale_remarks, superseded_remarks
+from metta_checks.health.metrics import (
+    Judged,
+    JudgeOptions,
+    judge_newest,
+    record_warnings,
+    stale_warnings,
+    superseded_warnings,
+)
 from metta_checks.health.publishing import publish as publish_records
 from metta_checks.health.publishing import validated, validated_document
 from metta_checks.health.record import Record
@@ -124,9 +131,9 @@ def publish(
         records, unnamed = _records(results, form, rules_path, suite=suite, lenient=lenient, now=now)
         if not records and not allow_empty:
             raise EmptyResultsError(f"reading {printable(str(results))}")
-        options = MetricOptions(ORIGINS[suite], max_age=timedelta.max, annotations=frozenset(annotation_tags))
+        options = JudgeOptions(ORIGINS[suite], max_age=timedelta.max, annotations=frozenset(annotation_tags))
         judged, superseded = _judged(records, options, str(results))
-        for kind in (remarks(judged), superseded_remarks(superseded), stale_remarks(records, now)):
+        for kind in (record_warnings(judged), superseded_warnings(superseded), stale_warnings(records, now)):
             for remark in first_three(list(kind)):
                 echo(printable(f"warning: {remark}"), err=True)
         if destination is None or check_only:
@@ -220,6 +227,6 @@ def _counted(judged: Sequence[Judged], total: int, suite: str) -> str:
     return f"{total:,} valid {suite} record{'s' if total != 1 else ''} ({verdicts or 'no verdict'})"
 
 
-def _judged(records: Sequence[Record], options: MetricOptions, name: str) -> tuple[list[Judged], list[Superseded]]:
+def _judged(records: Sequence[Record], options: JudgeOptions, name: str) -> tuple[list[Judged], list[Superseded]]:
     entries = (Entry(name, position, record, record.timestamp) for position, record in enumerate(records, 1))
-    return newest_judged(entries, options, utcnow())
+    return judge_newest(entries, options, utcnow())

@@ -12,8 +12,8 @@ from metta_checks.core.clock import utcnow
 from metta_checks.health.document import Entry, EntryFault, Limits
 from metta_checks.health.identity import Superseded
 from metta_checks.health.local import read_file
-from metta_checks.health.metrics import MetricOptions, newest_judged, remarks, superseded_remarks
-from metta_checks.health.origin import problem_of, problem_with
+from metta_checks.health.metrics import JudgeOptions, judge_newest, record_warnings, superseded_warnings
+from metta_checks.health.names import problem_of, problem_with
 from metta_checks.health.publishing import document_faults
 from metta_checks.health.suites import ORIGINS
 from metta_checks.training.definition import ORIGIN
@@ -39,13 +39,13 @@ def record_findings(path: Path, suite: str | None = None, *, lenient: bool) -> I
     faulty = {fault.position for fault in faults}
     usable = [entry for entry in document.entries if entry.position not in faulty]
     # Whose records they are changes their metrics' names, and nothing that is remarked upon.
-    options = MetricOptions(ORIGIN, max_age=timedelta.max)
-    judged, superseded = newest_judged(usable, options, now)
+    options = JudgeOptions(ORIGIN, max_age=timedelta.max)
+    judged, superseded = judge_newest(usable, options, now)
     positions = [entry.position for entry in usable]
     for one in superseded:
         older, newer = positions[one.position - 1], positions[one.by - 1]
-        yield Finding("warning", path, next(superseded_remarks([Superseded(older, newer)])))
-    for remark in remarks(judged):
+        yield Finding("warning", path, next(superseded_warnings([Superseded(older, newer)])))
+    for remark in record_warnings(judged):
         yield Finding("warning", path, remark.partition(", ")[2])
 
 

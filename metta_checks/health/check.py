@@ -6,32 +6,33 @@ from collections.abc import Iterator, Sequence, Set
 from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from metta_checks.core import Dropped, DropReason, MettaCheck, Result, Target
 from metta_checks.core.definition import Origin
-from metta_checks.core.duration import parse_duration
 from metta_checks.core.errors import SourceError
 from metta_checks.core.option_errors import required
 from metta_checks.core.sample import Sample
 from metta_checks.core.state import TargetStates
 from metta_checks.core.tags import keys_of
 from metta_checks.core.target import first_three
-from metta_checks.health.document import Document, Limits
+from metta_checks.health.document import Document
 from metta_checks.health.metrics import (
     DEFAULT_MAX_AGE,
-    MetricOptions,
+    JudgeOptions,
     judge_entries,
     record_samples,
-    remarks,
+    record_warnings,
     split_by_name,
     split_by_time,
-    unheard,
+    unknown_verdicts,
 )
-from metta_checks.health.options import is_local, reader_of, source_name
-from metta_checks.health.reading import Reader, Reading, newest_within
+from metta_checks.health.settings import Settings, is_local, source_name
+from metta_checks.health.sources import Reader, Reading, newest_within
 from metta_checks.health.state import HealthState, state_format
 from metta_checks.health.verdict import data_missing_sample
+
+OVER_LIMIT: Final = "the newest documents are read; keep fewer there, or raise `max_bytes` or `max_records`"
 
 
 class HealthCheck(MettaCheck):
@@ -50,89 +51,95 @@ class HealthCheck(MettaCheck):
     def read(self, target: Target, now: datetime) -> Result:
         """The samples of all records that the source holds at `now`."""
         state: HealthState = self.states.of(target)
-        kept = dict(state.kept)
+        cache = dict(state.cache)
         try:
-            reading = self._reader.read(self.collection, self._limits, kept)
+            reading = self._reader.read(self.collection, self.settings.limits, cache)
         except SourceError as error:
             # What was read before the error is not read again.
-            return replace(self.failed(target, error, now), state=replace(state, kept=kept))
-        entries = (entry for document in reading.documents for entry in document.entries)
-        own, forged = split_by_name(entries, self.ORIGIN)
-        usable, late = split_by_time(own, now)
-        judged = judge_entries(usable, self._metric_options, now)
-        faults = [fault for document in reading.documents for fault in document.faults] + forged + late
+            return replace(self.failed(target, error, now), state=replace(state, cache=cache))
+        entries = [entry for document in reading.documents for entry in document.entries]
+        allowed, forged = split_by_name(entries, self.ORIGIN)
+        usable, undated = split_by_time(allowed, now)
+        judged = judge_entries(usable, self._judging, now)
+        faults = [fault for document in reading.documents for fault in document.faults] + forged + undated
         broken = reading.unread | {fault.document for fault in faults}
-        silent = self._silent(replace(state, kept=kept), broken, reading.over_limit)
-        samples = list(record_samples(judged, unheard(silent.values(), judged, self._metric_options, now), now))
-        samples.append(self._data_missing(not usable))
+        unknown = self._unknown(replace(state, cache=cache), broken, reading.over_limit)
         present = {document.name: document for document in reading.documents}
+        whole = {name: document for name, document in present.items() if name not in broken}
         return Result(
             target,
-            samples,
+            [
+                *record_samples(judged, unknown_verdicts(unknown.values(), judged, self._judging, now), now),
+                self._data_missing(not usable),
+            ],
             # Documents that the source no longer has are forgotten.
-            state=HealthState(present, {name: one for name, one in present.items() if name not in broken} | silent),
+            state=HealthState(present, whole | unknown),
             dropped=[
                 Dropped.of(DropReason.UNREADABLE, map(str, reading.unreadable)),
                 Dropped.of(DropReason.INVALID, map(str, faults)),
-                Dropped.of(DropReason.OVER_LIMIT, sorted(reading.over_limit)),
+                Dropped.of(
+                    DropReason.OVER_LIMIT, sorted(reading.over_limit), note=OVER_LIMIT if reading.over_limit else ""
+                ),
             ],
-            warnings=[*first_three([f"counted: {remark}" for remark in remarks(judged)]), *self._remarks(reading)],
+            warnings=[
+                *first_three([f"counted: {warning}" for warning in record_warnings(judged)]),
+                *self._source_warnings(reading),
+            ],
         )
 
     def failed(self, target: Target, error: Exception, now: datetime) -> Result:
-        """What the wall shows when the source cannot be read: of what was known nothing is known now."""
+        """The result of a source that cannot be read: every verdict that was known is unknown."""
         state: HealthState = self.states.of(target)
         samples = [self._data_missing(True)]
         if state.whole:
-            samples += record_samples((), unheard(state.whole.values(), (), self._metric_options, now), now)
+            samples += record_samples((), unknown_verdicts(state.whole.values(), (), self._judging, now), now)
         return Result(target, samples, error=error)
 
     @cached_property
     def states(self) -> TargetStates[HealthState]:
         """What is known of the source's documents; of those that could be used, also after a restart."""
-        return self.new_states(HealthState, state_format(lambda: self._metric_options))
+        return self.new_states(HealthState, state_format(lambda: self._judging))
 
     def validate_options(self) -> None:
-        """Refuse to go without a source, and a local one that whoever wrote the configuration must not name."""
+        """Refuse a missing source, and a local one that the author of the configuration must not name."""
         required(self.config, "source", self.VARIABLES)
         provenance = self.provenance
-        # Of the very text that is read from.
+        # Of the text that is read from.
         if provenance.named("source") is not None and is_local(self.config.source):
             cure = "Use s3:// or http(s)://, or put the configuration into a file in conf.d."
             provenance.refuse("source", "is a local path", "name files of the Agent's machine", cure)
 
     @cached_property
-    def _reader(self) -> Reader:
-        return reader_of(self.config.source, region=self.config.aws_region, transport=lambda: self.transport)
+    def settings(self) -> Settings:
+        """The settings of the loaded options."""
+        return Settings.from_options(self.config, self.ORIGIN, self.instance_tags)
 
     @cached_property
-    def _limits(self) -> Limits:
-        return Limits(self.config.max_bytes, self.config.max_records)
+    def _reader(self) -> Reader:
+        return self.settings.reader(lambda: self.transport)
 
     @property
-    def _metric_options(self) -> MetricOptions:
+    def _judging(self) -> JudgeOptions:
         if self.config is None:
             # Options that do not hold: what a restart remembers is unknown then too.
-            return MetricOptions(self.ORIGIN, DEFAULT_MAX_AGE, frozenset(keys_of(self.instance_tags)))
-        max_age = parse_duration(self.config.max_age)
-        annotations = frozenset(self.config.annotation_tags or ())
-        return MetricOptions(self.ORIGIN, max_age, frozenset(keys_of(self.instance_tags)), annotations)
+            return JudgeOptions(self.ORIGIN, DEFAULT_MAX_AGE, frozenset(keys_of(self.instance_tags)))
+        return self.settings.judging
 
-    def _silent(self, state: HealthState, broken: Set[str], over_limit: Set[str]) -> dict[str, Document]:
-        """The documents that do not count now, whole or in part, as they were.
+    def _unknown(self, state: HealthState, broken: Set[str], over_limit: Set[str]) -> dict[str, Document]:
+        """The documents that do not count now, in whole or in part, as they were when they did.
 
         A red verdict must not vanish with a torn file, nor behind a thousand newer ones.
         """
         known = {name: document for name, document in state.whole.items() if name in broken | over_limit}
-        # One that is too many may have been read all the same, just now.
-        read = {name: document for name, document in state.kept.items() if name in over_limit and not document.faults}
-        return newest_within((known | read).values(), self._limits)
+        # One that is over the limit may have been read all the same, just now.
+        read = {name: document for name, document in state.cache.items() if name in over_limit and not document.faults}
+        return newest_within((known | read).values(), self.settings.limits)
 
     def _data_missing(self, missing: bool) -> Sample:
         origin = self.ORIGIN
         return data_missing_sample(source=origin.source, workflow_category=origin.workflow_category, missing=missing)
 
-    def _remarks(self, reading: Reading) -> Iterator[str]:
+    def _source_warnings(self, reading: Reading) -> Iterator[str]:
         if not reading.documents:
             yield f"{self._reader.shown} holds no document: has the pipeline published?"
         yield from first_three([document.warning for document in reading.documents if document.warning])

@@ -73,11 +73,11 @@ class Document:
     warning: str = ""
 
     @property
-    def lends_its_time(self) -> bool:
+    def has_undated_records(self) -> bool:
         """Whether it has records without a time of their own."""
         return any(entry.record.timestamp is None for entry in self.entries)
 
-    def published_again(self, modified: datetime | None) -> Document:
+    def with_time(self, modified: datetime | None) -> Document:
         """The same content with a new time of its own, which stands in for that of records without one."""
         if modified is None or modified == self.modified:
             return self

@@ -1,25 +1,39 @@
-"""Health records in local files: one file, or the `*.json` of a directory or of what a glob matches."""
+"""Health records in local files: one file, or the `*.json` of a directory or of what a glob matches.
+
+The standard library's glob follows links to directories: with two of them to their own directory, `**` has more paths
+than can be walked, and between two matches nothing can stop it. So the walk is ours, and ends with the collection.
+"""
 
 from __future__ import annotations
 
 import errno
 import glob
 import os
+import re
 import stat
-from collections.abc import Callable, Hashable, Iterable
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
+from fnmatch import translate
+from functools import cache, partial
 from pathlib import Path
 from typing import Final, TypeVar
 
 from metta_checks.core.collection import Collection
+from metta_checks.core.deadline import Deadline
 from metta_checks.core.errors import Kind, SourceError
 from metta_checks.core.printable import printable
-from metta_checks.health.bounded import Bounded
 from metta_checks.health.document import Document, Limits, oversized, parse_document
-from metta_checks.health.reading import LONG_AGO, Candidate, Kept, Reading, is_published, read_candidates
-from metta_checks.health.walk import DeadlineExpiredError, entries, fixed_part, matches
+from metta_checks.health.sources import (
+    LONG_AGO,
+    Bounded,
+    Candidate,
+    DocumentCache,
+    Reading,
+    is_published,
+    read_candidates,
+)
 
 T = TypeVar("T")
 
@@ -46,23 +60,23 @@ class LocalReader:
     def shown(self) -> str:
         return printable(self._source)
 
-    def read(self, collection: Collection, limits: Limits, kept: Kept) -> Reading:
+    def read(self, collection: Collection, limits: Limits, cache: DocumentCache) -> Reading:
         """All documents of the source; see `Reader.read`."""
-        return self._bounded.run(partial(self._read, collection, limits, kept), collection.deadline)
+        return self._bounded.run(partial(self._read, collection, limits, cache), collection.deadline)
 
-    def _read(self, collection: Collection, limits: Limits, kept: Kept) -> Reading:
+    def _read(self, collection: Collection, limits: Limits, cache: DocumentCache) -> Reading:
         path = Path(self._source)
         listing = f"listing {self.shown}"
 
         def read() -> Reading:
             if path.is_dir():
                 inside = (Path(entry) for entry in entries(path, collection.deadline))
-                return self._read_several(path, inside, collection, limits, kept)
+                return self._read_several(path, inside, collection, limits, cache)
             if glob.has_magic(self._source) and not path.exists():
                 found = matches(path, collection.deadline)
-                return self._read_several(fixed_part(path), found, collection, limits, kept)
-            document = read_file(path, limits, kept.get(self.shown))
-            kept[document.name] = document
+                return self._read_several(fixed_part(path), found, collection, limits, cache)
+            document = read_file(path, limits, cache.get(self.shown))
+            cache[document.name] = document
             return Reading((document,))
 
         try:
@@ -75,12 +89,12 @@ class LocalReader:
             raise SourceError(Kind.TIMED_OUT, listing, came_back, remedy) from None
 
     def _read_several(
-        self, root: Path, paths: Iterable[Path], collection: Collection, limits: Limits, kept: Kept
+        self, root: Path, paths: Iterable[Path], collection: Collection, limits: Limits, cache: DocumentCache
     ) -> Reading:
         # Listing it says whether it is there, which a glob that matches nothing does not.
         os.scandir(root).close()
         candidates = [_candidate(path, root, limits) for path in paths if is_published(path.name)]
-        return read_candidates(self.shown, candidates, collection, limits, kept)
+        return read_candidates(self.shown, candidates, collection, limits, cache)
 
 
 def read_file(path: Path, limits: Limits, previous: Document | None = None, *, root: Path | None = None) -> Document:
@@ -258,3 +272,94 @@ def _modified(status: os.stat_result) -> datetime | None:
         return datetime.fromtimestamp(status.st_mtime, UTC)
     except (ValueError, OverflowError, OSError):
         return None
+
+
+_RECURSIVE: Final = "**"
+
+
+class DeadlineExpiredError(Exception):
+    """The walk did not end in time."""
+
+
+def entries(directory: Path, deadline: Deadline) -> Iterator[os.DirEntry[str]]:
+    """What is in `directory`, in no order. Raises OSError, and DeadlineExpiredError."""
+    with os.scandir(directory) as listing:
+        for entry in listing:
+            if deadline.expired:
+                raise DeadlineExpiredError
+            yield entry
+
+
+def matches(pattern: Path, deadline: Deadline) -> Iterator[Path]:
+    """What `pattern` matches: `*`, `?` and `[…]` within a name, `**` for any number of directories; not what is hidden.
+
+    Each directory is looked through once for each part of the pattern, by its own path rather than by a link to it. A
+    link that leads out of the pattern's fixed directory is not followed: the pattern's last part below it is yielded,
+    so that an attempt to read that gives the reason. Directories that cannot be listed match nothing, as in a shell.
+    Raises DeadlineExpiredError.
+    """
+    root = fixed_part(pattern)
+    parts = pattern.parts[len(root.parts) :]
+    seen: set[tuple[int, int, int]] = set()
+    found, linked = deque([(root, 0)]), deque[tuple[Path, int]]()
+    while found or linked:
+        by_link = not found
+        directory, position = (found or linked).popleft()
+        if deadline.expired:
+            raise DeadlineExpiredError
+        if by_link and not Path(os.path.realpath(directory)).is_relative_to(os.path.realpath(root)):
+            yield directory / parts[-1]
+            continue
+        try:
+            status = directory.stat()
+            visit = (position, status.st_dev, status.st_ino)
+            if visit in seen:
+                continue
+            seen.add(visit)
+            for path, below, is_link in _step(directory, parts, position, deadline):
+                if below is None:
+                    yield path
+                else:
+                    (linked if is_link else found).append((path, below))
+        except OSError:
+            continue
+
+
+def fixed_part(pattern: Path) -> Path:
+    """The directory before the first part that holds a wildcard."""
+    fixed = Path()
+    for part in pattern.parts[:-1]:
+        if glob.has_magic(part):
+            break
+        fixed /= part
+    return fixed
+
+
+def _step(
+    directory: Path, parts: Sequence[str], position: int, deadline: Deadline
+) -> Iterator[tuple[Path, int | None, bool]]:
+    """What one part of the pattern finds in `directory`: paths, each with the position of the part to look for in it,
+    None for a match, and whether it is a link.
+    """
+    part, is_last = parts[position], position == len(parts) - 1
+    if part == _RECURSIVE and not is_last:
+        yield directory, position + 1, False
+    elif not glob.has_magic(part):
+        path = directory / part
+        if not is_last or os.path.lexists(path):
+            yield path, None if is_last else position + 1, path.is_symlink()
+        return
+    fits = _expression("*" if part == _RECURSIVE else part).match
+    for entry in entries(directory, deadline):
+        if not fits(entry.name) or (entry.name.startswith(".") and not part.startswith(".")):
+            continue
+        path = directory / entry.name
+        if is_last:
+            yield path, None, entry.is_symlink()
+        if (part == _RECURSIVE or not is_last) and entry.is_dir():
+            yield path, position if part == _RECURSIVE else position + 1, entry.is_symlink()
+
+
+@cache
+def _expression(part: str) -> re.Pattern[str]:
+    return re.compile(translate(part))

@@ -12,7 +12,7 @@ from metta_checks.core.sample import Sample
 from metta_checks.health.condition import Condition, condition_problem, condition_tag, parse_condition
 from metta_checks.health.document import Document, Entry, EntryFault
 from metta_checks.health.identity import ANNOTATION_TAGS, NEVER, Identity, Superseded, identity_of, newest, record_tags
-from metta_checks.health.origin import metric_name, problem_with
+from metta_checks.health.names import metric_name, problem_with
 from metta_checks.health.record import Record, near_misses, timestamp_text
 from metta_checks.health.verdict import State, Verdict, judge, named_tags, verdict_samples
 
@@ -26,7 +26,7 @@ _STATES: Final = {"pass": State.PASS, "fail": State.FAIL, "unknown": State.UNKNO
 
 
 @dataclass(frozen=True, slots=True)
-class MetricOptions:
+class JudgeOptions:
     """`max_age` is when a record turns unknown; `instance_keys` are the instance's tag keys, which are taken;
     `annotations` are the keys of the record tags that are no part of its identity."""
 
@@ -80,21 +80,21 @@ def split_by_name(entries: Iterable[Entry], origin: Origin) -> tuple[list[Entry]
     return usable, faults
 
 
-def judge_entries(entries: Iterable[Entry], options: MetricOptions, now: datetime) -> list[Judged]:
+def judge_entries(entries: Iterable[Entry], options: JudgeOptions, now: datetime) -> list[Judged]:
     """What each record comes to at `now`: of those of one identity the newest."""
-    return newest_judged(entries, options, now)[0]
+    return judge_newest(entries, options, now)[0]
 
 
-def newest_judged(
-    entries: Iterable[Entry], options: MetricOptions, now: datetime
+def judge_newest(
+    entries: Iterable[Entry], options: JudgeOptions, now: datetime
 ) -> tuple[list[Judged], list[Superseded]]:
     """What each record comes to at `now`, and which entries a newer one of the same identity replaces."""
     judged = (_judged(entry, options, now) for entry in entries)
     return newest((one.identity, one.entry.at, one) for one in judged)
 
 
-def unheard(
-    documents: Iterable[Document], heard: Iterable[Judged], options: MetricOptions, now: datetime
+def unknown_verdicts(
+    documents: Iterable[Document], heard: Iterable[Judged], options: JudgeOptions, now: datetime
 ) -> list[Verdict]:
     """The verdicts of documents, as they were last read, of which nothing can be said now: unknown, without a value.
 
@@ -123,7 +123,7 @@ def record_samples(judged: Sequence[Judged], silent: Iterable[Verdict], now: dat
     yield from verdict_samples((*silent, *(one.verdict for one in judged)), now)
 
 
-def remarks(judged: Iterable[Judged]) -> Iterator[str]:
+def record_warnings(judged: Iterable[Judged]) -> Iterator[str]:
     """What the operator should know of records that count: fields that look like slips and are ignored, conditions that
     do not parse, statuses that contradict."""
     for one in judged:
@@ -139,7 +139,7 @@ def remarks(judged: Iterable[Judged]) -> Iterator[str]:
             yield f"{where}: status: the published `{record.status}` is kept, but {said}"
 
 
-def superseded_remarks(superseded: Iterable[Superseded]) -> Iterator[str]:
+def superseded_warnings(superseded: Iterable[Superseded]) -> Iterator[str]:
     """What a publisher should know of records of which a newer one of the same identity is shown."""
     for one in superseded:
         yield (
@@ -148,7 +148,7 @@ def superseded_remarks(superseded: Iterable[Superseded]) -> Iterator[str]:
         )
 
 
-def stale_remarks(records: Iterable[Record], now: datetime) -> Iterator[str]:
+def stale_warnings(records: Iterable[Record], now: datetime) -> Iterator[str]:
     """What a publisher should know of records that a check with the default `max_age` takes for stale at `now`."""
     for position, record in enumerate(records, 1):
         if record.timestamp is not None and now - record.timestamp > DEFAULT_MAX_AGE:
@@ -168,7 +168,7 @@ def _time_problem(entry: Entry, now: datetime) -> str | None:
     return None
 
 
-def verdict_of(entry: Entry, options: MetricOptions, now: datetime) -> Verdict:
+def verdict_of(entry: Entry, options: JudgeOptions, now: datetime) -> Verdict:
     """The verdict of one record at `now`: the published status, else what its value and condition come to; unknown once
     it is older than `max_age`."""
     record = entry.record
@@ -189,7 +189,7 @@ def verdict_of(entry: Entry, options: MetricOptions, now: datetime) -> Verdict:
     )
 
 
-def _judged(entry: Entry, options: MetricOptions, now: datetime) -> Judged:
+def _judged(entry: Entry, options: JudgeOptions, now: datetime) -> Judged:
     record = entry.record
     condition = _condition(record.condition)
     computed = judge(record.value, condition)

@@ -20,9 +20,9 @@ from metta_checks.health.document import Document, Entry, EntryFault, Limits, pa
 from metta_checks.health.errors import DestinationError, DestinationNameError, EmptyResultsError, InvalidResultsError
 from metta_checks.health.identity import ANNOTATION_TAGS, identity_of, newest
 from metta_checks.health.metrics import split_by_time
-from metta_checks.health.origin import metric_name, problem_of
-from metta_checks.health.reading import MAX_TOTAL
+from metta_checks.health.names import metric_name, problem_of
 from metta_checks.health.record import FieldFault, InvalidRecordError, Record, near_misses, parse_record
+from metta_checks.health.sources import MAX_TOTAL
 from metta_checks.health.suites import ORIGINS
 
 ALLOW_SLIPS: Final = "to allow it give --lenient, or in Python lenient=True"

@@ -22,8 +22,7 @@ from pydantic import (
 
 from metta_checks.core.clock import in_utc
 from metta_checks.core.printable import printable
-from metta_checks.health.near_miss import near_miss
-from metta_checks.health.origin import OWN_PATTERN, owner_of
+from metta_checks.health.names import OWN_PATTERN, near_miss, owner_of
 
 METRIC_PATTERN: Final = "^[A-Za-z][A-Za-z0-9_.]*$"
 TIMESTAMP_PATTERN: Final = (

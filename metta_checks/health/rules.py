@@ -28,7 +28,7 @@ from metta_checks.health.document import Limits
 from metta_checks.health.errors import RulesError
 from metta_checks.health.identity import ANNOTATION_TAGS, identity_of
 from metta_checks.health.local import read_bytes
-from metta_checks.health.near_miss import near_miss
+from metta_checks.health.names import near_miss
 from metta_checks.health.record import parse_record, timestamp_text
 from metta_checks.health.results import Figure, Results
 

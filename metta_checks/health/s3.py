@@ -14,10 +14,9 @@ from metta_checks.core.deadline import Deadline
 from metta_checks.core.errors import Kind, SourceError
 from metta_checks.core.faults import http_date
 from metta_checks.core.printable import printable
-from metta_checks.health.bounded import Bounded
 from metta_checks.health.document import Document, Limits, oversized, parse_document
-from metta_checks.health.reading import Candidate, Kept, Reading, is_published, read_candidates
 from metta_checks.health.s3_errors import Access, header_of, s3_errors, status_of
+from metta_checks.health.sources import Bounded, Candidate, DocumentCache, Reading, is_published, read_candidates
 
 SCHEME: Final = "s3://"
 
@@ -89,9 +88,9 @@ class S3Reader:
     def shown(self) -> str:
         return str(self._address)
 
-    def read(self, collection: Collection, limits: Limits, kept: Kept) -> Reading:
+    def read(self, collection: Collection, limits: Limits, cache: DocumentCache) -> Reading:
         """All documents of the address; see `Reader.read`."""
-        return self._bounded.run(partial(self._read, collection, limits, kept), collection.deadline)
+        return self._bounded.run(partial(self._read, collection, limits, cache), collection.deadline)
 
     @cached_property
     def _client(self) -> Any:
@@ -106,15 +105,15 @@ class S3Reader:
             raise SourceError(Kind.TIMED_OUT, f"reading health records from {self.shown}", "the time is up", remedy)
         collection.count_request()
 
-    def _read(self, collection: Collection, limits: Limits, kept: Kept) -> Reading:
+    def _read(self, collection: Collection, limits: Limits, cache: DocumentCache) -> Reading:
         # Requests are counted by thread: one that was left behind must not count for a later collection.
         self._running.collection = collection
         with s3_within(collection.deadline):
             if self._address.is_prefix:
                 candidates = list(self._listed(limits))
-                return read_candidates(self.shown, candidates, collection, limits, kept)
-            document = get_object(self._client, self._address, limits, kept.get(self.shown))
-            kept[document.name] = document
+                return read_candidates(self.shown, candidates, collection, limits, cache)
+            document = get_object(self._client, self._address, limits, cache.get(self.shown))
+            cache[document.name] = document
             return Reading((document,))
 
     def _listed(self, limits: Limits) -> Iterator[Candidate]:
@@ -142,7 +141,7 @@ class S3Reader:
     def _candidate(self, address: Address, item: dict[str, Any], limits: Limits) -> Candidate:
         def read(previous: Document | None) -> Document:
             if previous is not None and previous.fingerprint == item["ETag"]:
-                return previous.published_again(modified)
+                return previous.with_time(modified)
             return get_object(self._client, address, limits, previous)
 
         modified = item["LastModified"].astimezone(UTC)
@@ -173,9 +172,9 @@ def get_object(
                 raise
             # The ETag is of the content alone: the same content may have been put anew.
             modified = http_date(header_of(error, "last-modified"))
-            if modified is None and previous.lends_its_time:
+            if modified is None and previous.has_undated_records:
                 modified = _modified(client.head_object(**place))
-            return previous.published_again(modified)
+            return previous.with_time(modified)
         data = _body(answer, name, limits)
     return parse_document(name, data, limits, fingerprint=answer.get("ETag"), modified=_modified(answer))
 

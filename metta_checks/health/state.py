@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from metta_checks.core.state import StateFormat
 from metta_checks.health.document import Document, Entry
 from metta_checks.health.identity import NEVER
-from metta_checks.health.metrics import MetricOptions, verdict_of
+from metta_checks.health.metrics import JudgeOptions, verdict_of
 from metta_checks.health.record import Record
 from metta_checks.health.verdict import State
 
@@ -29,11 +29,11 @@ MAX_SAVED_CHARACTERS: Final = 1024 * 1024
 class HealthState:
     """What is known of a source's documents, by name.
 
-    `kept` are those that were read last: what is unchanged is not read again. `whole` is each as it was when all of it
+    `cache` are those that were read last: what is unchanged is not read again. `whole` is each as it was when all of it
     could be used: a red verdict must not vanish with a torn file.
     """
 
-    kept: Mapping[str, Document] = field(default_factory=dict)
+    cache: Mapping[str, Document] = field(default_factory=dict)
     whole: Mapping[str, Document] = field(default_factory=dict)
 
 
@@ -60,7 +60,7 @@ class _Saved(BaseModel):
     documents: dict[str, _SavedDocument]
 
 
-def state_format(options: Callable[[], MetricOptions]) -> StateFormat[HealthState]:
+def state_format(options: Callable[[], JudgeOptions]) -> StateFormat[HealthState]:
     """The saved form of `HealthState.whole`: what a document held that cannot be read after the restart either.
 
     `options` returns those that are loaded when a state is saved.
@@ -68,7 +68,7 @@ def state_format(options: Callable[[], MetricOptions]) -> StateFormat[HealthStat
     return StateFormat("documents", 1, lambda state, now: _encoded(state, options(), now), _decoded)
 
 
-def _encoded(state: HealthState, options: MetricOptions, now: datetime) -> dict[str, Any]:
+def _encoded(state: HealthState, options: JudgeOptions, now: datetime) -> dict[str, Any]:
     documents: dict[str, Any] = {}
     left = MAX_SAVED_CHARACTERS
     for entry in _most_important(state.whole.values(), options, now):
@@ -88,7 +88,7 @@ def _encoded(state: HealthState, options: MetricOptions, now: datetime) -> dict[
 _FIELDS: Final = set(Record.model_fields)
 
 
-def _most_important(documents: Iterable[Document], options: MetricOptions, now: datetime) -> Iterator[Entry]:
+def _most_important(documents: Iterable[Document], options: JudgeOptions, now: datetime) -> Iterator[Entry]:
     """At most `MAX_SAVED` records: those that fail, then the newest."""
 
     def importance(entry: Entry) -> tuple[bool, datetime]:

@@ -17,7 +17,7 @@ from metta_checks.cli import main
 from metta_checks.eval.check import EvalCheck
 from metta_checks.health import InvalidResultsError, publish
 from metta_checks.health.check import HealthCheck
-from metta_checks.health.origin import owner_of
+from metta_checks.health.names import owner_of
 from metta_checks.health.suites import ORIGINS
 from metta_checks.training.check import TrainingCheck
 

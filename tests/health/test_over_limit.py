@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from metta_checks.health import reading
+from metta_checks.health import sources
 
 Make = Callable[..., Any]
 
@@ -21,7 +21,7 @@ STATE = "metta.infra.health.state"
 @pytest.fixture(autouse=True)
 def few_documents(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three documents are too many: a thousand take their time."""
-    monkeypatch.setattr(reading, "MAX_DOCUMENTS", 2)
+    monkeypatch.setattr(sources, "MAX_DOCUMENTS", 2)
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_one_that_is_read_and_has_too_many_records_is_unknown_at_once(
     def several(task: str, **fields: Any) -> list[dict[str, Any]]:
         return [record(task=task, tags={"seed": seed}, **fields) for seed in range(3)]
 
-    monkeypatch.setattr(reading, "MAX_TOTAL", 1)
+    monkeypatch.setattr(sources, "MAX_TOTAL", 1)
     folder("red.json", 1, several("red", value=0.12, status="fail"))
     folder("green.json", 2, several("green"))
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from datadog_checks.base.stubs import datadog_agent
 
-from metta_checks.health import reading, state
+from metta_checks.health import sources, state
 from metta_checks.simulator.server import LoopbackServer, Request, Response
 
 Make = Callable[..., Any]
@@ -98,7 +98,7 @@ def test_a_document_that_was_deleted_among_others_is_forgotten(record: Make, wri
 def test_a_document_that_newer_ones_push_out(
     record: Make, write: Make, collect: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reading, "MAX_DOCUMENTS", 1)
+    monkeypatch.setattr(sources, "MAX_DOCUMENTS", 1)
     red = write([record(task="red", value=0.12, status="fail")], "all/red.json")
     collect(red.parent)
     write([record(task="green")], "all/zz.json")

@@ -12,7 +12,7 @@ from metta_checks.core.definition import Origin
 from metta_checks.health import State
 from metta_checks.health.document import Document, Limits
 from metta_checks.health.local import read_file
-from metta_checks.health.metrics import MetricOptions, judge_entries, remarks, split_by_time
+from metta_checks.health.metrics import JudgeOptions, judge_entries, record_warnings, split_by_time
 from metta_checks.simulator.health import EXAMPLE, write_sample_records
 
 MOMENTS = [datetime(2025, 1, 14, 16, tzinfo=UTC), datetime(2031, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)]
@@ -28,10 +28,10 @@ def test_there_are_passing_failing_unknown_and_old_records(slug: str, now: datet
     read = document(write_sample_records(tmp_path, now)[slug])
 
     usable, late = split_by_time(read.entries, now)
-    judged = judge_entries(usable, MetricOptions(Origin("n", "s", "c"), timedelta(hours=26)), now)
+    judged = judge_entries(usable, JudgeOptions(Origin("n", "s", "c"), timedelta(hours=26)), now)
 
     states = Counter(one.verdict.state for one in judged)
-    assert (read.faults, late, list(remarks(judged))) == ((), [], [])
+    assert (read.faults, late, list(record_warnings(judged))) == ((), [], [])
     assert states.keys() == set(State)
     assert any(entry.at and now - entry.at > timedelta(days=2) for entry in usable)
 

@@ -1,21 +1,62 @@
-"""The options that every health check has: what they may say, and the reader that `source` asks for."""
+"""The options of the health checks: their rules, the settings made of them, and the reader that `source` needs."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from metta_checks.core.address import require_address
+from metta_checks.core.definition import Origin
 from metta_checks.core.duration import parse_duration
 from metta_checks.core.errors import SourceError
 from metta_checks.core.faults import display_url
+from metta_checks.core.option_errors import parsed
 from metta_checks.core.printable import printable
+from metta_checks.core.tags import keys_of
 from metta_checks.core.transport import Transport
+from metta_checks.health.document import Limits
 from metta_checks.health.local import LocalReader
-from metta_checks.health.reading import Reader
+from metta_checks.health.metrics import JudgeOptions
 from metta_checks.health.s3 import S3Reader, parse_address
-from metta_checks.health.web import WebReader
+from metta_checks.health.sources import Reader, WebReader
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What one instance reads, within which limits, and how it judges; `region` is that of AWS."""
+
+    source: str
+    region: str | None
+    limits: Limits
+    judging: JudgeOptions
+
+    @classmethod
+    def from_options(cls, options: Any, origin: Origin, instance_tags: Iterable[str]) -> Settings:
+        """The settings of validated options. Raises OptionError for a source that is not set, or is of no form."""
+        return cls(
+            source=parsed("source", lambda text: str(instance_source(text, None)), options.source),
+            region=options.aws_region,
+            limits=Limits(options.max_bytes, options.max_records),
+            judging=JudgeOptions(
+                origin,
+                parsed("max_age", parse_duration, options.max_age),
+                frozenset(keys_of(instance_tags)),
+                frozenset(options.annotation_tags or ()),
+            ),
+        )
+
+    def reader(self, transport: Callable[[], Transport]) -> Reader:
+        """The reader of the source; `transport` makes the HTTP client on first use."""
+        match _scheme(self.source):
+            case "":
+                return LocalReader(self.source)
+            case "s3":
+                return S3Reader(parse_address(self.source), self.region)
+            case _:
+                return WebReader(self.source, transport)
+
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
@@ -47,17 +88,6 @@ def instance_max_age(value: Any, field: Any) -> Any:  # noqa: ARG001 (the genera
     if isinstance(value, str):
         parse_duration(value)
     return value
-
-
-def reader_of(source: str, *, region: str | None, transport: Callable[[], Transport]) -> Reader:
-    """The reader of a `source` that `instance_source` let pass."""
-    match _scheme(source):
-        case "":
-            return LocalReader(source)
-        case "s3":
-            return S3Reader(parse_address(source), region)
-        case _:
-            return WebReader(source, transport)
 
 
 def source_name(source: str) -> str:
