@@ -31,6 +31,8 @@ DEVICE_KEYS: Final = {
 """What stands before and behind the number of a GPU."""
 
 MACHINE_KEYS: Final = {"cpu_utilization": "system.cpu", "memory_utilization": "system.memory_percent"}
+OLD_KEYS: Final = {"memory_utilization": "system.memory", "disk_utilization": "system.disk"}
+"""What SDKs before wandb-core write; it counts for a node that writes nothing newer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class Asked:
     metrics: Sequence[str]
     sps_keys: Sequence[str]
     system_metrics: Sequence[str]
+    gpu_devices: str
     run_types: Sequence[tuple[str, str]]
     run_tags: Sequence[str]
     max_runs: int
@@ -57,6 +60,7 @@ class Asked:
             metrics=options.metrics,
             sps_keys=options.sps_keys,
             system_metrics=options.system_metrics,
+            gpu_devices=options.gpu_devices,
             run_types=[(entry.name, entry.pattern) for entry in options.run_types],
             run_tags=options.run_tags,
             max_runs=options.max_runs,
@@ -151,20 +155,54 @@ def _values(run: SdkRun, asked: Asked) -> Iterator[tuple[str, float, tuple[str, 
     """Duration, speed and summary values: metric, value, and tags beside those of the run."""
     if run.hours is not None:
         yield "wandb.run.duration_hours", run.hours, ()
+    # Of two with one name, the one in fewer objects comes last and wins.
+    found = sorted(_paths(run.summary, media=True), key=lambda one: len(one[0]), reverse=True)
+    named = {".".join(path): value for path, value in found if value is not None}
     for key in asked.sps_keys:
-        if _is_number(run.summary.get(key)):
-            yield "wandb.run.sps", float(run.summary[key]), ()
+        if _is_number(named.get(key)):
+            yield "wandb.run.sps", float(named[key]), ()
             break
-    for key, value in run.summary.items():
-        if _is_number(value) and any(_fits(key, pattern) for pattern in asked.metrics):
+    matchable = {".".join(path) for path, _ in _paths(run.summary, media=False)}
+    for key, value in named.items():
+        fits = key in asked.metrics or (key in matchable and any(_fits(key, pattern) for pattern in asked.metrics))
+        if fits and _is_number(value):
             yield "wandb.run.metric", float(value), (tag("metric_name", key),)
+
+
+def _paths(
+    values: Mapping[str, Any], *, media: bool, before: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Everything in a summary that is no object, by the keys that lead to it; `media` opens media too."""
+    for key, value in values.items():
+        if isinstance(value, Mapping) and (media or "_type" not in value):
+            yield from _paths(value, media=media, before=(*before, key))
+        else:
+            yield (*before, key), value
 
 
 def _system_values(run: SdkRun, asked: Asked) -> Iterator[tuple[str, float, tuple[str, ...]]]:
     for name in asked.system_metrics:
-        devices = [float(value) for key, value in run.system.items() if _is_device(key, name) and _is_number(value)]
+        keys = [key for key in run.system if _is_device(key, name)]
+        nodes = {_node(key) for key in keys}
+        keys += [key for key in run.system if key.split("/l:")[0] == OLD_KEYS.get(name) and _node(key) not in nodes]
+        if asked.gpu_devices == "used" and name in DEVICE_KEYS:
+            keys = [key for key in keys if _is_used(key, run.system)]
+        devices = [float(run.system[key]) for key in keys if _is_number(run.system[key])]
         if devices and math.isfinite(sum(devices)):
             yield "wandb.run.system", sum(devices) / len(devices), (tag("metric", name),)
+
+
+def _node(key: str) -> str | None:
+    """The label of the node that wrote `key`; None where it has none."""
+    plain, mark, label = key.rpartition("/l:")
+    return label if mark and plain else None
+
+
+def _is_used(key: str, system: Mapping[str, Any]) -> bool:
+    """Whether the node's processes use the device of `key`, or the node reports none of theirs."""
+    start = "system.gpu.process."
+    used = {other.split(".")[3] for other in system if other.startswith(start) and _node(other) == _node(key)}
+    return not used or key.split(".")[2] in used
 
 
 def _is_device(key: str, name: str) -> bool:

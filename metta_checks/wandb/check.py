@@ -124,7 +124,8 @@ def _project_of(target: Target) -> ProjectPath:
 
 def _dropped(runs: Iterable[Run], listing: Listing, selection: Selection) -> Iterator[Dropped]:
     yield Dropped.of(DropReason.OVER_LIMIT, (f"run {run.id}" for run in selection.over_limit))
-    yield Dropped.of(DropReason.INVALID, listing.unknown)
+    invalid = (f"{key} of run {run.id} is no number" for run in runs for key in run.invalid)
+    yield Dropped.of(DropReason.INVALID, (*listing.unknown, *invalid))
     not_finite = [run for run in runs if run.not_finite]
     names = (f"run {run.id}" for run in not_finite)
     yield Dropped.of(DropReason.NOT_FINITE, names, sum(run.not_finite for run in not_finite))

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from metta_checks.core import tag
 from metta_checks.core.clock import in_utc
-from metta_checks.wandb.blobs import Summary, UnreadableError, Wanted
+from metta_checks.wandb.blobs import Summary, System, UnreadableError, Wanted
 from metta_checks.wandb.runs import STATES, Run
 
 MAX_TEXT: Final = 1_000
@@ -120,15 +120,13 @@ def run_of(node: RunNode, wanted: Wanted, run_tags: tuple[str, ...]) -> Run:
     if state is None:
         raise UnknownStateError(f"run {node.name} has the state {node.state!r}")
     unreadable: list[str] = []
-    summary = Summary(None, {}, 0)
-    system: Mapping[str, float] = {}
-    system_dropped = 0
+    summary, system = Summary(), System()
     try:
         summary = wanted.summary(node.summaryMetrics)
     except UnreadableError as error:
         unreadable.append(f"the summary of run {node.name} ({error})")
     try:
-        system, system_dropped = wanted.system(node.systemMetrics)
+        system = wanted.system(node.systemMetrics)
     except UnreadableError as error:
         unreadable.append(f"the system metrics of run {node.name} ({error})")
     return Run(
@@ -140,8 +138,9 @@ def run_of(node: RunNode, wanted: Wanted, run_tags: tuple[str, ...]) -> Run:
         in_sweep=bool(node.sweepName),
         sps=summary.sps,
         metrics=summary.metrics,
-        system=system,
+        system=system.means,
         labels=tuple(tag(key, value) for key, read in (LABELS[name] for name in run_tags) if (value := read(node))),
-        not_finite=summary.not_finite + system_dropped,
+        not_finite=summary.not_finite + system.not_finite,
+        invalid=summary.invalid + system.invalid,
         unreadable=tuple(unreadable),
     )

@@ -35,7 +35,8 @@ class Run:
     `id` is the one in URLs (the API's `name`); `name` is what people gave it. Times are UTC; `heartbeat_at` is when
     it was last heard of. `sps` is in steps per second; `metrics` are summary values by key; `system` are means over
     the run's devices by metric name. `labels` are tags from the run's own fields (`user:…`). `not_finite` counts
-    values that were asked for but are no finite numbers; `unreadable` are the blobs that are no JSON objects, and why.
+    NaN and infinities among the selected values; `invalid` are keys whose values are no numbers; `unreadable` are the
+    blobs that are no JSON objects, and why.
     """
 
     id: str
@@ -49,6 +50,7 @@ class Run:
     system: Mapping[str, float]
     labels: tuple[str, ...]
     not_finite: int
+    invalid: tuple[str, ...]
     unreadable: tuple[str, ...]
 
     @property

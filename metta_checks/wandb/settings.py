@@ -15,7 +15,7 @@ from metta_checks.core.duration import parse_duration
 from metta_checks.core.environment import Variable
 from metta_checks.core.option_errors import OptionError, parsed, required
 from metta_checks.core.trust import Provenance
-from metta_checks.wandb.blobs import Wanted
+from metta_checks.wandb.blobs import GpuDevices, Wanted
 from metta_checks.wandb.client import USER, ProjectPath
 from metta_checks.wandb.config_models.defaults import instance_api_key_secret
 from metta_checks.wandb.metrics import MetricOptions
@@ -72,7 +72,7 @@ def settings_of(options: Any) -> Settings:
     return Settings(
         entity=entity,
         projects=tuple(ProjectPath(entity, name, base_url) for name in _project_names(options)),
-        wanted=Wanted(options.metrics, options.sps_keys, options.system_metrics),
+        wanted=Wanted(options.metrics, options.sps_keys, options.system_metrics, GpuDevices(options.gpu_devices)),
         run_tags=tuple(dict.fromkeys(options.run_tags)),
         run_types=parsed("run_types", RunTypes, [(entry.name, entry.pattern) for entry in options.run_types]),
         timeframe_tag=options.timeframe.strip(),

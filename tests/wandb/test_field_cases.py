@@ -134,21 +134,18 @@ RANK_0_LOGS = gpus(process={0: 90}, **dict.fromkeys(EIGHT_IDLE, 90.0))
             ONE_OF_EIGHT_IS_OURS,
             95.0,
             id="W2 on a shared host: the busy one is ours",
-            marks=not_yet("no option gpu_devices"),
         ),
         pytest.param(
             {"gpu_devices": "used"},
             OURS_IS_IDLE,
             0.0,
             id="W3 on a shared host: the busy ones are the neighbours'",
-            marks=not_yet("no option gpu_devices"),
         ),
         pytest.param(
             {"gpu_devices": "used"},
             TWO_NODES,
             70.0,
             id="on shared hosts: a node that reports no processes counts whole",
-            marks=not_yet("no option gpu_devices"),
         ),
     ],
 )
@@ -183,7 +180,6 @@ def test_w3b_gpus_in_use_are_all_that_a_run_holds(
     assert total(watched.collect(), "wandb.gpus_in_use") == expected
 
 
-@not_yet("only system.memory_percent and system.disk.PATH.usagePercent are read")
 def test_w10_keys_of_sdks_before_wandb_core_count(watch: Watches) -> None:
     """SDK before wandb-core: `system.memory`, `system.disk`."""
     watched = watch(system_metrics=ALL_SYSTEM_METRICS)
@@ -195,7 +191,6 @@ def test_w10_keys_of_sdks_before_wandb_core_count(watch: Watches) -> None:
 # Summaries
 
 
-@not_yet("control characters inside strings make the blob unreadable")
 def test_w5_a_line_break_inside_a_string_does_not_cost_the_numbers_beside_it(watch: Watches) -> None:
     """wandb PR 6299: the SDK reads its blobs with `strict=False`."""
     watched = watch()
@@ -217,21 +212,18 @@ NESTED = {"val/acc": {"max": 0.91, "last": 0.88}, "stats": {"reward": 4.5}}
             NESTED,
             {"val/acc.max": 0.91, "stats.reward": 4.5},
             id="by name",
-            marks=not_yet("values inside objects are not read"),
         ),
         pytest.param(
             ["val/acc*", "stats*"],
             NESTED,
             {"val/acc.max": 0.91, "val/acc.last": 0.88, "stats.reward": 4.5},
             id="by pattern",
-            marks=not_yet("values inside objects are not read"),
         ),
         pytest.param(
             ["a.b.c"],
             {"a": {"b": {"c": 1.5}}},
             {"a.b.c": 1.5},
             id="any depth",
-            marks=not_yet("values inside objects are not read"),
         ),
         pytest.param(
             ["val/acc.max"], {**NESTED, "val/acc.max": 0.5}, {"val/acc.max": 0.5}, id="a key that has dots itself wins"
@@ -267,7 +259,6 @@ def test_w7_a_pattern_takes_the_numbers_among_media(watch: Watches) -> None:
         pytest.param(True, id="a switch"),
     ],
 )
-@not_yet("every wanted value that is no number counts as not_finite")
 def test_w7_what_is_no_number_under_a_pattern_is_passed_over_silently(watch: Watches, value: object) -> None:
     """Summaries of real runs with media."""
     watched = watch(metrics=["environment/*"])

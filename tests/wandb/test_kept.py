@@ -27,6 +27,7 @@ ENDED = Run(
     system={"gpu_utilization": 50.0},
     labels=(),
     not_finite=0,
+    invalid=(),
     unreadable=(),
 )
 ALIVE = replace(ENDED, id="alive", state=RunState.RUNNING)

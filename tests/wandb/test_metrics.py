@@ -29,6 +29,7 @@ RUN = Run(
     system={},
     labels=(),
     not_finite=0,
+    invalid=(),
     unreadable=(),
 )
 ENDED = replace(RUN, state=RunState.FINISHED)

@@ -41,12 +41,35 @@ INSTANCES: Mapping[str, Mapping[str, object]] = {
     "few": {
         "metrics": ["env_task/*/score", "overview/reward"],
         "sps_keys": ["overview/sps"],
-        "system_metrics": ["disk_utilization"],
+        "system_metrics": ["disk_utilization", "gpu_power"],
+        "gpu_devices": "used",
         "run_types": [{"name": "sweep", "pattern": "^$"}, {"name": "arena", "pattern": r"(?i)\.arena\.\d+$"}],
         "timeframe": "12h",
         "max_runs": 25,
     },
 }
+
+
+FORMS: Sequence[tuple[Mapping[str, object], Mapping[str, object]]] = (
+    (
+        {"overview/reward": {"max": 9.5, "last": 3.25}, "env_task": {"a/score": 1, "_type": "table", "rows": 2}},
+        {"system.cpu": 33.0, "system.memory": 44.0, "system.disk": 55.0},
+    ),
+    (
+        {"a": {"b": {"c": 1}, "b.c": 2}, "a.b.c": 3, "x": {"y": None, "z": {}}, "x.y": 4},
+        {"system.memory/l:a": 10, "system.memory/l:b": 1, "system.memory_percent/l:b": 20, "system.disk/l:a": 30},
+    ),
+    (
+        {"perf": {"a": True, "b": "text", "c": [1], "d": -0.5}},
+        {
+            "system.gpu.0.powerWatts/l:a": 100,
+            "system.gpu.1.powerWatts/l:a": 300,
+            "system.gpu.0.powerWatts/l:b": 500,
+            "system.gpu.process.1.powerWatts/l:a": 300,
+        },
+    ),
+)
+"""Nested summaries, and system metrics as older SDKs and several nodes write them."""
 
 
 def moves_on(project: DemoProject, now: datetime, rng: random.Random) -> None:
@@ -165,3 +188,18 @@ def options_of(check: WandbCheck) -> Any:
     """The instance's options, without a request."""
     check.load_options()
     return check.config
+
+
+@pytest.mark.parametrize("gpu_devices", ["visible", "used"])
+@pytest.mark.parametrize(
+    "metrics", [["*"], ["a.b.c", "overview/reward", "overview/reward.max", "perf.d", "x.y", "x.z"]]
+)
+def test_every_form_of_summaries_and_system_metrics(
+    watch: Callable[..., Watch], metrics: list[str], gpu_devices: str
+) -> None:
+    watched = watch(**{**INSTANCES["all there is"], "metrics": metrics, "gpu_devices": gpu_devices})
+    for i, (summary, machine) in enumerate(FORMS):
+        watched.project.start(f"form{i}", START - HOUR, summary=summary, system_metrics=machine)
+    received, runs = watched.collect(), with_the_sdk(watched)
+    assert Oracle(Asked.of(options_of(watched.check))).differences(runs, received, watched.now) == []
+    assert sum("wandb.run.metric" in series for series in received.gauges) >= 4

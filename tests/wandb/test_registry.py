@@ -30,6 +30,7 @@ def a_run(run_id: str, state: RunState = RunState.FINISHED) -> Run:
         system={},
         labels=(),
         not_finite=0,
+        invalid=(),
         unreadable=(),
     )
 

@@ -50,6 +50,8 @@ def test_defaults(settings: Resolve) -> None:
     assert resolved.wanted.summary_keys == [
         "overview/reward",
         "env_agent/heart.gained",
+        # It could stand inside an object.
+        "env_agent/heart",
         "skypilot/queue_latency_s",
         "overview/steps_per_second",
         "overview/sps",

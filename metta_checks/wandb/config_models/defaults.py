@@ -52,6 +52,10 @@ def instance_full_refresh():
     return '1h'
 
 
+def instance_gpu_devices():
+    return 'visible'
+
+
 def instance_kerberos_auth():
     return 'disabled'
 

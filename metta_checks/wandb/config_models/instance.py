@@ -85,6 +85,7 @@ class InstanceConfig(BaseModel):
     events: bool = None
     extra_headers: Optional[MappingProxyType[str, Any]] = None
     full_refresh: str = None
+    gpu_devices: Literal['visible', 'used'] = None
     headers: Optional[MappingProxyType[str, Any]] = None
     kerberos_auth: Literal['required', 'optional', 'disabled'] = None
     kerberos_cache: Optional[str] = None
