@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from metta_checks.core import tag
@@ -102,15 +102,20 @@ class SdkRun:
 
 
 def recount(
-    runs: Iterable[SdkRun], asked: Asked, now: datetime, silent: Collection[str] = frozenset()
+    runs: Iterable[SdkRun],
+    asked: Asked,
+    now: datetime,
+    silent: Collection[str] = frozenset(),
+    resumed: Mapping[str, datetime] | None = None,
 ) -> dict[Series, float]:
-    """Every gauge that the check has to give at `now`; `silent` are the ended runs that have had their hour."""
+    """Every gauge that the check has to give at `now`; `silent` are the ended runs that have had their hour, and
+    `resumed` says when the check saw runs running again."""
     active = [run for run in runs if run.active(asked.since(now))]
     speaking = [run for run in active if run.id not in silent]
     speaking.sort(key=lambda run: (run.ended, -run.created_at.timestamp() if run.created_at else 0.0, run.id))
     figures = _counts(active, asked)
     for run in speaking[: asked.max_runs]:
-        figures |= _figures_of(run, asked, now)
+        figures |= _figures_of(run, asked, now, (resumed or {}).get(run.id))
     return figures
 
 
@@ -137,7 +142,7 @@ def _counts(active: Iterable[SdkRun], asked: Asked) -> dict[Series, float]:
     return figures
 
 
-def _figures_of(run: SdkRun, asked: Asked, now: datetime) -> dict[Series, float]:
+def _figures_of(run: SdkRun, asked: Asked, now: datetime, resumed_at: datetime | None) -> dict[Series, float]:
     tags = (
         tag("run_id", run.id),
         tag("run_name", run.name or run.id),
@@ -146,8 +151,9 @@ def _figures_of(run: SdkRun, asked: Asked, now: datetime) -> dict[Series, float]
         *(tag(name, value) for name in asked.run_tags if (value := getattr(run, name, None))),
     )
     values = [*_values(run, asked), *_system_values(run, asked)]
-    if not run.ended and run.heartbeat_at is not None:
-        values.append(("wandb.run.heartbeat_age_seconds", max(0.0, (now - run.heartbeat_at).total_seconds()), ()))
+    signs = [moment for moment in (run.created_at, resumed_at, _logged_at(run)) if moment is not None]
+    if not run.ended and signs:
+        values.append(("wandb.run.log_age_seconds", max(0.0, (now - max(signs)).total_seconds()), ()))
     return {(metric, tuple(sorted(tags + own))): value for metric, value, own in values}
 
 
@@ -227,6 +233,14 @@ def _is_number(value: Any) -> bool:
         return math.isfinite(value)
     except OverflowError:
         return False
+
+
+def _logged_at(run: SdkRun) -> datetime | None:
+    logged: Any = run.summary.get("_timestamp")
+    try:
+        return datetime.fromtimestamp(logged, UTC) if _is_number(logged) else None
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def _fits(key: str, pattern: str) -> bool:

@@ -18,7 +18,7 @@ Class = tuple[str | None, str | None]
 RELATIVE_TOLERANCE: Final = 1e-9
 """The same number, however it was added up."""
 
-AGE: Final = "wandb.run.heartbeat_age_seconds"
+AGE: Final = "wandb.run.log_age_seconds"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache, partial
 from math import isfinite
@@ -41,6 +42,9 @@ _PROCESS: Final = _key_pattern(r"gpu\.process\.(?P<device>\d+)\.[^/]+")
 MAX_PATH: Final = 1000
 """Characters that the name of a nested value may have under a pattern; a tag holds 200."""
 
+LOGGED_AT: Final = "_timestamp"
+"""The summary key under which the SDK keeps when the run last logged, in epoch seconds."""
+
 _NOT_FINITE_TEXTS: Final = frozenset({"NaN", "Infinity", "-Infinity"})
 """How W&B writes such numbers where it keeps strict JSON."""
 
@@ -64,7 +68,7 @@ class GpuDevices(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The selected numbers of one summary.
+    """The selected numbers of one summary, and when its run last logged.
 
     `not_finite` counts NaN and infinities; `invalid` are the keys named exactly whose values are no numbers.
     """
@@ -73,6 +77,7 @@ class Summary:
     metrics: Mapping[str, float] = field(default_factory=dict)
     not_finite: int = 0
     invalid: tuple[str, ...] = ()
+    logged_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +120,7 @@ class Wanted:
         self._gpu_devices = gpu_devices
         # The runs of a project have the same few dozen keys in the same order; the bound is for one where they do not.
         self._keys_of = lru_cache(maxsize=128)(self._matched_keys)
-        self.summary_keys = None if self._patterns else list(dict.fromkeys(_with_prefixes(self._named)))
+        self.summary_keys = None if self._patterns else list(dict.fromkeys([*_with_prefixes(self._named), LOGGED_AT]))
 
     @property
     def wants_system(self) -> bool:
@@ -140,7 +145,7 @@ class Wanted:
                 not_finite += 1
         sps = next((numbers[key] for key in self._sps_keys if key in numbers), None)
         metrics = {key: numbers[key] for key in dict.fromkeys([*self._exact, *matched]) if key in numbers}
-        return Summary(sps, metrics, not_finite, tuple(invalid))
+        return Summary(sps, metrics, not_finite, tuple(invalid), _moment(values.get(LOGGED_AT)))
 
     def system(self, blob: bytes | str | None) -> System:
         """Read the system metrics. Raises UnreadableError."""
@@ -275,3 +280,12 @@ def _number(value: object) -> float | None:
         return float(value)
     except OverflowError:
         return float("inf")
+
+
+def _moment(value: object) -> datetime | None:
+    """The moment of a number of epoch seconds; None where it is none, or none that the calendar has."""
+    seconds = _number(value)
+    try:
+        return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None

@@ -52,7 +52,7 @@ class WandbCheck(ConfigMixin, MettaCheck):
         runs = news.knowledge.runs.values()
         selection = selected(runs, news.knowledge.ended_seen, now, settings.completed_runs, settings.max_runs_each)
         kept = self._kept_samples.setdefault(target.key, KeptSamples(options))
-        samples = [*count_samples(runs, options), *kept.of(selection.runs, now)]
+        samples = [*count_samples(runs, options), *kept.of(selection.runs, now, news.knowledge.resumed)]
         if settings.distributions:
             samples += completed_samples(news.just_ended, options)
         events = list(failure_events(news.just_ended, project, options)) if settings.events else []

@@ -49,7 +49,7 @@ def cost(options: Any, workload: Workload) -> Cost:
         Item("wandb.run.sps", seen if options.sps_keys else 0),
         Item("wandb.run.metric", seen * metrics),
         Item("wandb.run.system", seen * system),
-        Item("wandb.run.heartbeat_age_seconds", running),
+        Item("wandb.run.log_age_seconds", running),
         Item("wandb.run.completed.duration_hours", ends, "distribution"),
         Item("wandb.run.completed.sps", ends if options.sps_keys else 0, "distribution"),
         Item("wandb.run.completed.metric", ends * metrics, "distribution"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
 from metta_checks.core import Sample
@@ -21,13 +21,13 @@ class KeptSamples:
         self._options = options
         self._kept: dict[str, tuple[Run, tuple[Sample, ...]]] = {}
 
-    def of(self, runs: Iterable[Run], now: datetime) -> Iterator[Sample]:
+    def of(self, runs: Iterable[Run], now: datetime, resumed: Mapping[str, datetime]) -> Iterator[Sample]:
         """As `run_samples`; those of runs that are not among `runs` are forgotten."""
         kept: dict[str, tuple[Run, tuple[Sample, ...]]] = {}
         for run in runs:
             known, samples = self._kept.get(run.id, (None, ()))
             if known is not run:
-                samples = tuple(run_samples([run], self._options, now))
+                samples = tuple(run_samples([run], self._options, now, resumed))
             if run.ended:
                 kept[run.id] = (run, samples)
             yield from samples

@@ -56,8 +56,13 @@ def count_samples(runs: Iterable[Run], options: MetricOptions) -> Iterator[Sampl
             yield Sample("wandb.runs", float(counts[run_type, state]), tags + options.identity)
 
 
-def run_samples(runs: Iterable[Run], options: MetricOptions, now: datetime) -> Iterator[Sample]:
-    """The per-run gauges. Hours, steps per second, the metrics' own units, per cent, °C, watts, seconds."""
+def run_samples(
+    runs: Iterable[Run], options: MetricOptions, now: datetime, resumed: Mapping[str, datetime]
+) -> Iterator[Sample]:
+    """The per-run gauges; `resumed` says when runs were seen running again, by id.
+
+    Hours, steps per second, the metrics' own units, per cent, °C, watts, seconds.
+    """
     for run in runs:
         tags = run_tags(run, options)
         if (hours := run.duration_hours) is not None:
@@ -68,8 +73,8 @@ def run_samples(runs: Iterable[Run], options: MetricOptions, now: datetime) -> I
             yield Sample("wandb.run.metric", value, (_recurring_tag("metric_name", name), *tags))
         for name, value in run.system.items():
             yield Sample("wandb.run.system", value, (_recurring_tag("metric", name), *tags))
-        if not run.ended and (age := run.heartbeat_age(now)) is not None:
-            yield Sample("wandb.run.heartbeat_age_seconds", age, tags)
+        if not run.ended and (age := run.log_age(now, resumed.get(run.id))) is not None:
+            yield Sample("wandb.run.log_age_seconds", age, tags)
 
 
 def completed_samples(runs: Iterable[Run], options: MetricOptions) -> Iterator[Sample]:

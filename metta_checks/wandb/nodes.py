@@ -135,6 +135,7 @@ def run_of(node: RunNode, wanted: Wanted, run_tags: tuple[str, ...]) -> Run:
         state=state,
         created_at=node.createdAt,
         heartbeat_at=node.heartbeatAt,
+        logged_at=summary.logged_at,
         in_sweep=bool(node.sweepName),
         sps=summary.sps,
         metrics=summary.metrics,

@@ -23,8 +23,9 @@ class Knowledge:
     `runs` are the active runs by id, `alive` the ids of those that have not ended, and `ended_seen` says when the check
     first saw each of the others as ended. After a restart the ids are known again, the runs not yet.
     `reported` are the runs whose end has been told (by a point or an event), or never will be: those that had ended
-    before the first collection ever. `began` is when that was. `refreshed_at` is the last full listing of this
-    process, None before it; `newest_heartbeat` is the newest heartbeat seen, never later than `now`.
+    before the first collection ever. `resumed` says of runs that had ended when the check saw them running again.
+    `began` is when the first collection was. `refreshed_at` is the last full listing of this process, None before it;
+    `newest_heartbeat` is the newest heartbeat seen, never later than `now`.
     """
 
     began: datetime | None = None
@@ -32,6 +33,7 @@ class Knowledge:
     alive: frozenset[str] = frozenset()
     ended_seen: Mapping[str, datetime] = field(default_factory=dict)
     reported: Mapping[str, None] = field(default_factory=dict)
+    resumed: Mapping[str, datetime] = field(default_factory=dict)
     refreshed_at: datetime | None = None
     newest_heartbeat: datetime | None = None
 
@@ -61,8 +63,11 @@ def refreshed(
     merged = dict(listed) if full else _merged(known, listed)
     just_ended: list[Run] = []
     reported = dict(known.reported)
+    resumed = {run_id: _no_later(seen, now) for run_id, seen in known.resumed.items()}
     for run in merged.values():
         had_ended_before = _had_ended_before(known, run, timeframe)
+        if not run.ended and run.id not in known.alive and (had_ended_before or run.id in known.reported):
+            resumed[run.id] = now.replace(microsecond=0)
         if run.id in known.ended_seen or not (run.ended or had_ended_before):
             continue
         if run.id not in known.reported and not had_ended_before:
@@ -78,6 +83,7 @@ def refreshed(
         alive=frozenset(run_id for run_id, run in runs.items() if not run.ended),
         ended_seen={run_id: _no_later(known.ended_seen.get(run_id), now) for run_id, run in runs.items() if run.ended},
         reported=_bounded(reported, runs),
+        resumed={run_id: seen for run_id, seen in resumed.items() if run_id in runs and not runs[run_id].ended},
         refreshed_at=now if full else known.refreshed_at,
         newest_heartbeat=_newest(known, listed, now),
     )

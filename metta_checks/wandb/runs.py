@@ -33,10 +33,11 @@ class Run:
     """One W&B run as the API told it, reduced to what the configuration asks for.
 
     `id` is the one in URLs (the API's `name`); `name` is what people gave it. Times are UTC; `heartbeat_at` is when
-    it was last heard of. `sps` is in steps per second; `metrics` are summary values by key; `system` are means over
-    the run's devices by metric name. `labels` are tags from the run's own fields (`user:…`). `not_finite` counts
-    NaN and infinities among the selected values; `invalid` are keys whose values are no numbers; `unreadable` are the
-    blobs that are no JSON objects, and why.
+    it was last heard of, `logged_at` when it last logged: the SDK sends heartbeats without any logging. `sps` is in
+    steps per second; `metrics` are summary values by key; `system` are means over the run's devices by metric name.
+    `labels` are tags from the run's own fields (`user:…`). `not_finite` counts NaN and infinities among the selected
+    values; `invalid` are keys whose values are no numbers; `unreadable` are the blobs that are no JSON objects, and
+    why.
     """
 
     id: str
@@ -44,6 +45,7 @@ class Run:
     state: RunState
     created_at: datetime | None
     heartbeat_at: datetime | None
+    logged_at: datetime | None
     in_sweep: bool
     sps: float | None
     metrics: Mapping[str, float]
@@ -64,11 +66,11 @@ class Run:
             return None
         return (self.heartbeat_at - self.created_at).total_seconds() / 3600
 
-    def heartbeat_age(self, now: datetime) -> float | None:
-        """Seconds since the last heartbeat, never below zero; None before the first one."""
-        if self.heartbeat_at is None:
-            return None
-        return max(0.0, (now - self.heartbeat_at).total_seconds())
+    def log_age(self, now: datetime, resumed_at: datetime | None) -> float | None:
+        """Seconds since the last log, the creation, or `resumed_at`, when the run was seen running again: whichever
+        was last. Never below zero; None where nothing of it is known."""
+        moments = [moment for moment in (self.logged_at, self.created_at, resumed_at) if moment is not None]
+        return max(0.0, (now - max(moments)).total_seconds()) if moments else None
 
     def active(self, now: datetime, timeframe: timedelta) -> bool:
         """Whether the run belongs to the timeframe: not ended, or heard of inside it."""

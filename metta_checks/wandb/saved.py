@@ -13,8 +13,8 @@ VERSION: Final = 1
 
 
 class _Saved(BaseModel):
-    """`began` and the values of `ended` are epoch seconds. `settled` ended so long ago that the moment no longer
-    matters; `told` left the timeframe, but must not give a second point when they are resumed."""
+    """`began` and the values of `ended` and `resumed` are epoch seconds. `settled` ended so long ago that the moment no
+    longer matters; `told` left the timeframe, but must not give a second point when they are resumed."""
 
     model_config = ConfigDict(strict=True)
 
@@ -23,6 +23,8 @@ class _Saved(BaseModel):
     ended: dict[str, int]
     settled: list[str]
     told: list[str]
+    # Not in documents of 0.1.1.
+    resumed: dict[str, int] = {}
 
 
 def save(knowledge: Knowledge, now: datetime, *, completed_runs: timedelta) -> dict[str, Any]:
@@ -33,6 +35,7 @@ def save(knowledge: Knowledge, now: datetime, *, completed_runs: timedelta) -> d
         alive=sorted(knowledge.alive),
         ended={run_id: _epoch(seen) for run_id, seen in recent.items()},
         settled=[run_id for run_id in knowledge.ended_seen if run_id not in recent],
+        resumed={run_id: _epoch(seen) for run_id, seen in knowledge.resumed.items()},
         told=[run_id for run_id in knowledge.reported if run_id not in knowledge.ended_seen],
     ).model_dump()
 
@@ -43,6 +46,7 @@ def restore(document: Any) -> Knowledge | None:
         saved = _Saved.model_validate(document)
         began = _moment(saved.began)
         ended_seen = dict.fromkeys(saved.settled, began) | {key: _moment(value) for key, value in saved.ended.items()}
+        resumed = {key: _moment(value) for key, value in saved.resumed.items()}
     except (ValidationError, ValueError, OverflowError, OSError):
         return None
     return Knowledge(
@@ -50,6 +54,7 @@ def restore(document: Any) -> Knowledge | None:
         alive=frozenset(saved.alive),
         ended_seen=ended_seen,
         reported=dict.fromkeys([*saved.told, *ended_seen]),
+        resumed=resumed,
     )
 
 

@@ -23,7 +23,7 @@ def metric_tags(definition: CheckDefinition) -> MetricTags:
         "wandb.run.sps": (run,),
         "wandb.run.metric": ({**run, **metric_name},),
         "wandb.run.system": ({**run, "metric": frozenset(SYSTEM_KEYS)},),
-        "wandb.run.heartbeat_age_seconds": ({**run, "state": frozenset({RunState.RUNNING})},),
+        "wandb.run.log_age_seconds": ({**run, "state": frozenset({RunState.RUNNING})},),
         "wandb.run.completed.duration_hours": (counted,),
         "wandb.run.completed.sps": (counted,),
         "wandb.run.completed.metric": ({**counted, **metric_name},),

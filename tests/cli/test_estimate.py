@@ -67,7 +67,7 @@ def test_kinds_that_turn_up() -> None:
         ({}, [], "wandb.run.sps", 12),
         ({}, [], "wandb.run.metric", 36),
         ({}, [], "wandb.run.system", 24),
-        ({}, [], "wandb.run.heartbeat_age_seconds", 8),
+        ({}, [], "wandb.run.log_age_seconds", 8),
         ({}, [], "wandb.runs", 9),
         ({"run_types": {"train": "t", "sweep": "s", "nightly": "n"}}, [], "wandb.runs", 12),
         ({"completed_runs": "30m"}, [], "wandb.run.duration_hours", 11),

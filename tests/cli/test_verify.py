@@ -113,14 +113,15 @@ def test_a_run_that_moves_while_it_is_read_is_no_difference(
 
     def moves() -> None:
         minute = next(minutes)
-        project.resume("r1", first + timedelta(minutes=minute))
-        project["r1"].summary = {"overview/reward": float(minute)}
+        moment = first + timedelta(minutes=minute)
+        project.resume("r1", moment)
+        project["r1"].summary = {"overview/reward": float(minute), "_timestamp": moment.timestamp()}
 
     server.intercept = lambda request: None if request.path != "/graphql" else moves()
     result = command("verify", "wandb", "--config", conf(instance))
     assert result.exit_code == 0
     title, verdict, *more = result.stdout.splitlines()
-    # Nine counts. The duration, the reward and the heartbeat's age that the SDK saw are those of neither collection.
+    # Nine counts. The duration, the reward and the log's age that the SDK saw are those of neither collection.
     assert verdict == "  equal: 9 series"
     assert more == [
         "  moved meanwhile: 1 run: r1",

@@ -142,7 +142,7 @@ def test_patterns(pattern: str, keys: set[str]) -> None:
     ],
 )
 def test_what_is_asked_of_the_api(metrics: tuple[str, ...], sps: tuple[str, ...], keys: list[str] | None) -> None:
-    assert wanted(metrics, sps).summary_keys == keys
+    assert wanted(metrics, sps).summary_keys == (None if keys is None else [*keys, "_timestamp"])
 
 
 MACHINE = {
@@ -392,3 +392,26 @@ def test_control_characters_elsewhere_are_no_json(text: str) -> None:
 def test_long_names_inside_objects_are_passed_over_by_patterns() -> None:
     text = json.dumps({"k" * 5_000: {str(i): i for i in range(50_000)}, REWARD: 1.5})
     assert wanted(metrics=("*",)).summary(text).metrics == {REWARD: 1.5}
+
+
+@pytest.mark.parametrize(
+    ("value", "epoch"),
+    [
+        ("1767225600", 1767225600.0),
+        ("1767225600.25", 1767225600.25),
+        ("0", 0.0),
+        ("null", None),
+        ('"yesterday"', None),
+        ("true", None),
+        ("NaN", None),
+        ("Infinity", None),
+        ("1e18", None),  # no calendar has that year
+        ("-1e18", None),
+        ('{"max": 1}', None),
+    ],
+)
+def test_when_the_run_last_logged(value: str, epoch: float | None) -> None:
+    summary = wanted().summary(f'{{"_timestamp": {value}}}')
+    assert (summary.logged_at and summary.logged_at.timestamp()) == epoch
+    # Nobody asked for it: it is neither a metric nor left out.
+    assert (summary.metrics, summary.not_finite, summary.invalid) == ({}, 0, ())

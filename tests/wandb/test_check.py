@@ -59,7 +59,7 @@ def test_everything_that_one_run_gives(project: DemoProject, now: datetime, figu
     assert {metric: series for metric, series in collected.items() if metric.startswith("wandb.run.")} == {
         "wandb.run.duration_hours": {tagged(): 6.0},
         "wandb.run.sps": {tagged(): 1_000.0},
-        "wandb.run.heartbeat_age_seconds": {tagged(): 0.5},
+        "wandb.run.log_age_seconds": {tagged(): 21_600.5},
         "wandb.run.metric": {
             tagged("metric_name:overview/reward"): 4.5,
             tagged("metric_name:env_agent/heart.gained"): 0.0,

@@ -302,7 +302,6 @@ def test_w12_of_many_unreadable_blobs_three_are_named(watch: Watches) -> None:
         pytest.param({"_timestamp": (START + timedelta(hours=1)).timestamp()}, 0.0, id="its clock is ahead"),
     ],
 )
-@not_yet("no metric wandb.run.log_age_seconds")
 def test_w4_the_age_of_the_last_log_shows_a_hang_that_heartbeats_hide(
     watch: Watches, summary: Mapping[str, float] | None, age: float
 ) -> None:
@@ -312,7 +311,6 @@ def test_w4_the_age_of_the_last_log_shows_a_hang_that_heartbeats_hide(
     assert watched.collect().of_run("run").get("log_age_seconds") == age
 
 
-@not_yet("no metric wandb.run.log_age_seconds")
 def test_w4_a_resumed_run_has_not_been_silent_for_longer_than_it_runs_again(watch: Watches) -> None:
     """wandb#8592, PR 12500."""
     watched = watch()
@@ -330,6 +328,31 @@ def test_w4_a_resumed_run_has_not_been_silent_for_longer_than_it_runs_again(watc
     watched.collect()
     watched.project.beat("run", watched.now + timedelta(minutes=5))
     assert watched.after(minutes=5).of_run("run").get("log_age_seconds") == 300.0
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_w4_the_moment_at_which_a_run_runs_again_is_remembered_until_it_logs(watch: Watches, restart: bool) -> None:
+    watched = watch()
+    a_run(watched, created_at=START - timedelta(hours=10), summary={"_timestamp": START.timestamp()})
+    watched.collect()
+    watched.project.crash("run")
+    watched.after(hours=1)
+    watched.project.resume("run", watched.now)
+    assert watched.after(hours=1).of_run("run")["log_age_seconds"] == 0.0
+    if restart:
+        watched.restart()
+    assert watched.after(minutes=10).of_run("run")["log_age_seconds"] == 600.0
+    watched.project.beat("run", watched.now, {"overview/reward": 1.0})
+    assert watched.after(minutes=1).of_run("run")["log_age_seconds"] == 60.0
+
+
+def test_w4_a_run_that_only_now_came_into_sight_is_as_old_as_its_log(watch: Watches) -> None:
+    """It has never ended: the Agent did not run when it started."""
+    watched = watch()
+    watched.collect()
+    watched.now += timedelta(hours=5)
+    a_run(watched, created_at=watched.now - timedelta(hours=4), heartbeat_at=watched.now)
+    assert watched.collect().of_run("run")["log_age_seconds"] == 4 * 3600.0
 
 
 def fails_before_its_first_heartbeat(watched: Watch) -> Received:

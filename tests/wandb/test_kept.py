@@ -21,6 +21,7 @@ ENDED = Run(
     state=RunState.FINISHED,
     created_at=START - timedelta(hours=2),
     heartbeat_at=START,
+    logged_at=None,
     in_sweep=False,
     sps=10.0,
     metrics={"overview/reward": 1.0},
@@ -49,18 +50,18 @@ LATER = START + timedelta(minutes=2)
 )
 def test_they_are_what_they_would_be_if_made_anew(first: list[Run], second: list[Run]) -> None:
     kept = KeptSamples(OPTIONS)
-    assert list(kept.of(first, START)) == list(run_samples(first, OPTIONS, START))
-    assert list(kept.of(second, LATER)) == list(run_samples(second, OPTIONS, LATER))
+    assert list(kept.of(first, START, {})) == list(run_samples(first, OPTIONS, START, {}))
+    assert list(kept.of(second, LATER, {})) == list(run_samples(second, OPTIONS, LATER, {}))
 
 
 def test_those_of_an_ended_run_are_made_once() -> None:
     kept = KeptSamples(OPTIONS)
-    first, second = list(kept.of([ENDED, ALIVE], START)), list(kept.of([ENDED, ALIVE], LATER))
+    first, second = list(kept.of([ENDED, ALIVE], START, {})), list(kept.of([ENDED, ALIVE], LATER, {}))
     assert [one is other for one, other in zip(first, second, strict=True)] == [True] * 4 + [False] * 5
 
 
 def test_a_run_without_series_is_forgotten() -> None:
     kept = KeptSamples(OPTIONS)
-    first, _, third = (list(kept.of(runs, START)) for runs in ([ENDED], [], [ENDED]))
+    first, _, third = (list(kept.of(runs, START, {})) for runs in ([ENDED], [], [ENDED]))
     assert first == third
     assert not any(one is other for one, other in zip(first, third, strict=True))

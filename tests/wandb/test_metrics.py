@@ -23,6 +23,7 @@ RUN = Run(
     state=RunState.RUNNING,
     created_at=NOW - 6 * HOUR,
     heartbeat_at=NOW - timedelta(seconds=30),
+    logged_at=None,
     in_sweep=False,
     sps=None,
     metrics={},
@@ -38,7 +39,7 @@ TAGS = ("run_id:3x5ezzw0", "run_type:train", "state:running", "run_name:github.s
 
 def of_run(run: Run) -> dict[str, float]:
     """The names and values of one run's samples."""
-    return {sample.name: sample.value for sample in run_samples([run], OPTIONS, NOW)}
+    return {sample.name: sample.value for sample in run_samples([run], OPTIONS, NOW, {})}
 
 
 def test_states() -> None:
@@ -74,12 +75,12 @@ def test_every_gauge_of_a_run_and_its_tags() -> None:
         RUN, sps=120.5, metrics={"overview/reward": 3.0}, system={"gpu_power": 250.0}, labels=("user:daphne",)
     )
     tags = (*TAGS[:4], "user:daphne", *IDENTITY)
-    assert list(run_samples([run], OPTIONS, NOW)) == [
+    assert list(run_samples([run], OPTIONS, NOW, {})) == [
         Sample("wandb.run.duration_hours", 6 - 30 / 3600, tags),
         Sample("wandb.run.sps", 120.5, tags),
         Sample("wandb.run.metric", 3.0, ("metric_name:overview/reward", *tags)),
         Sample("wandb.run.system", 250.0, ("metric:gpu_power", *tags)),
-        Sample("wandb.run.heartbeat_age_seconds", 30.0, tags),
+        Sample("wandb.run.log_age_seconds", 6 * 3_600.0, tags),
     ]
 
 
@@ -102,19 +103,28 @@ def test_duration_is_from_creation_to_the_last_heartbeat(
 
 
 @pytest.mark.parametrize(
-    ("state", "heartbeat", "age"),
+    ("state", "created", "logged", "resumed", "age"),
     [
-        (RunState.RUNNING, NOW - timedelta(days=12), 12 * 86_400.0),  # a hung run shows
-        (RunState.RUNNING, NOW + HOUR, 0.0),
-        (RunState.RUNNING, None, None),
-        (RunState.FINISHED, NOW - HOUR, None),
-        (RunState.FAILED, NOW - HOUR, None),
+        (RunState.RUNNING, NOW - 20 * HOUR, NOW - HOUR, None, 3_600.0),  # a hung run shows
+        (RunState.RUNNING, NOW - 20 * HOUR, None, None, 20 * 3_600.0),
+        (RunState.RUNNING, NOW - HOUR, NOW - 20 * HOUR, None, 3_600.0),  # a summary that was taken over
+        (RunState.RUNNING, NOW - 20 * HOUR, NOW - 9 * HOUR, NOW - HOUR, 3_600.0),
+        (RunState.RUNNING, NOW - 20 * HOUR, NOW - HOUR, NOW - 9 * HOUR, 3_600.0),
+        (RunState.RUNNING, NOW - HOUR, NOW + HOUR, None, 0.0),
+        (RunState.RUNNING, NOW + HOUR, None, None, 0.0),
+        (RunState.RUNNING, None, NOW - HOUR, None, 3_600.0),
+        (RunState.RUNNING, None, None, None, None),
+        (RunState.FINISHED, NOW - HOUR, NOW - HOUR, None, None),
+        (RunState.FAILED, NOW - HOUR, NOW - HOUR, NOW - HOUR, None),
     ],
 )
-def test_heartbeat_age_is_that_of_runs_that_have_not_ended(
-    state: RunState, heartbeat: datetime | None, age: float | None
+def test_log_age_is_that_of_runs_that_have_not_ended(
+    state: RunState, created: datetime | None, logged: datetime | None, resumed: datetime | None, age: float | None
 ) -> None:
-    assert of_run(replace(RUN, state=state, heartbeat_at=heartbeat)).get("wandb.run.heartbeat_age_seconds") == age
+    run = replace(RUN, state=state, created_at=created, logged_at=logged)
+    moments = {} if resumed is None else {run.id: resumed}
+    found = {sample.name: sample.value for sample in run_samples([run], OPTIONS, NOW, moments)}
+    assert found.get("wandb.run.log_age_seconds") == age
 
 
 def test_completed_runs_give_points_without_the_run() -> None:
@@ -139,7 +149,7 @@ def test_completed_runs_give_points_without_the_run() -> None:
     ],
 )
 def test_names_become_tags_that_datadog_keeps(name: str, tag: str) -> None:
-    (sample, *_) = run_samples([replace(RUN, name=name)], OPTIONS, NOW)
+    (sample, *_) = run_samples([replace(RUN, name=name)], OPTIONS, NOW, {})
     assert tag in sample.tags
 
 

@@ -113,6 +113,8 @@ class Oracle:
         self._asked = asked
         self._ended_since: dict[str, datetime] | None = None
         self._told: set[str] = set()
+        self._alive: set[str] = set()
+        self._resumed: dict[str, datetime] = {}
 
     def differences(self, runs: Sequence[SdkRun], received: Received, now: datetime) -> list[str]:
         """In what `received` is not what `runs` come to at `now`. Each reading is asked about once."""
@@ -121,13 +123,18 @@ class Oracle:
         in_sight = [run for run in ended if run.active(self._asked.since(now))]
         self._ended_since = {run.id: known.get(run.id, now) for run in in_sight}
         just_ended = [run for run in ended if run.id not in self._told and not first]
+        alive = {run.id for run in runs if not run.ended}
+        again = (alive - self._alive) & self._told
+        self._resumed = {run_id: seen for run_id, seen in self._resumed.items() if run_id in alive}
+        self._resumed |= dict.fromkeys(again, now)
+        self._alive = alive
         self._told |= {run.id for run in ended}
 
         silent = [run_id for run_id, since in self._ended_since.items() if now - since > HOUR]
         points = Counter(received.points)
         points.subtract(recount_points(just_ended, self._asked))
         return [
-            *differences(received.gauges, recount(runs, self._asked, now, silent)),
+            *differences(received.gauges, recount(runs, self._asked, now, silent, self._resumed)),
             *(f"{point}: {count:+} times" for point, count in points.items() if count),
         ]
 

@@ -24,6 +24,7 @@ def a_run(run_id: str, state: RunState = RunState.FINISHED) -> Run:
         state=state,
         created_at=START - WEEK,
         heartbeat_at=START,
+        logged_at=None,
         in_sweep=False,
         sps=None,
         metrics={},

@@ -60,9 +60,14 @@ def test_the_filter_is_the_one_that_catches_long_runs(server: WandbServer, now: 
 @pytest.mark.parametrize(
     ("options", "keys", "asks", "asks_not"),
     [
-        ({"metrics": ["a"], "sps_keys": ["b"]}, ["a", "b"], ["summaryMetrics(keys: $keys)", "systemMetrics"], []),
+        (
+            {"metrics": ["a"], "sps_keys": ["b"]},
+            ["a", "b", "_timestamp"],
+            ["summaryMetrics(keys: $keys)", "systemMetrics"],
+            [],
+        ),
         ({"metrics": ["a/*"]}, None, ["summaryMetrics "], ["$keys"]),
-        ({"metrics": [], "sps_keys": []}, None, [], ["summaryMetrics", "$keys"]),
+        ({"metrics": [], "sps_keys": []}, ["_timestamp"], ["summaryMetrics(keys: $keys)"], []),
         ({"system_metrics": []}, ..., [], ["systemMetrics"]),
         ({}, ..., [], ["username", "host"]),
         ({"run_tags": ["user", "host"]}, ..., ["user { username }", " host "], []),

@@ -25,7 +25,7 @@ LATER = START + timedelta(minutes=30)
         Knowledge(began=START, alive=frozenset({"a", "b"})),
         Knowledge(began=START, ended_seen={"c": START}, reported={"c": None}),
         Knowledge(began=START, ended_seen={"c": LATER, "d": START}, reported={"gone": None, "c": None, "d": None}),
-        Knowledge(began=START, alive=frozenset({"resumed"}), reported={"resumed": None}),
+        Knowledge(began=START, alive=frozenset({"resumed"}), reported={"resumed": None}, resumed={"resumed": LATER}),
         Knowledge(began=START, alive=frozenset({'quoted "', "half a pair \ufffd", "日本"})),
     ],
 )
@@ -36,6 +36,7 @@ def test_what_is_saved_comes_back(knowledge: Knowledge) -> None:
     assert restored.began == knowledge.began
     assert restored.alive == knowledge.alive
     assert restored.ended_seen == knowledge.ended_seen
+    assert restored.resumed == knowledge.resumed
     assert set(restored.reported) == set(knowledge.reported)
     # The runs follow with a full listing.
     assert restored.runs == {}

@@ -55,6 +55,7 @@ def test_defaults(settings: Resolve) -> None:
         "skypilot/queue_latency_s",
         "overview/steps_per_second",
         "overview/sps",
+        "_timestamp",
     ]
 
 
