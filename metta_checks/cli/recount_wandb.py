@@ -98,7 +98,8 @@ class SdkRun:
         return (self.heartbeat_at - self.created_at).total_seconds() / 3600
 
     def active(self, since: datetime) -> bool:
-        return not self.ended or (self.heartbeat_at is not None and self.heartbeat_at >= since)
+        last_sign = self.created_at if self.heartbeat_at is None else self.heartbeat_at
+        return not self.ended or (last_sign is not None and last_sign >= since)
 
 
 def recount(

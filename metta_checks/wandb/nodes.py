@@ -133,6 +133,7 @@ def run_of(node: RunNode, wanted: Wanted, run_tags: tuple[str, ...]) -> Run:
         id=node.name,
         name=node.displayName or node.name,
         state=state,
+        wandb_state=node.state or "",
         created_at=node.createdAt,
         heartbeat_at=node.heartbeatAt,
         logged_at=summary.logged_at,

@@ -45,7 +45,8 @@ def runs_query(*, summary_keys: Collection[str] | None, system: bool, extra: Ite
 
 
 def active_filter(since: datetime, names: Iterable[str] = ()) -> str:
-    """Runs that have not ended, those heard of since then, and those in `names`: W&B's filter language as JSON.
+    """Runs that have not ended, those heard of or created since then, and those in `names`: W&B's filter language as
+    JSON. A run that ends before its first heartbeat has its creation alone.
 
     `names` are run ids: a crashed run changes its state without a heartbeat, so a run last seen running has to be
     asked for by name.
@@ -53,6 +54,7 @@ def active_filter(since: datetime, names: Iterable[str] = ()) -> str:
     either: list[dict[str, Any]] = [
         {"state": {"$in": list(UNENDED_STATES)}},
         {"heartbeatAt": {"$gte": api_time(since)}},
+        {"createdAt": {"$gte": api_time(since)}},
     ]
     if listed := sorted(names):
         either.append({"name": {"$in": listed}})

@@ -105,7 +105,7 @@ def _had_ended_before(known: Knowledge, run: Run, timeframe: timedelta) -> bool:
         return run.ended
     if run.id in known.alive:
         return False
-    if run.ended and (run.heartbeat_at is None or run.heartbeat_at < known.began):
+    if run.ended and (run.last_sign is None or run.last_sign < known.began):
         # Uploaded after its end.
         return True
     return run.created_at is None or run.created_at < known.began - timeframe

@@ -32,7 +32,8 @@ STATES: Final[Mapping[str, RunState]] = {
 class Run:
     """One W&B run as the API told it, reduced to what the configuration asks for.
 
-    `id` is the one in URLs (the API's `name`); `name` is what people gave it. Times are UTC; `heartbeat_at` is when
+    `id` is the one in URLs (the API's `name`); `name` is what people gave it. `wandb_state` is W&B's own
+    name of the state. Times are UTC; `heartbeat_at` is when
     it was last heard of, `logged_at` when it last logged: the SDK sends heartbeats without any logging. `sps` is in
     steps per second; `metrics` are summary values by key; `system` are means over the run's devices by metric name.
     `labels` are tags from the run's own fields (`user:…`). `not_finite` counts NaN and infinities among the selected
@@ -43,6 +44,7 @@ class Run:
     id: str
     name: str
     state: RunState
+    wandb_state: str
     created_at: datetime | None
     heartbeat_at: datetime | None
     logged_at: datetime | None
@@ -66,6 +68,11 @@ class Run:
             return None
         return (self.heartbeat_at - self.created_at).total_seconds() / 3600
 
+    @property
+    def last_sign(self) -> datetime | None:
+        """The last heartbeat, or the creation of a run that never sent one."""
+        return self.created_at if self.heartbeat_at is None else self.heartbeat_at
+
     def log_age(self, now: datetime, resumed_at: datetime | None) -> float | None:
         """Seconds since the last log, the creation, or `resumed_at`, when the run was seen running again: whichever
         was last. Never below zero; None where nothing of it is known."""
@@ -73,5 +80,5 @@ class Run:
         return max(0.0, (now - max(moments)).total_seconds()) if moments else None
 
     def active(self, now: datetime, timeframe: timedelta) -> bool:
-        """Whether the run belongs to the timeframe: not ended, or heard of inside it."""
-        return not self.ended or (self.heartbeat_at is not None and self.heartbeat_at >= now - timeframe)
+        """Whether the run belongs to the timeframe: not ended, or its last sign of life is inside it."""
+        return not self.ended or (self.last_sign is not None and self.last_sign >= now - timeframe)

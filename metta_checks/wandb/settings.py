@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from metta_checks.core import tag
 from metta_checks.core.address import plain_address
@@ -28,6 +29,9 @@ VARIABLES: Final[Mapping[str, Variable]] = {
 }
 
 DEFAULT_BASE_URL: Final = "https://api.wandb.ai"
+
+PAGES: Final = frozenset({"wandb.ai", "www.wandb.ai", "app.wandb.ai"})
+"""Hosts of W&B's website, which the SDK refuses as an address of the API too (wandb#1754)."""
 
 LITERAL_NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
 """A name of a W&B project."""
@@ -68,7 +72,7 @@ def settings_of(options: Any) -> Settings:
     Raises ConfigurationError, naming the option, for what the model cannot see.
     """
     entity = required(options, "entity", VARIABLES)
-    base_url = parsed("base_url", plain_address, options.base_url or DEFAULT_BASE_URL)
+    base_url = parsed("base_url", _api_address, options.base_url or DEFAULT_BASE_URL)
     return Settings(
         entity=entity,
         projects=tuple(ProjectPath(entity, name, base_url) for name in _project_names(options)),
@@ -101,6 +105,17 @@ def places_of(options: Any, provenance: Provenance, host: CredentialHost) -> Cre
         named_secret=provenance.trusted("api_key_secret"),
         host=host,
     )
+
+
+def _api_address(text: str) -> str:
+    """The address of the API. Raises ValueError where W&B's website or the path of a request stands instead."""
+    address = plain_address(text)
+    split = urlsplit(address)
+    if (split.hostname or "").rstrip(".") in PAGES:
+        raise ValueError(f"is the address of W&B's website: its API is at {DEFAULT_BASE_URL}")
+    if split.path.lower().endswith("/graphql"):
+        raise ValueError("is the address of a request: leave `/graphql` out, the check adds it")
+    return address
 
 
 def identity_tags(project: ProjectPath) -> tuple[str, ...]:

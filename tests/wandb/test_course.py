@@ -118,15 +118,9 @@ class Course:
         run.summary = a_summary(reward=reward, sps=self.rng.random())
 
     def _one(self, *, alive: bool) -> str | None:
-        """A run that was there at the latest collection: one that runs, or one that has ended.
-
-        Not one that died before its first heartbeat: no listing has it, so that after a loss of the state nobody could
-        know that it had ended before.
-        """
+        """A run that was there at the latest collection: one that runs, or one that has ended."""
         names = [
-            run.name
-            for run in self.watch.project.runs
-            if run.name in self._seen and (run.state in ACTIVE) is alive and (alive or run.heartbeat_at)
+            run.name for run in self.watch.project.runs if run.name in self._seen and (run.state in ACTIVE) is alive
         ]
         return self.rng.choice(names) if names else None
 

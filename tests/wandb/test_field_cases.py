@@ -15,7 +15,7 @@ import pytest
 from wandb_support.field_cases import not_yet
 from wandb_support.watch import START, Received, Watch, value_of
 
-from metta_checks.simulator.wandb_project import DemoRun
+from metta_checks.simulator.wandb_project import DemoRun, RunState
 
 Watches = Callable[..., Watch]
 
@@ -367,10 +367,40 @@ def test_w11_a_run_that_fails_before_its_first_heartbeat_is_an_event(watch: Watc
     assert len(fails_before_its_first_heartbeat(watch(events=True)).events) == 1
 
 
-@not_yet("a run without a heartbeat leaves the timeframe when it ends")
 def test_w11_a_run_that_fails_before_its_first_heartbeat_is_counted(watch: Watches) -> None:
     """The SDK's `update_state`."""
     assert fails_before_its_first_heartbeat(watch(events=True)).counts() == {("all", "failed"): 1}
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_w11_one_that_starts_and_fails_between_two_collections_is_counted_too(watch: Watches, restart: bool) -> None:
+    watched = watch(events=True)
+    watched.collect()
+    watched.now += timedelta(minutes=2)
+    if restart:
+        watched.restart()
+    a_run(watched, state="failed", created_at=watched.now - timedelta(seconds=30), heartbeat_at=None)
+    received = watched.collect()
+    assert (received.counts(), len(received.events)) == ({("all", "failed"): 1}, 1)
+    assert received.point_values("duration_hours") == []
+    again = watched.after(minutes=62)
+    assert (again.counts(), again.events) == ({("all", "failed"): 1}, [])
+
+
+def test_w11_it_leaves_the_timeframe_by_its_creation(watch: Watches) -> None:
+    watched = watch(timeframe="12h")
+    a_run(watched, state="failed", created_at=START - timedelta(hours=11), heartbeat_at=None)
+    watched.project.start("old", START, state="killed", created_at=START - timedelta(hours=13), heartbeat_at=None)
+    assert watched.collect().counts() == {("all", "failed"): 1}
+    assert watched.after(minutes=50).counts() == {("all", "failed"): 1}
+    assert watched.after(minutes=20).counts() == {}
+
+
+def test_w11_one_that_had_failed_before_the_first_collection_is_no_news(watch: Watches) -> None:
+    watched = watch(events=True)
+    a_run(watched, state="failed", created_at=START - timedelta(hours=1), heartbeat_at=None)
+    received = watched.collect()
+    assert (received.counts(), received.events) == ({("all", "failed"): 1}, [])
 
 
 def is_preempted(watched: Watch, **fields: Any) -> Received:
@@ -385,12 +415,25 @@ def test_w16_a_preempted_run_counts_as_failed(watch: Watches) -> None:
     assert is_preempted(watch()).counts() == {("all", "failed"): 1}
 
 
-@not_yet("the event of every end but success reads 'W&B run failed'")
 def test_w16_the_event_of_a_preempted_run_gives_wandbs_own_state(watch: Watches) -> None:
     """wandb#7588: preempted, and requeued."""
     (event,) = is_preempted(watch(events=True)).events
     assert "preempted" in json.dumps(event)
     assert "failed" not in event["msg_title"]
+
+
+@pytest.mark.parametrize(
+    ("state", "alert_type"), [("failed", "error"), ("crashed", "error"), ("killed", "error"), ("preempted", "warning")]
+)
+def test_w16_every_end_has_its_own_title(watch: Watches, state: RunState, alert_type: str) -> None:
+    watched = watch(events=True)
+    a_run(watched)
+    watched.collect()
+    watched.project.crash("run", state)
+    (event,) = watched.after(minutes=2).events
+    assert (event["msg_title"], event["alert_type"]) == (f"W&B run {state}: run", alert_type)
+    assert f"State in W&B: {state}" in event["msg_text"]
+    assert "state:failed" in event["tags"]
 
 
 @not_yet("no distribution wandb.run.completed.gpu_hours")

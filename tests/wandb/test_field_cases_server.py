@@ -138,12 +138,18 @@ def test_w14_a_page_of_large_summaries_is_read_in_smaller_pages(
     [
         pytest.param("https://api.wandb.ai", False, id="the API of W&B's cloud"),
         pytest.param("https://wandb.example.com", False, id="a server of one's own"),
-        pytest.param("https://wandb.ai", True, id="its pages", marks=not_yet("not checked")),
-        pytest.param("https://app.wandb.ai", True, id="its old pages", marks=not_yet("not checked")),
-        pytest.param("http://api.wandb.ai", True, id="its API without TLS: the key in the clear"),
+        pytest.param("https://wandb.example.com/wandb", False, id="below a path"),
+        pytest.param("https://wandb.ai.example.com", False, id="a host that begins alike"),
+        pytest.param("https://graphql.example.com", False, id="a host of that name"),
+        pytest.param("https://WANDB.ai./", True, id="its pages, written otherwise"),
+        pytest.param("https://www.wandb.ai/my-team", True, id="a page"),
         pytest.param(
-            "https://api.wandb.ai/graphql", True, id="with the path of a request", marks=not_yet("not checked")
+            "https://wandb.example.com/GraphQL/", True, id="a server of one's own, with the path of a request"
         ),
+        pytest.param("https://wandb.ai", True, id="its pages"),
+        pytest.param("https://app.wandb.ai", True, id="its old pages"),
+        pytest.param("http://api.wandb.ai", True, id="its API without TLS: the key in the clear"),
+        pytest.param("https://api.wandb.ai/graphql", True, id="with the path of a request"),
     ],
 )
 def test_w15_validate_names_addresses_that_are_not_the_apis(tmp_path: Path, base_url: str, named: bool) -> None:
@@ -165,6 +171,15 @@ def test_w15_validate_names_addresses_that_are_not_the_apis(tmp_path: Path, base
     result = CliRunner().invoke(main, ["validate", "--format", "json", str(path)])
     findings = json.loads(result.stdout)["findings"]
     assert [finding["option"] for finding in findings] == (["base_url"] if named else [])
+
+
+@pytest.mark.parametrize("base_url", ["https://wandb.ai", "https://app.wandb.ai", "https://wandb.example.com/graphql"])
+def test_w15_the_check_itself_refuses_them_before_a_key_is_sent(watch: Watches, base_url: str) -> None:
+    """wandb#1754, PR 1985."""
+    watched = watch(base_url=base_url)
+    message = watched.failing()
+    assert "`base_url` is the address of" in message
+    assert watched.check.collection.requests == 0
 
 
 @not_yet("a listing is not held against the number of runs that W&B counts")

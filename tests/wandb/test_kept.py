@@ -19,6 +19,7 @@ ENDED = Run(
     id="ended",
     name="ended",
     state=RunState.FINISHED,
+    wandb_state="running",
     created_at=START - timedelta(hours=2),
     heartbeat_at=START,
     logged_at=None,

@@ -14,6 +14,7 @@ from metta_checks.wandb.runs import STATES, Run, RunState
 
 NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
 IDENTITY = ("wandb_entity:metta-research", "wandb_project:metta")
 OPTIONS = MetricOptions(RunTypes([("train", r"^github\.sky\."), ("sweep", "(?i)sweep")]), "7d", IDENTITY)
 
@@ -21,6 +22,7 @@ RUN = Run(
     id="3x5ezzw0",
     name="github.sky.main",
     state=RunState.RUNNING,
+    wandb_state="running",
     created_at=NOW - 6 * HOUR,
     heartbeat_at=NOW - timedelta(seconds=30),
     logged_at=None,
@@ -192,14 +194,20 @@ def test_an_ended_run_falls_silent_an_hour_after_it_was_seen_to_end(seen: timede
 
 
 @pytest.mark.parametrize(
-    ("state", "heartbeat", "active"),
+    ("state", "created", "heartbeat", "active"),
     [
-        (RunState.FINISHED, NOW - timedelta(days=7), True),  # the edge belongs to it
-        (RunState.FINISHED, NOW - timedelta(days=7, seconds=1), False),
-        (RunState.FAILED, None, False),
-        (RunState.RUNNING, NOW - timedelta(days=30), True),  # not ended is active, however long ago
-        (RunState.RUNNING, None, True),
+        (RunState.FINISHED, NOW - 9 * DAY, NOW - 7 * DAY, True),  # the edge belongs to it
+        (RunState.FINISHED, NOW - 9 * DAY, NOW - 7 * DAY - timedelta(seconds=1), False),
+        (RunState.FAILED, NOW - 7 * DAY, None, True),  # never heard of: by its creation
+        (RunState.FAILED, NOW - 7 * DAY - timedelta(seconds=1), None, False),
+        (RunState.FAILED, NOW - DAY, NOW - 9 * DAY, False),  # a heartbeat counts, however odd
+        (RunState.FAILED, None, None, False),
+        (RunState.RUNNING, NOW - 30 * DAY, NOW - 30 * DAY, True),  # not ended is active, however long ago
+        (RunState.RUNNING, NOW - 30 * DAY, None, True),
+        (RunState.RUNNING, None, None, True),
     ],
 )
-def test_which_runs_belong_to_the_timeframe(state: RunState, heartbeat: datetime | None, active: bool) -> None:
-    assert replace(RUN, state=state, heartbeat_at=heartbeat).active(NOW, timedelta(days=7)) is active
+def test_which_runs_belong_to_the_timeframe(
+    state: RunState, created: datetime | None, heartbeat: datetime | None, active: bool
+) -> None:
+    assert replace(RUN, state=state, created_at=created, heartbeat_at=heartbeat).active(NOW, 7 * DAY) is active

@@ -22,6 +22,7 @@ def a_run(run_id: str, state: RunState = RunState.FINISHED) -> Run:
         id=run_id,
         name=run_id,
         state=state,
+        wandb_state="running",
         created_at=START - WEEK,
         heartbeat_at=START,
         logged_at=None,

@@ -50,6 +50,7 @@ def test_the_filter_is_the_one_that_catches_long_runs(server: WandbServer, now: 
         "$or": [
             {"state": {"$in": ["running", "pending", "preempting"]}},
             {"heartbeatAt": {"$gte": "2026-01-09T12:00:00Z"}},
+            {"createdAt": {"$gte": "2026-01-09T12:00:00Z"}},
         ]
     }
     assert variables["order"] == "+created_at"
