@@ -35,7 +35,8 @@ class SdkError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Which project to read: its runs that have not ended, and those heard of or created since `since` (aware), None for all."""
+    """Which project to read: its runs that have not ended, and those heard of or created since `since` (aware); None
+    for all."""
 
     base_url: str
     api_key: str = field(repr=False)

@@ -47,7 +47,7 @@ class WandbCheck(ConfigMixin, MettaCheck):
         options = settings.metric_options(project)
         known: Knowledge = self.states.of(target)
         full = known.needs_full(now, settings.full_refresh)
-        listing = self.client.runs(project, self._filter(known, now, full=full))
+        listing = self.client.runs(project, self._filter(known, now, full=full), full=full)
         news = refreshed(known, listing.runs, now, settings.timeframe, full=full)
         runs = news.knowledge.runs.values()
         selection = selected(runs, news.knowledge.ended_seen, now, settings.completed_runs, settings.max_runs_each)
@@ -57,7 +57,7 @@ class WandbCheck(ConfigMixin, MettaCheck):
             samples += completed_samples(news.just_ended, options)
         events = list(failure_events(news.just_ended, project, options)) if settings.events else []
         dropped = list(_dropped(runs, listing, selection))
-        return Result(target, samples, events, state=news.knowledge, dropped=dropped)
+        return Result(target, samples, events, state=news.knowledge, dropped=dropped, warnings=listing.warnings)
 
     @cached_property
     def states(self) -> TargetStates[Knowledge]:

@@ -64,8 +64,9 @@ class RunConnection(_Model):
 
 
 class Project(_Model):
-    """`runs` is null where the listing failed; the answer's errors then say why."""
+    """`runs` is null where the listing failed; the answer's errors then say why. `runCount` is how many match."""
 
+    runCount: int | None = None  # noqa: N815
     runs: RunConnection | None
 
 

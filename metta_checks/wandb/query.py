@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ query Runs(
   $entity: String!, $project: String!, $filters: JSONString!, $order: String!, $first: Int!, $after: String%(keys_type)s
 ) {
   viewer { id }
-  project(name: $project, entityName: $entity) {
+  project(name: $project, entityName: $entity) {%(count)s
     runs(filters: $filters, order: $order, first: $first, after: $after) {
       edges { node { %(fields)s } }
       pageInfo { endCursor hasNextPage }
@@ -28,20 +28,39 @@ query Runs(
   }
 }"""
 
-_FIELDS: Final = "id name displayName state createdAt heartbeatAt sweepName group jobType"
+_NEEDED: Final = ("name", "state", "createdAt", "heartbeatAt")
+_FIELDS: Final = ("id", "displayName", "sweepName", "group", "jobType")
+
+DISPENSABLE: Final[Mapping[str, str]] = {
+    **dict.fromkeys((*_FIELDS, "host"), "tags and run types that it gives are absent"),
+    **dict.fromkeys(("user", "username"), "the tag `user` is absent"),
+    "systemMetrics": "system metrics are absent",
+    "keys": "whole summaries are read, which is slower",
+    "runCount": "a run that is lost between two pages may go unnoticed",
+}
+"""Fields and arguments of the query that older servers may not have, and what follows where they are left out."""
 
 
-def runs_query(*, summary_keys: Collection[str] | None, system: bool, extra: Iterable[str]) -> str:
+def runs_query(
+    *, summary_keys: Collection[str] | None, system: bool, extra: Iterable[str], without: Collection[str] = ()
+) -> str:
     """The query text. With `summary_keys` it takes `$keys` and asks for those alone; None asks for whole summaries,
-    an empty collection for none. `extra` names optional fields."""
-    fields = [_FIELDS, *(OPTIONAL_FIELDS[name] for name in extra if name in OPTIONAL_FIELDS)]
-    if summary_keys is None:
+    an empty collection for none. `extra` names optional fields, `without` those of `DISPENSABLE` to leave out."""
+    left_out = {*without, *({"user"} if "username" in without else ())}
+    keys = None if "keys" in left_out else summary_keys
+    fields = [*_NEEDED, *(name for name in _FIELDS if name not in left_out)]
+    fields += [OPTIONAL_FIELDS[name] for name in extra if name in OPTIONAL_FIELDS and name not in left_out]
+    if keys is None:
         fields.append("summaryMetrics")
-    elif summary_keys:
+    elif keys:
         fields.append("summaryMetrics(keys: $keys)")
-    if system:
+    if system and "systemMetrics" not in left_out:
         fields.append("systemMetrics")
-    return _QUERY % {"fields": " ".join(fields), "keys_type": ", $keys: [String!]" if summary_keys else ""}
+    return _QUERY % {
+        "fields": " ".join(fields),
+        "keys_type": ", $keys: [String!]" if keys else "",
+        "count": "" if "runCount" in left_out else "\n    runCount(filters: $filters)",
+    }
 
 
 def active_filter(since: datetime, names: Iterable[str] = ()) -> str:

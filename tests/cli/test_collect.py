@@ -121,7 +121,7 @@ def test_repeats_are_collections_of_one_check(
         for name, value in (("duration_hours", 6.0), ("sps", 9.0))
     ]
     (event,) = second["events"]
-    assert event["msg_title"] == "W&B run failed: r2"
+    assert event["msg_title"] == "W&B run crashed: r2"
 
 
 def test_one_instance_of_many(command: Command, conf: Conf, instance: Instance, server: WandbServer) -> None:

@@ -121,7 +121,7 @@ def test_run_nodes_summaries_and_system_metrics(body: bytes) -> None:
         connection = parsed.data.project.runs if parsed.data and parsed.data.project else None
         for edge in connection.edges if connection else ():
             with suppress(UnknownStateError):
-                for sample in run_samples([run_of(edge.node, WANTED, ("user", "sweep"))], OPTIONS, NOW):
+                for sample in run_samples([run_of(edge.node, WANTED, ("user", "sweep"))], OPTIONS, NOW, {}):
                     assert isfinite(sample.value)
                     assert not any(UNSAFE.search(tag) or len(tag) > 200 for tag in sample.tags)
 
