@@ -19,6 +19,8 @@ from metta_checks.core.duration import parse_duration
 Series = tuple[str, tuple[str, ...]]
 """A metric and its sorted tags."""
 
+GPUS_IN_USE: Final = "wandb.gpus_in_use"
+
 ALIVE: Final = ("running", "pending", "preempting")
 """W&B's states of a run that has not ended."""
 
@@ -46,6 +48,7 @@ class Asked:
     sps_keys: Sequence[str]
     system_metrics: Sequence[str]
     gpu_devices: str
+    gpus_key: str | None
     run_types: Sequence[tuple[str, str]]
     run_tags: Sequence[str]
     max_runs: int
@@ -61,6 +64,7 @@ class Asked:
             sps_keys=options.sps_keys,
             system_metrics=options.system_metrics,
             gpu_devices=options.gpu_devices,
+            gpus_key=options.gpus_key,
             run_types=[(entry.name, entry.pattern) for entry in options.run_types],
             run_tags=options.run_tags,
             max_runs=options.max_runs,
@@ -138,9 +142,24 @@ def _counts(active: Iterable[SdkRun], asked: Asked) -> dict[Series, float]:
 
     types = [*(name for name, _ in asked.run_types), "all"]
     figures = {series(run_type, state): 0.0 for run_type in types for state in ("running", "finished", "failed")}
+    gpus = dict.fromkeys(types, 0.0)
     for run in active:
         figures[series(_run_type(run, asked), _state(run))] += 1.0
+        if not run.ended:
+            gpus[_run_type(run, asked)] += _gpus(run, asked)
+    for run_type, number in gpus.items():
+        figures[GPUS_IN_USE, tuple(sorted((tag("run_type", run_type), *_project_tags(asked))))] = number
     return figures
+
+
+def _gpus(run: SdkRun, asked: Asked) -> float:
+    number: Any = _named_values(run).get(asked.gpus_key) if asked.gpus_key else None
+    if _is_number(number) and number >= 0:
+        return float(number)
+    keys = [key for key in run.system if re.match(r"system\.gpu\.[0-9]+\.[^/]+(/l:|$)", key)]
+    if asked.gpu_devices == "used":
+        keys = [key for key in keys if _is_used(key, run.system)]
+    return float(len({(_node(key), key.split(".")[2]) for key in keys}))
 
 
 def _figures_of(run: SdkRun, asked: Asked, now: datetime, resumed_at: datetime | None) -> dict[Series, float]:
@@ -162,9 +181,7 @@ def _values(run: SdkRun, asked: Asked) -> Iterator[tuple[str, float, tuple[str, 
     """Duration, speed and summary values: metric, value, and tags beside those of the run."""
     if run.hours is not None:
         yield "wandb.run.duration_hours", run.hours, ()
-    # Of two with one name, the one in fewer objects comes last and wins.
-    found = sorted(_paths(run.summary, media=True), key=lambda one: len(one[0]), reverse=True)
-    named = {".".join(path): value for path, value in found if value is not None}
+    named = _named_values(run)
     for key in asked.sps_keys:
         if _is_number(named.get(key)):
             yield "wandb.run.sps", float(named[key]), ()
@@ -174,6 +191,13 @@ def _values(run: SdkRun, asked: Asked) -> Iterator[tuple[str, float, tuple[str, 
         fits = key in asked.metrics or (key in matchable and any(_fits(key, pattern) for pattern in asked.metrics))
         if fits and _is_number(value):
             yield "wandb.run.metric", float(value), (tag("metric_name", key),)
+
+
+def _named_values(run: SdkRun) -> dict[str, Any]:
+    """The values of a summary by the names that W&B's interface gives them."""
+    # Of two with one name, the one in fewer objects comes last and wins.
+    found = sorted(_paths(run.summary, media=True), key=lambda one: len(one[0]), reverse=True)
+    return {".".join(path): value for path, value in found if value is not None}
 
 
 def _paths(

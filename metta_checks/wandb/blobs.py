@@ -68,7 +68,7 @@ class GpuDevices(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The selected numbers of one summary, and when its run last logged.
+    """The selected numbers of one summary, when its run last logged, and how many GPUs the run says it has.
 
     `not_finite` counts NaN and infinities; `invalid` are the keys named exactly whose values are no numbers.
     """
@@ -78,22 +78,25 @@ class Summary:
     not_finite: int = 0
     invalid: tuple[str, ...] = ()
     logged_at: datetime | None = None
+    gpus: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """Means over a run's devices by metric name; `not_finite` and `invalid` as in `Summary`."""
+    """Means over a run's devices by metric name, and how many GPUs count. The rest is as in `Summary`."""
 
     means: Mapping[str, float] = field(default_factory=dict)
     not_finite: int = 0
     invalid: tuple[str, ...] = ()
+    gpus: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class _Keys:
-    """The keys of one blob behind each selected system metric."""
+    """The keys of one blob behind each selected system metric, and of how many GPUs they are that count."""
 
     behind: tuple[tuple[str, tuple[str, ...]], ...]
+    gpus: int
 
 
 class Wanted:
@@ -101,7 +104,8 @@ class Wanted:
 
     `metrics` are exact summary keys, or patterns with `*`; `sps_keys` are tried in order; `system_metrics` are names
     of `SYSTEM_KEYS`. A key may be a path into a nested value (`val/acc.max`), as W&B's own interface names it.
-    `summary_keys` is what to ask the API for: None means the whole summary.
+    `gpus_key` is the one that holds the run's number of GPUs. `summary_keys` is what to ask the API for: None means
+    the whole summary.
     """
 
     def __init__(
@@ -110,21 +114,19 @@ class Wanted:
         sps_keys: Iterable[str],
         system_metrics: Iterable[str],
         gpu_devices: GpuDevices = GpuDevices.VISIBLE,
+        gpus_key: str | None = None,
     ) -> None:
         metrics = list(dict.fromkeys(metrics))
         self._exact = [key for key in metrics if "*" not in key]
         self._patterns = [compile_stars(key) for key in metrics if "*" in key]
         self._sps_keys = tuple(dict.fromkeys(sps_keys))
-        self._named = tuple(dict.fromkeys([*self._exact, *self._sps_keys]))
+        self._gpus_key = gpus_key
+        self._named = tuple(dict.fromkeys([*self._exact, *self._sps_keys, *([gpus_key] if gpus_key else [])]))
         self._system = {name: SYSTEM_KEYS[name] for name in dict.fromkeys(system_metrics)}
         self._gpu_devices = gpu_devices
         # The runs of a project have the same few dozen keys in the same order; the bound is for one where they do not.
         self._keys_of = lru_cache(maxsize=128)(self._matched_keys)
         self.summary_keys = None if self._patterns else list(dict.fromkeys([*_with_prefixes(self._named), LOGGED_AT]))
-
-    @property
-    def wants_system(self) -> bool:
-        return bool(self._system)
 
     def summary(self, blob: bytes | str | None) -> Summary:
         """Read a summary. Raises UnreadableError."""
@@ -145,17 +147,19 @@ class Wanted:
                 not_finite += 1
         sps = next((numbers[key] for key in self._sps_keys if key in numbers), None)
         metrics = {key: numbers[key] for key in dict.fromkeys([*self._exact, *matched]) if key in numbers}
-        return Summary(sps, metrics, not_finite, tuple(invalid), _moment(values.get(LOGGED_AT)))
+        gpus = numbers.get(self._gpus_key) if self._gpus_key else None
+        if gpus is not None and gpus < 0:
+            gpus, invalid = None, [*invalid, str(self._gpus_key)]
+        return Summary(sps, metrics, not_finite, tuple(invalid), _moment(values.get(LOGGED_AT)), gpus)
 
     def system(self, blob: bytes | str | None) -> System:
         """Read the system metrics. Raises UnreadableError."""
-        if not self._system:
-            return System()
         values = _object(blob)
+        known = self._keys_of(tuple(values))
         means: dict[str, float] = {}
         invalid: list[str] = []
         not_finite = 0
-        for name, keys in self._keys_of(tuple(values)).behind:
+        for name, keys in known.behind:
             numbers: list[float] = []
             for key in keys:
                 if (value := values[key]) is None:
@@ -168,7 +172,7 @@ class Wanted:
                     not_finite += 1
             if numbers:
                 means[name] = sum(numbers) / len(numbers)
-        return System(means, not_finite, tuple(invalid))
+        return System(means, not_finite, tuple(invalid), known.gpus)
 
     def _matched_names(self, values: Mapping[str, Any]) -> list[str]:
         if not self._patterns:
@@ -178,7 +182,10 @@ class Wanted:
     def _matched_keys(self, keys: tuple[str, ...]) -> _Keys:
         counts = self._device_filter(keys)
         behind = ((name, tuple(_newest_form(forms, keys, counts))) for name, forms in self._system.items())
-        return _Keys(tuple(behind))
+        devices = {
+            (found["label"], found["device"]) for found in filter(None, map(_DEVICE.fullmatch, keys)) if counts(found)
+        }
+        return _Keys(tuple(behind), len(devices))
 
     def _device_filter(self, keys: Iterable[str]) -> Callable[[re.Match[str]], bool]:
         """Whether the key that was matched is of a node, or of a device that counts."""

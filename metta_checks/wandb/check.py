@@ -16,7 +16,14 @@ from metta_checks.wandb.client import Listing, ProjectPath, WandbClient
 from metta_checks.wandb.config_models import ConfigMixin
 from metta_checks.wandb.events import failure_events
 from metta_checks.wandb.kept import KeptSamples
-from metta_checks.wandb.metrics import Selection, completed_samples, count_samples, selected
+from metta_checks.wandb.metrics import (
+    Selection,
+    completed_samples,
+    count_samples,
+    gpu_hour_samples,
+    gpu_samples,
+    selected,
+)
 from metta_checks.wandb.query import active_filter
 from metta_checks.wandb.registry import Knowledge, refreshed
 from metta_checks.wandb.runs import Run
@@ -52,9 +59,14 @@ class WandbCheck(ConfigMixin, MettaCheck):
         runs = news.knowledge.runs.values()
         selection = selected(runs, news.knowledge.ended_seen, now, settings.completed_runs, settings.max_runs_each)
         kept = self._kept_samples.setdefault(target.key, KeptSamples(options))
-        samples = [*count_samples(runs, options), *kept.of(selection.runs, now, news.knowledge.resumed)]
+        samples = [
+            *count_samples(runs, options),
+            *gpu_samples(runs, options),
+            *kept.of(selection.runs, now, news.knowledge.resumed),
+        ]
         if settings.distributions:
             samples += completed_samples(news.just_ended, options)
+            samples += gpu_hour_samples(news.ends, options)
         events = list(failure_events(news.just_ended, project, options)) if settings.events else []
         dropped = list(_dropped(runs, listing, selection))
         return Result(target, samples, events, state=news.knowledge, dropped=dropped, warnings=listing.warnings)
@@ -96,6 +108,7 @@ class WandbCheck(ConfigMixin, MettaCheck):
             self.credentials,
             settings.wanted,
             settings.run_tags,
+            settings.completed_tags,
             page_size=settings.page_size,
             max_pages=settings.max_pages,
         )

@@ -114,6 +114,7 @@ class WandbClient:
         credentials: Credentials,
         wanted: Wanted,
         run_tags: tuple[str, ...],
+        completed_tags: tuple[str, ...] = (),
         *,
         page_size: int,
         max_pages: int,
@@ -122,6 +123,7 @@ class WandbClient:
         self._credentials = credentials
         self._wanted = wanted
         self._run_tags = run_tags
+        self._completed_tags = completed_tags
         self._page_size = page_size
         self._max_pages = max_pages
         self._sizes: dict[str, _PageSize] = {}
@@ -180,7 +182,7 @@ class WandbClient:
         pages.rows += len(page.edges)
         for edge in page.edges:
             try:
-                pages.found[edge.node.name] = run_of(edge.node, self._wanted, self._run_tags)
+                pages.found[edge.node.name] = run_of(edge.node, self._wanted, self._run_tags, self._completed_tags)
             except UnknownStateError as error:
                 pages.unknown[edge.node.name] = str(error)
 
@@ -216,8 +218,7 @@ class WandbClient:
         wanted = self._wanted
         return runs_query(
             summary_keys=wanted.summary_keys,
-            system=wanted.wants_system,
-            extra=self._run_tags,
+            extra=(*self._run_tags, *self._completed_tags),
             without=self._left_out.keys(),
         )
 

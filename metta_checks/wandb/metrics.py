@@ -11,7 +11,7 @@ from typing import Final
 
 from metta_checks.core import Sample, tag
 from metta_checks.wandb.run_types import RunTypes
-from metta_checks.wandb.runs import Run, RunState
+from metta_checks.wandb.runs import End, Run, RunState
 
 _recurring_tag: Final = lru_cache(maxsize=1024)(tag)
 """Types, states and metric names come again with every run; ids and names do not."""
@@ -56,6 +56,16 @@ def count_samples(runs: Iterable[Run], options: MetricOptions) -> Iterator[Sampl
             yield Sample("wandb.runs", float(counts[run_type, state]), tags + options.identity)
 
 
+def gpu_samples(runs: Iterable[Run], options: MetricOptions) -> Iterator[Sample]:
+    """`wandb.gpus_in_use`: the GPUs of the runs that have not ended, of every run type, zeros too."""
+    gpus = dict.fromkeys(options.run_types.names, 0.0)
+    for run in runs:
+        if not run.ended:
+            gpus[_type_of(run, options)] += run.gpus
+    for run_type, number in gpus.items():
+        yield Sample("wandb.gpus_in_use", number, (tag("run_type", run_type), *options.identity))
+
+
 def run_samples(
     runs: Iterable[Run], options: MetricOptions, now: datetime, resumed: Mapping[str, datetime]
 ) -> Iterator[Sample]:
@@ -88,6 +98,16 @@ def completed_samples(runs: Iterable[Run], options: MetricOptions) -> Iterator[S
         for name, value in run.metrics.items():
             named = (_recurring_tag("metric_name", name), *tags)
             yield Sample("wandb.run.completed.metric", value, named, "distribution")
+
+
+def gpu_hour_samples(ends: Iterable[End], options: MetricOptions) -> Iterator[Sample]:
+    """`wandb.run.completed.gpu_hours`: a point per end of a run that computed on GPUs."""
+    for end in ends:
+        run = end.run
+        if (hours := end.seconds / 3600 * run.gpus) > 0:
+            outcome = _recurring_tag("outcome", run.wandb_state)
+            tags = (_recurring_tag("run_type", _type_of(run, options)), outcome, *run.completed_labels)
+            yield Sample("wandb.run.completed.gpu_hours", hours, (*tags, *options.identity), "distribution")
 
 
 def run_tags(run: Run, options: MetricOptions) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Annotated, Any, Final
 
@@ -14,6 +14,9 @@ from metta_checks.wandb.blobs import Summary, System, UnreadableError, Wanted
 from metta_checks.wandb.runs import STATES, Run
 
 MAX_TEXT: Final = 1_000
+
+MAX_SECONDS: Final = 1e10
+"""Some 300 years: no run has computed for longer."""
 
 ApiTime = Annotated[datetime, AfterValidator(in_utc)]
 """W&B's times are UTC; older answers leave the zone out."""
@@ -43,6 +46,8 @@ class RunNode(_Model):
     group: _Text | None = None
     jobType: _Text | None = None  # noqa: N815
     host: _Text | None = None
+    # An older server may have something else there; it costs the run its GPU hours and nothing more.
+    computeSeconds: Any = None  # noqa: N815
     user: User | None = None
     # Bytes, since one character outside of Latin-1 makes text of it two or four times as large.
     summaryMetrics: bytes | None = None  # noqa: N815
@@ -115,7 +120,7 @@ class UnknownStateError(ValueError):
     """W&B reports a state that this version does not know."""
 
 
-def run_of(node: RunNode, wanted: Wanted, run_tags: tuple[str, ...]) -> Run:
+def run_of(node: RunNode, wanted: Wanted, run_tags: tuple[str, ...], completed_tags: tuple[str, ...] = ()) -> Run:
     """The run behind a node. Raises UnknownStateError, since a state decides what is counted as what."""
     state = STATES.get(node.state or "")
     if state is None:
@@ -142,8 +147,21 @@ def run_of(node: RunNode, wanted: Wanted, run_tags: tuple[str, ...]) -> Run:
         sps=summary.sps,
         metrics=summary.metrics,
         system=system.means,
-        labels=tuple(tag(key, value) for key, read in (LABELS[name] for name in run_tags) if (value := read(node))),
+        gpus=float(system.gpus) if summary.gpus is None else summary.gpus,
+        compute_seconds=_seconds(node.computeSeconds),
+        labels=_labels(node, run_tags),
+        completed_labels=_labels(node, completed_tags),
         not_finite=summary.not_finite + system.not_finite,
         invalid=summary.invalid + system.invalid,
         unreadable=tuple(unreadable),
     )
+
+
+def _labels(node: RunNode, names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(tag(key, value) for key, read in (LABELS[name] for name in names) if (value := read(node)))
+
+
+def _seconds(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < MAX_SECONDS:
+        return None
+    return float(value)

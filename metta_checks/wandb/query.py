@@ -29,32 +29,33 @@ query Runs(
 }"""
 
 _NEEDED: Final = ("name", "state", "createdAt", "heartbeatAt")
-_FIELDS: Final = ("id", "displayName", "sweepName", "group", "jobType")
+_FIELDS: Final = ("id", "displayName", "sweepName", "group", "jobType", "computeSeconds")
 
 DISPENSABLE: Final[Mapping[str, str]] = {
     **dict.fromkeys((*_FIELDS, "host"), "tags and run types that it gives are absent"),
     **dict.fromkeys(("user", "username"), "the tag `user` is absent"),
-    "systemMetrics": "system metrics are absent",
+    "computeSeconds": "GPU hours are counted at a run's first end only, from its duration",
+    "systemMetrics": "system metrics and the GPUs they show are absent",
     "keys": "whole summaries are read, which is slower",
     "runCount": "a run that is lost between two pages may go unnoticed",
 }
 """Fields and arguments of the query that older servers may not have, and what follows where they are left out."""
 
 
-def runs_query(
-    *, summary_keys: Collection[str] | None, system: bool, extra: Iterable[str], without: Collection[str] = ()
-) -> str:
+def runs_query(*, summary_keys: Collection[str] | None, extra: Iterable[str], without: Collection[str] = ()) -> str:
     """The query text. With `summary_keys` it takes `$keys` and asks for those alone; None asks for whole summaries,
     an empty collection for none. `extra` names optional fields, `without` those of `DISPENSABLE` to leave out."""
     left_out = {*without, *({"user"} if "username" in without else ())}
     keys = None if "keys" in left_out else summary_keys
     fields = [*_NEEDED, *(name for name in _FIELDS if name not in left_out)]
-    fields += [OPTIONAL_FIELDS[name] for name in extra if name in OPTIONAL_FIELDS and name not in left_out]
+    fields += [
+        OPTIONAL_FIELDS[name] for name in dict.fromkeys(extra) if name in OPTIONAL_FIELDS and name not in left_out
+    ]
     if keys is None:
         fields.append("summaryMetrics")
     elif keys:
         fields.append("summaryMetrics(keys: $keys)")
-    if system and "systemMetrics" not in left_out:
+    if "systemMetrics" not in left_out:
         fields.append("systemMetrics")
     return _QUERY % {
         "fields": " ".join(fields),

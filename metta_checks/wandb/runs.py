@@ -32,13 +32,14 @@ STATES: Final[Mapping[str, RunState]] = {
 class Run:
     """One W&B run as the API told it, reduced to what the configuration asks for.
 
-    `id` is the one in URLs (the API's `name`); `name` is what people gave it. `wandb_state` is W&B's own
-    name of the state. Times are UTC; `heartbeat_at` is when
-    it was last heard of, `logged_at` when it last logged: the SDK sends heartbeats without any logging. `sps` is in
-    steps per second; `metrics` are summary values by key; `system` are means over the run's devices by metric name.
-    `labels` are tags from the run's own fields (`user:…`). `not_finite` counts NaN and infinities among the selected
-    values; `invalid` are keys whose values are no numbers; `unreadable` are the blobs that are no JSON objects, and
-    why.
+    `id` is the one in URLs (the API's `name`); `name` is what people gave it. `wandb_state` is W&B's own name of the
+    state. Times are UTC; `heartbeat_at` is when it was last heard of, `logged_at` when it last logged: the SDK sends
+    heartbeats without any logging. `sps` is in steps per second; `metrics` are summary values by key; `system` are
+    means over the run's devices by metric name. `gpus` is how many GPUs it holds, a lower bound where it does not say
+    so itself and not all of its nodes report. `compute_seconds` is without the pauses of a resumed run, None where the
+    server does not say. `labels` are tags from the run's own fields (`user:…`), `completed_labels` those of its GPU
+    hours. `not_finite` counts NaN and infinities among the selected values; `invalid` are keys whose values are no
+    numbers; `unreadable` are the blobs that are no JSON objects, and why.
     """
 
     id: str
@@ -52,7 +53,10 @@ class Run:
     sps: float | None
     metrics: Mapping[str, float]
     system: Mapping[str, float]
+    gpus: float
+    compute_seconds: float | None
     labels: tuple[str, ...]
+    completed_labels: tuple[str, ...]
     not_finite: int
     invalid: tuple[str, ...]
     unreadable: tuple[str, ...]
@@ -69,6 +73,13 @@ class Run:
         return (self.heartbeat_at - self.created_at).total_seconds() / 3600
 
     @property
+    def computed(self) -> float | None:
+        """Seconds of computing: W&B's own count, else the duration; None where neither is known."""
+        if self.compute_seconds is not None:
+            return self.compute_seconds
+        return None if self.duration_hours is None else self.duration_hours * 3600
+
+    @property
     def last_sign(self) -> datetime | None:
         """The last heartbeat, or the creation of a run that never sent one."""
         return self.created_at if self.heartbeat_at is None else self.heartbeat_at
@@ -82,3 +93,11 @@ class Run:
     def active(self, now: datetime, timeframe: timedelta) -> bool:
         """Whether the run belongs to the timeframe: not ended, or its last sign of life is inside it."""
         return not self.ended or (self.last_sign is not None and self.last_sign >= now - timeframe)
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """One end of a run, which may be resumed and end again: the seconds that it computed since the previous one."""
+
+    run: Run
+    seconds: float

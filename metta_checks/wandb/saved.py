@@ -14,7 +14,8 @@ VERSION: Final = 1
 
 class _Saved(BaseModel):
     """`began` and the values of `ended` and `resumed` are epoch seconds. `settled` ended so long ago that the moment no
-    longer matters; `told` left the timeframe, but must not give a second point when they are resumed."""
+    longer matters; `told` left the timeframe, but must not give a second point when they are resumed. `counted` are
+    the seconds of computing of those in `ended`, `settled` and `told`, in this order."""
 
     model_config = ConfigDict(strict=True)
 
@@ -25,18 +26,25 @@ class _Saved(BaseModel):
     told: list[str]
     # Not in documents of 0.1.1.
     resumed: dict[str, int] = {}
+    counted: list[int | None] = []
 
 
 def save(knowledge: Knowledge, now: datetime, *, completed_runs: timedelta) -> dict[str, Any]:
     """`knowledge` as JSON material; run ids only, no values."""
     recent = {run_id: seen for run_id, seen in knowledge.ended_seen.items() if now - seen <= completed_runs}
+    settled = [run_id for run_id in knowledge.ended_seen if run_id not in recent]
+    told = [run_id for run_id in knowledge.reported if run_id not in knowledge.ended_seen]
     return _Saved(
         began=_epoch(knowledge.began or now),
         alive=sorted(knowledge.alive),
         ended={run_id: _epoch(seen) for run_id, seen in recent.items()},
-        settled=[run_id for run_id in knowledge.ended_seen if run_id not in recent],
+        settled=settled,
         resumed={run_id: _epoch(seen) for run_id, seen in knowledge.resumed.items()},
-        told=[run_id for run_id in knowledge.reported if run_id not in knowledge.ended_seen],
+        counted=[
+            None if seconds is None else round(seconds)
+            for seconds in map(knowledge.counted.get, (*recent, *settled, *told))
+        ],
+        told=told,
     ).model_dump()
 
 
@@ -46,6 +54,7 @@ def restore(document: Any) -> Knowledge | None:
         saved = _Saved.model_validate(document)
         began = _moment(saved.began)
         ended_seen = dict.fromkeys(saved.settled, began) | {key: _moment(value) for key, value in saved.ended.items()}
+        ids = (*saved.ended, *saved.settled, *saved.told)
         resumed = {key: _moment(value) for key, value in saved.resumed.items()}
     except (ValidationError, ValueError, OverflowError, OSError):
         return None
@@ -55,6 +64,7 @@ def restore(document: Any) -> Knowledge | None:
         ended_seen=ended_seen,
         reported=dict.fromkeys([*saved.told, *ended_seen]),
         resumed=resumed,
+        counted={run_id: seconds for run_id, seconds in zip(ids, saved.counted, strict=False) if seconds is not None},
     )
 
 

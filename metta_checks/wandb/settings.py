@@ -45,6 +45,7 @@ class Settings:
     projects: tuple[ProjectPath, ...]
     wanted: Wanted
     run_tags: tuple[str, ...]
+    completed_tags: tuple[str, ...]
     run_types: RunTypes
     timeframe_tag: str
     timeframe: timedelta
@@ -76,8 +77,11 @@ def settings_of(options: Any) -> Settings:
     return Settings(
         entity=entity,
         projects=tuple(ProjectPath(entity, name, base_url) for name in _project_names(options)),
-        wanted=Wanted(options.metrics, options.sps_keys, options.system_metrics, GpuDevices(options.gpu_devices)),
+        wanted=Wanted(
+            options.metrics, options.sps_keys, options.system_metrics, GpuDevices(options.gpu_devices), options.gpus_key
+        ),
         run_tags=tuple(dict.fromkeys(options.run_tags)),
+        completed_tags=tuple(dict.fromkeys(options.completed_tags)),
         run_types=parsed("run_types", RunTypes, [(entry.name, entry.pattern) for entry in options.run_types]),
         timeframe_tag=options.timeframe.strip(),
         timeframe=parsed("timeframe", parse_duration, options.timeframe),

@@ -8,7 +8,7 @@ from metta_checks.wandb.blobs import SYSTEM_KEYS
 from metta_checks.wandb.config_models import defaults
 from metta_checks.wandb.nodes import LABELS
 from metta_checks.wandb.run_types import EVERYTHING_ELSE
-from metta_checks.wandb.runs import RunState
+from metta_checks.wandb.runs import STATES, UNENDED_STATES, RunState
 
 
 def metric_tags(definition: CheckDefinition) -> MetricTags:
@@ -17,6 +17,8 @@ def metric_tags(definition: CheckDefinition) -> MetricTags:
     counted: TagSet = {**any_value(definition.identity_tags), "run_type": types, "state": frozenset(RunState)}
     run: TagSet = {**counted, **any_value(("run_id", "run_name")), **any_value(key for key, _ in LABELS.values())}
     metric_name: TagSet = {"metric_name": frozenset(defaults.instance_metrics())}
+    by_type: TagSet = {**any_value(definition.identity_tags), "run_type": types}
+    outcomes = frozenset(name for name in STATES if name not in UNENDED_STATES)
     return {
         "wandb.runs": ({**counted, "timeframe": frozenset({defaults.instance_timeframe()})},),
         "wandb.run.duration_hours": (run,),
@@ -26,5 +28,9 @@ def metric_tags(definition: CheckDefinition) -> MetricTags:
         "wandb.run.log_age_seconds": ({**run, "state": frozenset({RunState.RUNNING})},),
         "wandb.run.completed.duration_hours": (counted,),
         "wandb.run.completed.sps": (counted,),
+        "wandb.run.completed.gpu_hours": (
+            {**by_type, "outcome": outcomes, **any_value(key for key, _ in LABELS.values())},
+        ),
+        "wandb.gpus_in_use": (by_type,),
         "wandb.run.completed.metric": ({**counted, **metric_name},),
     }

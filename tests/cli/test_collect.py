@@ -195,7 +195,7 @@ def test_the_runner_is_this_machine(
 def test_the_table(command: Command, conf: Conf, instance: Instance) -> None:
     result = command("collect", "wandb", "--config", conf(instance))
     head, shared, *lines = result.stdout.splitlines()
-    assert head.startswith("metta_wandb, instance 1, collection 1: ok, 20 series, 1 request, ")
+    assert head.startswith("metta_wandb, instance 1, collection 1: ok, 23 series, 1 request, ")
     assert shared == "  on every series: wandb_entity:metta-research wandb_project:metta"
     assert [line.split()[2:4] for line in lines if line.startswith("  wandb.runs ")] == [["9", "series"]]
     assert sum("timeframe:7d" in line for line in lines) == 2  # examples

@@ -151,7 +151,7 @@ def test_the_table(command: Command, conf: Conf) -> None:
     result = command("estimate", "--config", conf({**WANDB, "series_budget": 100}, CI | WANDB), "--check", "wandb")
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
-    assert lines[0] == "metta_wandb, instance 1: about 175 billed series in an average hour"
+    assert lines[0] == "metta_wandb, instance 1: about 187 billed series in an average hour"
     assert "  of a series_budget of 100: it would warn" in lines
     assert any(line.startswith("metta_wandb, instance 2: ") for line in lines)
     assert max(map(len, lines)) <= 100

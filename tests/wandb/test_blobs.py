@@ -182,7 +182,7 @@ MACHINE = {
     ],
 )
 def test_system_metrics_are_means_over_the_devices(name: str, mean: float) -> None:
-    assert wanted(system=name).system(json.dumps(MACHINE)) == System({name: mean})
+    assert wanted(system=name).system(json.dumps(MACHINE)) == System({name: mean}, gpus=2)
 
 
 TWO_NODES = {
@@ -209,7 +209,7 @@ NO_DEVICES = (
 def test_a_run_over_several_nodes_has_one_mean_over_all_their_devices(name: str) -> None:
     mean, *devices = TWO_NODES[name]
     blob = {f"system.{key}": value for key, value in (*devices, *NO_DEVICES)}
-    assert wanted(system=name).system(json.dumps(blob)) == System({name: mean})
+    assert wanted(system=name).system(json.dumps(blob)).means == {name: mean}
 
 
 @pytest.mark.parametrize(
@@ -235,8 +235,48 @@ def test_a_machine_without_gpus_has_no_gpu_metrics() -> None:
     )
 
 
-def test_system_metrics_that_nobody_wants_are_not_read() -> None:
-    assert wanted().system("{ broken") == System()
+def test_without_system_metrics_only_the_gpus_are_counted() -> None:
+    assert wanted().system(json.dumps(MACHINE)) == System({}, gpus=2)
+
+
+@pytest.mark.parametrize(
+    ("keys", "visible", "used"),
+    [
+        ([], 0, 0),
+        (["gpu.0.gpu"], 1, 1),
+        (["gpu.0.gpu", "gpu.0.temp", "gpu.0.memoryAllocated"], 1, 1),  # a device has many readings
+        (["gpu.0.temp", "gpu.1.powerWatts"], 2, 2),
+        (["gpu.0.gpu/l:a", "gpu.0.gpu/l:b", "gpu.0.gpu"], 3, 3),  # a node has its own devices
+        (["gpu.0.gpu", "gpu.1.gpu", "gpu.process.1.gpu"], 2, 1),
+        (["gpu.0.gpu/l:a", "gpu.1.gpu/l:a", "gpu.process.1.gpu/l:a", "gpu.0.gpu/l:b", "gpu.1.gpu/l:b"], 4, 3),
+        (["gpu.process.0.gpu", "gpu.process.1.gpu"], 0, 0),
+        (["gpu.count", "gpus.0.gpu", "cpu.0.cpu_percent"], 0, 0),
+    ],
+)
+def test_how_many_gpus(keys: list[str], visible: int, used: int) -> None:
+    blob = json.dumps({f"system.{key}": 1 for key in keys})
+    assert [Wanted((), (), (), which).system(blob).gpus for which in GpuDevices] == [visible, used]
+
+
+@pytest.mark.parametrize(
+    ("value", "gpus", "left_out"),
+    [
+        ("16", 16.0, 0),
+        ("0", 0.0, 0),
+        ("0.5", 0.5, 0),
+        ("null", None, 0),
+        ("-1", None, 1),
+        ('"16"', None, 1),
+        ("true", None, 1),
+        ("NaN", None, 1),
+    ],
+)
+@pytest.mark.parametrize(("key", "text"), [("world_size", '{{"world_size": {}}}'), ("a.b", '{{"a": {{"b": {}}}}}')])
+def test_the_number_of_gpus_that_a_run_logs(key: str, text: str, value: str, gpus: float | None, left_out: int) -> None:
+    asks = Wanted((), (), (), gpus_key=key)
+    summary = asks.summary(text.format(value))
+    assert (summary.gpus, summary.not_finite + len(summary.invalid)) == (gpus, left_out)
+    assert key in (asks.summary_keys or ())
 
 
 @pytest.mark.parametrize(

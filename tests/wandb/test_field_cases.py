@@ -12,9 +12,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from wandb_support.field_cases import not_yet
 from wandb_support.watch import START, Received, Watch, value_of
 
+from metta_checks.simulator.server import Request, Response
 from metta_checks.simulator.wandb_project import DemoRun, RunState
 
 Watches = Callable[..., Watch]
@@ -170,7 +170,6 @@ def test_w2_w3_which_gpus_of_a_node_count_for_a_run(
         ),
     ],
 )
-@not_yet("no metric wandb.gpus_in_use")
 def test_w3b_gpus_in_use_are_all_that_a_run_holds(
     watch: Watches, options: Mapping[str, Any], fields: Mapping[str, Any], expected: float
 ) -> None:
@@ -436,7 +435,6 @@ def test_w16_every_end_has_its_own_title(watch: Watches, state: RunState, alert_
     assert "state:failed" in event["tags"]
 
 
-@not_yet("no distribution wandb.run.completed.gpu_hours")
 def test_w16_the_gpu_hours_of_a_preempted_run_have_the_outcome_preempted(watch: Watches) -> None:
     """wandb#7588."""
     points = is_preempted(watch(), system_metrics=RANK_0_LOGS).points
@@ -444,7 +442,6 @@ def test_w16_the_gpu_hours_of_a_preempted_run_have_the_outcome_preempted(watch: 
     assert [tag for tags in outcomes for tag in tags if tag.startswith("outcome:")] == ["outcome:preempted"]
 
 
-@not_yet("no distribution wandb.run.completed.gpu_hours")
 def test_w19_gpu_hours_of_a_resumed_run_are_those_in_which_it_computed(watch: Watches) -> None:
     """wandb#4325: 240 h by the clock, of which it ran 76."""
     watched = watch()
@@ -457,3 +454,110 @@ def test_w19_gpu_hours_of_a_resumed_run_are_those_in_which_it_computed(watch: Wa
     watched.collect()
     watched.project.finish("run", START)
     assert watched.after(minutes=2).point_values("gpu_hours") == [pytest.approx(76.0 * 8)]
+
+
+def test_w19_each_end_of_a_resumed_run_adds_what_it_computed_since(watch: Watches) -> None:
+    """wandb#4325: the sum over the ends is what the run cost."""
+    watched = watch()
+    a_run(watched, compute_seconds=3_600, system_metrics=RANK_0_LOGS)
+    watched.collect()
+    watched.project.crash("run")
+    assert watched.after(minutes=2).point_values("gpu_hours") == [8.0]
+    assert watched.after(hours=2).point_values("gpu_hours") == []
+    watched.project.resume("run", watched.now)
+    assert watched.after(minutes=2).point_values("gpu_hours") == []
+    watched.restart()
+    watched.project["run"].compute_seconds = 9_000
+    watched.project.finish("run", watched.now)
+    received = watched.after(minutes=2)
+    assert received.point_values("gpu_hours") == [12.0]
+    # The other distributions have one point per run.
+    assert received.point_values("duration_hours") == []
+
+
+def test_w19_without_compute_time_the_first_end_has_the_duration_and_later_ones_nothing(watch: Watches) -> None:
+    watched = watch()
+    a_run(watched, system_metrics=RANK_0_LOGS)
+    refused = {"errors": [{"message": 'Cannot query field "computeSeconds" on type "Run".'}]}
+    watched.server.intercept = lambda sent: (
+        Response(400, json.dumps(refused).encode()) if b"computeSeconds" in sent.body else None
+    )
+    watched.collect()
+    watched.project.fail("run", START)
+    assert watched.after(minutes=2).point_values("gpu_hours") == [16.0]
+    watched.project.resume("run", watched.now)
+    watched.after(minutes=30)
+    watched.project.finish("run", watched.now)
+    assert watched.after(minutes=2).point_values("gpu_hours") == []
+
+
+def test_w19_what_a_run_computed_before_the_first_collection_is_counted_only_if_it_ran_then(watch: Watches) -> None:
+    watched = watch()
+    a_run(watched, state="crashed", compute_seconds=3_600, system_metrics=RANK_0_LOGS)
+    watched.collect()
+    watched.project.resume("run", START)
+    watched.after(minutes=2)
+    watched.project["run"].compute_seconds = 5_400
+    watched.project.finish("run", watched.now)
+    assert watched.after(minutes=2).point_values("gpu_hours") == [4.0]
+
+
+@pytest.mark.parametrize("compute_seconds", [True, "3600", -1, 1e300, [3600]])
+def test_w19_a_compute_time_that_is_none_costs_no_more_than_itself(watch: Watches, compute_seconds: Any) -> None:
+    watched = watch()
+    a_run(watched, system_metrics=RANK_0_LOGS)
+
+    def odd(sent: Request) -> Response:
+        page = json.loads(watched.server.answer(sent).body)
+        for edge in page["data"]["project"]["runs"]["edges"]:
+            edge["node"]["computeSeconds"] = compute_seconds
+        return Response(200, json.dumps(page).encode())
+
+    watched.server.intercept = odd
+    watched.collect()
+    watched.project.finish("run", START)
+    received = watched.after(minutes=2)
+    assert received.counts() == {("all", "finished"): 1}
+    assert received.point_values("gpu_hours") == [16.0]
+
+
+@pytest.mark.parametrize(
+    ("options", "fields"),
+    [
+        pytest.param({}, {}, id="no GPUs"),
+        pytest.param({"gpus_key": "n"}, {"summary": {"n": 0}, "system_metrics": RANK_0_LOGS}, id="it says none"),
+        pytest.param({}, {"system_metrics": RANK_0_LOGS, "compute_seconds": 0}, id="it never computed"),
+        pytest.param({"distributions": False}, {"system_metrics": RANK_0_LOGS}, id="no distributions"),
+    ],
+)
+def test_no_gpu_hours_no_point(watch: Watches, options: Mapping[str, Any], fields: Mapping[str, Any]) -> None:
+    watched = watch(**options)
+    a_run(watched, **fields)
+    watched.collect()
+    watched.project.finish("run", START)
+    assert watched.after(minutes=2).point_values("gpu_hours") == []
+
+
+@pytest.mark.parametrize("outcome", ["finished", "failed", "crashed", "killed", "preempted"])
+def test_gpu_hours_by_outcome_and_by_whom_completed_tags_names(watch: Watches, outcome: RunState) -> None:
+    watched = watch(completed_tags=["user", "group"])
+    a_run(watched, system_metrics=RANK_0_LOGS, user="daphne", group="arena", display_name="github.sky.main")
+    watched.collect()
+    watched.project.end("run", outcome, START)
+    points = watched.after(minutes=2).points
+    tags = [tags for (name, tags), _ in points if name == "wandb.run.completed.gpu_hours"]
+    identity = ("wandb_entity:metta-research", "wandb_project:metta")
+    assert tags == [tuple(sorted(("run_type:train", f"outcome:{outcome}", "user:daphne", "group:arena", *identity)))]
+    # The other distributions keep their tags.
+    assert not [tag for (name, tags), _ in points if "gpu_hours" not in name for tag in tags if "daphne" in tag]
+
+
+def test_gpus_in_use_are_those_of_every_running_run_by_type_whatever_max_runs(watch: Watches) -> None:
+    watched = watch(max_runs=1, system_metrics=[])
+    for i, (name, state) in enumerate(
+        [("github.sky.a", "running"), ("github.sky.b", "pending"), ("my.sweep", "running"), ("other", "finished")]
+    ):
+        watched.project.start(f"run{i}", START, display_name=name, state=state, system_metrics=RANK_0_LOGS)
+    received = watched.collect()
+    found = {value_of(tags, "run_type"): value for (name, tags), value in received.gauges.items() if "gpus" in name}
+    assert found == {"train": 16.0, "sweep": 8.0, "all": 0.0}

@@ -131,7 +131,8 @@ class Oracle:
         self._told |= {run.id for run in ended}
 
         silent = [run_id for run_id, since in self._ended_since.items() if now - since > HOUR]
-        points = Counter(received.points)
+        # The SDK does not tell for how long a run computed.
+        points = Counter(point for point in received.points if "gpu_hours" not in point[0][0])
         points.subtract(recount_points(just_ended, self._asked))
         return [
             *differences(received.gauges, recount(runs, self._asked, now, silent, self._resumed)),

@@ -69,7 +69,14 @@ def test_the_filter_is_the_one_that_catches_long_runs(server: WandbServer, now: 
         ),
         ({"metrics": ["a/*"]}, None, ["summaryMetrics "], ["$keys"]),
         ({"metrics": [], "sps_keys": []}, ["_timestamp"], ["summaryMetrics(keys: $keys)"], []),
-        ({"system_metrics": []}, ..., [], ["systemMetrics"]),
+        ({"system_metrics": []}, ..., ["systemMetrics", "computeSeconds"], []),  # for the GPUs
+        (
+            {"run_tags": ["host"], "completed_tags": ["user", "host"]},
+            ...,
+            [" host user { username } "],
+            [" host host "],
+        ),
+        ({"gpus_key": "world_size", "metrics": [], "sps_keys": []}, ["world_size", "_timestamp"], [], []),
         ({}, ..., [], ["username", "host"]),
         ({"run_tags": ["user", "host"]}, ..., ["user { username }", " host "], []),
     ],

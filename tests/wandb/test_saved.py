@@ -26,6 +26,7 @@ LATER = START + timedelta(minutes=30)
         Knowledge(began=START, ended_seen={"c": START}, reported={"c": None}),
         Knowledge(began=START, ended_seen={"c": LATER, "d": START}, reported={"gone": None, "c": None, "d": None}),
         Knowledge(began=START, alive=frozenset({"resumed"}), reported={"resumed": None}, resumed={"resumed": LATER}),
+        Knowledge(began=START, reported={"gone": None, "c": None}, counted={"gone": 3_600.0, "c": 0.0}),
         Knowledge(began=START, alive=frozenset({'quoted "', "half a pair \ufffd", "日本"})),
     ],
 )
@@ -37,6 +38,7 @@ def test_what_is_saved_comes_back(knowledge: Knowledge) -> None:
     assert restored.alive == knowledge.alive
     assert restored.ended_seen == knowledge.ended_seen
     assert restored.resumed == knowledge.resumed
+    assert restored.counted == knowledge.counted
     assert set(restored.reported) == set(knowledge.reported)
     # The runs follow with a full listing.
     assert restored.runs == {}
@@ -97,5 +99,5 @@ def test_the_agent_keeps_ids_and_moments_and_nothing_of_the_runs(watch: Watches)
     watched.after(hours=2)
     (text,) = watched.cached.values()
     assert not any(word in text for word in ("secret", "daphne", "123.456", "overview", "metta-research"))
-    # Eight characters of id, and three around them.
-    assert len(text) < 2_000 * 12
+    # Eight characters of id, three around them, and the seconds of computing.
+    assert len(text) < 2_000 * 17

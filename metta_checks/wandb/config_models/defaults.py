@@ -28,6 +28,10 @@ def instance_completed_runs():
     return '1h'
 
 
+def instance_completed_tags():
+    return []
+
+
 def instance_disable_generic_tags():
     return False
 
