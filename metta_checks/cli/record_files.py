@@ -10,8 +10,9 @@ from metta_checks.cli.findings import Finding
 from metta_checks.core import SourceError
 from metta_checks.core.clock import utcnow
 from metta_checks.health.document import Entry, EntryFault, Limits
+from metta_checks.health.identity import Superseded
 from metta_checks.health.local import read_file
-from metta_checks.health.metrics import MetricOptions, judge_entries, remarks
+from metta_checks.health.metrics import MetricOptions, newest_judged, remarks, superseded_remarks
 from metta_checks.health.origin import problem_of, problem_with
 from metta_checks.health.publishing import document_faults
 from metta_checks.health.suites import ORIGINS
@@ -39,7 +40,12 @@ def record_findings(path: Path, suite: str | None = None, *, lenient: bool) -> I
     usable = [entry for entry in document.entries if entry.position not in faulty]
     # Whose records they are changes their metrics' names, and nothing that is remarked upon.
     options = MetricOptions(ORIGIN, max_age=timedelta.max)
-    for remark in remarks(judge_entries(usable, options, now)):
+    judged, superseded = newest_judged(usable, options, now)
+    positions = [entry.position for entry in usable]
+    for one in superseded:
+        older, newer = positions[one.position - 1], positions[one.by - 1]
+        yield Finding("warning", path, next(superseded_remarks([Superseded(older, newer)])))
+    for remark in remarks(judged):
         yield Finding("warning", path, remark.partition(", ")[2])
 
 

@@ -1,7 +1,7 @@
 """Reads a W&B project with the official SDK, in a process of its own.
 
 The SDK starts a child process, replaces `sys.exit` and writes where it likes, so it is kept out of the command's own
-process: `python -m metta_checks.cli.wandb_sdk` takes its question on standard input, the API key in it, and
+process: `python -P -m metta_checks.cli.wandb_sdk` takes its question on standard input, the API key in it, and
 answers there in JSON.
 """
 
@@ -76,7 +76,8 @@ def read_project(
     with tempfile.TemporaryDirectory(prefix="metta-wandb-") as folder:
         try:
             done = subprocess.run(  # noqa: S603 (this very module)
-                [sys.executable, "-m", __name__],
+                # Without the working directory on the path: a module there would get the key.
+                [sys.executable, "-P", "-m", __name__],
                 input=json.dumps(sent),
                 env=_environment(folder) | dict(environment or {}),
                 capture_output=True,

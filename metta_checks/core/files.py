@@ -82,6 +82,18 @@ def make_folder(path: Path) -> None:
                 raise WriteError(path, f"{_printable(folder)} is no folder", "Name another one.")
 
 
+@contextmanager
+def open_folder(path: Path) -> Iterator[int]:
+    """A descriptor of the folder `path`, for `dir_fd`: it stays that folder, whatever is put in its place. Raises
+    WriteError as `write_file` does."""
+    with _place(path) as place, _explained(path, place.path):
+        handle = os.open(place.name, _FOLDER, dir_fd=place.folder)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
 def resolved(path: Path) -> Path:
     """`path` without its symbolic links; the last part need not exist. Raises WriteError as `write_file` does."""
     with _place(path) as place:

@@ -12,7 +12,8 @@ Scrub = Callable[[str], str]
 _WINDOW: Final = 64 * 1024
 """Characters of a longer text that are looked at where only its beginning is shown."""
 
-_MARKED = re.compile(" *\n[\n ]*")
+# One run from end to end: a pattern that looks for the line break in it takes the square of its length.
+_RUN = re.compile("[\n ]+")
 
 
 def unchanged(text: str) -> str:
@@ -43,4 +44,5 @@ def printable_lines(text: str) -> str:
 
 
 def _spaced(text: str) -> str:
-    return _MARKED.sub(" ", "".join(character if character.isprintable() else "\n" for character in text))
+    marked = "".join(character if character.isprintable() else "\n" for character in text)
+    return _RUN.sub(lambda run: " " if "\n" in run[0] else run[0], marked)

@@ -70,6 +70,10 @@ class ShapeError(ValueError):
     """An answer is JSON, but not of the shape that was expected; the text names the first field that does not fit."""
 
 
+_CONDITIONS: Final = frozenset({"if-none-match", "if-modified-since"})
+"""Request headers that repeat what an earlier answer had."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A 2xx or 304 answer. `headers` are case-insensitive; `body` is decompressed."""
@@ -196,11 +200,11 @@ class Transport:
         require_address(url, tried)
         options = {
             "auth": auth or self._http.options["auth"] or NoAuth(),
-            "extra_headers": {"Accept-Encoding": ", ".join(_ENCODINGS), **(headers or {})},
+            "extra_headers": {"Accept-Encoding": ", ".join(_ENCODINGS), **_sendable(headers or {})},
             "json": json,
         }
         whole = with_params(url, params)
-        conditional = any(name.lower() in {"if-none-match", "if-modified-since"} for name in options["extra_headers"])
+        conditional = any(name.lower() in _CONDITIONS for name in options["extra_headers"])
         for attempt in range(RETRIES + 1):
             outcome = self._attempt(method, whole, tried, options)
             good = isinstance(outcome, Answer) and _is_good(outcome, conditional=conditional)
@@ -335,6 +339,16 @@ class Transport:
             session.get_redirect_target = lambda _: None
             self._watchdog.watch(session)
             self._watched = True
+
+
+def _sendable(headers: Mapping[str, str]) -> dict[str, str]:
+    """`headers` without the conditions that cannot be sent: a server made them, and one bad ETag, which is remembered
+    over restarts too, must not make every later request fail."""
+    return {
+        name: value
+        for name, value in headers.items()
+        if name.lower() not in _CONDITIONS or (value.isascii() and value.isprintable())
+    }
 
 
 def _is_good(answer: Answer, *, conditional: bool) -> bool:

@@ -54,7 +54,7 @@ class HealthCheck(MettaCheck):
 
     def targets(self) -> Sequence[Target]:
         """The one source, also where the options do not hold: that its data are missing is true then too."""
-        source = str(self.instance.get("source", ""))
+        source = str(self.instance.get("source", "")).strip()
         return [Target(f"source {source_name(source)}", {"source": source})]
 
     def read(self, target: Target, now: datetime) -> Result:
@@ -104,9 +104,10 @@ class HealthCheck(MettaCheck):
 
     def validate_options(self) -> None:
         """Refuse to go without a source, and a local one that whoever wrote the configuration must not name."""
-        source = required(self.config, "source", self.VARIABLES)
+        required(self.config, "source", self.VARIABLES)
         provenance = self.provenance
-        if provenance.named("source") is not None and is_local(source):
+        # Of the very text that is read from.
+        if provenance.named("source") is not None and is_local(self.config.source):
             cure = "Use s3:// or http(s)://, or put the configuration into a file in conf.d."
             provenance.refuse("source", "is a local path", "name files of the Agent's machine", cure)
 
@@ -121,7 +122,8 @@ class HealthCheck(MettaCheck):
     @cached_property
     def _metric_options(self) -> MetricOptions:
         max_age = parse_duration(self.config.max_age)
-        return MetricOptions(self.ORIGIN, max_age, frozenset(keys_of(self.instance_tags)))
+        annotations = frozenset(self.config.annotation_tags or ())
+        return MetricOptions(self.ORIGIN, max_age, frozenset(keys_of(self.instance_tags)), annotations)
 
     def _silent(self, state: HealthState, broken: Set[str], over_limit: Set[str]) -> dict[str, Document]:
         """The documents that do not count now, whole or in part, as they were.

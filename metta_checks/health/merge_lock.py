@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from metta_checks.core.errors import Kind, SourceError
+from metta_checks.core.files import open_folder
 from metta_checks.core.printable import printable
 from metta_checks.health.local import os_fault
 
@@ -35,13 +36,15 @@ def merge_lock(document: Path) -> Iterator[None]:
     """Holds the lock of `document` while the block runs: `.<name>.lock` beside it, which stays.
 
     Whoever may create files in the folder may take the lock. Nobody else may open it, not even to read: a reader of the
-    folder could otherwise hold publishers up. Raises SourceError, which names the lock file.
+    folder could otherwise hold publishers up. Raises SourceError, which names the lock file, and WriteError where the
+    folder cannot be opened.
     """
     path = document.with_name(f".{document.name}.lock")
     tried = f"publishing to {printable(str(document))}: locking {printable(str(path))}"
     handle = None
     try:
-        handle = _opened(path, tried)
+        with open_folder(path.parent) as folder:
+            handle = _opened(folder, path.name, tried)
         _wait_for(handle, tried)
     except OSError as error:
         if handle is not None:
@@ -57,14 +60,15 @@ def merge_lock(document: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _opened(path: Path, tried: str) -> int:
+def _opened(parent: int, name: str, tried: str) -> int:
     # A file of its own: the document's is replaced, and its lock would go with it.
-    folder = path.parent.stat()
+    # By the descriptor of its folder: the file gets that one's owner, and must not be made in another one.
+    folder = os.fstat(parent)
     try:
-        handle = os.open(path, _NEW, 0o600)
+        handle = os.open(name, _NEW, 0o600, dir_fd=parent)
         is_new = True
     except FileExistsError:
-        handle = os.open(path, _EXISTING)
+        handle = os.open(name, _EXISTING, dir_fd=parent)
         is_new = False
     try:
         status = os.fstat(handle)

@@ -2,41 +2,38 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from metta_checks.core.definition import Origin
 from metta_checks.core.sample import Sample
-from metta_checks.core.tags import GENERIC_TAGS, tag
 from metta_checks.health.condition import Condition, condition_problem, condition_tag, parse_condition
 from metta_checks.health.document import Document, Entry, EntryFault
+from metta_checks.health.identity import ANNOTATION_TAGS, NEVER, Identity, Superseded, identity_of, newest, record_tags
 from metta_checks.health.origin import metric_name, problem_with
-from metta_checks.health.record import Record, near_misses
+from metta_checks.health.record import Record, near_misses, timestamp_text
 from metta_checks.health.verdict import State, Verdict, judge, named_tags, verdict_samples
+
+DEFAULT_MAX_AGE: Final = timedelta(hours=26)
+"""The default of the option `max_age`; a test compares them."""
 
 FUTURE: Final = timedelta(minutes=5)
 """How far ahead of ours a publisher's clock may be."""
 
-HEALTH_TAGS: Final = frozenset({"source", "workflow_category", "workflow_name", "task", "check", "condition", "status"})
-"""Tags of the named metric that those of a record never override."""
-
-CLASH_PREFIX: Final = "record_"
-
 _STATES: Final = {"pass": State.PASS, "fail": State.FAIL, "unknown": State.UNKNOWN}
-_NOT_IN_A_KEY = re.compile(r"[^\w\-./]+")
-_NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class MetricOptions:
-    """`max_age` is when a record turns unknown; `instance_keys` are the instance's tag keys, which are taken."""
+    """`max_age` is when a record turns unknown; `instance_keys` are the instance's tag keys, which are taken;
+    `annotations` are the keys of the record tags that are no part of its identity."""
 
     origin: Origin
     max_age: timedelta
     instance_keys: frozenset[str] = frozenset()
+    annotations: frozenset[str] = frozenset(ANNOTATION_TAGS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +42,7 @@ class Judged:
 
     entry: Entry
     name: str
+    identity: Identity
     verdict: Verdict
     condition: Condition | None
     record_tags: tuple[str, ...]
@@ -53,7 +51,7 @@ class Judged:
     @property
     def at(self) -> datetime:
         """When it was measured; of two, one whose time nobody knows is the older."""
-        return self.entry.at or _NEVER
+        return self.entry.at or NEVER
 
 
 def split_by_time(entries: Iterable[Entry], now: datetime) -> tuple[list[Entry], list[EntryFault]]:
@@ -83,18 +81,16 @@ def split_by_name(entries: Iterable[Entry], origin: Origin) -> tuple[list[Entry]
 
 
 def judge_entries(entries: Iterable[Entry], options: MetricOptions, now: datetime) -> list[Judged]:
-    """What each record comes to at `now`.
+    """What each record comes to at `now`: of those of one identity the newest."""
+    return newest_judged(entries, options, now)[0]
 
-    Of two that share metric, workflow_name, task, check and tags the later counts, or the last one named where they
-    are of the same time.
-    """
-    latest: dict[tuple[object, ...], Judged] = {}
-    for entry in entries:
-        judged = _judged(entry, options, now)
-        key = _identity(judged)
-        if key not in latest or judged.at >= latest[key].at:
-            latest[key] = judged
-    return list(latest.values())
+
+def newest_judged(
+    entries: Iterable[Entry], options: MetricOptions, now: datetime
+) -> tuple[list[Judged], list[Superseded]]:
+    """What each record comes to at `now`, and which entries a newer one of the same identity replaces."""
+    judged = (_judged(entry, options, now) for entry in entries)
+    return newest((one.identity, one.entry.at, one) for one in judged)
 
 
 def unheard(
@@ -105,7 +101,7 @@ def unheard(
     Without a time either, so that a verdict of the same tags that is still `heard` is shown instead. Not so a pass in
     place of a failure, unless a record that is as new replaces the failing one.
     """
-    replaced_at = {_identity(judged): judged.at for judged in heard}
+    replaced_at = {judged.identity: judged.at for judged in heard}
     entries = (entry for document in documents for entry in document.entries)
     return [
         replace(
@@ -113,7 +109,7 @@ def unheard(
             state=State.UNKNOWN,
             value=None,
             at=None,
-            was_failing=judged.verdict.state is State.FAIL and replaced_at.get(_identity(judged), _NEVER) < judged.at,
+            was_failing=judged.verdict.state is State.FAIL and replaced_at.get(judged.identity, NEVER) < judged.at,
         )
         for judged in judge_entries(entries, options, now)
     ]
@@ -143,9 +139,24 @@ def remarks(judged: Iterable[Judged]) -> Iterator[str]:
             yield f"{where}: status: the published `{record.status}` is kept, but {said}"
 
 
-def record_tags(record: Record, taken: frozenset[str] = frozenset()) -> tuple[str, ...]:
-    """The record's own tags. A key that is taken, a health tag or a generic name, gets the prefix `record_`."""
-    return tuple(tag(_key(key, taken), _text(value)) for key, value in (record.tags or {}).items())
+def superseded_remarks(superseded: Iterable[Superseded]) -> Iterator[str]:
+    """What a publisher should know of records of which a newer one of the same identity is shown."""
+    for one in superseded:
+        yield (
+            f"record {one.position} is superseded by record {one.by}: they have the same metric, workflow_name, task, "
+            "check and tags (without annotations); to show both, give each a tag of its own"
+        )
+
+
+def stale_remarks(records: Iterable[Record], now: datetime) -> Iterator[str]:
+    """What a publisher should know of records that a check with the default `max_age` takes for stale at `now`."""
+    for position, record in enumerate(records, 1):
+        if record.timestamp is not None and now - record.timestamp > DEFAULT_MAX_AGE:
+            hours = DEFAULT_MAX_AGE.total_seconds() / 3600
+            yield (
+                f"record {position}: timestamp: {timestamp_text(record.timestamp)} is older than {hours:g} hours, the "
+                "default `max_age` of the checks, which show it as unknown: give the time of the measurement"
+            )
 
 
 def _time_problem(entry: Entry, now: datetime) -> str | None:
@@ -155,11 +166,6 @@ def _time_problem(entry: Entry, now: datetime) -> str | None:
         whose = "its" if entry.record.timestamp else "its document's"
         return f"{whose} time {entry.at:%Y-%m-%dT%H:%M:%SZ} is in the future"
     return None
-
-
-def _identity(judged: Judged) -> tuple[object, ...]:
-    record = judged.entry.record
-    return judged.name, record.workflow_name, record.task, record.check, frozenset(judged.record_tags)
 
 
 def _judged(entry: Entry, options: MetricOptions, now: datetime) -> Judged:
@@ -180,9 +186,11 @@ def _judged(entry: Entry, options: MetricOptions, now: datetime) -> Judged:
         target=condition.target if condition else None,
         at=entry.at,
     )
+    name = metric_name(record.metric, options.origin)
     return Judged(
         entry=entry,
-        name=metric_name(record.metric, options.origin),
+        name=name,
+        identity=identity_of(record, options.annotations, name),
         verdict=verdict,
         condition=condition,
         record_tags=record_tags(record, options.instance_keys),
@@ -195,14 +203,3 @@ def _condition(text: str) -> Condition | None:
         return parse_condition(text)
     except ValueError:
         return None
-
-
-def _key(key: str, taken: frozenset[str]) -> str:
-    # Datadog ends the key at the first colon, and drops what stands before the first letter.
-    key = _NOT_IN_A_KEY.sub("_", key).strip("_")
-    clashes = key.lower() in HEALTH_TAGS or key.lower() in GENERIC_TAGS or key.lower() in taken
-    return f"{CLASH_PREFIX}{key}" if clashes or not key[:1].isalpha() else key
-
-
-def _text(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)

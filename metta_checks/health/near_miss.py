@@ -12,13 +12,15 @@ SHORT: Final = 5
 LONG: Final = 8
 """Letters from which two slips are still a slip."""
 
+LONGEST: Final = 50
+"""Characters of a name from which on it is no slip, and is not kept: a record may have names of megabytes."""
+
 OTHER_WORDS: Final = frozenset({"timestep", "timesteps"})
 """Words of this field that only look like a slip of `timestamp`."""
 
 _WORD: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[^\W_]+")
 
 
-@lru_cache(maxsize=1024)
 def near_miss(name: str, known: frozenset[str]) -> str | None:
     """The one of `known` names, of lower-case words with `_` between them, that `name` is a slip of; None for none.
 
@@ -26,6 +28,11 @@ def near_miss(name: str, known: frozenset[str]) -> str | None:
     letter more, less, other or swapped with its neighbour; two of these in names of eight letters and more. A name
     that has the known one's words and further ones (`task_id`, `valueStd`), or a number, is another name.
     """
+    return None if len(name) > LONGEST else _near_miss(name, known)
+
+
+@lru_cache(maxsize=1024)
+def _near_miss(name: str, known: frozenset[str]) -> str | None:
     folded = _folded(name)
     if name in known or not folded:
         return None

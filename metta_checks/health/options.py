@@ -21,8 +21,12 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 
 def instance_source(value: Any, field: Any) -> Any:  # noqa: ARG001 (the generated models pass it)
-    """Refuses a `source` that is none of the forms; for the models' validators."""
+    """A `source` without the blanks around it, refused where it is none of the forms; for the models' validators.
+
+    With a blank in front an address would be a path, and one that leads anywhere: ` s3:///../../etc`.
+    """
     if isinstance(value, str):
+        value = value.strip()
         scheme = _scheme(value)
         match scheme:
             case "s3":

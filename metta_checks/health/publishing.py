@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from numbers import Integral, Real
@@ -16,9 +16,12 @@ from metta_checks.core.printable import printable
 from metta_checks.health.condition import condition_problem
 from metta_checks.health.destination import destination_of
 from metta_checks.health.document import Document, Entry, EntryFault, Limits, parse_document
-from metta_checks.health.metrics import record_tags, split_by_time
-from metta_checks.health.origin import problem_of
+from metta_checks.health.identity import ANNOTATION_TAGS, identity_of, newest
+from metta_checks.health.metrics import split_by_time
+from metta_checks.health.origin import metric_name, problem_of
+from metta_checks.health.reading import MAX_TOTAL
 from metta_checks.health.record import FieldFault, InvalidRecordError, Record, near_misses, parse_record
+from metta_checks.health.suites import ORIGINS
 
 NAMED = 10
 """Faults that the text of an InvalidResultsError names."""
@@ -58,12 +61,13 @@ def publish(
     limits: Limits = Limits(),  # noqa: B008 (immutable)
     now: datetime | None = None,
     suite: str | None = None,
+    annotation_tags: Collection[str] = ANNOTATION_TAGS,
 ) -> int:
     """Write `records` to `destination`, a file or `s3://bucket/key`, and say how many the document now has.
 
     They are validated all together with the model that the checks read with; when one is bad, nothing is written. A
-    record without a timestamp gets `now`. With `merge` the records that are there stay, unless one of `records` has
-    the same metric, workflow_name, task, check and tags, of which the later counts.
+    record without a timestamp gets `now`. With `merge` the records that are there stay, and of those of one
+    identity the newest: the same metric, workflow_name, task, check and tags without `annotation_tags`.
 
     A field that is a slip of a known one and a condition that does not parse are faults unless `lenient`; no records
     at all are one unless `allow_empty`. `limits` are those of the check that reads the document. With `suite`,
@@ -81,11 +85,12 @@ def publish(
     counts: list[int] = []
 
     def merged(existing: Document | None) -> str:
-        together = _merged(_records_of(existing), fresh)
+        together = _merged((*_records_of(existing), *fresh), annotation_tags, suite)
         counts.append(len(together))
         return _document(together, limits)
 
-    target.update(merged, limits)
+    # What is there may be too much until the superseded records have left.
+    target.update(merged, Limits(limits.max_bytes, limits.max_records * MAX_TOTAL))
     return counts[-1]
 
 
@@ -179,14 +184,13 @@ def _records_of(existing: Document | None) -> list[Record]:
     return [entry.record.model_copy(update={"timestamp": entry.at}) for entry in existing.entries]
 
 
-def _merged(existing: Iterable[Record], fresh: Iterable[Record]) -> list[Record]:
-    merged: dict[object, Record] = {}
-    for record in (*existing, *fresh):
-        key = (record.metric, record.workflow_name, record.task, record.check, frozenset(record_tags(record)))
-        known = merged.get(key)
-        if known is None or known.timestamp is None or (record.timestamp or known.timestamp) >= known.timestamp:
-            merged[key] = record
-    return list(merged.values())
+def _merged(records: Iterable[Record], annotations: Collection[str], suite: str | None) -> list[Record]:
+    """Of the records of each identity the newest. Without a `suite` a full name and its short form differ."""
+
+    def name(record: Record) -> str:
+        return metric_name(record.metric, ORIGINS[suite]) if suite else record.metric
+
+    return newest((identity_of(record, annotations, name(record)), record.timestamp, record) for record in records)[0]
 
 
 def _document(records: Sequence[Record], limits: Limits) -> str:

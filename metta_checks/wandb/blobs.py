@@ -55,6 +55,13 @@ MAX_VALUES: Final = 500_000
 _IS_TEXT: Final = re.compile(rb'\s*"')
 
 
+MAX_KEPT_BYTES: Final = 200_000
+"""Of the keys of one run that are kept for the next run with the same: over a thousand devices."""
+
+KEY_OVERHEAD: Final = 60
+"""Bytes that a text takes beside its characters."""
+
+
 class UnreadableError(ValueError):
     """A blob is no JSON object, or has too many values."""
 
@@ -155,13 +162,14 @@ class Wanted:
     def system(self, blob: bytes | str | None) -> System:
         """Read the system metrics. Raises UnreadableError."""
         values = _object(blob)
-        known = self._keys_of(tuple(values))
+        keys = tuple(values)
+        known = (self._keys_of if _is_usual(keys) else self._matched_keys)(keys)
         means: dict[str, float] = {}
         invalid: list[str] = []
         not_finite = 0
-        for name, keys in known.behind:
+        for name, wanted in known.behind:
             numbers: list[float] = []
-            for key in keys:
+            for key in wanted:
                 if (value := values[key]) is None:
                     continue
                 if (number := _number(value)) is None:
@@ -251,6 +259,11 @@ def _flattened(values: Mapping[str, Any]) -> Iterator[str]:
                 yield name
             elif len(name) <= MAX_PATH:
                 pending.append((f"{name}.", value))
+
+
+def _is_usual(keys: tuple[str, ...]) -> bool:
+    """Whether the keys can be those of a run's devices, rather than what fills the memory of who keeps them."""
+    return sum(map(len, keys)) + KEY_OVERHEAD * len(keys) <= MAX_KEPT_BYTES
 
 
 def _object(blob: bytes | str | None) -> dict[str, Any]:

@@ -54,6 +54,22 @@ def test_equal(
 
 
 @needs_sdk
+@pytest.mark.parametrize("module", ["metta_checks/__init__.py", "wandb.py", "json.py"])
+def test_modules_of_the_working_directory_are_not_imported(
+    command: Command, conf: Conf, instance: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str
+) -> None:
+    """What reads with the SDK gets the key, and the command may be run in a folder of somebody else."""
+    planted = tmp_path / "planted"
+    (planted / module).parent.mkdir(parents=True)
+    (planted / module).write_text("import pathlib; pathlib.Path(__file__).with_suffix('.ran').touch()")
+    configuration = conf(instance)
+    monkeypatch.chdir(planted)
+    result = command("verify", "wandb", "--config", configuration)
+    assert not list(planted.rglob("*.ran"))
+    assert result.exit_code == 0
+
+
+@needs_sdk
 def test_a_project_as_awkward_as_real_ones(command: Command, conf: Conf, instance: dict[str, Any]) -> None:
     """With all options that change what is counted, and runs that the SDK itself cannot decode."""
     options = {

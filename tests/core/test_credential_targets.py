@@ -13,6 +13,7 @@ from datadog_checks.base.stubs import datadog_agent as agent_stub
 
 from metta_checks.ci.check import CiCheck
 from metta_checks.core import MettaCheck
+from metta_checks.eval.check import EvalCheck
 from metta_checks.simulator.server import LoopbackServer, Request, Response
 from metta_checks.training.check import TrainingCheck
 from metta_checks.wandb.check import WandbCheck
@@ -443,3 +444,24 @@ class TestAStranger:
         collect(watched, provider=UNTRUSTED, tls_verify=True, tls_ignore_warning=True, skip_proxy=True, timeout=5)
 
         assert sent(source) == {OURS}
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "name"),
+    [
+        (WandbCheck, {"entity": "team", "project": "arena", "api_key": THEIRS}, "max_response_bytes"),
+        (CiCheck, {"repo": "team/arena", "token": THEIRS}, "max_response_bytes"),
+        (TrainingCheck, {"source": "https://results.example/results.json"}, "max_bytes"),
+        (EvalCheck, {"source": "https://results.example/results.json"}, "max_bytes"),
+    ],
+    ids=["wandb", "ci", "training", "eval"],
+)
+@pytest.mark.parametrize("size", [134_217_729, 10**15])
+def test_nobody_may_have_the_agent_read_any_size(
+    kind: type[MettaCheck], options: dict[str, Any], name: str, size: int
+) -> None:
+    """Whoever writes an instance may name a server of theirs, whose answer would fill the memory of the Agent."""
+    check = kind("probe", {}, [{**options, name: size}])
+    assert name in json.loads(check.run())[0]["message"]
+    assert isinstance(check.collection.error, ConfigurationError)
+    assert check.collection.requests == 0

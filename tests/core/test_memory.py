@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import gzip
 import json
+import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -271,3 +272,49 @@ def test_a_chunked_answer_whose_line_never_ends(endless: bytes) -> None:
         error = check.collection.error
     assert isinstance(error, SourceError), repr(error)
     assert "x" * 100 not in str(error)
+
+
+@contextmanager
+def kept_at_most(megabytes: float) -> Iterator[None]:
+    """What Python still holds after the block must not be more."""
+    gc.collect()
+    tracemalloc.start()
+    try:
+        yield
+        gc.collect()
+        assert tracemalloc.get_traced_memory()[0] < megabytes * 1_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_names_of_fields_that_are_different_each_time_are_not_kept(tmp_path: Path) -> None:
+    """A health record may have fields of any name."""
+    document = tmp_path / "a.json"
+    check = TrainingCheck("metta_training", {}, [{"source": str(document)}])
+    with kept_at_most(20):
+        for number in range(6):
+            document.write_text(json.dumps([{**RECORD, **{f"{number}{i}" + "a" * 1_000_000: 1 for i in range(9)}}]))
+            assert check.run() == ""
+        document.write_text("[]")
+        check.run()
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        lambda number: {"summaryMetrics": json.dumps({f"{number}" + "a" * 7_000_000: 1})},
+        lambda number: {"systemMetrics": json.dumps({f"{number}" + "a" * 7_000_000: 1})},
+        lambda number: {"systemMetrics": json.dumps({f"{number}{i}": 1 for i in range(200_000)})},
+    ],
+    ids=["a metric", "a device", "devices"],
+)
+def test_keys_that_are_different_each_time_are_not_kept(source: Source, field: Callable[[int], dict[str, str]]) -> None:
+    check = wandb(source, metrics=["*"], system_metrics=["gpu_power"])
+    put(source, page("{}"), {})
+    assert check.run() == ""
+    with kept_at_most(20):
+        for number in range(5):
+            put(source, page("{}", **field(number)), {})
+            check.run()
+        put(source, page("{}"), {})
+        assert check.run() == ""

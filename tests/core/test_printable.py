@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from typing import Any
 
 import pytest
@@ -42,6 +43,17 @@ def test_an_error_of_a_source(source: Source, text: str, key: str, caplog: pytes
     diagnoses = json.loads(check.get_diagnoses())
     assert all((one["diagnosis"] + (one["remediation"] or "")).isprintable() for one in diagnoses)
     assert all(record.getMessage().isprintable() for record in caplog.records if "base.checks" in record.name)
+
+
+@pytest.mark.parametrize("end", ["x\n", "\x1b[m", "\n", "\nx"])
+def test_a_long_run_of_spaces(source: Source, end: str) -> None:
+    """A pattern that tries each of the spaces anew takes minutes, in which no Python of the Agent runs."""
+    source.put("/samples", {"message": "a" + " " * 60_000 + end}, status=400)
+    check = ProbeCheck("probe", {}, [{"url": source.url}])
+    started = time.thread_time()
+    message = json.loads(check.run())[0]["message"]
+    assert time.thread_time() - started < 2
+    assert 'HTTP 400, "a' in message
 
 
 def test_letters_of_every_script_stay(source: Source) -> None:

@@ -20,8 +20,13 @@ from click.testing import CliRunner, Result
 
 from metta_checks.cli import main
 from metta_checks.core import SourceError
+from metta_checks.core.duration import parse_duration
+from metta_checks.eval.config_models import defaults as eval_defaults
 from metta_checks.health import InvalidResultsError, Limits, publish
+from metta_checks.health.identity import ANNOTATION_TAGS
+from metta_checks.health.metrics import DEFAULT_MAX_AGE
 from metta_checks.simulator.server import LoopbackServer, Request, Response
+from metta_checks.training.config_models import defaults as training_defaults
 
 Make = Callable[..., Any]
 
@@ -57,7 +62,6 @@ def test_h1b_a_pass_of_another_seed_does_not_hide_a_failure(
     ("tag", "options"),
     [("commit", []), ("sha", []), ("run_id", []), ("run_url", []), ("version", []), ("build", ["build"])],
 )
-@not_yet("the identity of a record holds its annotations, too")
 def test_h1_a_new_commit_replaces_the_record_of_the_old_one(
     tag: str, options: list[str], record: Make, write: Make, collect: Make, tmp_path: Path
 ) -> None:
@@ -74,7 +78,6 @@ def test_h1_a_new_commit_replaces_the_record_of_the_old_one(
     assert (collected.values(STATE), collected.values(VALUE)) == ([0], [0.9])
 
 
-@not_yet("no warning of records that the reader takes for stale")
 def test_h5_a_record_that_is_stale_already_is_a_warning(record: Make, write: Make, tmp_path: Path) -> None:
     """Our own runs: a pipeline stamped its records with the time of the model's first commit."""
     result = command(write([record(timestamp="2020-01-14T10:00:00Z")]), "--to", tmp_path / "out.json")
@@ -84,7 +87,6 @@ def test_h5_a_record_that_is_stale_already_is_a_warning(record: Make, write: Mak
     assert "max_age" in result.stderr
 
 
-@not_yet("of two records of one identity the older one vanishes without a word")
 def test_h6_a_record_that_another_one_supersedes_is_named(record: Make, write: Make, tmp_path: Path) -> None:
     """Our own runs: "2 valid training records (1 pass)"."""
     result = command(write([record(value=0.1, status="fail"), record()]), "--to", tmp_path / "out.json")
@@ -92,6 +94,20 @@ def test_h6_a_record_that_another_one_supersedes_is_named(record: Make, write: M
     assert result.exit_code == 0
     assert "record 1" in result.stderr
     assert "superseded" in result.stderr
+
+
+def test_h6_validate_names_it_too_by_its_position_in_the_file(record: Make, write: Make) -> None:
+    path = write([{"metric": 1}, record(value=0.1, status="fail"), record()])
+
+    result = CliRunner().invoke(main, ["validate", "--check", "training", str(path)])
+
+    assert "record 2 is superseded by record 3" in result.output
+
+
+def test_the_default_that_publish_warns_by_is_that_of_the_checks() -> None:
+    for defaults in (training_defaults, eval_defaults):
+        assert parse_duration(defaults.instance_max_age()) == DEFAULT_MAX_AGE
+        assert tuple(defaults.instance_annotation_tags()) == ANNOTATION_TAGS
 
 
 FORMS = [
@@ -168,7 +184,6 @@ def test_h8_one_record_in_place_of_a_list_is_named(record: Make, tmp_path: Path,
     assert "list" in str(refusal.value)
 
 
-@not_yet("a merge keeps what was superseded, until no more fits")
 def test_h10_superseded_records_leave_first(record: Make, tmp_path: Path, now: datetime) -> None:
     """Our own runs, with 12,000 records: after the limit every merge fails."""
     path, limits = tmp_path / "out.json", Limits(max_records=10)
@@ -182,6 +197,13 @@ def test_h10_superseded_records_leave_first(record: Make, tmp_path: Path, now: d
 
     assert failed == 0
     assert json.loads(path.read_text())[-1]["value"] == 11
+
+
+def test_h10_a_document_over_the_limit_takes_merges_again(record: Make, write: Make, now: datetime) -> None:
+    commits = [record(timestamp=f"2025-01-14T15:00:{number:02}Z", tags={"commit": number}) for number in range(12)]
+    path = write(commits)
+
+    assert publish([record(task="other")], path, merge=True, limits=Limits(max_records=10), now=now) == 2
 
 
 def test_h10_more_than_fits_is_a_clear_error(record: Make, tmp_path: Path, now: datetime) -> None:

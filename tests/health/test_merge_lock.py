@@ -174,3 +174,25 @@ def test_another_publisher_that_holds_the_lock_is_waited_for_and_named(merge: Ma
     assert (result.exit_code, document.exists()) == (1, False)
     assert f"locking {lock_of(document)}: it stays locked for 0.1 s" in result.stderr
     assert merge(document, "one").exit_code == 0
+
+
+def test_the_owner_of_the_folder_cannot_have_the_lock_file_made_elsewhere(
+    merge: Make, shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new lock file is given to the owner of the folder, who may put a link in the folder's place at any moment."""
+    folder, foreign, moved = shared / "results", shared / "foreign", shared / "moved"
+    folder.mkdir()
+    foreign.mkdir()
+    real_open = os.open
+
+    def opened(path: Any, *arguments: Any, **options: Any) -> int:
+        if str(path).endswith(".lock") and not moved.exists():
+            folder.rename(moved)
+            folder.symlink_to(foreign)
+        return real_open(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", opened)
+    merge(folder / "results.json", "one")
+
+    assert moved.exists()
+    assert not lock_of(foreign / "results.json").exists()

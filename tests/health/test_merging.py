@@ -34,6 +34,9 @@ LATER, EARLIER = "2025-01-14T15:30:00Z", "2025-01-14T14:00:00Z"
         ({"task": "other"}, [1, 2]),
         ({"check": "other"}, [1, 2]),
         ({"tags": {"commit": "def456"}}, [1, 2]),
+        ({"tags": {"workflow": "training", "commit": "def456"}}, [2]),
+        ({"tags": {"workflow": "training", "Version": 7}}, [2]),
+        ({"tags": {"workflow": "training", "commit": "abc123", "seed": 1}}, [1, 2]),
         ({"tags": {"workflow": "training", "commit": "abc123"}}, [2]),
     ],
 )

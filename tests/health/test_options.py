@@ -123,6 +123,18 @@ def test_a_local_path_needs_a_trusted_provider(
         assert f"this configuration came from `{provider}`" in str(collected.error)
 
 
+@pytest.mark.parametrize("blank", [" ", "\t", "\n", "\x0b", "\u00a0", "\ufeff", "\u200b"])
+@pytest.mark.parametrize("address", ["s3://", "s3://bucket", "https://host", "HTTP://host"])
+def test_a_blank_before_an_address_makes_no_path_of_it(
+    blank: str, address: str, write: Make, record: Make, make_check: Make, run: Make
+) -> None:
+    """As a path it would lead anywhere: what follows `/..` counts even where what stands before does not exist."""
+    check = make_check(f"{blank}{address}{'/..' * 20}{write([record()])}", collection_timeout=1)
+    check.provider = "kubernetes-container-allinone"
+
+    assert run(check).hearts == []
+
+
 def test_an_untrusted_provider_may_name_s3_and_http(make_check: Make, run: Make) -> None:
     check = make_check("http://127.0.0.1:9/results.json")
     check.provider = "kubernetes-services"

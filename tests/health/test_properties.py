@@ -53,6 +53,32 @@ documents = st.lists(almost_records, max_size=5) | st.builds(
 )
 
 
+IDENTITIES = st.fixed_dictionaries(
+    {"metric": st.sampled_from(["hearts", "sps"]), "task": st.sampled_from(["a", "b"]), "seed": st.integers(1, 2)}
+)
+
+
+@given(published=st.lists(IDENTITIES, min_size=1, max_size=6), data=st.data())
+@SHARED_FILE
+def test_any_order_of_merges_keeps_the_newest_record_of_each_identity(
+    published: list[dict[str, Any]], data: st.DataObject, record: Make, tmp_path: Path
+) -> None:
+    path = tmp_path / "merged.json"
+    path.unlink(missing_ok=True)
+    expected = {(one["metric"], one["task"], one["seed"]): number for number, one in enumerate(published)}
+
+    for number in data.draw(st.permutations(range(len(published)))):
+        one = published[number]
+        tags = {"seed": one["seed"], "commit": f"c{number}", "run_id": number}
+        at = f"2025-01-14T15:{number:02}:00Z"
+        made = record(metric=one["metric"], task=one["task"], value=number, timestamp=at, tags=tags)
+        publish([made], path, merge=True, now=NOW)
+
+    kept = json.loads(path.read_text())
+    assert {(one["metric"], one["task"], one["tags"]["seed"]): one["value"] for one in kept} == expected
+    assert len(kept) == len(expected)
+
+
 @given(content=(documents | json_values).map(lambda value: json.dumps(value).encode()) | st.binary(max_size=200))
 @SHARED_FILE
 def test_any_content_gives_samples_or_a_named_fault(content: bytes, write: Make, make_check: Make, run: Make) -> None:

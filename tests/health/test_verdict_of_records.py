@@ -101,8 +101,8 @@ def test_of_two_records_of_the_same_the_later_counts(
 def test_records_that_differ_in_their_tags_share_the_gauges_of_the_wall(
     record: Make, write: Make, collect: Make
 ) -> None:
-    early = record(value=0.1, status="fail", timestamp=EARLY, tags={"commit": "a"})
-    late = record(timestamp=LATE, tags={"commit": "b"})
+    early = record(value=0.1, status="fail", timestamp=EARLY, tags={"seed": 1})
+    late = record(timestamp=LATE, tags={"seed": 2})
 
     collected = collect(write([early, late]))
 

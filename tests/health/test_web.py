@@ -261,3 +261,17 @@ def test_credentials_are_sent_and_never_shown(server: ResultServer, record: Make
     assert server.requests[0].headers["authorization"].startswith("Basic ")
     assert collected.hearts == [0.91]
     assert collected.warnings[0].startswith(f"1 left out (invalid): {server.url}/results.json, record 2: ")
+
+
+@pytest.mark.parametrize("etag", ['\xa0"v1"', '\x85"v1"', '"v\xff"', '\x1f"v1"'])
+def test_an_etag_that_cannot_be_sent_back(
+    server: ResultServer, record: Make, make_check: Make, run: Make, etag: str
+) -> None:
+    """One answer with a bad one must not make every later request fail."""
+    server.content, server.headers = [record()], {"ETag": etag}
+    check = make_check(server.url)
+    run(check)
+    server.content, server.headers = [record(value=0.12)], {}
+
+    assert run(check).hearts == [0.12]
+    assert "if-none-match" not in server.requests[-1].headers

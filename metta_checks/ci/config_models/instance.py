@@ -81,7 +81,7 @@ class InstanceConfig(BaseModel):
     log_requests: bool = None
     max_age: Optional[str] = Field(None, min_length=1)
     max_pages: int = Field(None, ge=1)
-    max_response_bytes: int = Field(None, ge=1024)
+    max_response_bytes: int = Field(None, ge=1024, le=134217728)
     metric_patterns: Optional[MetricPatterns] = None
     min_collection_interval: int = Field(None, ge=1)
     ntlm_domain: Optional[str] = None

@@ -49,6 +49,7 @@ class InstanceConfig(BaseModel):
         frozen=True,
     )
     allow_redirects: bool = None
+    annotation_tags: tuple[str, ...] = None
     auth_token: Optional[AuthToken] = None
     auth_type: str = None
     aws_host: Optional[str] = None
@@ -70,7 +71,7 @@ class InstanceConfig(BaseModel):
     kerberos_principal: Optional[str] = None
     log_requests: bool = None
     max_age: str = None
-    max_bytes: int = Field(None, ge=1024)
+    max_bytes: int = Field(None, ge=1024, le=134217728)
     max_records: int = Field(None, ge=1)
     metric_patterns: Optional[MetricPatterns] = None
     min_collection_interval: int = Field(None, ge=1)

@@ -12,6 +12,10 @@ def instance_allow_redirects():
     return True
 
 
+def instance_annotation_tags():
+    return ['commit', 'sha', 'run_id', 'run_url', 'version']
+
+
 def instance_auth_type():
     return 'basic'
 

@@ -98,7 +98,7 @@ class InstanceConfig(BaseModel):
     kerberos_principal: Optional[str] = None
     log_requests: bool = None
     max_pages: int = Field(None, ge=1)
-    max_response_bytes: int = Field(None, ge=1024)
+    max_response_bytes: int = Field(None, ge=1024, le=134217728)
     max_runs: int = Field(None, ge=0)
     metric_patterns: Optional[MetricPatterns] = None
     metrics: tuple[str, ...] = None
