@@ -137,7 +137,8 @@ def test_a_run_that_moves_while_it_is_read_is_no_difference(
     result = command("verify", "wandb", "--config", conf(instance))
     assert result.exit_code == 0
     title, verdict, *more = result.stdout.splitlines()
-    # Nine counts, and the GPUs of three types. The duration, the reward and the log's age that the SDK saw are those of neither collection.
+    # Nine counts, and the GPUs of three types. The duration, the reward and the log's age that the SDK saw are those of
+    # neither collection.
     assert verdict == "  equal: 12 series"
     assert more == [
         "  moved meanwhile: 1 run: r1",
