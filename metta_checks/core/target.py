@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
 from typing import Any, Final
@@ -28,13 +29,14 @@ class Status(StrEnum):
     """How far the reading of a target got.
 
     `WAITING`: its turn did not come before the deadline. `IN_PROGRESS`: its first reading has begun and goes on in the
-    next collection.
+    next collection. `OVER_LIMIT`: it matches, but there are more than the `limit` of the discovery; it has no result.
     """
 
     READ = "read"
     FAILED = "failed"
     IN_PROGRESS = "in_progress"
     WAITING = "waiting"
+    OVER_LIMIT = "over_limit"
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,20 @@ class Target:
     def key(self) -> str:
         """The identity as one text: equal for equal identities, whatever their order."""
         return json.dumps(sorted(self.identity.items()), separators=(",", ":"))
+
+
+@dataclass(frozen=True, slots=True)
+class TargetList:
+    """The targets of one collection.
+
+    `gone` are those that were on an earlier list, and since when they are missing; they are not read. `over_limit` is
+    how many targets match beyond the limit, `warnings` are about the list.
+    """
+
+    targets: Sequence[Target]
+    gone: Sequence[tuple[Target, datetime]] = ()
+    over_limit: int = 0
+    warnings: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
