@@ -52,7 +52,8 @@ _NOT_FINITE_TEXTS: Final = frozenset({"NaN", "Infinity", "-Infinity"})
 MAX_VALUES: Final = 500_000
 """Values of one blob, at most some 190 bytes each: a summary of 10 MB has fewer."""
 
-_IS_TEXT: Final = re.compile(rb'\s*"')
+_AROUND: Final = "\ufeff".encode() + b"\x00 \t\r\n"
+"""Bytes around a document that say nothing: a byte-order mark, NUL, white space."""
 
 
 MAX_KEPT_BYTES: Final = 200_000
@@ -275,8 +276,9 @@ def _object(blob: bytes | str | None) -> dict[str, Any]:
         return {}
     data = blob.encode("utf-8", "replace") if isinstance(blob, str) else blob
     try:
-        if _IS_TEXT.match(data):
-            data = parse_text(data, allow_control=True)
+        data = data.strip(_AROUND)
+        if data.startswith(b'"'):
+            data = parse_text(data, allow_control=True).strip(_AROUND)
         data = without_long_strings(data)
         value = parse_json(data, allow_nan=True, allow_control=True, max_values=MAX_VALUES)
     except ValueError as error:

@@ -12,7 +12,7 @@ from metta_checks.core import Kind, SourceError
 from metta_checks.core.credentials import Credential, Credentials, with_fresh_credential
 from metta_checks.core.transport import Answer, ShapeError, Transport
 from metta_checks.wandb.blobs import Wanted
-from metta_checks.wandb.graphql_errors import GraphQLFault, graphql_fault, is_transient
+from metta_checks.wandb.graphql_errors import GraphQLFault, graphql_fault, is_transient, kind_of_text
 from metta_checks.wandb.nodes import RunConnection, RunsAnswer, UnknownStateError, run_of
 from metta_checks.wandb.query import DISPENSABLE, ORDER, runs_query
 from metta_checks.wandb.runs import Run
@@ -196,7 +196,7 @@ class WandbClient:
                 if self._leave_out(error):
                     continue
                 slow = error.kind is Kind.TIMED_OUT
-                if not (slow or error.kind is Kind.OVERSIZED) or not size.shrink():
+                if not (slow or _is_too_large(error)) or not size.shrink():
                     raise
                 if slow and self._transport.time_left < SECOND_TRY:
                     raise
@@ -282,6 +282,7 @@ class WandbClient:
         remedies = {
             Kind.NOT_FOUND: self._project_remedy(),
             Kind.RATE_LIMITED: "Raise `min_collection_interval`; the next collection tries again.",
+            Kind.OVERSIZED: "Lower `page_size`.",
             Kind.SERVER_ERROR: "The W&B server has a fault; look at its status page. The next collection tries again.",
             Kind.REJECTED: "W&B refuses the query; look for a newer version of this check.",
         }
@@ -295,6 +296,13 @@ class WandbClient:
 def _refuses_key(error: SourceError) -> bool:
     """Whether another key may help. W&B refuses keys with "permission denied" too, not only with a 401."""
     return error.refuses_credential or error.kind is Kind.FORBIDDEN
+
+
+def _is_too_large(error: SourceError) -> bool:
+    """Whether a smaller page may help. Some servers refuse a query as too complex with an HTTP 400."""
+    return error.kind is Kind.OVERSIZED or (
+        error.kind is Kind.REJECTED and kind_of_text(error.came_back) is Kind.OVERSIZED
+    )
 
 
 def _key_remedy(error: SourceError, credential: Credential, project: ProjectPath) -> str:

@@ -20,7 +20,14 @@ _PATTERNS: Final[tuple[tuple[Kind, re.Pattern[str]], ...]] = tuple(
             r"cannot query field|unknown (argument|type|field|directive|variable)|syntax error|validation failed|"
             r"bad user input|got invalid value|expected type|invalid (argument|cursor|filter|order|value|variable)",
         ),
-        (Kind.RATE_LIMITED, r"rate limit|too many requests"),
+        (Kind.RATE_LIMITED, r"rate limit|too many requests|throttl|quota exceeded|exceeded (your|the) quota|slow down"),
+        # Smaller pages help.
+        (
+            Kind.OVERSIZED,
+            r"(response|result|payload|message|answer|query|page)s? (\w+ ){0,3}(too (large|big)|exceeds|exceeded the max)"
+            r"|(larger|bigger|more) than (the )?max|exceeds (the )?(maximum|max|limit)|too (much data|many (results|rows))"
+            r"|query (is )?too complex|(complexity|memory) limit",
+        ),
         # Messages of W&B, Go, MySQL (`Error 1205`) and gateways (wandb#280, #5372, #5828). They come before refusals:
         # "failed to check permission: context deadline exceeded" is none.
         (
@@ -35,7 +42,8 @@ _PATTERNS: Final[tuple[tuple[Kind, re.Pattern[str]], ...]] = tuple(
             Kind.UNAUTHORISED,
             r"logged in|signed in|login|(please|must|to) (log|sign) in|(log|sign) in (again|to|first)|"
             r"unauthori[sz]ed|authenticat|(invalid|expired|revoked|wrong|bad|missing) (\w+ )?(key|token|credential)|"
-            r"(key|token|credentials?|session) (\w+ ){0,3}(invalid|expired|revoked|deleted|disabled|valid|timed out)",
+            r"(key|token|credentials?|session|account|user) (\w+ ){0,3}"
+            r"(invalid|expired|revoked|deleted|disabled|deactivated|suspended|valid|timed out)",
         ),
         (
             Kind.FORBIDDEN,
@@ -49,7 +57,14 @@ _PATTERNS: Final[tuple[tuple[Kind, re.Pattern[str]], ...]] = tuple(
 )
 """The first pattern that a message matches gives its meaning."""
 
-_PRECEDENCE: Final = (Kind.RATE_LIMITED, Kind.SERVER_ERROR, Kind.UNAUTHORISED, Kind.FORBIDDEN, Kind.NOT_FOUND)
+_PRECEDENCE: Final = (
+    Kind.RATE_LIMITED,
+    Kind.OVERSIZED,
+    Kind.SERVER_ERROR,
+    Kind.UNAUTHORISED,
+    Kind.FORBIDDEN,
+    Kind.NOT_FOUND,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +105,7 @@ def is_transient(answer: Answer) -> bool:
 
 def _kind(error: GraphQLError, data: Any) -> Kind:
     # Apollo writes INTERNAL_SERVER_ERROR as the code of most errors, so the message decides first.
-    kind = _kind_of_text(error.message or "") or _kind_of_text(_code(error))
+    kind = kind_of_text(error.message or "") or kind_of_text(_code(error))
     if kind in {Kind.FORBIDDEN, Kind.NOT_FOUND} and _knows_no_user(data):
         return Kind.UNAUTHORISED
     if kind is not None:
@@ -99,7 +114,8 @@ def _kind(error: GraphQLError, data: Any) -> Kind:
     return Kind.SERVER_ERROR if error.path else Kind.REJECTED
 
 
-def _kind_of_text(text: str) -> Kind | None:
+def kind_of_text(text: str) -> Kind | None:
+    """What a message of W&B means, None where it says nothing."""
     return next((kind for kind, pattern in _PATTERNS if pattern.search(text)), None)
 
 

@@ -69,13 +69,17 @@ def refreshed(
     ends: list[End] = []
     counted = dict(known.counted)
     reported = dict(known.reported)
+    ended_seen = dict(known.ended_seen)
     resumed = {run_id: _no_later(seen, now) for run_id, seen in known.resumed.items()}
     for run in merged.values():
         had_ended_before = _had_ended_before(known, run, timeframe)
         if not run.ended and run.id not in known.alive and (had_ended_before or run.id in known.reported):
             resumed[run.id] = now.replace(microsecond=0)
-        if run.id in known.ended_seen or not (run.ended or had_ended_before):
+        if not run.ended and not had_ended_before:
             continue
+        if run.id in known.ended_seen and not _ended_again(run, known):
+            continue
+        ended_seen.pop(run.id, None)
         is_first = run.id not in known.reported and not had_ended_before
         if is_first:
             just_ended.append(run)
@@ -93,7 +97,7 @@ def refreshed(
         began=_no_later(known.began, now).replace(microsecond=0),
         runs=runs,
         alive=frozenset(run_id for run_id, run in runs.items() if not run.ended),
-        ended_seen={run_id: _no_later(known.ended_seen.get(run_id), now) for run_id, run in runs.items() if run.ended},
+        ended_seen={run_id: _no_later(ended_seen.get(run_id), now) for run_id, run in runs.items() if run.ended},
         reported=reported,
         counted={run_id: seconds for run_id, seconds in counted.items() if run_id in reported},
         resumed={run_id: seen for run_id, seen in resumed.items() if run_id in runs and not runs[run_id].ended},
@@ -122,6 +126,15 @@ def _had_ended_before(known: Knowledge, run: Run, timeframe: timedelta) -> bool:
         # Uploaded after its end.
         return True
     return run.created_at is None or run.created_at < known.began - timeframe
+
+
+def _ended_again(run: Run, known: Knowledge) -> bool:
+    """Whether a run was resumed and ended once more between two collections: it sent heartbeats after its end was seen,
+    and computed."""
+    seen, counted = known.ended_seen[run.id], known.counted.get(run.id)
+    if not run.ended or run.compute_seconds is None or counted is None or run.heartbeat_at is None:
+        return False
+    return run.heartbeat_at > seen and run.compute_seconds >= counted + 1
 
 
 def _uncounted(run: Run, counted: float | None, *, is_first: bool) -> float | None:

@@ -136,7 +136,7 @@ def test_a_state_that_cannot_be_saved_fails_that_target_alone(
 def test_targets_take_turns_and_one_that_waits_repeats_its_verdict_until_that_is_too_old(
     probe: Probe, source: Source, aggregator: AggregatorStub
 ) -> None:
-    """The time is up with the first one. `/e` comes last: its verdict stands for three intervals, then it is unknown."""
+    """The time is up with the first one. `/e` comes last: its verdict stands for three intervals."""
     clock = [NOW]
     paths = ["/a", "/b", "/c", "/d", "/e"]
     check = probe(paths=paths, each=True, min_collection_interval=60)

@@ -64,6 +64,20 @@ def test_a_summary_that_is_a_json_string_is_opened_once_more() -> None:
 @pytest.mark.parametrize(
     "blob",
     [
+        '\ufeff{"overview/reward": 1.5}',
+        '{"overview/reward": 1.5}\x00',
+        ' \r\n{"overview/reward": 1.5}\n',
+        '\ufeff"{\\"overview/reward\\": 1.5}"',
+        '"\\ufeff{\\"overview/reward\\": 1.5}\\u0000"',
+    ],
+)
+def test_what_stands_around_a_document_costs_nothing(blob: str) -> None:
+    assert wanted().summary(blob).metrics == {REWARD: 1.5}
+
+
+@pytest.mark.parametrize(
+    "blob",
+    [
         pytest.param("", id="empty text"),
         "{",
         pytest.param('{"overview/reward": 3.5, "overview/s', id="cut off"),

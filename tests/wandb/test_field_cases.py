@@ -475,6 +475,70 @@ def test_w19_each_end_of_a_resumed_run_adds_what_it_computed_since(watch: Watche
     assert received.point_values("duration_hours") == []
 
 
+@pytest.mark.parametrize("restart", [False, True])
+def test_w19_one_that_is_resumed_and_ends_again_between_two_collections_has_ended_twice(
+    watch: Watches, restart: bool
+) -> None:
+    watched = watch()
+    a_run(watched, compute_seconds=3_600, system_metrics=RANK_0_LOGS)
+    watched.collect()
+    watched.project.crash("run")
+    assert watched.after(minutes=2).point_values("gpu_hours") == [8.0]
+    if restart:
+        watched.restart()
+    watched.project.resume("run", watched.now + timedelta(seconds=30))
+    watched.project["run"].compute_seconds = 4_500
+    watched.project.finish("run", watched.now + timedelta(minutes=15))
+    received = watched.after(minutes=16)
+    assert received.point_values("gpu_hours") == [2.0]
+    assert received.point_values("duration_hours") == []
+    assert watched.after(minutes=2).point_values("gpu_hours") == []
+    watched.restart()
+    assert watched.after(minutes=2).point_values("gpu_hours") == []
+
+
+@pytest.mark.parametrize(
+    ("compute_seconds", "beats"),
+    [
+        pytest.param(3_900, False, id="W&B corrects what it counted"),
+        pytest.param(3_600, True, id="a heartbeat comes late"),
+        pytest.param(3_000, True, id="it counts back"),
+    ],
+)
+def test_w19_one_end_is_one_point(watch: Watches, compute_seconds: int, beats: bool) -> None:
+    watched = watch()
+    a_run(watched, compute_seconds=3_600, system_metrics=RANK_0_LOGS)
+    watched.collect()
+    watched.project.crash("run")
+    assert watched.after(minutes=2).point_values("gpu_hours") == [8.0]
+    watched.project["run"].compute_seconds = compute_seconds
+    if beats:
+        watched.project.end("run", "crashed", watched.now + timedelta(seconds=20))
+    for minutes in (1, 60, 60):
+        assert watched.after(minutes=minutes).point_values("gpu_hours") == []
+
+
+def test_w19_a_run_that_is_deleted_has_no_end(watch: Watches) -> None:
+    watched = watch(distributions=True)
+    a_run(watched, compute_seconds=3_600, system_metrics=RANK_0_LOGS)
+    watched.collect()
+    watched.project.delete("run")
+    received = watched.after(minutes=2)
+    assert (received.point_values("gpu_hours"), total(received, "wandb.gpus_in_use")) == ([], 0.0)
+
+
+def test_w19_a_run_that_ended_while_the_agent_was_away_has_its_end(watch: Watches) -> None:
+    watched = watch()
+    a_run(watched, compute_seconds=3_600, system_metrics=RANK_0_LOGS)
+    watched.collect()
+    watched.project["run"].compute_seconds = 7_200
+    watched.project.finish("run", watched.now + timedelta(hours=1))
+    watched.restart()
+    assert watched.after(hours=5).point_values("gpu_hours") == [16.0]
+    watched.restart()
+    assert watched.after(minutes=2).point_values("gpu_hours") == []
+
+
 def test_w19_without_compute_time_the_first_end_has_the_duration_and_later_ones_nothing(watch: Watches) -> None:
     watched = watch()
     a_run(watched, system_metrics=RANK_0_LOGS)

@@ -181,6 +181,27 @@ def test_w14_too_many_values_in_a_page_make_it_smaller_too(watch: Watches, runni
     assert pages(watched) == [8, 2, 2, 2, 2]
 
 
+@pytest.mark.parametrize(
+    ("refusal", "status"),
+    [
+        ({"errors": [{"message": "response is too large"}]}, 200),
+        ({"errors": [{"message": "result set exceeds maximum size of 32 MB"}]}, 200),
+        ({"errors": [{"message": "query too complex: complexity limit reached"}], "data": None}, 400),
+        ({"message": "Request Entity Too Large"}, 413),
+    ],
+)
+def test_w14_a_server_that_refuses_a_page_as_too_large_is_asked_for_smaller_ones(
+    watch: Watches, running: Callable[[Watch], float], refusal: dict[str, Any], status: int
+) -> None:
+    watched = watch(page_size=8)
+    start_runs(watched, 8)
+    watched.server.intercept = lambda sent: (
+        answer(refusal, status) if json.loads(sent.body)["variables"]["first"] > 2 else None
+    )
+    assert running(watched) == 8.0
+    assert pages(watched) == [8, 2, 2, 2, 2]
+
+
 def test_w14_small_pages_may_be_as_many_as_the_runs_need(watch: Watches, running: Callable[[Watch], float]) -> None:
     """`max_pages` bounds the runs of a listing, whatever size its pages turn out to have."""
     watched = watch(metrics=["overview/*"], max_response_bytes=64 * 1024, page_size=8, max_pages=1)
