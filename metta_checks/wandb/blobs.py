@@ -107,7 +107,7 @@ class _Keys:
     gpus: int
 
 
-class Wanted:
+class SummarySelection:
     """What the configuration asks of the blobs.
 
     `metrics` are exact summary keys, or patterns with `*`; `sps_keys` are tried in order; `system_metrics` are names

@@ -11,22 +11,22 @@ from metta_checks.core import Dropped, DropReason, MettaCheck, Result, Target, t
 from metta_checks.core.credentials import CredentialPlaces
 from metta_checks.core.environment import Variables
 from metta_checks.core.state import StateFormat, TargetStates
-from metta_checks.wandb import saved
-from metta_checks.wandb.client import Listing, ProjectPath, WandbClient
+from metta_checks.wandb import state_codec
+from metta_checks.wandb.client import ProjectPath, RunListing, WandbClient
 from metta_checks.wandb.config_models import ConfigMixin
 from metta_checks.wandb.events import failure_events
-from metta_checks.wandb.kept import KeptSamples
 from metta_checks.wandb.metrics import (
-    Selection,
+    SampleCache,
+    SeriesSelection,
     completed_samples,
     count_samples,
     gpu_hour_samples,
     gpu_samples,
     selected,
 )
+from metta_checks.wandb.models import Run
 from metta_checks.wandb.query import active_filter
-from metta_checks.wandb.registry import Knowledge, refreshed
-from metta_checks.wandb.runs import Run
+from metta_checks.wandb.registry import RunRegistry, refreshed
 from metta_checks.wandb.settings import (
     DEFAULT_BASE_URL,
     VARIABLES,
@@ -51,31 +51,31 @@ class WandbCheck(ConfigMixin, MettaCheck):
     def read(self, target: Target, now: datetime) -> Result:
         """One project: every active run where a full listing is due, else those that changed."""
         settings, project = self.settings, _project_of(target)
-        options = settings.metric_options(project)
-        known: Knowledge = self.states.of(target)
+        options = settings.sample_options(project)
+        known: RunRegistry = self.states.of(target)
         full = known.needs_full(now, settings.full_refresh)
         listing = self.client.runs(project, self._filter(known, now, full=full), full=full)
         news = refreshed(known, listing.runs, now, settings.timeframe, full=full)
-        runs = news.knowledge.runs.values()
-        selection = selected(runs, news.knowledge.ended_seen, now, settings.completed_runs, settings.max_runs_each)
-        kept = self._kept_samples.setdefault(target.key, KeptSamples(options))
+        runs = news.registry.runs.values()
+        selection = selected(runs, news.registry.ended_seen, now, settings.completed_runs, settings.max_runs_each)
+        kept = self._kept_samples.setdefault(target.key, SampleCache(options))
         samples = [
             *count_samples(runs, options),
             *gpu_samples(runs, options),
-            *kept.of(selection.runs, now, news.knowledge.resumed),
+            *kept.of(selection.runs, now, news.registry.resumed),
         ]
         if settings.distributions:
             samples += completed_samples(news.just_ended, options)
             samples += gpu_hour_samples(news.ends, options)
         events = list(failure_events(news.just_ended, project, options)) if settings.events else []
         dropped = list(_dropped(runs, listing, selection))
-        return Result(target, samples, events, state=news.knowledge, dropped=dropped, warnings=listing.warnings)
+        return Result(target, samples, events, state=news.registry, dropped=dropped, warnings=listing.warnings)
 
     @cached_property
-    def states(self) -> TargetStates[Knowledge]:
+    def states(self) -> TargetStates[RunRegistry]:
         """What is known of each project's runs."""
-        encode = partial(saved.save, completed_runs=self.settings.completed_runs)
-        return self.new_states(Knowledge, StateFormat("runs", saved.VERSION, encode, saved.restore))
+        encode = partial(state_codec.save, completed_runs=self.settings.completed_runs)
+        return self.new_states(RunRegistry, StateFormat("runs", state_codec.VERSION, encode, state_codec.restore))
 
     @property
     def discovers(self) -> bool:
@@ -114,11 +114,11 @@ class WandbCheck(ConfigMixin, MettaCheck):
         )
 
     @cached_property
-    def _kept_samples(self) -> dict[str, KeptSamples]:
+    def _kept_samples(self) -> dict[str, SampleCache]:
         """A saving by target: what was made for a run that does not change."""
         return {}
 
-    def _filter(self, known: Knowledge, now: datetime, *, full: bool) -> str:
+    def _filter(self, known: RunRegistry, now: datetime, *, full: bool) -> str:
         since = now - self.settings.timeframe
         if not full and (newest := known.delta_since()) is not None:
             since = max(since, newest)
@@ -135,7 +135,7 @@ def _project_of(target: Target) -> ProjectPath:
     return ProjectPath(identity["entity"], identity["project"], identity["base_url"])
 
 
-def _dropped(runs: Iterable[Run], listing: Listing, selection: Selection) -> Iterator[Dropped]:
+def _dropped(runs: Iterable[Run], listing: RunListing, selection: SeriesSelection) -> Iterator[Dropped]:
     yield Dropped.of(DropReason.OVER_LIMIT, (f"run {run.id}" for run in selection.over_limit))
     invalid = (f"{key} of run {run.id} is no number" for run in runs for key in run.invalid)
     yield Dropped.of(DropReason.INVALID, (*listing.unknown, *invalid))

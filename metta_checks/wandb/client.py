@@ -11,11 +11,11 @@ from requests.auth import HTTPBasicAuth
 from metta_checks.core import Kind, SourceError
 from metta_checks.core.credentials import Credential, Credentials, with_fresh_credential
 from metta_checks.core.transport import Answer, ShapeError, Transport
-from metta_checks.wandb.blobs import Wanted
+from metta_checks.wandb.api_models import RunConnection, RunsAnswer, UnknownStateError, run_of
+from metta_checks.wandb.blobs import SummarySelection
 from metta_checks.wandb.graphql_errors import GraphQLFault, graphql_fault, is_transient, kind_of_text
-from metta_checks.wandb.nodes import RunConnection, RunsAnswer, UnknownStateError, run_of
+from metta_checks.wandb.models import Run
 from metta_checks.wandb.query import DISPENSABLE, ORDER, runs_query
-from metta_checks.wandb.runs import Run
 
 USER: Final = "api"
 """W&B takes its keys as the password of this user."""
@@ -44,7 +44,7 @@ class ProjectPath:
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class RunListing:
     """All runs that matched, each once, by id; `unknown` tells of those whose state this version does not know.
 
     `warnings` say what the server could not give.
@@ -112,7 +112,7 @@ class WandbClient:
         self,
         transport: Transport,
         credentials: Credentials,
-        wanted: Wanted,
+        wanted: SummarySelection,
         run_tags: tuple[str, ...],
         completed_tags: tuple[str, ...] = (),
         *,
@@ -130,7 +130,7 @@ class WandbClient:
         self._left_out: dict[str, str] = {}
         self._query = self._new_query()
 
-    def runs(self, project: ProjectPath, filters: str, *, full: bool = False) -> Listing:
+    def runs(self, project: ProjectPath, filters: str, *, full: bool = False) -> RunListing:
         """Every run of the project that `filters` (W&B's filter language, JSON) matches.
 
         A page that is too large or takes too long is asked for in smaller pages, and the size that worked is kept; a
@@ -152,7 +152,7 @@ class WandbClient:
             if pages.expected is not None and not pages.is_whole:
                 lost = f"W&B counts {pages.expected:,} runs of project {project}, and lists {pages.distinct:,} of them"
         warnings = (*self._left_out.values(), *((lost,) if lost else ()))
-        return Listing(pages.found, tuple(pages.unknown.values()), warnings)
+        return RunListing(pages.found, tuple(pages.unknown.values()), warnings)
 
     def _pages(self, project: ProjectPath, filters: str) -> _Pages:
         pages = _Pages()

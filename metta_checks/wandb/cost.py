@@ -18,8 +18,7 @@ from metta_checks.core.cost import (
     kinds_seen,
 )
 from metta_checks.core.duration import hours, parse_duration
-from metta_checks.wandb.run_types import EVERYTHING_ELSE
-from metta_checks.wandb.runs import STATES, UNENDED_STATES, RunState
+from metta_checks.wandb.models import EVERYTHING_ELSE, STATES, UNENDED_STATES, RunState
 
 QUOTA: Final = 50 * 60
 """W&B allows 50 requests a minute on a free account and 200 on a paid one; published in 2023, per user."""

@@ -11,14 +11,14 @@ from metta_checks.core import Event
 from metta_checks.core.event_text import MAX_WORD, aggregation_key_of, code, escaped, framed, link, title_of
 from metta_checks.core.printable import printable
 from metta_checks.wandb.client import ProjectPath
-from metta_checks.wandb.metrics import MetricOptions, run_tags
-from metta_checks.wandb.runs import Run, RunState
+from metta_checks.wandb.metrics import SampleOptions, run_tags
+from metta_checks.wandb.models import Run, RunState
 
 MAX_VALUES: Final = 30
 """How many of the run's values the text shows."""
 
 
-def failure_events(runs: Iterable[Run], project: ProjectPath, options: MetricOptions) -> Iterator[Event]:
+def failure_events(runs: Iterable[Run], project: ProjectPath, options: SampleOptions) -> Iterator[Event]:
     """One event per failed run: which, W&B's own state, how long it ran, its last metrics, and where to look."""
     for run in runs:
         if run.state is not RunState.FAILED:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from metta_checks.core import Kind
 from metta_checks.core.transport import Answer, ShapeError
-from metta_checks.wandb.nodes import ErrorsAnswer, GraphQLError
+from metta_checks.wandb.api_models import ErrorsAnswer, GraphQLError
 
 _PATTERNS: Final[tuple[tuple[Kind, re.Pattern[str]], ...]] = tuple(
     (kind, re.compile(pattern, re.IGNORECASE))
@@ -24,9 +24,9 @@ _PATTERNS: Final[tuple[tuple[Kind, re.Pattern[str]], ...]] = tuple(
         # Smaller pages help.
         (
             Kind.OVERSIZED,
-            r"(response|result|payload|message|answer|query|page)s? (\w+ ){0,3}(too (large|big)|exceeds|exceeded the max)"
-            r"|(larger|bigger|more) than (the )?max|exceeds (the )?(maximum|max|limit)|too (much data|many (results|rows))"
-            r"|query (is )?too complex|(complexity|memory) limit",
+            r"(response|result|payload|message|answer|query|page)s? (\w+ ){0,3}(too (large|big)|exceed(s|ed the max))|"
+            r"(larger|bigger|more) than (the )?max|exceeds (the )?(maximum|max|limit)|"
+            r"too (much data|many (results|rows))|query (is )?too complex|(complexity|memory) limit",
         ),
         # Messages of W&B, Go, MySQL (`Error 1205`) and gateways (wandb#280, #5372, #5828). They come before refusals:
         # "failed to check permission: context deadline exceeded" is none.

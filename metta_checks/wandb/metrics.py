@@ -10,15 +10,14 @@ from functools import lru_cache
 from typing import Final
 
 from metta_checks.core import Sample, tag
-from metta_checks.wandb.run_types import RunTypes
-from metta_checks.wandb.runs import End, Run, RunState
+from metta_checks.wandb.models import End, Run, RunState, RunTypes
 
 _recurring_tag: Final = lru_cache(maxsize=1024)(tag)
 """Types, states and metric names come again with every run; ids and names do not."""
 
 
 @dataclass(frozen=True, slots=True)
-class MetricOptions:
+class SampleOptions:
     """What the metrics need to know of the configuration. `identity` is `wandb_entity:…`, `wandb_project:…`."""
 
     run_types: RunTypes
@@ -27,7 +26,7 @@ class MetricOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
+class SeriesSelection:
     """The runs that get series of their own, and those that are over `max_runs`."""
 
     runs: tuple[Run, ...]
@@ -36,7 +35,7 @@ class Selection:
 
 def selected(
     runs: Iterable[Run], ended_seen: Mapping[str, datetime], now: datetime, completed_runs: timedelta, max_runs: int
-) -> Selection:
+) -> SeriesSelection:
     """Runs that have not ended, and those first seen as ended no longer than `completed_runs` ago.
 
     At most `max_runs` of them: running ones first, then the newest by creation, so that membership does not flap.
@@ -44,10 +43,10 @@ def selected(
     candidates = [run for run in runs if not run.ended or now - ended_seen[run.id] <= completed_runs]
     if len(candidates) > max_runs:
         candidates.sort(key=_precedence)
-    return Selection(tuple(candidates[:max_runs]), tuple(candidates[max_runs:]))
+    return SeriesSelection(tuple(candidates[:max_runs]), tuple(candidates[max_runs:]))
 
 
-def count_samples(runs: Iterable[Run], options: MetricOptions) -> Iterator[Sample]:
+def count_samples(runs: Iterable[Run], options: SampleOptions) -> Iterator[Sample]:
     """`wandb.runs`: every run type in every state, zeros too."""
     counts = Counter((_type_of(run, options), run.state) for run in runs)
     for run_type in options.run_types.names:
@@ -56,7 +55,7 @@ def count_samples(runs: Iterable[Run], options: MetricOptions) -> Iterator[Sampl
             yield Sample("wandb.runs", float(counts[run_type, state]), tags + options.identity)
 
 
-def gpu_samples(runs: Iterable[Run], options: MetricOptions) -> Iterator[Sample]:
+def gpu_samples(runs: Iterable[Run], options: SampleOptions) -> Iterator[Sample]:
     """`wandb.gpus_in_use`: the GPUs of the runs that have not ended, of every run type, zeros too."""
     gpus = dict.fromkeys(options.run_types.names, 0.0)
     for run in runs:
@@ -67,7 +66,7 @@ def gpu_samples(runs: Iterable[Run], options: MetricOptions) -> Iterator[Sample]
 
 
 def run_samples(
-    runs: Iterable[Run], options: MetricOptions, now: datetime, resumed: Mapping[str, datetime]
+    runs: Iterable[Run], options: SampleOptions, now: datetime, resumed: Mapping[str, datetime]
 ) -> Iterator[Sample]:
     """The per-run gauges; `resumed` says when runs were seen running again, by id.
 
@@ -87,7 +86,7 @@ def run_samples(
             yield Sample("wandb.run.log_age_seconds", age, tags)
 
 
-def completed_samples(runs: Iterable[Run], options: MetricOptions) -> Iterator[Sample]:
+def completed_samples(runs: Iterable[Run], options: SampleOptions) -> Iterator[Sample]:
     """The distribution points of runs that have just ended, tagged by type and state alone: percentiles *over runs*."""
     for run in runs:
         tags = (*_class_tags(run, options), *options.identity)
@@ -100,7 +99,7 @@ def completed_samples(runs: Iterable[Run], options: MetricOptions) -> Iterator[S
             yield Sample("wandb.run.completed.metric", value, named, "distribution")
 
 
-def gpu_hour_samples(ends: Iterable[End], options: MetricOptions) -> Iterator[Sample]:
+def gpu_hour_samples(ends: Iterable[End], options: SampleOptions) -> Iterator[Sample]:
     """`wandb.run.completed.gpu_hours`: a point per end of a run that computed on GPUs."""
     for end in ends:
         run = end.run
@@ -110,7 +109,7 @@ def gpu_hour_samples(ends: Iterable[End], options: MetricOptions) -> Iterator[Sa
             yield Sample("wandb.run.completed.gpu_hours", hours, (*tags, *options.identity), "distribution")
 
 
-def run_tags(run: Run, options: MetricOptions) -> tuple[str, ...]:
+def run_tags(run: Run, options: SampleOptions) -> tuple[str, ...]:
     """The tags of everything that speaks of one run."""
     return (
         tag("run_id", run.id),
@@ -121,11 +120,35 @@ def run_tags(run: Run, options: MetricOptions) -> tuple[str, ...]:
     )
 
 
-def _class_tags(run: Run, options: MetricOptions) -> tuple[str, ...]:
+class SampleCache:
+    """The per-run gauges of one instance.
+
+    Between two full listings nearly all runs are the same objects, and what was said about one that has ended still
+    holds: making its samples anew would cost half of what it costs to submit them.
+    """
+
+    def __init__(self, options: SampleOptions) -> None:
+        self._options = options
+        self._kept: dict[str, tuple[Run, tuple[Sample, ...]]] = {}
+
+    def of(self, runs: Iterable[Run], now: datetime, resumed: Mapping[str, datetime]) -> Iterator[Sample]:
+        """As `run_samples`; those of runs that are not among `runs` are forgotten."""
+        kept: dict[str, tuple[Run, tuple[Sample, ...]]] = {}
+        for run in runs:
+            known, samples = self._kept.get(run.id, (None, ()))
+            if known is not run:
+                samples = tuple(run_samples([run], self._options, now, resumed))
+            if run.ended:
+                kept[run.id] = (run, samples)
+            yield from samples
+        self._kept = kept
+
+
+def _class_tags(run: Run, options: SampleOptions) -> tuple[str, ...]:
     return (_recurring_tag("run_type", _type_of(run, options)), _recurring_tag("state", run.state))
 
 
-def _type_of(run: Run, options: MetricOptions) -> str:
+def _type_of(run: Run, options: SampleOptions) -> str:
     return options.run_types.type_of(run.name, in_sweep=run.in_sweep)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from metta_checks.wandb.runs import UNENDED_STATES
+from metta_checks.wandb.models import UNENDED_STATES
 
 ORDER: Final = "+created_at"
 """Creation does not change while pages are read, and new runs come at the end; a heartbeat order would shuffle."""

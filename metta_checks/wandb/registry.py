@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from metta_checks.wandb.runs import End, Run
+from metta_checks.wandb.models import End, Run
 
 OVERLAP: Final = timedelta(minutes=2)
 """How far a delta reaches back behind the newest heartbeat: W&B's stores do not all hear of a run at once."""
@@ -17,7 +17,7 @@ REMEMBERED_POINTS: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True)
-class Knowledge:
+class RunRegistry:
     """The state after one collection; the next one makes a new one and leaves this alone.
 
     `runs` are the active runs by id, `alive` the ids of those that have not ended, and `ended_seen` says when the check
@@ -49,18 +49,18 @@ class Knowledge:
 
 
 @dataclass(frozen=True, slots=True)
-class Refreshed:
-    """New knowledge, the runs whose end this collection is the first to see, and every end that it is the first to
+class RegistryUpdate:
+    """New registry, the runs whose end this collection is the first to see, and every end that it is the first to
     see, also of runs that had been resumed."""
 
-    knowledge: Knowledge
+    registry: RunRegistry
     just_ended: tuple[Run, ...]
     ends: tuple[End, ...]
 
 
 def refreshed(
-    known: Knowledge, listed: Mapping[str, Run], now: datetime, timeframe: timedelta, *, full: bool
-) -> Refreshed:
+    known: RunRegistry, listed: Mapping[str, Run], now: datetime, timeframe: timedelta, *, full: bool
+) -> RegistryUpdate:
     """What is known after `listed` came in: all active runs when `full`, else what has changed; either way the runs
     that were last seen alive, by name. One of those that is not among the listed ones is gone.
     """
@@ -92,7 +92,7 @@ def refreshed(
         reported[run.id] = None
     runs: Mapping[str, Run] = {run_id: run for run_id, run in merged.items() if run.active(now, timeframe)}
     reported = _bounded(reported, runs)
-    knowledge = Knowledge(
+    registry = RunRegistry(
         # In whole seconds, as W&B's times are: a run of the same second counts as ours.
         began=_no_later(known.began, now).replace(microsecond=0),
         runs=runs,
@@ -104,15 +104,15 @@ def refreshed(
         refreshed_at=now if full else known.refreshed_at,
         newest_heartbeat=_newest(known, listed, now),
     )
-    return Refreshed(knowledge, tuple(just_ended), tuple(ends))
+    return RegistryUpdate(registry, tuple(just_ended), tuple(ends))
 
 
-def _merged(known: Knowledge, listed: Mapping[str, Run]) -> dict[str, Run]:
+def _merged(known: RunRegistry, listed: Mapping[str, Run]) -> dict[str, Run]:
     kept = {run_id: run for run_id, run in known.runs.items() if run.ended or run_id in listed}
     return kept | dict(listed)
 
 
-def _had_ended_before(known: Knowledge, run: Run, timeframe: timedelta) -> bool:
+def _had_ended_before(known: RunRegistry, run: Run, timeframe: timedelta) -> bool:
     """Whether the run had ended before the first collection ever, and so never gives a point.
 
     That collection listed every run that had not ended, and those that had inside the timeframe. So a run from before
@@ -128,7 +128,7 @@ def _had_ended_before(known: Knowledge, run: Run, timeframe: timedelta) -> bool:
     return run.created_at is None or run.created_at < known.began - timeframe
 
 
-def _ended_again(run: Run, known: Knowledge) -> bool:
+def _ended_again(run: Run, known: RunRegistry) -> bool:
     """Whether a run was resumed and ended once more between two collections: it sent heartbeats after its end was seen,
     and computed."""
     seen, counted = known.ended_seen[run.id], known.counted.get(run.id)
@@ -151,7 +151,7 @@ def _count(run: Run, counted: dict[str, float]) -> None:
         counted[run.id] = max(run.computed, counted.get(run.id, 0.0))
 
 
-def _newest(known: Knowledge, listed: Mapping[str, Run], now: datetime) -> datetime | None:
+def _newest(known: RunRegistry, listed: Mapping[str, Run], now: datetime) -> datetime | None:
     heartbeats = [run.heartbeat_at for run in listed.values() if run.heartbeat_at is not None]
     if known.newest_heartbeat is not None:
         heartbeats.append(known.newest_heartbeat)

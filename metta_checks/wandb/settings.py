@@ -16,11 +16,11 @@ from metta_checks.core.duration import parse_duration
 from metta_checks.core.environment import Variable
 from metta_checks.core.option_errors import OptionError, parsed, required
 from metta_checks.core.trust import Provenance
-from metta_checks.wandb.blobs import GpuDevices, Wanted
+from metta_checks.wandb.blobs import GpuDevices, SummarySelection
 from metta_checks.wandb.client import USER, ProjectPath
 from metta_checks.wandb.config_models.defaults import instance_api_key_secret
-from metta_checks.wandb.metrics import MetricOptions
-from metta_checks.wandb.run_types import RunTypes
+from metta_checks.wandb.metrics import SampleOptions
+from metta_checks.wandb.models import RunTypes
 
 VARIABLES: Final[Mapping[str, Variable]] = {
     "entity": Variable("WANDB_ENTITY"),
@@ -43,7 +43,7 @@ class Settings:
 
     entity: str
     projects: tuple[ProjectPath, ...]
-    wanted: Wanted
+    wanted: SummarySelection
     run_tags: tuple[str, ...]
     completed_tags: tuple[str, ...]
     run_types: RunTypes
@@ -62,9 +62,9 @@ class Settings:
         """A project's share of `max_runs`."""
         return self.max_runs // len(self.projects)
 
-    def metric_options(self, project: ProjectPath) -> MetricOptions:
+    def sample_options(self, project: ProjectPath) -> SampleOptions:
         """What the metrics of a project need to know."""
-        return MetricOptions(self.run_types, self.timeframe_tag, identity_tags(project))
+        return SampleOptions(self.run_types, self.timeframe_tag, identity_tags(project))
 
 
 def settings_of(options: Any) -> Settings:
@@ -77,7 +77,7 @@ def settings_of(options: Any) -> Settings:
     return Settings(
         entity=entity,
         projects=tuple(ProjectPath(entity, name, base_url) for name in _project_names(options)),
-        wanted=Wanted(
+        wanted=SummarySelection(
             options.metrics, options.sps_keys, options.system_metrics, GpuDevices(options.gpu_devices), options.gpus_key
         ),
         run_tags=tuple(dict.fromkeys(options.run_tags)),

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from metta_checks.core.definition import CheckDefinition, MetricTags, TagSet
 from metta_checks.core.tag_sets import any_value
+from metta_checks.wandb.api_models import LABELS
 from metta_checks.wandb.blobs import SYSTEM_KEYS
 from metta_checks.wandb.config_models import defaults
-from metta_checks.wandb.nodes import LABELS
-from metta_checks.wandb.run_types import EVERYTHING_ELSE
-from metta_checks.wandb.runs import STATES, UNENDED_STATES, RunState
+from metta_checks.wandb.models import EVERYTHING_ELSE, STATES, UNENDED_STATES, RunState
 
 
 def metric_tags(definition: CheckDefinition) -> MetricTags:

@@ -33,15 +33,15 @@ from metta_checks.core.secrets import secrets_of
 from metta_checks.core.transport import Answer
 from metta_checks.health.condition import parse_condition
 from metta_checks.training.check import TrainingCheck
-from metta_checks.wandb import saved
-from metta_checks.wandb.blobs import UnreadableError, Wanted
+from metta_checks.wandb import state_codec
+from metta_checks.wandb.api_models import RunsAnswer, UnknownStateError, run_of
+from metta_checks.wandb.blobs import SummarySelection, UnreadableError
 from metta_checks.wandb.check import WandbCheck
 from metta_checks.wandb.metrics import MetricOptions, run_samples
-from metta_checks.wandb.nodes import RunsAnswer, UnknownStateError, run_of
-from metta_checks.wandb.run_types import RunTypes
+from metta_checks.wandb.models import RunTypes
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-WANTED = Wanted(("overview/reward", "env/*"), ("sps",), ("gpu_utilization", "disk_utilization"))
+WANTED = SummarySelection(("overview/reward", "env/*"), ("sps",), ("gpu_utilization", "disk_utilization"))
 OPTIONS = MetricOptions(RunTypes([("train", "^github"), ("sweep", "(?i)sweep")]), "7d", ())
 
 pytestmark = pytest.mark.hostile
@@ -188,8 +188,8 @@ def test_graphql_of_github(data: dict[str, Any]) -> None:
 @bounded
 def test_saved_state(state: Any) -> None:
     from_text(state)
-    saved.restore(state)
-    saved.restore({"began": state, "alive": [], "ended": {"a": state}, "settled": [], "told": []})
+    state_codec.restore(state)
+    state_codec.restore({"began": state, "alive": [], "ended": {"a": state}, "settled": [], "told": []})
 
 
 @given(text=texts | st.from_regex(r"(>|<=|==|!=|in) ?\[?-?[0-9eE.]{1,400}(, ?[0-9.]+\])?", fullmatch=True))

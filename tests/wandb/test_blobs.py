@@ -6,14 +6,16 @@ import json
 
 import pytest
 
-from metta_checks.wandb.blobs import GpuDevices, System, UnreadableError, Wanted
+from metta_checks.wandb.blobs import GpuDevices, SummarySelection, System, UnreadableError
 
 REWARD = "overview/reward"
 FAST, SLOW = "overview/steps_per_second", "overview/sps"
 
 
-def wanted(metrics: tuple[str, ...] = (REWARD,), sps: tuple[str, ...] = (FAST, SLOW), system: str = "") -> Wanted:
-    return Wanted(metrics, sps, system.split())
+def wanted(
+    metrics: tuple[str, ...] = (REWARD,), sps: tuple[str, ...] = (FAST, SLOW), system: str = ""
+) -> SummarySelection:
+    return SummarySelection(metrics, sps, system.split())
 
 
 @pytest.mark.parametrize(
@@ -269,7 +271,7 @@ def test_without_system_metrics_only_the_gpus_are_counted() -> None:
 )
 def test_how_many_gpus(keys: list[str], visible: int, used: int) -> None:
     blob = json.dumps({f"system.{key}": 1 for key in keys})
-    assert [Wanted((), (), (), which).system(blob).gpus for which in GpuDevices] == [visible, used]
+    assert [SummarySelection((), (), (), which).system(blob).gpus for which in GpuDevices] == [visible, used]
 
 
 @pytest.mark.parametrize(
@@ -287,7 +289,7 @@ def test_how_many_gpus(keys: list[str], visible: int, used: int) -> None:
 )
 @pytest.mark.parametrize(("key", "text"), [("world_size", '{{"world_size": {}}}'), ("a.b", '{{"a": {{"b": {}}}}}')])
 def test_the_number_of_gpus_that_a_run_logs(key: str, text: str, value: str, gpus: float | None, left_out: int) -> None:
-    asks = Wanted((), (), (), gpus_key=key)
+    asks = SummarySelection((), (), (), gpus_key=key)
     summary = asks.summary(text.format(value))
     assert (summary.gpus, summary.not_finite + len(summary.invalid)) == (gpus, left_out)
     assert key in (asks.summary_keys or ())
@@ -346,7 +348,8 @@ def test_memory_and_disk_in_the_form_of_each_sdk(
 def test_which_devices_count(devices: dict[str, object], visible: float | None, used: float | None) -> None:
     blob = json.dumps({f"system.gpu.{key}": value for key, value in devices.items()})
     found = [
-        Wanted((), (), ["gpu_utilization"], which).system(blob).means.get("gpu_utilization") for which in GpuDevices
+        SummarySelection((), (), ["gpu_utilization"], which).system(blob).means.get("gpu_utilization")
+        for which in GpuDevices
     ]
     assert found == [visible, used]
 
@@ -356,12 +359,12 @@ def test_the_devices_are_the_same_for_every_gpu_metric(metric: str) -> None:
     readings = {"system.gpu.process.1.gpu": 5}
     for i in (0, 1):
         readings |= {f"system.gpu.{i}.{key}": i * 100 for key in ("memoryAllocated", "temp", "powerWatts")}
-    assert Wanted((), (), [metric], GpuDevices.USED).system(json.dumps(readings)).means == {metric: 100.0}
+    assert SummarySelection((), (), [metric], GpuDevices.USED).system(json.dumps(readings)).means == {metric: 100.0}
 
 
 def test_what_is_no_gpu_does_not_depend_on_the_processes() -> None:
     blob = json.dumps({"system.cpu": 10, "system.gpu.process.1.gpu": 5, "system.disk./.usagePercent": 20})
-    found = Wanted((), (), ["cpu_utilization", "disk_utilization"], GpuDevices.USED).system(blob).means
+    found = SummarySelection((), (), ["cpu_utilization", "disk_utilization"], GpuDevices.USED).system(blob).means
     assert found == {"cpu_utilization": 10.0, "disk_utilization": 20.0}
 
 

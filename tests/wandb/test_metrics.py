@@ -8,15 +8,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from metta_checks.core import Sample
-from metta_checks.wandb.metrics import MetricOptions, completed_samples, count_samples, run_samples, selected
-from metta_checks.wandb.run_types import RunTypes
-from metta_checks.wandb.runs import STATES, Run, RunState
+from metta_checks.wandb.metrics import SampleOptions, completed_samples, count_samples, run_samples, selected
+from metta_checks.wandb.models import STATES, Run, RunState, RunTypes
 
 NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 IDENTITY = ("wandb_entity:metta-research", "wandb_project:metta")
-OPTIONS = MetricOptions(RunTypes([("train", r"^github\.sky\."), ("sweep", "(?i)sweep")]), "7d", IDENTITY)
+OPTIONS = SampleOptions(RunTypes([("train", r"^github\.sky\."), ("sweep", "(?i)sweep")]), "7d", IDENTITY)
 
 RUN = Run(
     id="3x5ezzw0",

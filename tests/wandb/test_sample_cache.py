@@ -8,12 +8,10 @@ from datetime import timedelta
 import pytest
 from wandb_support.watch import START
 
-from metta_checks.wandb.kept import KeptSamples
-from metta_checks.wandb.metrics import MetricOptions, run_samples
-from metta_checks.wandb.run_types import RunTypes
-from metta_checks.wandb.runs import Run, RunState
+from metta_checks.wandb.metrics import SampleCache, SampleOptions, run_samples
+from metta_checks.wandb.models import Run, RunState, RunTypes
 
-OPTIONS = MetricOptions(RunTypes([]), "7d", ("wandb_entity:metta-research", "wandb_project:metta"))
+OPTIONS = SampleOptions(RunTypes([]), "7d", ("wandb_entity:metta-research", "wandb_project:metta"))
 
 ENDED = Run(
     id="ended",
@@ -53,19 +51,19 @@ LATER = START + timedelta(minutes=2)
     ],
 )
 def test_they_are_what_they_would_be_if_made_anew(first: list[Run], second: list[Run]) -> None:
-    kept = KeptSamples(OPTIONS)
+    kept = SampleCache(OPTIONS)
     assert list(kept.of(first, START, {})) == list(run_samples(first, OPTIONS, START, {}))
     assert list(kept.of(second, LATER, {})) == list(run_samples(second, OPTIONS, LATER, {}))
 
 
 def test_those_of_an_ended_run_are_made_once() -> None:
-    kept = KeptSamples(OPTIONS)
+    kept = SampleCache(OPTIONS)
     first, second = list(kept.of([ENDED, ALIVE], START, {})), list(kept.of([ENDED, ALIVE], LATER, {}))
     assert [one is other for one, other in zip(first, second, strict=True)] == [True] * 4 + [False] * 5
 
 
 def test_a_run_without_series_is_forgotten() -> None:
-    kept = KeptSamples(OPTIONS)
+    kept = SampleCache(OPTIONS)
     first, _, third = (list(kept.of(runs, START, {})) for runs in ([ENDED], [], [ENDED]))
     assert first == third
     assert not any(one is other for one, other in zip(first, third, strict=True))

@@ -10,8 +10,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from metta_checks.core import tag
 from metta_checks.core.clock import in_utc
-from metta_checks.wandb.blobs import Summary, System, UnreadableError, Wanted
-from metta_checks.wandb.runs import STATES, Run
+from metta_checks.wandb.blobs import Summary, SummarySelection, System, UnreadableError
+from metta_checks.wandb.models import STATES, Run
 
 MAX_TEXT: Final = 1_000
 
@@ -120,7 +120,9 @@ class UnknownStateError(ValueError):
     """W&B reports a state that this version does not know."""
 
 
-def run_of(node: RunNode, wanted: Wanted, run_tags: tuple[str, ...], completed_tags: tuple[str, ...] = ()) -> Run:
+def run_of(
+    node: RunNode, wanted: SummarySelection, run_tags: tuple[str, ...], completed_tags: tuple[str, ...] = ()
+) -> Run:
     """The run behind a node. Raises UnknownStateError, since a state decides what is counted as what."""
     state = STATES.get(node.state or "")
     if state is None:

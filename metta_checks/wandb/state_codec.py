@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from metta_checks.wandb.registry import Knowledge
+from metta_checks.wandb.registry import RunRegistry
 
 VERSION: Final = 1
 
@@ -29,27 +29,27 @@ class _Saved(BaseModel):
     counted: list[int | None] = []
 
 
-def save(knowledge: Knowledge, now: datetime, *, completed_runs: timedelta) -> dict[str, Any]:
-    """`knowledge` as JSON material; run ids only, no values."""
-    recent = {run_id: seen for run_id, seen in knowledge.ended_seen.items() if now - seen <= completed_runs}
-    settled = [run_id for run_id in knowledge.ended_seen if run_id not in recent]
-    told = [run_id for run_id in knowledge.reported if run_id not in knowledge.ended_seen]
+def save(registry: RunRegistry, now: datetime, *, completed_runs: timedelta) -> dict[str, Any]:
+    """`registry` as JSON material; run ids only, no values."""
+    recent = {run_id: seen for run_id, seen in registry.ended_seen.items() if now - seen <= completed_runs}
+    settled = [run_id for run_id in registry.ended_seen if run_id not in recent]
+    told = [run_id for run_id in registry.reported if run_id not in registry.ended_seen]
     return _Saved(
-        began=_epoch(knowledge.began or now),
-        alive=sorted(knowledge.alive),
+        began=_epoch(registry.began or now),
+        alive=sorted(registry.alive),
         ended={run_id: _epoch(seen) for run_id, seen in recent.items()},
         settled=settled,
-        resumed={run_id: _epoch(seen) for run_id, seen in knowledge.resumed.items()},
+        resumed={run_id: _epoch(seen) for run_id, seen in registry.resumed.items()},
         counted=[
             None if seconds is None else round(seconds)
-            for seconds in map(knowledge.counted.get, (*recent, *settled, *told))
+            for seconds in map(registry.counted.get, (*recent, *settled, *told))
         ],
         told=told,
     ).model_dump()
 
 
-def restore(document: Any) -> Knowledge | None:
-    """The knowledge in `document`; None when it is not ours. The runs themselves follow with a full listing."""
+def restore(document: Any) -> RunRegistry | None:
+    """The registry in `document`; None when it is not ours. The runs themselves follow with a full listing."""
     try:
         saved = _Saved.model_validate(document)
         began = _moment(saved.began)
@@ -58,7 +58,7 @@ def restore(document: Any) -> Knowledge | None:
         resumed = {key: _moment(value) for key, value in saved.resumed.items()}
     except (ValidationError, ValueError, OverflowError, OSError):
         return None
-    return Knowledge(
+    return RunRegistry(
         began=began,
         alive=frozenset(saved.alive),
         ended_seen=ended_seen,
