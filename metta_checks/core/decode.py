@@ -121,7 +121,7 @@ def without_long_strings(data: bytes) -> bytes:
 def _require_few_values(data: bytes, limit: int) -> None:
     """Every value but the first one follows a comma or opens a list or an object. Those in strings count only when
     there are many of all, since to tell them apart takes longer."""
-    if data.count(b",") + data.count(b"[") + data.count(b"{") < limit:
+    if len(data) < limit or data.count(b",") + data.count(b"[") + data.count(b"{") < limit:
         return
     values, depth = 1, 0
     for number, found in enumerate(_TOKENS.finditer(data)):

@@ -10,7 +10,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any, Final
 
-from metta_checks.core.sample import Event, Sample, is_finite
+from metta_checks.core.sample import Event, Sample, are_finite, is_finite
 
 EXAMPLES: Final = 3
 """Items that a message names; the others are a count."""
@@ -136,10 +136,10 @@ class Result:
 
     def finite(self) -> Result:
         """The result with the samples that Datadog takes; NaN and infinities are counted as dropped."""
+        if are_finite(sample.value for sample in self.samples):
+            return self
         samples = [sample for sample in self.samples if is_finite(sample.value)]
         refused = len(self.samples) - len(samples)
-        if not refused:
-            return self
         names = dict.fromkeys(sample.name for sample in self.samples if not is_finite(sample.value))
         return replace(
             self, samples=samples, dropped=(*self.dropped, Dropped.of(DropReason.NOT_FINITE, names, refused))

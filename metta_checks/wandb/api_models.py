@@ -7,13 +7,15 @@ from datetime import datetime
 from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from typing_extensions import TypedDict
 
 from metta_checks.core import tag
 from metta_checks.core.clock import in_utc
 from metta_checks.wandb.blobs import Summary, SummarySelection, System, UnreadableError
 from metta_checks.wandb.models import STATES, Run
 
-MAX_TEXT: Final = 1_000
+MAX_NAME: Final = 1_000
+"""Characters of a name. What is longer than any of W&B's is cut, since a run is kept for days."""
 
 MAX_SECONDS: Final = 1e10
 """Some 300 years: no run has computed for longer."""
@@ -22,39 +24,41 @@ ApiTime = Annotated[datetime, AfterValidator(in_utc)]
 """W&B's times are UTC; older answers leave the zone out."""
 
 
-_Text = Annotated[str, AfterValidator(lambda text: text[:MAX_TEXT])]
-"""A name. What is longer than any of W&B's is cut, since a run is kept for days."""
-
-
 class _Model(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 
 
-class User(_Model):
-    username: _Text | None = None
+class User(TypedDict, total=False):
+    username: str | None
 
 
-class RunNode(_Model):
-    """One run. `name` is the id in URLs, `displayName` what people gave it; the two blobs are JSON in a string."""
+class _NamedNode(TypedDict):
+    name: Annotated[str, Field(min_length=1)]
 
-    name: Annotated[_Text, Field(min_length=1)]
-    displayName: _Text | None = None  # noqa: N815 (the API's own names)
-    state: _Text | None = None
-    createdAt: ApiTime | None = None  # noqa: N815
-    heartbeatAt: ApiTime | None = None  # noqa: N815
-    sweepName: _Text | None = None  # noqa: N815
-    group: _Text | None = None
-    jobType: _Text | None = None  # noqa: N815
-    host: _Text | None = None
+
+class RunNode(_NamedNode, total=False):
+    """One run. `name` is the id in URLs, `displayName` what people gave it; the two blobs are JSON in a string.
+
+    Runs are dictionaries, since there are thousands of them and a model of each takes twice as long to make.
+    """
+
+    displayName: str | None
+    state: str | None
+    createdAt: ApiTime | None
+    heartbeatAt: ApiTime | None
+    sweepName: str | None
+    group: str | None
+    jobType: str | None
+    host: str | None
     # An older server may have something else there; it costs the run its GPU hours and nothing more.
-    computeSeconds: Any = None  # noqa: N815
-    user: User | None = None
+    computeSeconds: Any
+    user: User | None
     # Bytes, since one character outside of Latin-1 makes text of it two or four times as large.
-    summaryMetrics: bytes | None = None  # noqa: N815
-    systemMetrics: bytes | None = None  # noqa: N815
+    summaryMetrics: bytes | None
+    systemMetrics: bytes | None
 
 
-class Edge(_Model):
+class Edge(TypedDict):
     node: RunNode
 
 
@@ -64,7 +68,7 @@ class PageInfo(_Model):
 
 
 class RunConnection(_Model):
-    edges: tuple[Edge, ...]
+    edges: list[Edge]
     pageInfo: PageInfo  # noqa: N815
 
 
@@ -106,12 +110,12 @@ class RunsAnswer(ErrorsAnswer):
 
 
 LABELS: Final[Mapping[str, tuple[str, Callable[[RunNode], str | None]]]] = {
-    "user": ("user", lambda node: node.user.username if node.user else None),
-    "group": ("group", lambda node: node.group),
-    "job_type": ("job_type", lambda node: node.jobType),
-    "sweep": ("sweep", lambda node: node.sweepName),
+    "user": ("user", lambda node: (node.get("user") or {}).get("username")),
+    "group": ("group", lambda node: node.get("group")),
+    "job_type": ("job_type", lambda node: node.get("jobType")),
+    "sweep": ("sweep", lambda node: node.get("sweepName")),
     # Not `host`: that tag is the Agent's own.
-    "host": ("run_host", lambda node: node.host),
+    "host": ("run_host", lambda node: node.get("host")),
 }
 """What `run_tags` may name: the tag's key and where its value stands."""
 
@@ -121,46 +125,48 @@ class UnknownStateError(ValueError):
 
 
 def run_of(
-    node: RunNode, wanted: SummarySelection, run_tags: tuple[str, ...], completed_tags: tuple[str, ...] = ()
+    node: RunNode, selection: SummarySelection, run_tags: tuple[str, ...], completed_tags: tuple[str, ...] = ()
 ) -> Run:
     """The run behind a node. Raises UnknownStateError, since a state decides what is counted as what."""
-    state = STATES.get(node.state or "")
+    run_id = node["name"][:MAX_NAME]
+    wandb_state = node.get("state") or ""
+    state = STATES.get(wandb_state)
     if state is None:
-        raise UnknownStateError(f"run {node.name} has the state {node.state!r}")
-    unreadable: list[str] = []
+        raise UnknownStateError(f"run {run_id} has the state {wandb_state[:MAX_NAME]!r}")
+    unreadable: tuple[str, ...] = ()
     summary, system = Summary(), System()
     try:
-        summary = wanted.summary(node.summaryMetrics)
+        summary = selection.summary(node.get("summaryMetrics"))
     except UnreadableError as error:
-        unreadable.append(f"the summary of run {node.name} ({error})")
+        unreadable = (f"the summary of run {run_id} ({error})",)
     try:
-        system = wanted.system(node.systemMetrics)
+        system = selection.system(node.get("systemMetrics"))
     except UnreadableError as error:
-        unreadable.append(f"the system metrics of run {node.name} ({error})")
+        unreadable += (f"the system metrics of run {run_id} ({error})",)
     return Run(
-        id=node.name,
-        name=node.displayName or node.name,
+        id=run_id,
+        name=(node.get("displayName") or run_id)[:MAX_NAME],
         state=state,
-        wandb_state=node.state or "",
-        created_at=node.createdAt,
-        heartbeat_at=node.heartbeatAt,
+        wandb_state=wandb_state,
+        created_at=node.get("createdAt"),
+        heartbeat_at=node.get("heartbeatAt"),
         logged_at=summary.logged_at,
-        in_sweep=bool(node.sweepName),
+        in_sweep=bool(node.get("sweepName")),
         sps=summary.sps,
         metrics=summary.metrics,
         system=system.means,
         gpus=float(system.gpus) if summary.gpus is None else summary.gpus,
-        compute_seconds=_seconds(node.computeSeconds),
-        labels=_labels(node, run_tags),
-        completed_labels=_labels(node, completed_tags),
+        compute_seconds=_seconds(node.get("computeSeconds")),
+        labels=_labels(node, run_tags) if run_tags else (),
+        completed_labels=_labels(node, completed_tags) if completed_tags else (),
         not_finite=summary.not_finite + system.not_finite,
         invalid=summary.invalid + system.invalid,
-        unreadable=tuple(unreadable),
+        unreadable=unreadable,
     )
 
 
 def _labels(node: RunNode, names: Iterable[str]) -> tuple[str, ...]:
-    return tuple(tag(key, value) for key, read in (LABELS[name] for name in names) if (value := read(node)))
+    return tuple(tag(key, value[:MAX_NAME]) for key, read in map(LABELS.__getitem__, names) if (value := read(node)))
 
 
 def _seconds(value: Any) -> float | None:

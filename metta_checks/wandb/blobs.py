@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache, partial
 from math import isfinite
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 from metta_checks.core.decode import parse_json, parse_text, without_long_strings
 from metta_checks.core.patterns import compile_stars
+from metta_checks.core.sample import are_finite
 
 _FORMS: Final[Mapping[str, tuple[str, ...]]] = {
     "gpu_utilization": (r"gpu\.(?P<device>\d+)\.gpu",),
@@ -62,6 +64,11 @@ MAX_KEPT_BYTES: Final = 200_000
 KEY_OVERHEAD: Final = 60
 """Bytes that a text takes beside its characters."""
 
+_PLAIN: Final = frozenset({int, float})
+
+
+_NOTHING: Final[Mapping[str, float]] = MappingProxyType({})
+
 
 class UnreadableError(ValueError):
     """A blob is no JSON object, or has too many values."""
@@ -74,26 +81,24 @@ class GpuDevices(StrEnum):
     USED = "used"
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(NamedTuple):
     """The selected numbers of one summary, when its run last logged, and how many GPUs the run says it has.
 
     `not_finite` counts NaN and infinities; `invalid` are the keys named exactly whose values are no numbers.
     """
 
     sps: float | None = None
-    metrics: Mapping[str, float] = field(default_factory=dict)
+    metrics: Mapping[str, float] = _NOTHING
     not_finite: int = 0
     invalid: tuple[str, ...] = ()
     logged_at: datetime | None = None
     gpus: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class System:
+class System(NamedTuple):
     """Means over a run's devices by metric name, and how many GPUs count. The rest is as in `Summary`."""
 
-    means: Mapping[str, float] = field(default_factory=dict)
+    means: Mapping[str, float] = _NOTHING
     not_finite: int = 0
     invalid: tuple[str, ...] = ()
     gpus: int = 0
@@ -140,38 +145,48 @@ class SummarySelection:
         """Read a summary. Raises UnreadableError."""
         values = _object(blob)
         numbers: dict[str, float] = {}
-        invalid: list[str] = []
+        invalid: tuple[str, ...] = ()
         not_finite = 0
-        matched = self._matched_names(values)
-        for key in dict.fromkeys((*self._named, *matched)):
-            if (value := _value_at(values, key)) is None:
+        matched = self._matched_names(values) if self._patterns else ()
+        for key in dict.fromkeys((*self._named, *matched)) if matched else self._named:
+            value = values.get(key)
+            if value is None and (value := _inner_value(values, key)) is None:
                 continue
             if (number := _number(value)) is None:
                 if key in self._named:
-                    invalid.append(key)
+                    invalid += (key,)
             elif isfinite(number):
                 numbers[key] = number
             else:
                 not_finite += 1
         sps = next((numbers[key] for key in self._sps_keys if key in numbers), None)
-        metrics = {key: numbers[key] for key in dict.fromkeys([*self._exact, *matched]) if key in numbers}
+        metrics = {key: numbers[key] for key in self._exact if key in numbers}
+        for key in matched:
+            if key in numbers:
+                metrics[key] = numbers[key]
         gpus = numbers.get(self._gpus_key) if self._gpus_key else None
         if gpus is not None and gpus < 0:
-            gpus, invalid = None, [*invalid, str(self._gpus_key)]
-        return Summary(sps, metrics, not_finite, tuple(invalid), _moment(values.get(LOGGED_AT)), gpus)
+            gpus, invalid = None, (*invalid, str(self._gpus_key))
+        return Summary(sps, metrics, not_finite, invalid, _moment(values.get(LOGGED_AT)), gpus)
 
     def system(self, blob: bytes | str | None) -> System:
         """Read the system metrics. Raises UnreadableError."""
         values = _object(blob)
         keys = tuple(values)
-        known = (self._keys_of if _is_usual(keys) else self._matched_keys)(keys)
+        is_usual = blob is not None and len(blob) + KEY_OVERHEAD * len(keys) <= MAX_KEPT_BYTES
+        known = (self._keys_of if is_usual else self._matched_keys)(keys)
         means: dict[str, float] = {}
         invalid: list[str] = []
         not_finite = 0
         for name, wanted in known.behind:
+            found = [values[key] for key in wanted]
+            # Nearly always all are plain numbers.
+            if _PLAIN.issuperset(map(type, found)) and found and are_finite(found):
+                means[name] = sum(found) / len(found)
+                continue
             numbers: list[float] = []
-            for key in wanted:
-                if (value := values[key]) is None:
+            for key, value in zip(wanted, found, strict=True):
+                if value is None:
                     continue
                 if (number := _number(value)) is None:
                     invalid.append(key)
@@ -184,8 +199,6 @@ class SummarySelection:
         return System(means, not_finite, tuple(invalid), known.gpus)
 
     def _matched_names(self, values: Mapping[str, Any]) -> list[str]:
-        if not self._patterns:
-            return []
         return [name for name in _flattened(values) if any(fits(name) for fits in self._patterns)]
 
     def _matched_keys(self, keys: tuple[str, ...]) -> _Keys:
@@ -238,14 +251,14 @@ def _splits(path: str) -> Iterator[tuple[str, str]]:
         at = path.rfind(".", 0, at)
 
 
-def _value_at(values: Mapping[str, Any], path: str) -> Any:
-    """The value under `path`, None where there is none; a key that has dots itself wins."""
-    if (value := values.get(path)) is not None:
-        return value
+def _inner_value(values: Mapping[str, Any], path: str) -> Any:
+    """The value under a path into nested objects, None where there is none; a key that has dots itself wins."""
     for key, rest in _splits(path):
         inner = values.get(key)
-        if isinstance(inner, dict) and (value := _value_at(inner, rest)) is not None:
-            return value
+        if isinstance(inner, dict):
+            value = inner.get(rest)
+            if value is not None or (value := _inner_value(inner, rest)) is not None:
+                return value
     return None
 
 
@@ -260,11 +273,6 @@ def _flattened(values: Mapping[str, Any]) -> Iterator[str]:
                 yield name
             elif len(name) <= MAX_PATH:
                 pending.append((f"{name}.", value))
-
-
-def _is_usual(keys: tuple[str, ...]) -> bool:
-    """Whether the keys can be those of a run's devices, rather than what fills the memory of who keeps them."""
-    return sum(map(len, keys)) + KEY_OVERHEAD * len(keys) <= MAX_KEPT_BYTES
 
 
 def _object(blob: bytes | str | None) -> dict[str, Any]:

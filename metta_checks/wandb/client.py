@@ -181,10 +181,12 @@ class WandbClient:
         pages.number += 1
         pages.rows += len(page.edges)
         for edge in page.edges:
+            node = edge["node"]
             try:
-                pages.found[edge.node.name] = run_of(edge.node, self._wanted, self._run_tags, self._completed_tags)
+                run = run_of(node, self._wanted, self._run_tags, self._completed_tags)
+                pages.found[run.id] = run
             except UnknownStateError as error:
-                pages.unknown[edge.node.name] = str(error)
+                pages.unknown[node["name"]] = str(error)
 
     def _page(self, project: ProjectPath, filters: str, cursor: str | None) -> tuple[Answer, _Listed]:
         """One page, in the largest size that the server and `max_response_bytes` can take."""

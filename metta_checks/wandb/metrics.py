@@ -65,25 +65,24 @@ def gpu_samples(runs: Iterable[Run], options: SampleOptions) -> Iterator[Sample]
         yield Sample("wandb.gpus_in_use", number, (tag("run_type", run_type), *options.identity))
 
 
-def run_samples(
-    runs: Iterable[Run], options: SampleOptions, now: datetime, resumed: Mapping[str, datetime]
-) -> Iterator[Sample]:
-    """The per-run gauges; `resumed` says when runs were seen running again, by id.
+def run_samples(run: Run, options: SampleOptions, now: datetime, resumed_at: datetime | None) -> list[Sample]:
+    """The per-run gauges of a run that was seen running again at `resumed_at`.
 
     Hours, steps per second, the metrics' own units, per cent, °C, watts, seconds.
     """
-    for run in runs:
-        tags = run_tags(run, options)
-        if (hours := run.duration_hours) is not None:
-            yield Sample("wandb.run.duration_hours", hours, tags)
-        if run.sps is not None:
-            yield Sample("wandb.run.sps", run.sps, tags)
-        for name, value in run.metrics.items():
-            yield Sample("wandb.run.metric", value, (_recurring_tag("metric_name", name), *tags))
-        for name, value in run.system.items():
-            yield Sample("wandb.run.system", value, (_recurring_tag("metric", name), *tags))
-        if not run.ended and (age := run.log_age(now, resumed.get(run.id))) is not None:
-            yield Sample("wandb.run.log_age_seconds", age, tags)
+    tags = run_tags(run, options)
+    samples = []
+    if (hours := run.duration_hours) is not None:
+        samples.append(Sample("wandb.run.duration_hours", hours, tags))
+    if run.sps is not None:
+        samples.append(Sample("wandb.run.sps", run.sps, tags))
+    for name, value in run.metrics.items():
+        samples.append(Sample("wandb.run.metric", value, (_recurring_tag("metric_name", name), *tags)))
+    for name, value in run.system.items():
+        samples.append(Sample("wandb.run.system", value, (_recurring_tag("metric", name), *tags)))
+    if not run.ended and (age := run.log_age(now, resumed_at)) is not None:
+        samples.append(Sample("wandb.run.log_age_seconds", age, tags))
+    return samples
 
 
 def completed_samples(runs: Iterable[Run], options: SampleOptions) -> Iterator[Sample]:
@@ -129,19 +128,22 @@ class SampleCache:
 
     def __init__(self, options: SampleOptions) -> None:
         self._options = options
-        self._kept: dict[str, tuple[Run, tuple[Sample, ...]]] = {}
+        self._kept: dict[str, tuple[Run, list[Sample]]] = {}
 
-    def of(self, runs: Iterable[Run], now: datetime, resumed: Mapping[str, datetime]) -> Iterator[Sample]:
-        """As `run_samples`; those of runs that are not among `runs` are forgotten."""
-        kept: dict[str, tuple[Run, tuple[Sample, ...]]] = {}
+    def of(self, runs: Iterable[Run], now: datetime, resumed: Mapping[str, datetime]) -> list[Sample]:
+        """The per-run gauges of `runs`; `resumed` says when runs were seen running again, by id. Those of runs that are
+        not among them are forgotten."""
+        kept: dict[str, tuple[Run, list[Sample]]] = {}
+        samples: list[Sample] = []
         for run in runs:
-            known, samples = self._kept.get(run.id, (None, ()))
-            if known is not run:
-                samples = tuple(run_samples([run], self._options, now, resumed))
+            known = self._kept.get(run.id)
+            if known is None or known[0] is not run:
+                known = (run, run_samples(run, self._options, now, resumed.get(run.id)))
             if run.ended:
-                kept[run.id] = (run, samples)
-            yield from samples
+                kept[run.id] = known
+            samples += known[1]
         self._kept = kept
+        return samples
 
 
 def _class_tags(run: Run, options: SampleOptions) -> tuple[str, ...]:

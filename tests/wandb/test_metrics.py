@@ -43,7 +43,7 @@ TAGS = ("run_id:3x5ezzw0", "run_type:train", "state:running", "run_name:github.s
 
 def of_run(run: Run) -> dict[str, float]:
     """The names and values of one run's samples."""
-    return {sample.name: sample.value for sample in run_samples([run], OPTIONS, NOW, {})}
+    return {sample.name: sample.value for sample in run_samples(run, OPTIONS, NOW, None)}
 
 
 def test_states() -> None:
@@ -79,7 +79,7 @@ def test_every_gauge_of_a_run_and_its_tags() -> None:
         RUN, sps=120.5, metrics={"overview/reward": 3.0}, system={"gpu_power": 250.0}, labels=("user:daphne",)
     )
     tags = (*TAGS[:4], "user:daphne", *IDENTITY)
-    assert list(run_samples([run], OPTIONS, NOW, {})) == [
+    assert list(run_samples(run, OPTIONS, NOW, None)) == [
         Sample("wandb.run.duration_hours", 6 - 30 / 3600, tags),
         Sample("wandb.run.sps", 120.5, tags),
         Sample("wandb.run.metric", 3.0, ("metric_name:overview/reward", *tags)),
@@ -127,7 +127,7 @@ def test_log_age_is_that_of_runs_that_have_not_ended(
 ) -> None:
     run = replace(RUN, state=state, created_at=created, logged_at=logged)
     moments = {} if resumed is None else {run.id: resumed}
-    found = {sample.name: sample.value for sample in run_samples([run], OPTIONS, NOW, moments)}
+    found = {sample.name: sample.value for sample in run_samples(run, OPTIONS, NOW, moments.get(run.id))}
     assert found.get("wandb.run.log_age_seconds") == age
 
 
@@ -153,7 +153,7 @@ def test_completed_runs_give_points_without_the_run() -> None:
     ],
 )
 def test_names_become_tags_that_datadog_keeps(name: str, tag: str) -> None:
-    (sample, *_) = run_samples([replace(RUN, name=name)], OPTIONS, NOW, {})
+    (sample, *_) = run_samples(replace(RUN, name=name), OPTIONS, NOW, None)
     assert tag in sample.tags
 
 

@@ -52,8 +52,12 @@ LATER = START + timedelta(minutes=2)
 )
 def test_they_are_what_they_would_be_if_made_anew(first: list[Run], second: list[Run]) -> None:
     kept = SampleCache(OPTIONS)
-    assert list(kept.of(first, START, {})) == list(run_samples(first, OPTIONS, START, {}))
-    assert list(kept.of(second, LATER, {})) == list(run_samples(second, OPTIONS, LATER, {}))
+    assert list(kept.of(first, START, {})) == [
+        sample for run in first for sample in run_samples(run, OPTIONS, START, None)
+    ]
+    assert list(kept.of(second, LATER, {})) == [
+        sample for run in second for sample in run_samples(run, OPTIONS, LATER, None)
+    ]
 
 
 def test_those_of_an_ended_run_are_made_once() -> None:

@@ -166,7 +166,7 @@ def _every_run(self: client.WandbClient, filters: str) -> client.Listing:
     while True:
         _, page = self._page(filters, cursor)
         for edge in page.edges:
-            found[f"{edge.node.name} {next(numbers)}"] = client.run_of(edge.node, self._wanted, self._run_tags)
+            found[f"{edge['node']['name']} {next(numbers)}"] = client.run_of(edge["node"], self._wanted, self._run_tags)
         cursor = page.pageInfo.endCursor
         if not page.pageInfo.hasNextPage:
             return client.Listing(found, ())
