@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Final
 
@@ -12,7 +13,7 @@ from typing_extensions import TypedDict
 from metta_checks.core import tag
 from metta_checks.core.clock import in_utc
 from metta_checks.wandb.blobs import Summary, SummarySelection, System, UnreadableError
-from metta_checks.wandb.models import STATES, Run
+from metta_checks.wandb.models import STATES, Run, RunTypes
 
 MAX_NAME: Final = 1_000
 """Characters of a name. What is longer than any of W&B's is cut, since a run is kept for days."""
@@ -98,15 +99,75 @@ class ErrorsAnswer(_Model):
     data: Any = None
 
 
-class Data(_Model):
+class _Data(_Model):
     viewer: Viewer | None = None
+
+    @property
+    def shows(self) -> bool:
+        """Whether there is anything but the user of the key."""
+        raise NotImplementedError
+
+
+class Data(_Data):
     project: Project | None = None
+
+    @property
+    def shows(self) -> bool:
+        return self.project is not None
 
 
 class RunsAnswer(ErrorsAnswer):
-    """The whole answer to the runs query."""
+    """The whole answer to the runs query of one project."""
 
     data: Data | None = None
+
+
+class BatchData(_Data):
+    """The projects of a batch stand under their aliases."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Project | None]
+
+    @property
+    def projects(self) -> dict[str, Project | None]:
+        return self.model_extra or {}
+
+    @property
+    def shows(self) -> bool:
+        return any(self.projects.values())
+
+
+class BatchAnswer(ErrorsAnswer):
+    """The whole answer to the runs query of several projects."""
+
+    data: BatchData | None = None
+
+
+class NameNode(_Model):
+    name: str
+
+
+class NameEdge(_Model):
+    node: NameNode
+
+
+class NameConnection(_Model):
+    edges: tuple[NameEdge, ...]
+    pageInfo: PageInfo  # noqa: N815
+
+
+class NamesData(_Data):
+    models: NameConnection | None = None
+
+    @property
+    def shows(self) -> bool:
+        return self.models is not None
+
+
+class NamesAnswer(ErrorsAnswer):
+    """The whole answer to the query for an entity's projects."""
+
+    data: NamesData | None = None
 
 
 LABELS: Final[Mapping[str, tuple[str, Callable[[RunNode], str | None]]]] = {
@@ -124,45 +185,54 @@ class UnknownStateError(ValueError):
     """W&B reports a state that this version does not know."""
 
 
-def run_of(
-    node: RunNode, selection: SummarySelection, run_tags: tuple[str, ...], completed_tags: tuple[str, ...] = ()
-) -> Run:
-    """The run behind a node. Raises UnknownStateError, since a state decides what is counted as what."""
-    run_id = node["name"][:MAX_NAME]
-    wandb_state = node.get("state") or ""
-    state = STATES.get(wandb_state)
-    if state is None:
-        raise UnknownStateError(f"run {run_id} has the state {wandb_state[:MAX_NAME]!r}")
-    unreadable: tuple[str, ...] = ()
-    summary, system = Summary(), System()
-    try:
-        summary = selection.summary(node.get("summaryMetrics"))
-    except UnreadableError as error:
-        unreadable = (f"the summary of run {run_id} ({error})",)
-    try:
-        system = selection.system(node.get("systemMetrics"))
-    except UnreadableError as error:
-        unreadable += (f"the system metrics of run {run_id} ({error})",)
-    return Run(
-        id=run_id,
-        name=(node.get("displayName") or run_id)[:MAX_NAME],
-        state=state,
-        wandb_state=wandb_state,
-        created_at=node.get("createdAt"),
-        heartbeat_at=node.get("heartbeatAt"),
-        logged_at=summary.logged_at,
-        in_sweep=bool(node.get("sweepName")),
-        sps=summary.sps,
-        metrics=summary.metrics,
-        system=system.means,
-        gpus=float(system.gpus) if summary.gpus is None else summary.gpus,
-        compute_seconds=_seconds(node.get("computeSeconds")),
-        labels=_labels(node, run_tags) if run_tags else (),
-        completed_labels=_labels(node, completed_tags) if completed_tags else (),
-        not_finite=summary.not_finite + system.not_finite,
-        invalid=summary.invalid + system.invalid,
-        unreadable=unreadable,
-    )
+@dataclass(frozen=True, slots=True)
+class RunReader:
+    """Makes runs of nodes: which values of theirs are read, which types there are, and which fields become tags of the
+    per-run gauges (`run_tags`) and of the GPU hours (`completed_tags`)."""
+
+    selection: SummarySelection
+    run_types: RunTypes
+    run_tags: tuple[str, ...] = ()
+    completed_tags: tuple[str, ...] = ()
+
+    def run(self, node: RunNode) -> Run:
+        """The run behind a node. Raises UnknownStateError, since a state decides what is counted as what."""
+        run_id = node["name"][:MAX_NAME]
+        wandb_state = node.get("state") or ""
+        state = STATES.get(wandb_state)
+        if state is None:
+            raise UnknownStateError(f"run {run_id} has the state {wandb_state[:MAX_NAME]!r}")
+        unreadable: tuple[str, ...] = ()
+        summary, system = Summary(), System()
+        try:
+            summary = self.selection.summary(node.get("summaryMetrics"))
+        except UnreadableError as error:
+            unreadable = (f"the summary of run {run_id} ({error})",)
+        try:
+            system = self.selection.system(node.get("systemMetrics"))
+        except UnreadableError as error:
+            unreadable += (f"the system metrics of run {run_id} ({error})",)
+        name = (node.get("displayName") or run_id)[:MAX_NAME]
+        return Run(
+            id=run_id,
+            name=name,
+            state=state,
+            wandb_state=wandb_state,
+            created_at=node.get("createdAt"),
+            heartbeat_at=node.get("heartbeatAt"),
+            logged_at=summary.logged_at,
+            run_type=self.run_types.type_of(name, in_sweep=bool(node.get("sweepName"))),
+            sps=summary.sps,
+            metrics=summary.metrics,
+            system=system.means,
+            gpus=float(system.gpus) if summary.gpus is None else summary.gpus,
+            compute_seconds=_seconds(node.get("computeSeconds")),
+            labels=_labels(node, self.run_tags) if self.run_tags else (),
+            completed_labels=_labels(node, self.completed_tags) if self.completed_tags else (),
+            not_finite=summary.not_finite + system.not_finite,
+            invalid=summary.invalid + system.invalid,
+            unreadable=unreadable,
+        )
 
 
 def _labels(node: RunNode, names: Iterable[str]) -> tuple[str, ...]:

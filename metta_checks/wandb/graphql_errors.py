@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+
+from pydantic import BaseModel
 
 from metta_checks.core import Kind
 from metta_checks.core.transport import Answer, ShapeError
@@ -75,23 +77,35 @@ class GraphQLFault:
     message: str
 
 
-def graphql_fault(answer: Answer) -> GraphQLFault | None:
-    """The error that an HTTP 200 answer reports, None where it has none; of several the one that explains the rest.
+def graphql_faults(answer: Answer, parsed: ErrorsAnswer | None = None) -> dict[str, GraphQLFault]:
+    """The errors that an HTTP 200 answer reports, by the field of the query that they are about ("" for the query
+    itself); of several the one that explains the rest. `parsed` is the answer, where it could be read.
 
     Raises SourceError for one that is too large in memory.
     """
-    # A page of runs takes long to parse. Inside the blobs the quotes are escaped, so that this never matches there.
-    if b'"errors"' not in answer.body:
-        return None
-    try:
-        reported = answer.model(ErrorsAnswer)
-    except ShapeError:
-        return None
-    faults = [
-        GraphQLFault(_kind(error, reported.data), answer.quoted(error.message or "no message"))
-        for error in reported.errors or ()
-    ]
-    return min(faults, key=lambda fault: [*_PRECEDENCE, fault.kind].index(fault.kind), default=None)
+    if parsed is None:
+        # A page of runs takes long to parse. Inside the blobs the quotes are escaped, so that this never matches there.
+        if b'"errors"' not in answer.body:
+            return {}
+        try:
+            parsed = answer.model(ErrorsAnswer)
+        except ShapeError:
+            return {}
+    faults: dict[str, list[GraphQLFault]] = {}
+    for error in parsed.errors or ():
+        fault = GraphQLFault(_kind(error, parsed.data), answer.quoted(error.message or "no message"))
+        faults.setdefault(_field(error), []).append(fault)
+    return {field: worst(found) for field, found in faults.items()}
+
+
+def worst(faults: Iterable[GraphQLFault]) -> GraphQLFault:
+    """The fault that explains the others."""
+    return min(faults, key=lambda fault: [*_PRECEDENCE, fault.kind].index(fault.kind))
+
+
+def _field(error: GraphQLError) -> str:
+    path = error.path
+    return str(path[0]) if isinstance(path, list) and path else ""
 
 
 def is_transient(answer: Answer) -> bool:
@@ -99,8 +113,8 @@ def is_transient(answer: Answer) -> bool:
     the same inside an HTTP 200."""
     if answer.status != 200:
         return answer.status == 500
-    fault = graphql_fault(answer)
-    return fault is not None and fault.kind is Kind.SERVER_ERROR
+    faults = graphql_faults(answer)
+    return bool(faults) and worst(faults.values()).kind is Kind.SERVER_ERROR
 
 
 def _kind(error: GraphQLError, data: Any) -> Kind:
@@ -126,4 +140,6 @@ def _code(error: GraphQLError) -> str:
 
 def _knows_no_user(data: Any) -> bool:
     """W&B answers a key that it does not know with nulls."""
-    return isinstance(data, dict) and data.get("viewer", ...) is None and data.get("project") is None
+    if isinstance(data, BaseModel):
+        data = {name: getattr(data, name) for name in data.model_fields_set}
+    return isinstance(data, dict) and "viewer" in data and not any(data.values())

@@ -48,7 +48,7 @@ def selected(
 
 def count_samples(runs: Iterable[Run], options: SampleOptions) -> Iterator[Sample]:
     """`wandb.runs`: every run type in every state, zeros too."""
-    counts = Counter((_type_of(run, options), run.state) for run in runs)
+    counts = Counter((run.run_type, run.state) for run in runs)
     for run_type in options.run_types.names:
         for state in RunState:
             tags = (tag("run_type", run_type), tag("state", state), tag("timeframe", options.timeframe))
@@ -60,7 +60,7 @@ def gpu_samples(runs: Iterable[Run], options: SampleOptions) -> Iterator[Sample]
     gpus = dict.fromkeys(options.run_types.names, 0.0)
     for run in runs:
         if not run.ended:
-            gpus[_type_of(run, options)] += run.gpus
+            gpus[run.run_type] += run.gpus
     for run_type, number in gpus.items():
         yield Sample("wandb.gpus_in_use", number, (tag("run_type", run_type), *options.identity))
 
@@ -88,7 +88,7 @@ def run_samples(run: Run, options: SampleOptions, now: datetime, resumed_at: dat
 def completed_samples(runs: Iterable[Run], options: SampleOptions) -> Iterator[Sample]:
     """The distribution points of runs that have just ended, tagged by type and state alone: percentiles *over runs*."""
     for run in runs:
-        tags = (*_class_tags(run, options), *options.identity)
+        tags = (*_class_tags(run), *options.identity)
         if (hours := run.duration_hours) is not None:
             yield Sample("wandb.run.completed.duration_hours", hours, tags, "distribution")
         if run.sps is not None:
@@ -104,7 +104,7 @@ def gpu_hour_samples(ends: Iterable[End], options: SampleOptions) -> Iterator[Sa
         run = end.run
         if (hours := end.seconds / 3600 * run.gpus) > 0:
             outcome = _recurring_tag("outcome", run.wandb_state)
-            tags = (_recurring_tag("run_type", _type_of(run, options)), outcome, *run.completed_labels)
+            tags = (_recurring_tag("run_type", run.run_type), outcome, *run.completed_labels)
             yield Sample("wandb.run.completed.gpu_hours", hours, (*tags, *options.identity), "distribution")
 
 
@@ -112,7 +112,7 @@ def run_tags(run: Run, options: SampleOptions) -> tuple[str, ...]:
     """The tags of everything that speaks of one run."""
     return (
         tag("run_id", run.id),
-        *_class_tags(run, options),
+        *_class_tags(run),
         tag("run_name", run.name),
         *run.labels,
         *options.identity,
@@ -146,12 +146,8 @@ class SampleCache:
         return samples
 
 
-def _class_tags(run: Run, options: SampleOptions) -> tuple[str, ...]:
-    return (_recurring_tag("run_type", _type_of(run, options)), _recurring_tag("state", run.state))
-
-
-def _type_of(run: Run, options: SampleOptions) -> str:
-    return options.run_types.type_of(run.name, in_sweep=run.in_sweep)
+def _class_tags(run: Run) -> tuple[str, ...]:
+    return (_recurring_tag("run_type", run.run_type), _recurring_tag("state", run.state))
 
 
 def _precedence(run: Run) -> tuple[bool, float, str]:

@@ -53,7 +53,7 @@ class Run:
     created_at: datetime | None
     heartbeat_at: datetime | None
     logged_at: datetime | None
-    in_sweep: bool
+    run_type: str
     sps: float | None
     metrics: Mapping[str, float]
     system: Mapping[str, float]

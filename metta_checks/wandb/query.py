@@ -15,18 +15,28 @@ ORDER: Final = "+created_at"
 OPTIONAL_FIELDS: Final = {"user": "user { username }", "host": "host"}
 """Node fields that cost bytes and are asked for only when `run_tags` names them."""
 
-_QUERY: Final = """\
-query Runs(
-  $entity: String!, $project: String!, $filters: JSONString!, $order: String!, $first: Int!, $after: String%(keys_type)s
-) {
-  viewer { id }
-  project(name: $project, entityName: $entity) {%(count)s
-    runs(filters: $filters, order: $order, first: $first, after: $after) {
+_RUNS: Final = """\
+{%(count)s
+    runs(filters: $filters%(part)s, order: $order, first: $first%(part)s, after: $after%(part)s) {
       edges { node { %(fields)s } }
       pageInfo { endCursor hasNextPage }
     }
+  }"""
+
+PROJECTS: Final = """\
+query Projects($entity: String!, $first: Int!, $after: String) {
+  viewer { id }
+  models(entityName: $entity, first: $first, after: $after) {
+    edges { node { name } }
+    pageInfo { endCursor hasNextPage }
   }
 }"""
+"""The list of an entity's projects, as the SDK asks for it (`Api.projects`)."""
+
+ALIAS: Final = "p"
+"""What the aliases of several projects in one query begin with; the part's number follows."""
+
+_BETWEEN: Final = "\n  "
 
 _NEEDED: Final = ("name", "state", "createdAt", "heartbeatAt")
 _FIELDS: Final = ("id", "displayName", "sweepName", "group", "jobType", "computeSeconds")
@@ -42,9 +52,15 @@ DISPENSABLE: Final[Mapping[str, str]] = {
 """Fields and arguments of the query that older servers may not have, and what follows where they are left out."""
 
 
-def runs_query(*, summary_keys: Collection[str] | None, extra: Iterable[str], without: Collection[str] = ()) -> str:
+def runs_query(
+    *, summary_keys: Collection[str] | None, extra: Iterable[str], without: Collection[str] = (), parts: int = 0
+) -> str:
     """The query text. With `summary_keys` it takes `$keys` and asks for those alone; None asks for whole summaries,
-    an empty collection for none. `extra` names optional fields, `without` those of `DISPENSABLE` to leave out."""
+    an empty collection for none. `extra` names optional fields, `without` those of `DISPENSABLE` to leave out.
+
+    With `parts` it asks for a page of that many projects, under the aliases `p0`, `p1`, …; their variables end in the
+    same numbers.
+    """
     left_out = {*without, *({"user"} if "username" in without else ())}
     keys = None if "keys" in left_out else summary_keys
     fields = [*_NEEDED, *(name for name in _FIELDS if name not in left_out)]
@@ -57,11 +73,19 @@ def runs_query(*, summary_keys: Collection[str] | None, extra: Iterable[str], wi
         fields.append("summaryMetrics(keys: $keys)")
     if "systemMetrics" not in left_out:
         fields.append("systemMetrics")
-    return _QUERY % {
-        "fields": " ".join(fields),
-        "keys_type": ", $keys: [String!]" if keys else "",
-        "count": "" if "runCount" in left_out else "\n    runCount(filters: $filters)",
-    }
+    variables, selections = ["$entity: String!, $order: String!"], ["viewer { id }"]
+    for part in map(str, range(parts)) if parts else ("",):
+        count = "" if "runCount" in left_out else f"\n    runCount(filters: $filters{part})"
+        variables += [
+            f"$project{part}: String!, $filters{part}: JSONString!",
+            f"$first{part}: Int!, $after{part}: String",
+        ]
+        runs = _RUNS % {"part": part, "count": count, "fields": " ".join(fields)}
+        alias = f"{ALIAS}{part}: " if part else ""
+        selections.append(f"{alias}project(name: $project{part}, entityName: $entity) {runs}")
+    if keys:
+        variables.append("$keys: [String!]")
+    return f"query Runs({', '.join(variables)}) {{\n  {_BETWEEN.join(selections)}\n}}"
 
 
 def active_filter(since: datetime, names: Iterable[str] = ()) -> str:

@@ -69,7 +69,6 @@ def refreshed(
     ends: list[End] = []
     counted = dict(known.counted)
     reported = dict(known.reported)
-    ended_seen = dict(known.ended_seen)
     resumed = {run_id: _no_later(seen, now) for run_id, seen in known.resumed.items()}
     for run in merged.values():
         had_ended_before = _had_ended_before(known, run, timeframe)
@@ -79,7 +78,6 @@ def refreshed(
             continue
         if run.id in known.ended_seen and not _ended_again(run, known):
             continue
-        ended_seen.pop(run.id, None)
         is_first = run.id not in known.reported and not had_ended_before
         if is_first:
             just_ended.append(run)
@@ -97,7 +95,7 @@ def refreshed(
         began=_no_later(known.began, now).replace(microsecond=0),
         runs=runs,
         alive=frozenset(run_id for run_id, run in runs.items() if not run.ended),
-        ended_seen={run_id: _no_later(ended_seen.get(run_id), now) for run_id, run in runs.items() if run.ended},
+        ended_seen={run_id: _no_later(known.ended_seen.get(run_id), now) for run_id, run in runs.items() if run.ended},
         reported=reported,
         counted={run_id: seconds for run_id, seconds in counted.items() if run_id in reported},
         resumed={run_id: seen for run_id, seen in resumed.items() if run_id in runs and not runs[run_id].ended},

@@ -34,7 +34,7 @@ from metta_checks.core.transport import Answer
 from metta_checks.health.condition import parse_condition
 from metta_checks.training.check import TrainingCheck
 from metta_checks.wandb import state_codec
-from metta_checks.wandb.api_models import RunsAnswer, UnknownStateError, run_of
+from metta_checks.wandb.api_models import RunReader, RunsAnswer, UnknownStateError
 from metta_checks.wandb.blobs import SummarySelection, UnreadableError
 from metta_checks.wandb.check import WandbCheck
 from metta_checks.wandb.metrics import SampleOptions, run_samples
@@ -42,7 +42,9 @@ from metta_checks.wandb.models import RunTypes
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 WANTED = SummarySelection(("overview/reward", "env/*"), ("sps",), ("gpu_utilization", "disk_utilization"))
-OPTIONS = SampleOptions(RunTypes([("train", "^github"), ("sweep", "(?i)sweep")]), "7d", ())
+TYPES = RunTypes([("train", "^github"), ("sweep", "(?i)sweep")])
+READER = RunReader(WANTED, TYPES, ("user", "sweep"))
+OPTIONS = SampleOptions(TYPES, "7d", ())
 
 pytestmark = pytest.mark.hostile
 
@@ -121,7 +123,7 @@ def test_run_nodes_summaries_and_system_metrics(body: bytes) -> None:
         connection = parsed.data.project.runs if parsed.data and parsed.data.project else None
         for edge in connection.edges if connection else ():
             with suppress(UnknownStateError):
-                for sample in run_samples(run_of(edge["node"], WANTED, ("user", "sweep")), OPTIONS, NOW, None):
+                for sample in run_samples(READER.run(edge["node"]), OPTIONS, NOW, None):
                     assert isfinite(sample.value)
                     assert not any(UNSAFE.search(tag) or len(tag) > 200 for tag in sample.tags)
 

@@ -25,7 +25,7 @@ RUN = Run(
     created_at=NOW - 6 * HOUR,
     heartbeat_at=NOW - timedelta(seconds=30),
     logged_at=None,
-    in_sweep=False,
+    run_type="train",
     sps=None,
     metrics={},
     system={},
@@ -60,7 +60,7 @@ def test_states() -> None:
 
 
 def test_counts_have_every_type_in_every_state() -> None:
-    runs = [RUN, replace(RUN, name="a sweep"), ENDED, replace(ENDED, id="2")]
+    runs = [RUN, replace(RUN, run_type="sweep"), ENDED, replace(ENDED, id="2")]
     assert {sample.tags: sample.value for sample in count_samples(runs, OPTIONS)} == {
         (f"run_type:{run_type}", f"state:{state}", "timeframe:7d", *IDENTITY): float(
             {"train running": 1, "train finished": 2, "sweep running": 1}.get(f"{run_type} {state}", 0)

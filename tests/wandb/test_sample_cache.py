@@ -21,7 +21,7 @@ ENDED = Run(
     created_at=START - timedelta(hours=2),
     heartbeat_at=START,
     logged_at=None,
-    in_sweep=False,
+    run_type="all",
     sps=10.0,
     metrics={"overview/reward": 1.0},
     system={"gpu_utilization": 50.0},

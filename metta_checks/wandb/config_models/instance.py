@@ -37,7 +37,10 @@ class Projects(BaseModel):
         arbitrary_types_allowed=True,
         frozen=True,
     )
+    exclude: Optional[tuple[str, ...]] = None
     include: tuple[str, ...]
+    interval: Optional[float] = Field(None, ge=60.0)
+    limit: Optional[int] = Field(None, ge=1, le=1000)
 
 
 class Proxy(BaseModel):
