@@ -22,6 +22,10 @@ PAGING: Final = "urgency:page"
 """The tag of monitors that wake somebody; the others make tickets."""
 
 
+OPTIONAL: Final = "optional:true"
+"""The tag of monitors that are not created unless somebody names them: their threshold is everybody's own."""
+
+
 def names(kind: Kind) -> tuple[str, ...]:
     """What there is of a kind, by file name without its ending."""
     found = {entry.name.removesuffix(".json") for entry in files("metta_checks.board").joinpath(kind).iterdir()}
@@ -43,8 +47,9 @@ def dashboard(name: str) -> Dashboard:
     return parsed
 
 
-def export(directory: Path, *, page_to: str = "", ticket_to: str = "") -> Iterator[Path]:
-    """Write everything into `directory`, a folder for each kind, ready to be imported. Raises WriteError.
+def export(directory: Path, *, page_to: str = "", ticket_to: str = "", with_optional: bool = False) -> Iterator[Path]:
+    """Write everything into `directory`, a folder for each kind, ready to be imported; the optional monitors only
+    `with_optional`. Raises WriteError.
 
     The handles (`@pagerduty-…`, `@slack-…`) go behind the messages: `page_to` where somebody is woken, `ticket_to`
     where nobody is.
@@ -54,6 +59,8 @@ def export(directory: Path, *, page_to: str = "", ticket_to: str = "") -> Iterat
         for name in names(kind):
             path = directory / kind / f"{name}.json"
             text = text_of(kind, name)
+            if kind == "monitors" and not with_optional and OPTIONAL in parse_json(text)["tags"]:
+                continue
             write_file(path, _addressed(text, page_to, ticket_to) if kind == "monitors" else text)
             yield path
 

@@ -38,7 +38,7 @@ def _aggregator_problem(query: MetricQuery, metric: Emitted) -> str | None:
     if metric.kind == "distribution":
         if aggregator not in (*OVER_SERIES, "count") and query.percentile is None:
             return f"a distribution has no {aggregator}:"
-        if (aggregator == "count") != query.counts:
+        if (aggregator == "count" and not query.counts) or (query.counts and aggregator not in {"count", "sum"}):
             return "count: and .as_count() belong together: they add up the points of a distribution"
         return None
     if query.percentile is not None:

@@ -139,8 +139,9 @@ def preview(dashboards: tuple[str, ...], sources: tuple[str, ...], variables: tu
 @click.option(
     "--ticket-to", default="", metavar="HANDLE", help="Whom the other monitors tell, such as @slack-training."
 )
-def export_command(directory: Path, page_to: str, ticket_to: str) -> None:
-    """Write the JSON of all dashboards and monitors into DIRECTORY, for import into Datadog.
+@click.option("--all", "with_optional", is_flag=True, help="Optional monitors too: wandb_gpu_hours_lost.")
+def export_command(directory: Path, page_to: str, ticket_to: str, with_optional: bool) -> None:
+    """Write the JSON of the dashboards and monitors into DIRECTORY, for import into Datadog.
 
     What stands there under the same names is replaced. A monitor tells nobody unless a handle is given here or put
     into its message in Datadog.
@@ -158,7 +159,7 @@ def export_command(directory: Path, page_to: str, ticket_to: str) -> None:
     if directory == STANDARD_OUTPUT:
         raise click.UsageError("standard output takes one file, and these are several: name a folder")
     try:
-        for path in library.export(directory, page_to=page_to, ticket_to=ticket_to):
+        for path in library.export(directory, page_to=page_to, ticket_to=ticket_to, with_optional=with_optional):
             echo(path)
     except WriteError as error:
         raise click.UsageError(f"writing {error}") from None

@@ -18,13 +18,13 @@ from metta_checks.core.cost import (
     kinds_seen,
 )
 from metta_checks.core.duration import hours, parse_duration
-from metta_checks.wandb.run_types import EVERYTHING_ELSE
-from metta_checks.wandb.runs import RunState
+from metta_checks.wandb.models import EVERYTHING_ELSE, STATES, UNENDED_STATES, RunState
 
 QUOTA: Final = 50 * 60
 """W&B allows 50 requests a minute on a free account and 200 on a paid one; published in 2023, per user."""
 
 ENDED_STATES: Final = len(RunState) - 1
+OUTCOMES: Final = len(STATES) - len(UNENDED_STATES)
 
 
 def cost(options: Any, workload: Workload) -> Cost:
@@ -43,15 +43,20 @@ def cost(options: Any, workload: Workload) -> Cost:
     metrics, system = len(set(options.metrics)), len(set(options.system_metrics))
     types = len({*options.run_types, EVERYTHING_ELSE})
     ends = kinds_seen(types * ENDED_STATES, begin) if options.distributions else 0.0
+    # Whom a tag in `completed_tags` names is not known: with one, each end may be a tag set of its own.
+    kinds = types * OUTCOMES
+    outcomes = (begin if options.completed_tags else kinds_seen(kinds, begin)) if options.distributions else 0.0
     items = (
         Item("wandb.runs", types * len(RunState)),
+        Item("wandb.gpus_in_use", types),
         Item("wandb.run.duration_hours", seen),
         Item("wandb.run.sps", seen if options.sps_keys else 0),
         Item("wandb.run.metric", seen * metrics),
         Item("wandb.run.system", seen * system),
-        Item("wandb.run.heartbeat_age_seconds", running),
+        Item("wandb.run.log_age_seconds", running),
         Item("wandb.run.completed.duration_hours", ends, "distribution"),
         Item("wandb.run.completed.sps", ends if options.sps_keys else 0, "distribution"),
+        Item("wandb.run.completed.gpu_hours", outcomes, "distribution"),
         Item("wandb.run.completed.metric", ends * metrics, "distribution"),
         Item("metta.check.*", TELEMETRY + 1),
     )

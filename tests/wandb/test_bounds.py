@@ -13,8 +13,8 @@ from core_support.servers import Source
 
 from metta_checks.core import Kind, SourceError
 from metta_checks.simulator.server import Request, Response
+from metta_checks.wandb.api_models import MAX_CURSOR, MAX_NAME
 from metta_checks.wandb.check import WandbCheck
-from metta_checks.wandb.nodes import MAX_CURSOR, MAX_TEXT
 
 NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)
 EMOJI = "\U0001f600"
@@ -102,7 +102,7 @@ def test_of_a_long_name_a_beginning_is_kept(pages: Pages, field: str) -> None:
     (run,) = check.states.of(target).runs.values()
 
     assert check.collection.error is None
-    assert max(map(len, (run.id, run.name, *run.labels))) <= MAX_TEXT
+    assert max(map(len, (run.id, run.name, *run.labels))) <= MAX_NAME
 
 
 @pytest.mark.parametrize("key", ["", "k" * 100], ids=["short keys", "long keys"])
