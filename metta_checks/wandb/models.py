@@ -43,7 +43,7 @@ class Run:
     so itself and not all of its nodes report. `compute_seconds` is without the pauses of a resumed run, None where the
     server does not say. `labels` are tags from the run's own fields (`user:…`), `completed_labels` those of its GPU
     hours. `not_finite` counts NaN and infinities among the selected values; `invalid` are keys whose values are no
-    numbers; `unreadable` are the blobs that are no JSON objects, and why. `kept_bytes` is about what it takes in memory.
+    numbers; `unreadable` are the blobs that are no JSON objects, and why. `kept_bytes` is about its size in memory.
     """
 
     id: str
