@@ -12,9 +12,10 @@ from metta_checks.ci.client import GitHub
 from metta_checks.ci.config_models import ConfigMixin
 from metta_checks.ci.figures import figures_of
 from metta_checks.ci.flips import decided, flip_events
+from metta_checks.ci.jobs import JobsReader, JobsReading
 from metta_checks.ci.ledger import Ledger
 from metta_checks.ci.ledger_text import VERSION, from_text, to_text
-from metta_checks.ci.metrics import duration_samples, judged_samples, plain_samples
+from metta_checks.ci.metrics import duration_samples, job_samples, judged_samples, plain_samples
 from metta_checks.ci.reading import Reading, Snapshot
 from metta_checks.ci.settings import PUBLIC_API, VARIABLES, Settings, resolve
 from metta_checks.ci.verdicts import verdicts_of
@@ -64,12 +65,15 @@ class CiCheck(ConfigMixin, MettaCheck):
         if self.config.distributions:
             samples += duration_samples(settings, snapshot.completed)
         warnings = [*figures.notes, *self._remarks(snapshot)]
+        jobs = self._read_jobs(target, ledger)
+        samples += job_samples(settings, jobs.jobs)
+        warnings += _about_jobs(jobs, ledger)
         return Result(
             target,
             samples,
             events,
             state=ledger,
-            dropped=[_undecided(snapshot)],
+            dropped=[_undecided(snapshot), *_lost_jobs(jobs)],
             unknown=figures.unknown,
             warnings=warnings,
         )
@@ -108,6 +112,14 @@ class CiCheck(ConfigMixin, MettaCheck):
         """The token, which may be missing unless the options name a secret for it."""
         return Access(self.credentials, required="token_secret" in self.instance)
 
+    def _read_jobs(self, target: Target, ledger: Ledger) -> JobsReading:
+        """The jobs of the runs that ended; none where they are off, or where each request counts."""
+        if not self.config.jobs or self.github.anonymous:
+            ledger.jobs = ()
+            return JobsReading()
+        before = self.states.of(target)
+        return JobsReader(self.github, before, ledger, budget=self.config.max_job_requests).read()
+
     def _remarks(self, snapshot: Snapshot) -> Iterator[str]:
         settings = self.settings
         yield from snapshot.problems
@@ -120,6 +132,8 @@ class CiCheck(ConfigMixin, MettaCheck):
             yield f"{settings.repo} is called {snapshot.repo} by now: change the option `repo`"
         if self.github.anonymous:
             yield f"asking GitHub without a token, 60 times an hour at most: {self.access.missing}"
+            if self.config.jobs:
+                yield "the jobs are not read: that takes more requests than GitHub allows without a token"
 
 
 def _undecided(snapshot: Snapshot) -> Dropped:
@@ -127,3 +141,16 @@ def _undecided(snapshot: Snapshot) -> Dropped:
     runs = [known.run for known in snapshot.runs if known.undecided]
     names = [f"{run.file} #{run.number} (run {run.id})" for run in runs]
     return Dropped.of(DropReason.UNREADABLE, names, note=UNDECIDED)
+
+
+def _about_jobs(jobs: JobsReading, ledger: Ledger) -> Iterator[str]:
+    if jobs.problem is not None:
+        yield f"the jobs of {len(ledger.jobs):,} attempts are not read yet: {jobs.problem}"
+
+
+def _lost_jobs(jobs: JobsReading) -> Iterator[Dropped]:
+    """The attempts whose jobs are not submitted, now or later."""
+    if jobs.over_limit:
+        yield Dropped.of(DropReason.OVER_LIMIT, jobs.over_limit, note="raise `max_job_requests`")
+    if jobs.unreadable:
+        yield Dropped.of(DropReason.UNREADABLE, jobs.unreadable, note="GitHub did not give them")

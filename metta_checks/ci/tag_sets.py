@@ -30,6 +30,8 @@ def metric_tags(definition: CheckDefinition) -> MetricTags:
         f"{NAMESPACE}.ci.workflow.runs": (runs,),
         f"{NAMESPACE}.ci.workflow.latest_success": ({**figure, "workflow": None},),
         f"{NAMESPACE}.ci.run.duration_minutes": (runs,),
+        f"{NAMESPACE}.ci.job.duration_minutes": ({**runs, "job": None},),
+        f"{NAMESPACE}.ci.job.queue_minutes": ({**runs, "job": None, "runner": None},),
         **{f"{HEALTH}{name}": verdicts for name in ("state", "status", "value", "target")},
     }
 

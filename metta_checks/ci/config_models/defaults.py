@@ -60,6 +60,10 @@ def instance_hotfix_labels():
     return ['hotfix']
 
 
+def instance_jobs():
+    return False
+
+
 def instance_kerberos_auth():
     return 'disabled'
 
@@ -78,6 +82,10 @@ def instance_label_window():
 
 def instance_log_requests():
     return False
+
+
+def instance_max_job_requests():
+    return 60
 
 
 def instance_max_pages():

@@ -70,6 +70,7 @@ class InstanceConfig(BaseModel):
     force_merge_labels: tuple[str, ...] = None
     headers: Optional[MappingProxyType[str, Any]] = None
     hotfix_labels: tuple[str, ...] = None
+    jobs: bool = None
     kerberos_auth: Literal['required', 'optional', 'disabled'] = None
     kerberos_cache: Optional[str] = None
     kerberos_delegate: bool = None
@@ -80,6 +81,7 @@ class InstanceConfig(BaseModel):
     label_window: str = None
     log_requests: bool = None
     max_age: Optional[str] = Field(None, min_length=1)
+    max_job_requests: int = Field(None, ge=1)
     max_pages: int = Field(None, ge=1)
     max_response_bytes: int = Field(None, ge=1024, le=134217728)
     metric_patterns: Optional[MetricPatterns] = None
