@@ -15,13 +15,15 @@ from metta_checks.ci.flips import decided, flip_events
 from metta_checks.ci.jobs import JobsReader, JobsReading
 from metta_checks.ci.ledger import Ledger
 from metta_checks.ci.ledger_text import VERSION, from_text, to_text
-from metta_checks.ci.metrics import duration_samples, job_samples, judged_samples, plain_samples
+from metta_checks.ci.metrics import duration_samples, job_samples, judged_samples, plain_samples, queue_samples
+from metta_checks.ci.queue import QueueReader
 from metta_checks.ci.reading import Reading, Snapshot
 from metta_checks.ci.settings import PUBLIC_API, VARIABLES, Settings, resolve
 from metta_checks.ci.verdicts import verdicts_of
 from metta_checks.core import Dropped, DropReason, MettaCheck, Result, Target, tag
 from metta_checks.core.credentials import CredentialPlaces
 from metta_checks.core.environment import Variables
+from metta_checks.core.errors import SourceError
 from metta_checks.core.state import StateFormat, TargetStates
 
 UNDECIDED: Final = (
@@ -61,10 +63,15 @@ class CiCheck(ConfigMixin, MettaCheck):
         verdicts = verdicts_of(settings, figures.judged)
         events = list(flip_events(settings, verdicts, ledger.verdicts, snapshot)) if self.config.events else []
         ledger.verdicts |= decided(verdicts)
-        samples = [*judged_samples(settings, verdicts, now), *plain_samples(settings, figures)]
+        samples = [*judged_samples(settings, verdicts, now), *plain_samples(settings, figures, now)]
         if self.config.distributions:
             samples += duration_samples(settings, snapshot.completed)
         warnings = [*figures.notes, *self._remarks(snapshot)]
+        if self.config.queue and not self.github.anonymous:
+            try:
+                samples += queue_samples(settings, QueueReader(self.github, ledger, now).read())
+            except SourceError as error:
+                warnings.append(f"the queue is unknown: {error}")
         jobs = self._read_jobs(target, ledger)
         samples += job_samples(settings, jobs.jobs)
         warnings += _about_jobs(jobs, ledger)
@@ -131,7 +138,9 @@ class CiCheck(ConfigMixin, MettaCheck):
         if snapshot.repo.lower() != settings.repo.lower():
             yield f"{settings.repo} is called {snapshot.repo} by now: change the option `repo`"
         if self.github.anonymous:
-            yield f"asking GitHub without a token, 60 times an hour at most: {self.access.missing}"
+            yield (
+                f"asking GitHub without a token, 60 times an hour at most, and not for the queue: {self.access.missing}"
+            )
             if self.config.jobs:
                 yield "the jobs are not read: that takes more requests than GitHub allows without a token"
 

@@ -27,6 +27,10 @@ COUNTED: Final = 3
 ENDINGS: Final = 2
 """Conclusions that a workflow's runs mostly have: success and failure."""
 
+QUEUE: Final = 2
+"""Conditional requests for the queue, and QUEUE_SERIES gauges that come of them."""
+QUEUE_SERIES: Final = 3
+
 WARM: Final = 3
 """Requests of a collection that has seen the repository before; most get a 304, which GitHub does not count."""
 
@@ -35,7 +39,7 @@ def cost(options: Any, workload: Workload) -> Cost:
     """Every judged metric that is on has its own series and four of the wall's: state, status, value, target.
 
     The own series has the tag `status`, so that an hour in which a verdict flips costs one more. Each active workflow
-    has a count for three conclusions, and whether its latest run succeeded.
+    has a count for three conclusions, and whether and when its latest run succeeded.
     """
     judged = len(resolve(options).metrics)
     runs = workload.runs_per_day / 24
@@ -47,10 +51,13 @@ def cost(options: Any, workload: Workload) -> Cost:
         Item(f"{NAMESPACE}.ci.workflow.duration.p50", 1),
         Item(f"{NAMESPACE}.ci.workflow.runs", workload.workflows * COUNTED),
         Item(f"{NAMESPACE}.ci.workflow.latest_success", workload.workflows),
+        Item(f"{NAMESPACE}.ci.workflow.latest_age_hours", workload.workflows),
+        Item(f"{NAMESPACE}.ci.runs.*", QUEUE_SERIES if options.queue else 0),
         Item(f"{NAMESPACE}.ci.run.duration_minutes", endings, "distribution"),
         Item("metta.check.*", TELEMETRY + 1),
     )
-    requests = Requests(collections_an_hour(options) * WARM, QUOTA, "5,000 an hour with a GitHub token")
+    each = WARM + (QUEUE if options.queue else 0)
+    requests = Requests(collections_an_hour(options) * each, QUOTA, "5,000 an hour with a GitHub token")
     return Cost(items, requests, f"{workload.workflows:,} workflows with {workload.runs_per_day:g} runs a day together")
 
 

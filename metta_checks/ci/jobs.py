@@ -118,7 +118,7 @@ class JobsReader:
         return self._reading.problem is None and self._failures < MOST_FAILURES and not self._github.out_of_time
 
     def _affordable(self, waiting: list[WaitingJobs]) -> list[WaitingJobs]:
-        """The first of those that wait, as many as may be asked for at once; each with the pages it is known to have."""
+        """The first of those that wait, as many as may be asked for at once, each with its pages as far as known."""
         chosen: list[WaitingJobs] = []
         for one in waiting[:THREADS]:
             if one.pages > self._left:

@@ -132,6 +132,27 @@ def _minutes(start: datetime | None, end: datetime | None) -> float:
     return 0.0 if start is None or end is None else max((end - start).total_seconds(), 0.0) / 60
 
 
+class QueuedRun(NamedTuple):
+    """A run that has not ended. `started_at` is when its latest attempt was asked for."""
+
+    id: int
+    workflow_id: int
+    name: str
+    file: str
+    status: str
+    created_at: datetime
+    started_at: datetime
+
+
+class QueuePage(NamedTuple):
+    """One page of the runs with a status, newest first. `total` counts all that have it."""
+
+    runs: tuple[QueuedRun, ...]
+    total: int
+    etag: str | None
+    has_next: bool
+
+
 def without_ref(path: str) -> str:
     """`path` as the list of workflows has it; runs may have it with a ref, as in `…/ci.yml@refs/heads/main`."""
     cut = _REF.sub("", path)

@@ -211,7 +211,6 @@ def queueing(empty_scene: SceneMaker) -> Scene:
     return watched
 
 
-@not_yet("the queue is not shown")
 def test_g20_the_queue_of_the_whole_repository_is_shown_without_zombies(queueing: Scene) -> None:
     """actions/runner#3872, Labbs#45, promhippie#200: most of a queue is pull requests, and some runs
     stay queued for ever."""
@@ -226,7 +225,6 @@ def test_g20_the_queue_of_the_whole_repository_is_shown_without_zombies(queueing
     assert not any(tag.startswith("branch:") for has in tags for tag in has)
 
 
-@not_yet("the queue is not shown")
 def test_g20_an_empty_queue_is_zero(empty_scene: SceneMaker) -> None:
     collected = empty_scene().collect()
 

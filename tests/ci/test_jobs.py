@@ -457,7 +457,7 @@ class TestFailures:
 
         watched.points()
 
-        assert len({target for target in watched.asked()}) == 8
+        assert len(set(watched.asked())) == 8
         assert [text for text in watched.collected.warnings if "40 attempts are not read yet" in text]
 
     def test_a_listing_that_is_behind_is_read_again(self, watched: Watched) -> None:

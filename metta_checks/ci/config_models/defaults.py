@@ -104,6 +104,10 @@ def instance_persist_connections():
     return False
 
 
+def instance_queue():
+    return True
+
+
 def instance_request_size():
     return 16
 

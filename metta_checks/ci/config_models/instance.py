@@ -90,6 +90,7 @@ class InstanceConfig(BaseModel):
     password: Optional[str] = None
     persist_connections: bool = None
     proxy: Optional[Proxy] = None
+    queue: bool = None
     read_timeout: Optional[float] = None
     repo: Optional[str] = Field(None, min_length=1)
     request_size: float = None
