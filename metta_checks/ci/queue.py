@@ -52,7 +52,7 @@ class QueueReader:
     def read(self) -> Queue:
         """The queue now, without excluded workflows. Raises SourceError."""
         listed = together([partial(self._listed, status) for status in (QUEUED, IN_PROGRESS)])
-        self._ledger.queue = self._pages
+        self._ledger.queue = dict(sorted(self._pages.items()))
         # A run that starts between the two requests is in both: it runs.
         runs = {run.id: run for found in listed for run in found}
         exclusion = Exclusion(self._settings.exclude_workflows)
