@@ -7,7 +7,8 @@ from datetime import datetime
 from functools import cached_property
 from typing import ClassVar, Final
 
-from metta_checks.ci.access import Access, token_places
+from metta_checks.ci.access import Access, app_key_places, token_places
+from metta_checks.ci.app import AppAccess, Registry
 from metta_checks.ci.client import GitHub
 from metta_checks.ci.config_models import ConfigMixin
 from metta_checks.ci.figures import figures_of
@@ -97,8 +98,9 @@ class CiCheck(ConfigMixin, MettaCheck):
         return self.new_states(Ledger, format)
 
     def credential_places(self) -> CredentialPlaces:
-        """Where the token is looked for; without one GitHub is asked anonymously."""
-        return token_places(self.config, self.provenance, self.credential_host("api_url", PUBLIC_API))
+        """Where the token is looked for, without which GitHub is asked anonymously, or the App's private key."""
+        places = app_key_places if self._uses_app else token_places
+        return places(self.config, self.provenance, self.credential_host("api_url", PUBLIC_API))
 
     def validate_options(self) -> None:
         """Resolve the options. Raises ConfigurationError."""
@@ -115,9 +117,27 @@ class CiCheck(ConfigMixin, MettaCheck):
         return GitHub(self.transport, self.access, self.settings)
 
     @cached_property
-    def access(self) -> Access:
-        """The token, which may be missing unless the options name a secret for it."""
+    def access(self) -> Access | AppAccess:
+        """The App's tokens, or the token, which may be missing unless the options name a secret for it."""
+        app = self.settings.app
+        if app is not None and self._uses_app:
+            return AppAccess(
+                app.id,
+                app.installation_id,
+                self.settings.api_url,
+                self.credentials,
+                self.transport,
+                lambda: self.clock(),
+                Registry(self.register_secret, self.forget_secret),
+            )
         return Access(self.credentials, required="token_secret" in self.instance)
+
+    @property
+    def _uses_app(self) -> bool:
+        """An App that the instance names, or that of the environment unless the instance names a token."""
+        given = self.provenance
+        names_token = given.named("token") or given.named("token_secret")
+        return bool(self.config.app_id) and (given.instance.get("app_id") is not None or not names_token)
 
     def _read_jobs(self, target: Target, ledger: Ledger) -> JobsReading:
         """The jobs of the runs that ended; none where they are off, or where each request counts."""

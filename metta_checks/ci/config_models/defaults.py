@@ -12,6 +12,10 @@ def instance_allow_redirects():
     return True
 
 
+def instance_app_private_key_secret():
+    return 'github/app-private-key'
+
+
 def instance_auth_type():
     return 'basic'
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from typing_extensions import Literal
@@ -50,6 +50,10 @@ class InstanceConfig(BaseModel):
     )
     allow_redirects: bool = None
     api_url: Optional[str] = Field(None, min_length=1)
+    app_id: Optional[Union[int, str]] = None
+    app_installation_id: Optional[Union[int, str]] = None
+    app_private_key: Optional[str] = Field(None, min_length=1)
+    app_private_key_secret: str = Field(None, min_length=1)
     auth_token: Optional[AuthToken] = None
     auth_type: str = None
     aws_host: Optional[str] = None
