@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
 from metta_checks.ci.figures import Figures
+from metta_checks.ci.jobs import EndedJob, job_name, runner_name
 from metta_checks.ci.queue import Queue
 from metta_checks.ci.records import Run
 from metta_checks.ci.rules import CATEGORY, NAMESPACE, SOURCE, scope_tags
@@ -59,3 +60,14 @@ def duration_samples(settings: Settings, completed: Iterable[Run]) -> Iterator[S
     for run in completed:
         tags = (*COMMON, tag("workflow", run.file), tag("conclusion", run.conclusion), *scope)
         yield Sample(f"{NAMESPACE}.ci.run.duration_minutes", run.duration_minutes, tags, "distribution")
+
+
+def job_samples(settings: Settings, jobs: Iterable[EndedJob]) -> Iterator[Sample]:
+    """Two points for each job: how long it took, and how long it waited for a runner."""
+    scope = scope_tags(settings.repo, settings.branch)
+    for workflow, job in jobs:
+        ended = tag("conclusion", job.conclusion)
+        tags = (*COMMON, tag("workflow", workflow), tag("job", job_name(job.name)), ended, *scope)
+        yield Sample(f"{NAMESPACE}.ci.job.duration_minutes", job.duration_minutes, tags, "distribution")
+        tags = (*tags, tag("runner", runner_name(job)))
+        yield Sample(f"{NAMESPACE}.ci.job.queue_minutes", job.queue_minutes, tags, "distribution")

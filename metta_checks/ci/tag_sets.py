@@ -35,6 +35,8 @@ def metric_tags(definition: CheckDefinition) -> MetricTags:
             for name in ("queued", "in_progress", "oldest_queued_minutes")
         },
         f"{NAMESPACE}.ci.run.duration_minutes": (runs,),
+        f"{NAMESPACE}.ci.job.duration_minutes": ({**runs, "job": None},),
+        f"{NAMESPACE}.ci.job.queue_minutes": ({**runs, "job": None, "runner": None},),
         **{f"{HEALTH}{name}": verdicts for name in ("state", "status", "value", "target")},
     }
 

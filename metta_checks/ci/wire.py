@@ -6,7 +6,7 @@ from typing import Annotated, Final, NamedTuple, TypeVar
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, RootModel
 
-from metta_checks.ci.records import QueuedRun, QueuePage, Run, Workflow, file_of
+from metta_checks.ci.records import Job, QueuedRun, QueuePage, Run, Workflow, file_of
 from metta_checks.core.clock import in_utc
 from metta_checks.core.errors import Kind, SourceError
 from metta_checks.core.transport import Answer, ShapeError
@@ -50,6 +50,18 @@ class WorkflowPage(NamedTuple):
     workflows: tuple[Workflow, ...]
     total: int
     etag: str | None
+
+
+class JobPage(NamedTuple):
+    """One page of the jobs of an attempt. `total` counts all of them."""
+
+    jobs: tuple[Job, ...]
+    total: int
+
+
+def job_page(answer: Answer, run_id: int) -> JobPage:
+    parsed = _parse(answer, _Jobs)
+    return JobPage(tuple(_job(job, run_id) for job in parsed.jobs), parsed.total_count)
 
 
 def queue_page(answer: Answer) -> QueuePage:
@@ -171,6 +183,24 @@ class _Runs(_Wire):
     workflow_runs: Annotated[list[_Run], Field(max_length=MOST_LISTED)]
 
 
+class _Job(_Wire):
+    id: int
+    name: str
+    status: str | None
+    conclusion: str | None
+    created_at: Moment
+    started_at: Moment | None = None
+    completed_at: Moment | None = None
+    labels: list[str] = []
+    runner_id: int | None = None
+    runner_name: str | None = None
+
+
+class _Jobs(_Wire):
+    total_count: int
+    jobs: list[_Job]
+
+
 class _Queued(_Wire):
     id: int
     workflow_id: int
@@ -236,6 +266,20 @@ def _run(parsed: _Run) -> Run:
         own=parsed.head_repository is not None and parsed.head_repository.id == parsed.repository.id,
         ended_at=parsed.updated_at,
         name=parsed.name or "",
+    )
+
+
+def _job(parsed: _Job, run_id: int) -> Job:
+    return Job(
+        id=parsed.id,
+        name=parsed.name,
+        conclusion=parsed.conclusion if parsed.status == "completed" else None,
+        created_at=parsed.created_at,
+        started_at=parsed.started_at,
+        completed_at=parsed.completed_at,
+        # Runners that are made for one run have its id in a label: each would be a series of its own.
+        labels=tuple(label.replace(str(run_id), "RUN_ID") for label in parsed.labels),
+        had_runner=bool(parsed.runner_id or parsed.runner_name),
     )
 
 

@@ -40,7 +40,7 @@ class Scrubber:
     JSON or HTML, in base64 at any offset, in another case, without the scheme word in front."""
 
     def __init__(self) -> None:
-        self._forms: frozenset[str] = frozenset()
+        self._forms: dict[str, frozenset[str]] = {}
         self._pattern: re.Pattern[str] | None = None
         self._lock = threading.Lock()
 
@@ -48,8 +48,15 @@ class Scrubber:
         """From now on `secret` is replaced."""
         if not secret or secret in self._forms:
             return
+        forms = frozenset({secret, *(form for form in _forms_of(secret) if len(form) >= SHORTEST)})
         with self._lock:
-            self._forms |= {secret} | {form for form in _forms_of(secret) if len(form) >= SHORTEST}
+            self._forms[secret] = forms
+            self._pattern = None
+
+    def remove(self, secret: str) -> None:
+        """`secret` has ended and is replaced no longer."""
+        with self._lock:
+            self._forms.pop(secret, None)
             self._pattern = None
 
     def scrub(self, text: str) -> str:
@@ -61,8 +68,9 @@ class Scrubber:
         with self._lock:
             if self._pattern is None:
                 # The longest first: of a secret that begins with another one no rest must stay.
-                ordered = sorted(self._forms, key=lambda form: (-len(form), form))
-                self._pattern = re.compile("|".join(map(re.escape, ordered)), re.IGNORECASE)
+                forms = frozenset[str]().union(*self._forms.values())
+                ordered = sorted(forms, key=lambda form: (-len(form), form))
+                self._pattern = re.compile("|".join(map(re.escape, ordered)) or "(?!)", re.IGNORECASE)
             return self._pattern
 
 

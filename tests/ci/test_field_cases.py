@@ -11,7 +11,6 @@ from datetime import timedelta
 from typing import NamedTuple
 
 import pytest
-from ci_support.expectations import not_yet
 from ci_support.scene import NAMESPACE, Scene
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -231,7 +230,6 @@ def test_g20_an_empty_queue_is_zero(empty_scene: SceneMaker) -> None:
     assert [collected.find(f"{NAMESPACE}ci.runs.{name}") for name in QUEUE] == [0, 0, 0]
 
 
-@not_yet("GitHub Apps are not supported")
 def test_g22_a_github_app_gets_a_token_and_renews_it_before_it_ends(empty_scene: SceneMaker) -> None:
     """create-github-app-token#121, Labbs#24: an installation token ends after an hour."""
     key = rsa.generate_private_key(65_537, 2_048).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

@@ -12,6 +12,10 @@ def instance_allow_redirects():
     return True
 
 
+def instance_app_private_key_secret():
+    return 'github/app-private-key'
+
+
 def instance_auth_type():
     return 'basic'
 
@@ -60,6 +64,10 @@ def instance_hotfix_labels():
     return ['hotfix']
 
 
+def instance_jobs():
+    return False
+
+
 def instance_kerberos_auth():
     return 'disabled'
 
@@ -78,6 +86,10 @@ def instance_label_window():
 
 def instance_log_requests():
     return False
+
+
+def instance_max_job_requests():
+    return 60
 
 
 def instance_max_pages():
