@@ -1,4 +1,4 @@
-"""What will hurt in a configuration that the check accepts."""
+"""What causes trouble later in a configuration that the check accepts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from metta_checks.cli.agent_config import AgentConfig
-from metta_checks.cli.conf_faults import Examined
+from metta_checks.cli.conf_faults import CheckedFile
 from metta_checks.cli.conf_files import ConfFile
 from metta_checks.cli.findings import Finding
 from metta_checks.core import MettaCheck
@@ -36,9 +36,9 @@ HOST_TAGS: Final = frozenset({"host", "hostname", "host_name"})
 _USER_IN_URL = re.compile(r"://[^/@\s:]*:[^/@\s]+@")
 
 
-def warnings_of(examined: Examined, *, daemonset: bool) -> Iterator[Finding]:
+def warnings_of(checked: CheckedFile, *, daemonset: bool) -> Iterator[Finding]:
     """The warnings about one file. `daemonset` says that every node's Agent gets it."""
-    config, file = examined.config, examined.file
+    config, file = checked.config, checked.file
     if config is None:
         return
     yield from _about_the_file(config, file, daemonset=daemonset)
@@ -47,21 +47,21 @@ def warnings_of(examined: Examined, *, daemonset: bool) -> Iterator[Finding]:
             yield Finding("warning", file.path, text, number, option)
 
 
-def same_twice(all_examined: Iterable[Examined]) -> Iterator[Finding]:
+def same_twice(files: Iterable[CheckedFile]) -> Iterator[Finding]:
     """A warning for each instance that watches what another one of the tree watches already, or that cannot be told
     from another one."""
     watched: dict[tuple[str, str], Place] = {}
     told_apart: dict[tuple[str, frozenset[str]], Place] = {}
-    for examined in all_examined:
-        for loaded in examined.loaded:
-            name, place = examined.file.definition.name, (examined.file.path, loaded.number)
+    for checked in files:
+        for loaded in checked.loaded:
+            name, place = checked.file.definition.name, (checked.file.path, loaded.number)
             firsts = [watched.setdefault((name, target.key), place) for target in loaded.check.targets()]
             alike = told_apart.setdefault((name, _tags_of_telemetry(loaded.check)), place)
             if first := next((first for first in firsts if first != place), None):
                 text = "gauges overwrite each other, distribution points count twice"
                 yield Finding("warning", place[0], f"it watches the same as {_named(first, place)}: {text}", place[1])
             elif alike != place:
-                series = "`metta.check.up`" + (" and `data_missing`" if examined.file.definition.records else "")
+                series = "`metta.check.up`" + (" and `data_missing`" if checked.file.definition.records else "")
                 text = f"both submit the same series of {series}, so that one hides the other's outage"
                 told = f"the same as those of {_named(alike, place)}: {text}; give each a tag of its own"
                 yield Finding("warning", place[0], told, place[1], "tags")

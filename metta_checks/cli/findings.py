@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-Level = Literal["fault", "warning", "credential"]
+Level = Literal["fault", "warning", "note", "credential"]
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A fault keeps the check from running as it is meant to; a warning is about what will hurt later. A `credential`
-    is neither: it shows where one comes from and goes.
+    """A fault keeps the check from running as it is meant to; a warning is about what causes trouble later. A `note`
+    and a `credential` are neither: what else there is, and where a credential comes from and goes.
 
     `instance` counts from 1 and is None for what concerns the whole file; `option` is None where no option is to blame.
+    `line` is the line in the file, where it is known.
     """
 
     level: Level
@@ -22,11 +23,13 @@ class Finding:
     text: str
     instance: int | None = None
     option: str | None = None
+    line: int | None = None
 
     @property
     def place(self) -> str:
         """Where in the file, for a person."""
-        parts = [f"instance {self.instance}"] if self.instance is not None else []
+        parts = [f"line {self.line}"] if self.line is not None else []
+        parts += [f"instance {self.instance}"] if self.instance is not None else []
         if self.option is not None:
             parts.append(f"`{self.option}`")
         return ", ".join(parts)
@@ -41,5 +44,6 @@ class Finding:
             "file": str(self.path),
             "instance": self.instance,
             "option": self.option,
+            "line": self.line,
             "text": self.text,
         }

@@ -11,7 +11,7 @@ from typing import Final
 import click
 
 from metta_checks.cli.check_names import METAVAR, completed, optional_check
-from metta_checks.cli.conf_faults import Examined, examined
+from metta_checks.cli.conf_faults import CheckedFile, check_file
 from metta_checks.cli.conf_files import ConfFile, found_at
 from metta_checks.cli.conf_warnings import same_twice, warnings_of
 from metta_checks.cli.findings import Finding
@@ -23,7 +23,7 @@ from metta_checks.cli.terminal import echo
 from metta_checks.core.definition import CheckDefinition
 from metta_checks.core.printable import printable
 
-_ORDER: Final = {"fault": 0, "warning": 1, "credential": 2}
+_ORDER: Final = {"fault": 0, "warning": 1, "note": 2, "credential": 3}
 
 
 @click.command()
@@ -96,13 +96,13 @@ def _looked_at(
     """The files that were read, what was found in them and around them, and where credentials come from and go."""
     files: set[Path] = set()
     findings: list[Finding] = []
-    configurations: list[Examined] = []
+    configurations: list[CheckedFile] = []
     for found in _found(paths, check):
         if isinstance(found, Finding):
             findings.append(found)
         elif isinstance(found, ConfFile) and found.path not in files:
             files.add(found.path)
-            configurations.append(examined(found))
+            configurations.append(check_file(found))
         elif isinstance(found, Path) and found not in files:
             files.add(found)
             suite = check.slug if check is not None and check.records is not None else None
@@ -135,8 +135,8 @@ def _show(findings: Iterable[Finding]) -> None:
                 echo(line)
 
 
-def _place(finding: Finding) -> tuple[str, int, int]:
-    return str(finding.path), finding.instance or 0, _ORDER[finding.level]
+def _place(finding: Finding) -> tuple[str, int, int, int]:
+    return str(finding.path), _ORDER[finding.level], finding.instance or 0, finding.line or 0
 
 
 def _count(number: int, what: str) -> str:

@@ -12,6 +12,12 @@ AGENT_INTERVAL: Final = 15
 """Seconds between collections where `min_collection_interval` is not set: the Agent's default."""
 
 
+AGENT_OPTIONS: Final = frozenset(
+    {"debug_metrics", "loader", "max_returned_metrics", "name", "namespace", "no_index", "process_isolation"}
+)
+"""Options of an instance that the Agent or the base class of all checks reads, and no model has."""
+
+
 def agent_tags(instance: Mapping[str, Any], init_config: Mapping[str, Any]) -> tuple[str, ...]:
     """The tags that the Agent itself puts on every series: `service:`, from the instance, else from `init_config`."""
     service = instance.get("service") or init_config.get("service")

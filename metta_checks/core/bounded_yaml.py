@@ -7,6 +7,8 @@ used, and that before any value is made.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +29,29 @@ MAX_DEPTH: Final = 100
 MAX_DIGITS: Final = 100
 """Characters of a number: a few hundred thousand take Python minutes."""
 
+_CAUSES: Final = (
+    ("found character '\\t'", "a tab stands here: indent with spaces"),
+    ("that cannot start any token", "a value cannot begin with this character: put the value in quotes"),
+    (
+        "mapping values are not allowed",
+        "a `: ` is not expected here: indent this line as its neighbours are, put a space after each colon of the "
+        "lines above, and put a value that holds `: ` in quotes",
+    ),
+    ("could not find expected ':'", "a key without a colon, here or on the line above: write `key: value`"),
+    ("found undefined alias", "a value cannot begin with `*`: put the value in quotes"),
+    ("found unknown escape character", "a backslash in double quotes: put the value in single quotes"),
+    ("found unexpected end of stream", "a quote is not closed"),
+    ("found unexpected document separator", "a quote is not closed"),
+    ("but found another document", "a second document begins here: write one to a file, without a further `---`"),
+    ("could not determine a constructor", "a value cannot begin with `!`: put the value in quotes"),
+    ("expected ',' or ']'", "a `[` is not closed, or a comma is missing"),
+    ("expected ',' or '}'", "a `{` is not closed, or a comma is missing"),
+    ("but found '<scalar>'", "text follows a value that has ended: check the quotes here and on the lines above"),
+    ("expected <block end>", "this line is not indented as those above it"),
+    ("special characters are not allowed", "a control character stands in the file: remove it"),
+)
+"""What the parser reports, by a part of its text, and what a person has done."""
+
 _NUMBERS: Final = frozenset({"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"})
 
 
@@ -35,7 +60,12 @@ class YamlFileError(Exception):
 
 
 def read_yaml(path: Path) -> Any:
-    """The document in the file `path`, with the types of YAML 1.1, as the Agent reads it. Raises YamlFileError."""
+    """The document in the file `path`, with the types of YAML 1.1. Raises YamlFileError."""
+    return parse_yaml(read_text(path), str(path))
+
+
+def read_text(path: Path) -> str:
+    """The text of the file `path`. Raises YamlFileError, also for one that is too large."""
     try:
         with path.open("rb") as file:
             # Not by its size: a pipe has none.
@@ -45,22 +75,26 @@ def read_yaml(path: Path) -> Any:
     if len(content) > MAX_BYTES:
         raise YamlFileError(f"{path}: it has more than {MAX_BYTES:,} bytes: split it into several files")
     try:
-        text = content.decode("utf-8")
+        return content.decode("utf-8")
     except UnicodeDecodeError:
-        raise YamlFileError(f"{path}: this is not UTF-8 text") from None
-    return parse_yaml(text, str(path))
+        raise YamlFileError(f"{path}: this is not UTF-8 text: save it as UTF-8") from None
 
 
 def parse_yaml(text: str, name: str) -> Any:
     """The document in `text`; errors call it `name`. Raises YamlFileError."""
+    with explained(name):
+        return yaml.load(text, BoundedLoader)  # noqa: S506 (a SafeLoader)
+
+
+@contextmanager
+def explained(name: str) -> Iterator[None]:
+    """Turns what a loader raises into a YamlFileError about the document `name`."""
     try:
-        return yaml.load(text, _BoundedLoader)  # noqa: S506 (a SafeLoader)
+        yield
     except _LimitError as error:
         raise YamlFileError(f"{name}: {_place(error)}{error.problem}") from None
     except yaml.YAMLError as error:
-        # Not the mark's own text nor what the problem quotes: a key may stand there.
-        problem = (getattr(error, "problem", None) or "cannot be parsed").partition("'")[0].strip()
-        raise YamlFileError(f"{name}: {_place(error)}no valid YAML, {problem}") from None
+        raise YamlFileError(f"{name}: {_place(error)}no valid YAML, {_problem(error)}") from None
     except (ValueError, ArithmeticError) as error:
         # What looks like a date or a number, and is none: the loader lets the constructors' own errors through.
         raise YamlFileError(f"{name}: no valid YAML, {str(error).partition(':')[0]}") from None
@@ -75,7 +109,7 @@ class _LimitError(yaml.MarkedYAMLError):
         super().__init__(problem=problem, problem_mark=event.start_mark)
 
 
-class _BoundedLoader(yaml.SafeLoader):
+class BoundedLoader(yaml.SafeLoader):
     def __init__(self, stream: str) -> None:
         super().__init__(stream)
         self._values = 0
@@ -125,6 +159,18 @@ class _BoundedLoader(yaml.SafeLoader):
         if self._deepest > MAX_DEPTH:
             problem = f"nested too deeply, more than {MAX_DEPTH} lists and mappings inside of each other"
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)  # type: ignore[arg-type]
+
+
+def _problem(error: yaml.YAMLError) -> str:
+    reported = getattr(error, "problem", None) or str(error)
+    mark = getattr(error, "problem_mark", None)
+    if mark is not None and mark.buffer and mark.buffer[max(mark.pointer - 1, 0)] == "\t":
+        return "a tab stands before this: write a space"
+    for part, cause in _CAUSES:
+        if part in reported:
+            return cause
+    # Not the mark's own text nor what the problem quotes: a key may stand there.
+    return str(getattr(error, "problem", None) or "cannot be parsed").partition("'")[0].strip()
 
 
 def _place(error: yaml.YAMLError) -> str:

@@ -24,8 +24,9 @@ from metta_checks.core.sample import Sample
 from metta_checks.core.state import StateFormat, TargetStates, new_store
 from metta_checks.core.submission import Submission
 from metta_checks.core.tags import tag
-from metta_checks.core.target import Result, Target, TargetList
+from metta_checks.core.target import Result, Target, TargetList, first_three
 from metta_checks.core.telemetry import Telemetry
+from metta_checks.core.unknown_options import option_names, unknown_options
 
 try:
     import datadog_agent  # type: ignore[import-not-found]
@@ -221,6 +222,8 @@ class MettaCheck(CheckInstance, ABC):
             *warnings_of(results, raised=self.collection.error is not None),
         ):
             self.warning("%s", message)
+        for message in first_three(self._unknown_options):
+            self.warning("%s", message)
         self._warn_of_budget()
         self._diagnostics.note(self.collection, results)
         if self.discovers and self.collection.error is None:
@@ -243,6 +246,17 @@ class MettaCheck(CheckInstance, ABC):
         telemetry = list(samples)
         self._submission.samples(telemetry)
         self.hour.add(self.collection.now, telemetry)
+
+    @cached_property
+    def _unknown_options(self) -> list[str]:
+        """A sentence for each option of the configuration that the check does not have."""
+        package = ".".join(type(self).__module__.split(".")[:2])
+        try:
+            names = option_names(package)
+        except ModuleNotFoundError:
+            # The models are found by the place of the class, which tests and subclasses have elsewhere.
+            return []
+        return list(unknown_options(names, self._given, self.init_config))
 
     def _warn_of_budget(self) -> None:
         budget, billed = self.series_budget, self.hour.billed

@@ -69,7 +69,7 @@ def test_kinds_that_turn_up() -> None:
         ({}, [], "wandb.run.system", 24),
         ({}, [], "wandb.run.log_age_seconds", 8),
         ({}, [], "wandb.runs", 9),
-        ({"run_types": {"train": "t", "sweep": "s", "nightly": "n"}}, [], "wandb.runs", 12),
+        ({"run_types": {"train": "t", "sweep": "s", "nightly": "night"}}, [], "wandb.runs", 12),
         ({"completed_runs": "30m"}, [], "wandb.run.duration_hours", 11),
         ({"metrics": []}, [], "wandb.run.metric", 0),
         ({"metrics": ["a", "a", "b"]}, [], "wandb.run.metric", 24),

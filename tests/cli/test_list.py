@@ -84,7 +84,7 @@ def test_a_file_that_cannot_be_read_is_named(command: Callable[..., Result], tmp
     path.write_text("instances: 5")
     result = command("list", "--agent-dir", tmp_path)
     assert result.exit_code == 0
-    assert f"{path}: `instances` has to be a list" in " ".join(result.stdout.split())
+    assert f"{path}: line 1: `instances` has to be a list, and it is a number" in " ".join(result.stdout.split())
 
 
 @pytest.mark.parametrize("program", INSTALLED, ids=["entry point", "module"])

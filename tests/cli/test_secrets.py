@@ -111,7 +111,7 @@ def test_no_command_shows_a_secret(command: Command, places: dict[str, Any], way
     ("patched", "arguments"),
     [
         ("metta_checks.cli.listing.inventory_of", ["list"]),
-        ("metta_checks.cli.validate.examined", ["validate", "{wandb}"]),
+        ("metta_checks.cli.validate.check_file", ["validate", "{wandb}"]),
         ("metta_checks.cli.estimate.new_check", ["estimate", "--config", "{wandb}"]),
         ("metta_checks.cli.install.Installation", ["install", "--agent-dir", "{agent}"]),
         ("metta_checks.cli.collect.collections", ["collect", "wandb", "--config", "{wandb}"]),
