@@ -13,8 +13,8 @@ VERSION: Final = 1
 
 
 class _Saved(BaseModel):
-    """`began` and the values of `ended` and `resumed` are epoch seconds. `settled` ended so long ago that the moment no
-    longer matters; `told` left the timeframe, but must not give a second point when they are resumed. `counted` are
+    """`began` and the values of `ended` and `resumed` are epoch seconds. `settled` ended so long ago, before
+    `settled_before`, that the very moment no longer matters; `told` left the timeframe, but must not give a second point when they are resumed. `counted` are
     the seconds of computing of those in `ended`, `settled` and `told`, in this order."""
 
     model_config = ConfigDict(strict=True)
@@ -27,6 +27,7 @@ class _Saved(BaseModel):
     # Not in documents of 0.1.1.
     resumed: dict[str, int] = {}
     counted: list[int | None] = []
+    settled_before: int | None = None
 
 
 def save(registry: RunRegistry, now: datetime, *, completed_runs: timedelta) -> dict[str, Any]:
@@ -45,6 +46,7 @@ def save(registry: RunRegistry, now: datetime, *, completed_runs: timedelta) -> 
             for seconds in map(registry.counted.get, (*recent, *settled, *told))
         ],
         told=told,
+        settled_before=_epoch(now - completed_runs),
     ).model_dump()
 
 
@@ -53,7 +55,9 @@ def restore(document: Any) -> RunRegistry | None:
     try:
         saved = _Saved.model_validate(document)
         began = _moment(saved.began)
-        ended_seen = dict.fromkeys(saved.settled, began) | {key: _moment(value) for key, value in saved.ended.items()}
+        settled_at = began if saved.settled_before is None else _moment(saved.settled_before - 1)
+        recent = {key: _moment(value) for key, value in saved.ended.items()}
+        ended_seen = dict.fromkeys(saved.settled, settled_at) | recent
         ids = (*saved.ended, *saved.settled, *saved.told)
         resumed = {key: _moment(value) for key, value in saved.resumed.items()}
     except (ValidationError, ValueError, OverflowError, OSError):
