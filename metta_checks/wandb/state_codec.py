@@ -14,8 +14,9 @@ VERSION: Final = 1
 
 class _Saved(BaseModel):
     """`began` and the values of `ended` and `resumed` are epoch seconds. `settled` ended so long ago, before
-    `settled_before`, that the very moment no longer matters; `told` left the timeframe, but must not give a second point when they are resumed. `counted` are
-    the seconds of computing of those in `ended`, `settled` and `told`, in this order."""
+    `settled_before`, that the very moment no longer matters; `told` left the timeframe, but must not give a second
+    point when they are resumed. `counted` are the seconds of computing of those in `ended`, `settled` and `told`, in
+    this order."""
 
     model_config = ConfigDict(strict=True)
 
