@@ -23,13 +23,12 @@ from metta_checks.wandb.api_models import (
     RunReader,
     RunsAnswer,
 )
+from metta_checks.wandb.cost import NAMES_A_PAGE
 from metta_checks.wandb.graphql_errors import GraphQLFault, graphql_faults, is_transient, worst
 from metta_checks.wandb.query import ALIAS, DISPENSABLE, ORDER, PROJECTS, runs_query
 
 USER: Final = "api"
 """W&B takes its keys as the password of this user."""
-
-NAMES_A_PAGE: Final = 100
 
 M = TypeVar("M", bound=ErrorsAnswer)
 

@@ -147,6 +147,21 @@ def test_a_run_that_moves_while_it_is_read_is_no_difference(
 
 
 @needs_sdk
+def test_each_project_of_a_discovery_is_compared(
+    command: Command, conf: Conf, instance: dict[str, Any], project: DemoProject, server: WandbServer
+) -> None:
+    other = DemoProject(project.entity, "another")
+    other.start("o1", project.runs[0].created_at, heartbeat_at=project.runs[0].created_at)
+    server.projects[other.entity, other.name] = other
+    found = {name: value for name, value in instance.items() if name != "project"}
+    result = command("verify", "wandb", "--config", conf({**found, "projects": {"include": [".*"]}}))
+    assert result.exit_code == 0
+    assert f"{project.entity}/another" in result.stdout
+    assert f"{project.entity}/{project.name}" in result.stdout
+    assert result.stdout.count("  equal: ") == 2
+
+
+@needs_sdk
 def test_a_heartbeat_excuses_no_count(
     command: Command, conf: Conf, instance: dict[str, Any], project: DemoProject, server: WandbServer
 ) -> None:
