@@ -21,7 +21,7 @@ from metta_checks.health.document import Document, Entry, Limits, parse_document
 from metta_checks.health.errors import EmptyResultsError, PublishError
 from metta_checks.health.forms import TITLES
 from metta_checks.health.identity import ANNOTATION_TAGS, Superseded
-from metta_checks.health.local import read_bytes, read_file
+from metta_checks.health.local import read_bytes
 from metta_checks.health.metrics import (
     Judged,
     JudgeOptions,
@@ -192,7 +192,7 @@ def _records(
 def _content(results: Path) -> bytes:
     if str(results) != "-":
         return read_bytes(results, Limits())
-    return sys.stdin.buffer.read(Limits().max_bytes)
+    return sys.stdin.buffer.read(Limits().max_bytes + 1)
 
 
 def _name(results: Path) -> str:
@@ -214,10 +214,7 @@ def _require_usable(destination: str | None, *, merge: bool, check_only: bool) -
 
 
 def _document(results: Path) -> Document:
-    limits = Limits()
-    if str(results) != "-":
-        return read_file(results, limits)
-    return parse_document("standard input", sys.stdin.buffer.read(limits.max_bytes + 1), limits)
+    return parse_document(_name(results), _content(results), Limits())
 
 
 def _counted(judged: Sequence[Judged], total: int, suite: str) -> str:

@@ -9,6 +9,7 @@ from metta_checks.health.errors import (
     EmptyResultsError,
     InvalidResultsError,
     PublishError,
+    PublishOptionError,
     RulesError,
 )
 from metta_checks.health.publishing import publish
@@ -26,6 +27,7 @@ __all__ = [
     "InvalidResultsError",
     "Limits",
     "PublishError",
+    "PublishOptionError",
     "Record",
     "RecordCollector",
     "RulesError",

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from os import PathLike, fspath
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
 
 from metta_checks.core.clock import Clock, utcnow
 from metta_checks.core.printable import printable
-from metta_checks.health.publishing import named_destination, publish, validated
+from metta_checks.health.identity import ANNOTATION_TAGS
+from metta_checks.health.publishing import named_destination, publish, require_options, validated
 from metta_checks.health.record import Record
+
+_LOG: Final = logging.getLogger("metta_checks.health")
 
 
 class RecordCollector:
@@ -39,21 +42,30 @@ class RecordCollector:
         suite: str | None = None,
         lenient: bool = False,
         region: str | None = None,
-        annotation_tags: Iterable[str] | None = None,
+        annotation_tags: Collection[str] | None = None,
         clock: Clock = utcnow,
         **fields: Any,
     ) -> None:
-        """Raises DestinationNameError for what is no destination: before the job begins, rather than at its end."""
+        """Raises DestinationNameError and PublishOptionError: before the job begins, rather than at its end."""
+        annotations = ANNOTATION_TAGS if annotation_tags is None else annotation_tags
+        require_options(suite, annotations)
         named_destination(destination, region)
         self._destination = destination
         self._merge = merge
         self._options: dict[str, Any] = {"suite": suite, "lenient": lenient}
-        self._publishing: dict[str, Any] = {"region": region}
-        if annotation_tags is not None:
-            self._publishing["annotation_tags"] = tuple(annotation_tags)
+        self._publishing: dict[str, Any] = {"region": region, "annotation_tags": tuple(annotations)}
         self._clock = clock
         self._fields = fields
         self._records: list[Record] = []
+        self._published = 0
+
+    def __del__(self) -> None:
+        # Not of one whose constructor raised.
+        left = len(getattr(self, "_records", ())) - getattr(self, "_published", 0)
+        if left > 0:
+            _LOG.warning(
+                "%d health records were collected and not published: use the collector in a `with` block", left
+            )
 
     @property
     def records(self) -> tuple[Record, ...]:
@@ -66,9 +78,9 @@ class RecordCollector:
         Raises InvalidResultsError, with the position that it would have, where it cannot be published.
         """
         given = {**self._fields, **(record or {}), **fields}
-        tags = [part.get("tags") for part in (self._fields, record or {}, fields)]
-        if any(tags):
-            given["tags"] = {key: value for part in tags if isinstance(part, Mapping) for key, value in part.items()}
+        tags = [part["tags"] for part in (self._fields, record or {}, fields) if part.get("tags") is not None]
+        if tags and all(isinstance(part, Mapping) for part in tags):
+            given["tags"] = {key: value for part in tags for key, value in part.items()}
         first = len(self._records) + 1
         self._records += validated([given], self._clock(), first=first, **self._options)
 
@@ -81,6 +93,8 @@ class RecordCollector:
         """Publish now what was added so far; returns how many records the document has. Raises PublishError."""
         merge = self._merge if merge is None else merge
         options = {**self._options, **self._publishing}
+        # Whatever becomes of it, nobody forgot it.
+        self._published = len(self._records)
         return publish(self._records, self._destination, merge=merge, now=self._clock(), **options)
 
     def __enter__(self) -> RecordCollector:
@@ -97,4 +111,4 @@ class RecordCollector:
             except Exception as problem:
                 text = f"health records were not published to {printable(fspath(self._destination))}: {problem}"
                 error.add_note(text)
-                logging.getLogger("metta_checks.health").error("%s", text)
+                _LOG.error("%s", text)

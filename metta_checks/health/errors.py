@@ -58,6 +58,10 @@ class DestinationNameError(PublishError, ValueError):
     """What was given as destination is neither a path nor `s3://bucket/key`."""
 
 
+class PublishOptionError(PublishError, ValueError):
+    """An option of publishing that cannot be used."""
+
+
 class RulesError(PublishError, ValueError):
     """Rules that cannot be used, or that do not fit the result; `faults` has one line for each, with its place."""
 

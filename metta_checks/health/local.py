@@ -135,15 +135,24 @@ _REPLACED: Final = {errno.ESTALE, errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 
 
 def read_bytes(path: Path, limits: Limits) -> bytes:
-    """The content of the regular file `path`, at most `limits.max_bytes` of it. Raises SourceError."""
+    """What a publisher has in the file or the pipe `path`, at most `limits.max_bytes` of it. Raises SourceError."""
     tried = f"reading {printable(str(path))}"
     try:
-        # Without waiting for the writer of a FIFO, which is refused below.
-        with os.fdopen(os.open(path, _FILE & ~os.O_NOFOLLOW), "rb") as file:
-            _require_regular(os.fstat(file.fileno()), tried)
-            content: bytes = file.read(limits.max_bytes + 1)
+        # A pipe has a writer, in `<(command)`, and is waited for.
+        flags = os.O_RDONLY | os.O_CLOEXEC | (0 if path.is_fifo() else os.O_NONBLOCK | os.O_NOCTTY)
+        handle = os.open(path, flags)
+        try:
+            status = os.fstat(handle)
+            if not stat.S_ISFIFO(status.st_mode):
+                _require_regular(status, tried, "Name a file, or - for standard input.")
+            with os.fdopen(handle, "rb", closefd=False) as file:
+                content: bytes = file.read(limits.max_bytes + 1)
+        finally:
+            os.close(handle)
     except OSError as error:
-        raise os_fault(error, tried) from None
+        fault = os_fault(error, tried)
+        remedy = "Check the path, and that the step that writes it has run."
+        raise (fault.with_remedy(remedy) if fault.kind is Kind.NOT_FOUND else fault) from None
     if len(content) > limits.max_bytes:
         raise oversized(str(path), limits)
     return content
@@ -245,10 +254,10 @@ def _content(handle: int, most: int) -> bytes:
     return bytes(content)
 
 
-def _require_regular(status: os.stat_result, tried: str) -> None:
+def _require_regular(status: os.stat_result, tried: str, remedy: str = "Name a regular file in `source`.") -> None:
     if not stat.S_ISREG(status.st_mode):
         kind = next((word for test, word in _KINDS if test(status.st_mode)), "something else")
-        raise SourceError(Kind.REJECTED, tried, f"it is {kind}, not a file", "Name a regular file in `source`.")
+        raise SourceError(Kind.REJECTED, tried, f"it is {kind}, not a file", remedy)
 
 
 _KINDS: Final = (

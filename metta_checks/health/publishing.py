@@ -6,6 +6,7 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
 from numbers import Integral, Real
 from os import PathLike, fspath
 from typing import Any, Final
@@ -17,7 +18,13 @@ from metta_checks.core.printable import printable
 from metta_checks.health.condition import condition_problem
 from metta_checks.health.destination import Destination, destination_of
 from metta_checks.health.document import Document, Entry, EntryFault, Limits, parse_document
-from metta_checks.health.errors import DestinationError, DestinationNameError, EmptyResultsError, InvalidResultsError
+from metta_checks.health.errors import (
+    DestinationError,
+    DestinationNameError,
+    EmptyResultsError,
+    InvalidResultsError,
+    PublishOptionError,
+)
 from metta_checks.health.identity import ANNOTATION_TAGS, identity_of, newest
 from metta_checks.health.metrics import split_by_time
 from metta_checks.health.names import metric_name, problem_of
@@ -50,9 +57,10 @@ def publish(
     A field that is a slip of a known one and a condition that does not parse are faults unless `lenient`; no records
     at all are one unless `allow_empty`. `limits` are those of the check that reads the document. With `suite`,
     `training` or `eval`, a name that this check refuses is a fault; without it, one that both refuse. Raises
-    InvalidResultsError, which has the positions of the bad records, DestinationNameError, and DestinationError when it
-    cannot be written, or read for a merge: each is a PublishError, and nothing was published.
+    InvalidResultsError, which has the positions of the bad records, PublishOptionError, DestinationNameError, and
+    DestinationError when it cannot be written, or read for a merge: each is a PublishError, and nothing was published.
     """
+    require_options(suite, annotation_tags)
     target = named_destination(destination, region)
     fresh = validated(records, now or utcnow(), lenient=lenient, suite=suite)
     if not fresh and not allow_empty:
@@ -75,11 +83,23 @@ def publish(
     return counts[-1]
 
 
+def require_options(suite: str | None, annotation_tags: Collection[str]) -> None:
+    """Raises PublishOptionError for a suite that is none, and for one text in place of a list of names."""
+    if suite is not None and suite not in ORIGINS:
+        raise PublishOptionError(f"suite: {printable(str(suite))!r} is none of {', '.join(ORIGINS)}")
+    if isinstance(annotation_tags, str):
+        raise PublishOptionError(f"annotation_tags: write a list of names, such as [{printable(annotation_tags)!r}]")
+
+
 def named_destination(destination: str | PathLike[str], region: str | None = None) -> Destination:
     """The place that `destination` names. Raises DestinationNameError."""
+    text = fspath(destination) if isinstance(destination, str | PathLike) else None
+    if not isinstance(text, str):
+        kind = type(destination).__name__
+        raise DestinationNameError(f"a destination is a file's path or s3://bucket/key, not {kind}")
     try:
-        return destination_of(fspath(destination), region=region)
-    except (ValueError, TypeError) as error:
+        return destination_of(text, region=region)
+    except ValueError as error:
         raise DestinationNameError(str(error)) from None
 
 
@@ -175,7 +195,7 @@ def _plain(value: object) -> object:
         return value.isoformat()
     if isinstance(value, Integral):
         return int(value)
-    if isinstance(value, Real):
+    if isinstance(value, Real | Decimal):
         return float(value)
     raise TypeError(f"{type(value).__name__} is no type of JSON")
 

@@ -71,6 +71,8 @@ def _metric(name: str) -> str:
 def _timestamp(value: object) -> datetime | None:
     if value is None or isinstance(value, datetime):
         return None if value is None else in_utc(value)
+    if isinstance(value, int | float):
+        raise ValueError("write it in ISO 8601, such as 2025-01-14T15:00:00Z, not in seconds since 1970")
     if not isinstance(value, str) or not re.match(TIMESTAMP_PATTERN, value) or value.endswith("\n"):
         raise ValueError("write it in ISO 8601, such as 2025-01-14T15:00:00Z")
     return in_utc(datetime.fromisoformat(value))
@@ -152,8 +154,43 @@ def parse_record(item: object) -> Record:
         return Record.model_validate(item)
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False, include_context=False)
-        faults = tuple(_fault(fault["loc"], fault["msg"]) for fault in found)
+        faults = tuple(
+            _fault(fault["loc"], f"{fault['msg']}{_cure(fault['type'], fault['loc'], item)}") for fault in found
+        )
         raise InvalidRecordError(faults + near_misses(item)) from None
+
+
+def _cure(kind: str, location: tuple[int | str, ...], item: Mapping[Any, object]) -> str:
+    """What to write instead, behind the message of the model; empty where that says it."""
+    field = location[0] if location else ""
+    value = item.get(field)
+    if kind == "missing":
+        meant = next((name for name in _OTHER_WORDS.get(str(field), ()) if name in item), None)
+        return f": `{meant}` is no field of a record, write `{field}`" if meant else ""
+    if field == "value":
+        if isinstance(value, str) and re.fullmatch(r"\s*[-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?\s*", value[:_SHOWN]):
+            return ": remove the quotes"
+        if hasattr(value, "item"):
+            return f": write the number that {type(value).__name__} holds, such as `value.item()`"
+        return ": give a number and `status: fail`, or leave the record out" if kind == "finite_number" else ""
+    return _CURES.get(kind, "")
+
+
+_CURES: Final = {
+    "string_pattern_mismatch": ": letters, digits, `_` and `.`, beginning with a letter",
+    "literal_error": ", in lower case",
+    "dict_type": ', such as {"commit": "abc123"}',
+}
+
+_OTHER_WORDS: Final = {
+    "metric": ("name", "metric_name"),
+    "value": ("result", "score", "actual"),
+    "workflow_name": ("workflow", "suite"),
+    "task": ("task_name", "test"),
+    "check": ("check_name",),
+    "condition": ("threshold", "target", "expected"),
+}
+"""What pipelines call a field that is required. Beside the field itself, these are fields of their own."""
 
 
 def near_misses(fields: Mapping[Any, object]) -> tuple[FieldFault, ...]:
