@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from metta_checks.ci.permissions import CLASSIC_SCOPE, CONTENTS, PULL_REQUESTS, Permission, all_names
 from metta_checks.ci.settings import Settings
 from metta_checks.core.errors import Kind, SourceError
-
-PERMISSIONS = "Actions, Contents and Pull requests (read)"
 
 
 def advised(error: SourceError, settings: Settings, *, anonymous: bool) -> SourceError:
@@ -37,30 +36,30 @@ def advised(error: SourceError, settings: Settings, *, anonymous: bool) -> Sourc
 
 def advised_for_labels(error: SourceError, settings: Settings) -> SourceError:
     """`error` of the label counts with an advice that names the permission that they need, where that is missing."""
-    if error.kind is not Kind.FORBIDDEN or _about_policy(error):
-        return error
-    return error.with_remedy(
-        f"The counts of labelled pull requests need the permission Pull requests (read) of {settings.repo} for a "
-        f"fine-grained token or a GitHub App, and the scope `repo` for a classic token."
-    )
+    return _advised_for(PULL_REQUESTS, error, settings)
 
 
 def advised_for_tree(error: SourceError, settings: Settings) -> SourceError:
     """`error` of the workflow files with an advice that names the permission that they need, where that is missing."""
+    return _advised_for(CONTENTS, error, settings)
+
+
+def _advised_for(permission: Permission, error: SourceError, settings: Settings) -> SourceError:
     if error.kind is not Kind.FORBIDDEN or _about_policy(error):
         return error
     return error.with_remedy(
-        f"Which workflows exist needs the permission Contents (read) of {settings.repo} for a fine-grained token or a "
-        f"GitHub App, and the scope `repo` for a classic token."
+        f"The permission {permission.needed} of {settings.repo} is needed for {permission.figures}, by a fine-grained "
+        f"token or a GitHub App; a classic token needs the scope `{CLASSIC_SCOPE}`."
     )
 
 
 def _about_permissions(settings: Settings, *, anonymous: bool) -> str:
+    names = f"{all_names()} (read)"
     if anonymous:
-        return f"GitHub does not answer this without a token: set `token` or GITHUB_TOKEN, to read {PERMISSIONS}."
+        return f"GitHub does not answer this without a token: set `token` or GITHUB_TOKEN, to read {names}."
     return (
-        f"The token is good but may not do this: let it read {PERMISSIONS} of {settings.repo} (a classic one needs the "
-        f"scope `repo`)."
+        f"The token is good but may not do this: let it read {names} of {settings.repo} (a classic one needs the scope "
+        f"`{CLASSIC_SCOPE}`)."
     )
 
 

@@ -1,0 +1,46 @@
+"""The permissions: documents, examples and advice name those of one table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from ci_support.scene import Scene
+
+from metta_checks.ci.permissions import CLASSIC_SCOPE, PERMISSIONS, all_names
+
+ROOT = Path(__file__).parents[2]
+
+
+def words(path: str) -> str:
+    """A document's text without line breaks and comment signs."""
+    return " ".join((ROOT / path).read_text(encoding="utf-8").replace("#", " ").split())
+
+
+def test_the_readme_has_the_table() -> None:
+    rows = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    start = rows.index("| permission | needed for |") + 2
+
+    assert rows[start : start + 4] == [*(f"| {one.needed} | {one.figures} |" for one in PERMISSIONS), ""]
+
+
+@pytest.mark.parametrize("path", ["metta_checks/ci/spec.yaml", "conf.d/metta_ci.d/conf.yaml.example"])
+def test_the_options_name_all_of_them(path: str) -> None:
+    text = words(path)
+
+    # For the token and for the App.
+    assert text.count(f"must be allowed to read {all_names()} of the repository") == 2
+    assert f"a classic token: the scope `{CLASSIC_SCOPE}`" in text
+
+
+@pytest.mark.parametrize("lacking", ["pull_requests", "contents"])
+def test_a_figure_without_its_permission_names_that_one(empty_scene: Callable[..., Scene], lacking: str) -> None:
+    watched = empty_scene()
+    watched.server.lacking = frozenset({lacking})
+    needed = {"pull_requests": "Pull requests (read)", "contents": "Contents (read)"}[lacking]
+
+    warnings = [text for text in watched.collect().warnings if "The permission" in text]
+
+    assert warnings
+    assert all(f"The permission {needed} of demo-org/arena is needed for" in text for text in warnings)
