@@ -18,8 +18,14 @@ KINDS: Final[tuple[Kind, ...]] = ("dashboards", "monitors")
 FIRST: Final = "health_wall"
 """The dashboard for the wall comes before the others."""
 
+APP: Final = "https://app.datadoghq.com"
+"""The web interface to which the messages' links lead, in the files of this package."""
+
+RUNBOOK: Final = "https://example.com/runbook"
+"""The place of the runbook's address in the files of this package."""
+
 PAGING: Final = "urgency:page"
-"""The tag of monitors that wake somebody; the others make tickets."""
+"""The tag of monitors that page; the others make tickets."""
 
 
 def names(kind: Kind) -> tuple[str, ...]:
@@ -43,25 +49,32 @@ def dashboard(name: str) -> Dashboard:
     return parsed
 
 
-def export(directory: Path, *, page_to: str = "", ticket_to: str = "") -> Iterator[Path]:
+def export(
+    directory: Path, *, page_to: str = "", ticket_to: str = "", site: str = "", runbook: str = ""
+) -> Iterator[Path]:
     """Write everything into `directory`, a folder for each kind, ready to be imported. Raises WriteError.
 
-    The handles (`@pagerduty-…`, `@slack-…`) go behind the messages: `page_to` where somebody is woken, `ticket_to`
-    where nobody is.
+    The handles (`@pagerduty-…`, `@slack-…`) end the messages: `page_to` those that page, `ticket_to` the others. `site`
+    (`datadoghq.eu`) and `runbook` (an address) are where their links lead; without a runbook there is no link to one.
     """
     for kind in KINDS:
         make_folder(directory / kind)
         for name in names(kind):
             path = directory / kind / f"{name}.json"
             text = text_of(kind, name)
-            write_file(path, _addressed(text, page_to, ticket_to) if kind == "monitors" else text)
+            write_file(path, _addressed(text, page_to, ticket_to, site, runbook) if kind == "monitors" else text)
             yield path
 
 
-def _addressed(text: str, page_to: str, ticket_to: str) -> str:
+def _addressed(text: str, page_to: str, ticket_to: str, site: str, runbook: str) -> str:
     monitor = parse_json(text)
     handle = page_to if PAGING in monitor["tags"] else ticket_to
-    if not handle:
-        return text
-    monitor["message"] = f"{monitor['message']}\n\n{handle}"
+    message = monitor["message"].replace(APP, app_address(site)) if site else monitor["message"]
+    message = message.replace(RUNBOOK, runbook) if runbook else message.replace(f" · [Runbook]({RUNBOOK})", "")
+    monitor["message"] = f"{message}\n\n{handle}" if handle else message
     return json.dumps(monitor, indent=2, ensure_ascii=False) + "\n"
+
+
+def app_address(site: str) -> str:
+    """Where the web interface of a Datadog site is: `app.` stands before a site that has no other name before it."""
+    return f"https://{site}" if site.count(".") > 1 else f"https://app.{site}"
