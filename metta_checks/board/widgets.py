@@ -138,7 +138,7 @@ def _query_value(definition: Definition, answers: Answers) -> str:
     if definition.timeseries_background:
         course = next(iter(timeseries(parse_formula(entry.formula), found).values()), {})
         background = svg.sparkline(course)
-    ems = 0.62 * len(number) + (0.3 * len(unit) + 0.15 if unit else 0)
+    ems = 0.7 * len(number) + (0.32 * len(unit) + 0.15 if unit else 0)
     return (
         f'<p class="figure {escape(cell.palette)}" style="--ems:{ems:.1f}" data-value="{cell.value!r}">{background}'
         f'<span class="number">{escape(number)}</span><span class="unit">{escape(unit)}</span>'

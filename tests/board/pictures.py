@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 DOCS = Path(__file__).parents[2] / "docs"
-PICTURES = {"wall": ("health_wall", "dark", 1920, 1080), "wandb-board": ("wandb_runs", "light", 1440, 1180)}
+PICTURES = {"wall": ("health_wall", "dark", 1120, 630), "wandb-board": ("wandb_runs", "light", 1040, 800)}
 
 
 def main() -> None:
@@ -22,13 +22,15 @@ def main() -> None:
         subprocess.run([Path(sys.executable).with_name("metta-checks"), "board", "preview", "-o", page], check=True)
         for name, (board, theme, width, height) in PICTURES.items():
             target = DOCS / f"{name}.png"
-            subprocess.run(
-                [browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-proxy-server",
-                 f"--user-data-dir={folder}/profile", f"--window-size={width},{height}", f"--screenshot={target}",
-                 f"{page.as_uri()}?theme={theme}#{board}"],
-                check=True, capture_output=True, timeout=180,
-            )  # fmt: skip
-            print(f"wrote {target}: {target.stat().st_size // 1000} kB")
+            options = [
+                "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-proxy-server",
+                "--disable-lcd-text",
+                f"--user-data-dir={folder}/profile", f"--window-size={width},{height}",
+                f"--screenshot={target}",
+            ]  # fmt: skip
+            address = f"{page.as_uri()}?theme={theme}#{board}"
+            subprocess.run([browser, *options, address], check=True, capture_output=True, timeout=180)
+            sys.stdout.write(f"wrote {target}: {target.stat().st_size // 1000} kB\n")
 
 
 if __name__ == "__main__":
