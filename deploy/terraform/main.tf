@@ -8,10 +8,15 @@ locals {
     if var.dashboards == null ? true : contains(var.dashboards, trimsuffix(file, ".json"))
   }
 
-  monitors = {
+  all_monitors = {
     for file in fileset("${local.package}/board/monitors", "*.json") :
     trimsuffix(file, ".json") => jsondecode(file("${local.package}/board/monitors/${file}"))
-    if var.monitors == null ? true : contains(var.monitors, trimsuffix(file, ".json"))
+  }
+
+  # An optional monitor is created only when it is named.
+  monitors = {
+    for name, monitor in local.all_monitors : name => monitor
+    if var.monitors == null ? !contains(monitor.tags, "optional:true") : contains(var.monitors, name)
   }
 
   # The files have the address of Datadog's US1 site, and a place for the runbook's: see board/library.py.

@@ -5,7 +5,7 @@ variable "dashboards" {
 }
 
 variable "monitors" {
-  description = "The monitors to create, by file name without its ending. Null creates all of them, an empty set none."
+  description = "The monitors to create, by file name without its ending. Null creates all but the optional ones (wandb_gpu_hours_lost), an empty set none."
   type        = set(string)
   default     = null
 }

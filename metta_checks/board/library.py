@@ -27,6 +27,9 @@ RUNBOOK: Final = "https://example.com/runbook"
 PAGING: Final = "urgency:page"
 """The tag of monitors that page; the others make tickets."""
 
+OPTIONAL: Final = "optional:true"
+"""The tag of monitors that are exported and created on request only: their threshold is everybody's own."""
+
 
 def names(kind: Kind) -> tuple[str, ...]:
     """What there is of a kind, by file name without its ending."""
@@ -50,9 +53,16 @@ def dashboard(name: str) -> Dashboard:
 
 
 def export(
-    directory: Path, *, page_to: str = "", ticket_to: str = "", site: str = "", runbook: str = ""
+    directory: Path,
+    *,
+    page_to: str = "",
+    ticket_to: str = "",
+    site: str = "",
+    runbook: str = "",
+    with_optional: bool = False,
 ) -> Iterator[Path]:
-    """Write everything into `directory`, a folder for each kind, ready to be imported. Raises WriteError.
+    """Write everything into `directory`, a folder for each kind, ready to be imported; optional monitors only
+    `with_optional`. Raises WriteError.
 
     The handles (`@pagerduty-…`, `@slack-…`) end the messages: `page_to` those that page, `ticket_to` the others. `site`
     (`datadoghq.eu`) and `runbook` (an address) are where their links lead; without a runbook there is no link to one.
@@ -62,6 +72,8 @@ def export(
         for name in names(kind):
             path = directory / kind / f"{name}.json"
             text = text_of(kind, name)
+            if kind == "monitors" and not with_optional and OPTIONAL in parse_json(text)["tags"]:
+                continue
             write_file(path, _addressed(text, page_to, ticket_to, site, runbook) if kind == "monitors" else text)
             yield path
 

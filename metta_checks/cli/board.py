@@ -136,8 +136,9 @@ def preview(dashboards: tuple[str, ...], sources: tuple[str, ...], variables: tu
 @click.option("--ticket-to", default="", metavar="HANDLE", help="Whom the other monitors notify: @slack-training.")
 @click.option("--site", default="", metavar="SITE", help="The Datadog site of the links. [default: datadoghq.com]")
 @click.option("--runbook", default="", metavar="URL", help="The runbook to link to. [default: no link]")
-def export_command(directory: Path, page_to: str, ticket_to: str, site: str, runbook: str) -> None:
-    """Write the JSON of all dashboards and monitors into DIRECTORY, for import into Datadog.
+@click.option("--all", "with_optional", is_flag=True, help="Optional monitors too: wandb_gpu_hours_lost.")
+def export_command(directory: Path, page_to: str, ticket_to: str, site: str, runbook: str, with_optional: bool) -> None:
+    """Write the JSON of the dashboards and monitors into DIRECTORY, for import into Datadog.
 
     Files of the same names are replaced. A monitor notifies nobody unless a handle is given here or added to its
     message in Datadog.
@@ -153,7 +154,9 @@ def export_command(directory: Path, page_to: str, ticket_to: str, site: str, run
       metta-checks board export boards --page-to @pagerduty-training --ticket-to @slack-training
     """
     try:
-        for path in library.export(directory, page_to=page_to, ticket_to=ticket_to, site=site, runbook=runbook):
+        for path in library.export(
+            directory, page_to=page_to, ticket_to=ticket_to, site=site, runbook=runbook, with_optional=with_optional
+        ):
             echo(path)
     except WriteError as error:
         raise click.UsageError(f"writing {error}") from None

@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from metta_checks.core import tag
@@ -18,6 +18,8 @@ from metta_checks.core.duration import parse_duration
 
 Series = tuple[str, tuple[str, ...]]
 """A metric and its sorted tags."""
+
+GPUS_IN_USE: Final = "wandb.gpus_in_use"
 
 ALIVE: Final = ("running", "pending", "preempting")
 """W&B's states of a run that has not ended."""
@@ -31,6 +33,8 @@ DEVICE_KEYS: Final = {
 """What stands before and behind the number of a GPU."""
 
 MACHINE_KEYS: Final = {"cpu_utilization": "system.cpu", "memory_utilization": "system.memory_percent"}
+OLD_KEYS: Final = {"memory_utilization": "system.memory", "disk_utilization": "system.disk"}
+"""What SDKs before wandb-core write; it counts for a node that writes nothing newer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,8 @@ class Asked:
     metrics: Sequence[str]
     sps_keys: Sequence[str]
     system_metrics: Sequence[str]
+    gpu_devices: str
+    gpus_key: str | None
     run_types: Sequence[tuple[str, str]]
     run_tags: Sequence[str]
     max_runs: int
@@ -57,6 +63,8 @@ class Asked:
             metrics=options.metrics,
             sps_keys=options.sps_keys,
             system_metrics=options.system_metrics,
+            gpu_devices=options.gpu_devices,
+            gpus_key=options.gpus_key,
             run_types=[(entry.name, entry.pattern) for entry in options.run_types],
             run_tags=options.run_tags,
             max_runs=options.max_runs,
@@ -94,19 +102,25 @@ class SdkRun:
         return (self.heartbeat_at - self.created_at).total_seconds() / 3600
 
     def active(self, since: datetime) -> bool:
-        return not self.ended or (self.heartbeat_at is not None and self.heartbeat_at >= since)
+        last_sign = self.created_at if self.heartbeat_at is None else self.heartbeat_at
+        return not self.ended or (last_sign is not None and last_sign >= since)
 
 
 def recount(
-    runs: Iterable[SdkRun], asked: Asked, now: datetime, silent: Collection[str] = frozenset()
+    runs: Iterable[SdkRun],
+    asked: Asked,
+    now: datetime,
+    silent: Collection[str] = frozenset(),
+    resumed: Mapping[str, datetime] | None = None,
 ) -> dict[Series, float]:
-    """Every gauge that the check has to give at `now`; `silent` are the ended runs that have had their hour."""
+    """Every gauge that the check has to give at `now`; `silent` are the ended runs that have had their hour, and
+    `resumed` says when the check saw runs running again."""
     active = [run for run in runs if run.active(asked.since(now))]
     speaking = [run for run in active if run.id not in silent]
     speaking.sort(key=lambda run: (run.ended, -run.created_at.timestamp() if run.created_at else 0.0, run.id))
     figures = _counts(active, asked)
     for run in speaking[: asked.max_runs]:
-        figures |= _figures_of(run, asked, now)
+        figures |= _figures_of(run, asked, now, (resumed or {}).get(run.id))
     return figures
 
 
@@ -128,12 +142,27 @@ def _counts(active: Iterable[SdkRun], asked: Asked) -> dict[Series, float]:
 
     types = [*(name for name, _ in asked.run_types), "all"]
     figures = {series(run_type, state): 0.0 for run_type in types for state in ("running", "finished", "failed")}
+    gpus = dict.fromkeys(types, 0.0)
     for run in active:
         figures[series(_run_type(run, asked), _state(run))] += 1.0
+        if not run.ended:
+            gpus[_run_type(run, asked)] += _gpus(run, asked)
+    for run_type, number in gpus.items():
+        figures[GPUS_IN_USE, tuple(sorted((tag("run_type", run_type), *_project_tags(asked))))] = number
     return figures
 
 
-def _figures_of(run: SdkRun, asked: Asked, now: datetime) -> dict[Series, float]:
+def _gpus(run: SdkRun, asked: Asked) -> float:
+    number: Any = _named_values(run).get(asked.gpus_key) if asked.gpus_key else None
+    if _is_number(number) and number >= 0:
+        return float(number)
+    keys = [key for key in run.system if re.match(r"system\.gpu\.[0-9]+\.[^/]+(/l:|$)", key)]
+    if asked.gpu_devices == "used":
+        keys = [key for key in keys if _is_used(key, run.system)]
+    return float(len({(_node(key), key.split(".")[2]) for key in keys}))
+
+
+def _figures_of(run: SdkRun, asked: Asked, now: datetime, resumed_at: datetime | None) -> dict[Series, float]:
     tags = (
         tag("run_id", run.id),
         tag("run_name", run.name or run.id),
@@ -142,8 +171,9 @@ def _figures_of(run: SdkRun, asked: Asked, now: datetime) -> dict[Series, float]
         *(tag(name, value) for name in asked.run_tags if (value := getattr(run, name, None))),
     )
     values = [*_values(run, asked), *_system_values(run, asked)]
-    if not run.ended and run.heartbeat_at is not None:
-        values.append(("wandb.run.heartbeat_age_seconds", max(0.0, (now - run.heartbeat_at).total_seconds()), ()))
+    signs = [moment for moment in (run.created_at, resumed_at, _logged_at(run)) if moment is not None]
+    if not run.ended and signs:
+        values.append(("wandb.run.log_age_seconds", max(0.0, (now - max(signs)).total_seconds()), ()))
     return {(metric, tuple(sorted(tags + own))): value for metric, value, own in values}
 
 
@@ -151,20 +181,59 @@ def _values(run: SdkRun, asked: Asked) -> Iterator[tuple[str, float, tuple[str, 
     """Duration, speed and summary values: metric, value, and tags beside those of the run."""
     if run.hours is not None:
         yield "wandb.run.duration_hours", run.hours, ()
+    named = _named_values(run)
     for key in asked.sps_keys:
-        if _is_number(run.summary.get(key)):
-            yield "wandb.run.sps", float(run.summary[key]), ()
+        if _is_number(named.get(key)):
+            yield "wandb.run.sps", float(named[key]), ()
             break
-    for key, value in run.summary.items():
-        if _is_number(value) and any(_fits(key, pattern) for pattern in asked.metrics):
+    matchable = {".".join(path) for path, _ in _paths(run.summary, media=False)}
+    for key, value in named.items():
+        fits = key in asked.metrics or (key in matchable and any(_fits(key, pattern) for pattern in asked.metrics))
+        if fits and _is_number(value):
             yield "wandb.run.metric", float(value), (tag("metric_name", key),)
+
+
+def _named_values(run: SdkRun) -> dict[str, Any]:
+    """The values of a summary by the names that W&B's interface gives them."""
+    # Of two with one name, the one in fewer objects comes last and wins.
+    found = sorted(_paths(run.summary, media=True), key=lambda one: len(one[0]), reverse=True)
+    return {".".join(path): value for path, value in found if value is not None}
+
+
+def _paths(
+    values: Mapping[str, Any], *, media: bool, before: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Everything in a summary that is no object, by the keys that lead to it; `media` opens media too."""
+    for key, value in values.items():
+        if isinstance(value, Mapping) and (media or "_type" not in value):
+            yield from _paths(value, media=media, before=(*before, key))
+        else:
+            yield (*before, key), value
 
 
 def _system_values(run: SdkRun, asked: Asked) -> Iterator[tuple[str, float, tuple[str, ...]]]:
     for name in asked.system_metrics:
-        devices = [float(value) for key, value in run.system.items() if _is_device(key, name) and _is_number(value)]
+        keys = [key for key in run.system if _is_device(key, name)]
+        nodes = {_node(key) for key in keys}
+        keys += [key for key in run.system if key.split("/l:")[0] == OLD_KEYS.get(name) and _node(key) not in nodes]
+        if asked.gpu_devices == "used" and name in DEVICE_KEYS:
+            keys = [key for key in keys if _is_used(key, run.system)]
+        devices = [float(run.system[key]) for key in keys if _is_number(run.system[key])]
         if devices and math.isfinite(sum(devices)):
             yield "wandb.run.system", sum(devices) / len(devices), (tag("metric", name),)
+
+
+def _node(key: str) -> str | None:
+    """The label of the node that wrote `key`; None where it has none."""
+    plain, mark, label = key.rpartition("/l:")
+    return label if mark and plain else None
+
+
+def _is_used(key: str, system: Mapping[str, Any]) -> bool:
+    """Whether the node's processes use the device of `key`, or the node reports none of theirs."""
+    start = "system.gpu.process."
+    used = {other.split(".")[3] for other in system if other.startswith(start) and _node(other) == _node(key)}
+    return not used or key.split(".")[2] in used
 
 
 def _is_device(key: str, name: str) -> bool:
@@ -189,6 +258,14 @@ def _is_number(value: Any) -> bool:
         return math.isfinite(value)
     except OverflowError:
         return False
+
+
+def _logged_at(run: SdkRun) -> datetime | None:
+    logged: Any = run.summary.get("_timestamp")
+    try:
+        return datetime.fromtimestamp(logged, UTC) if _is_number(logged) else None
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def _fits(key: str, pattern: str) -> bool:

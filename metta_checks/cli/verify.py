@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +21,7 @@ from metta_checks.cli.terminal import echo
 from metta_checks.cli.verdict_wandb import Difference, Moment, Verdict, run_of, tag_value, verdict
 from metta_checks.cli.verify_ci import verify_ci
 from metta_checks.cli.wandb_sdk import Question, Reading, SdkError, is_installed, read_project
-from metta_checks.core import CredentialError, MettaCheck
+from metta_checks.core import CredentialError, MettaCheck, SourceError
 from metta_checks.core.agent_options import agent_tags
 
 SHOWN: Final = 40
@@ -109,8 +109,8 @@ def verify_wandb(
     if instance is not None and instance > len(config.instances):
         raise click.UsageError(f"--instance {instance}: the configuration has {len(config.instances)}")
     status = 0
-    for number in numbers:
-        comparison = Comparison(config, number, timeout)
+    for number, project in _projects_of(config, numbers):
+        comparison = Comparison(config, number, timeout, project)
         try:
             found, reading = comparison.run()
         except ConfigurationError as error:
@@ -124,12 +124,32 @@ def verify_wandb(
     context.exit(status)
 
 
-class Comparison:
-    """One instance's project, read from both sides."""
+def _projects_of(config: AgentConfig, numbers: Iterable[int]) -> Iterator[tuple[int, str | None]]:
+    """The instances by number, and each project of those that have several."""
+    for number in numbers:
+        check = new_check(find_check("wandb"), config.init_config, config.instances[number - 1])
+        try:
+            check.load_options()
+            if not check.discovers:
+                yield number, None
+                continue
+            with check.transport.during(check.collection):
+                found = check.find_targets(check.clock())
+        except ConfigurationError as error:
+            raise click.UsageError(f"instance {number}: {error}") from None
+        except (CredentialError, SourceError) as error:
+            raise click.ClickException(f"metta_wandb, instance {number}: {error}") from None
+        for target in found.targets:
+            yield number, target.identity["project"]
 
-    def __init__(self, config: AgentConfig, number: int, timeout: float) -> None:
+
+class Comparison:
+    """One project of an instance, read from both sides: the instance's own, or `project` of those that it watches."""
+
+    def __init__(self, config: AgentConfig, number: int, timeout: float, project: str | None = None) -> None:
         self._config = config
         self._number = number
+        self._project = {} if project is None else {"project": project, "projects": None}
         self._timeout = timeout
         self._progress = Progress()
         self.title = f"metta_wandb, instance {number}"
@@ -154,7 +174,7 @@ class Comparison:
 
     def _check(self) -> MettaCheck:
         given = self._config.instances[self._number - 1]
-        check = new_check(find_check("wandb"), self._config.init_config, {**given, **UNLIMITED})
+        check = new_check(find_check("wandb"), self._config.init_config, {**given, **self._project, **UNLIMITED})
         check.load_options()
         return check
 

@@ -35,7 +35,8 @@ class SdkError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Which project to read: its runs that have not ended, and those heard of since `since` (aware), None for all."""
+    """Which project to read: its runs that have not ended, and those heard of or created since `since` (aware); None
+    for all."""
 
     base_url: str
     api_key: str = field(repr=False)
@@ -146,17 +147,18 @@ def _answer(asked: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _runs(api: Any, asked: Mapping[str, Any], *, lazy: bool) -> Iterator[Any]:
-    """The runs in question. Those heard of lately come from the head of the order by heartbeat and not from a filter,
+    """The runs in question. Those heard of or created lately come from the heads of two orders and not from a filter,
     so that the check's filter is itself put to the test."""
     options = {"per_page": PER_PAGE, "lazy": lazy}
     if asked["since"] is None:
         yield from api.runs(asked["path"], **options)
         return
-    for run in api.runs(asked["path"], order="-heartbeat_at", **options):
-        heard = _time(run.heartbeat_at)
-        if heard is None or heard.timestamp() < asked["since"]:
-            break
-        yield run
+    for name in ("heartbeat_at", "created_at"):
+        for run in api.runs(asked["path"], order=f"-{name}", **options):
+            moment = _time(getattr(run, name))
+            if moment is None or moment.timestamp() < asked["since"]:
+                break
+            yield run
     yield from api.runs(asked["path"], filters={"state": {"$in": list(ALIVE)}}, **options)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from typing import Any, TypeVar
@@ -13,15 +13,17 @@ from datadog_checks.base import AgentCheck
 from metta_checks.core.collection import Collection
 from metta_checks.core.deadline import Deadline
 from metta_checks.core.diagnosis import Diagnostics
+from metta_checks.core.discovery import LIST_FORMAT, Discovery, ListPage, gone_error
 from metta_checks.core.errors import release_frames
 from metta_checks.core.hour import SeriesHour
 from metta_checks.core.instance import DEFAULT_TIMEOUT, CheckInstance
+from metta_checks.core.names import NameSelection
 from metta_checks.core.report import error_of, warnings_of
 from metta_checks.core.sample import Sample
-from metta_checks.core.state import StateFormat, TargetStates
+from metta_checks.core.state import StateFormat, TargetStates, new_store
 from metta_checks.core.submission import Submission
 from metta_checks.core.tags import tag
-from metta_checks.core.target import Result, Target
+from metta_checks.core.target import Result, Target, TargetList
 from metta_checks.core.telemetry import Telemetry
 
 try:
@@ -53,7 +55,7 @@ class MettaCheck(CheckInstance, ABC):
 
     @abstractmethod
     def targets(self) -> Sequence[Target]:
-        """What this instance reads. Raises ConfigurationError, or SourceError where the list cannot be read."""
+        """What the configuration names, without a request. Raises ConfigurationError."""
 
     @abstractmethod
     def read(self, target: Target, now: datetime) -> Result:
@@ -82,6 +84,13 @@ class MettaCheck(CheckInstance, ABC):
         """What the check knows of its targets; without an override, nothing."""
         return self.new_states(lambda: None)
 
+    def find_targets(self, now: datetime) -> TargetList:  # noqa: ARG002 (for overrides)
+        """The targets of a collection at `now`; with a discovery this may ask the source for its list.
+
+        Raises ConfigurationError, or SourceError where there is no list.
+        """
+        return TargetList(self.targets())
+
     @property
     def discovers(self) -> bool:
         """Whether the targets come from a list, rather than being the one that the configuration names."""
@@ -96,6 +105,17 @@ class MettaCheck(CheckInstance, ABC):
     def new_states(self, empty: Callable[[], S], format: StateFormat[S] | None = None) -> TargetStates[S]:
         """States of this check's targets, persistent with a `format`."""
         return TargetStates(self.name, datadog_agent, empty, format)
+
+    def new_discovery(
+        self,
+        what: str,
+        identity: Mapping[str, str],
+        selection: NameSelection,
+        read_page: Callable[[str | None], ListPage],
+    ) -> Discovery:
+        """A discovery whose list, that of `identity`, survives a restart; the rest is as for `Discovery`."""
+        stored = {**identity, "names": selection.key}
+        return Discovery(what, selection, read_page, new_store(self.name, datadog_agent, stored, LIST_FORMAT))
 
     # One collection.
 
@@ -139,7 +159,10 @@ class MettaCheck(CheckInstance, ABC):
 
     def _results(self, now: datetime) -> Iterator[Result]:
         """A result for every target. What is raised here, and not in `collect`, is about the list of targets."""
-        targets = list(self.targets())
+        found = self.collection.target_list = self.find_targets(now)
+        for target, since in found.gone:
+            yield self._failure(target, gone_error(self.SOURCE, target, since), now)
+        targets = self._telemetry.by_turn(found.targets) if self.discovers else found.targets
         without = {target.key: target for target in targets}
         try:
             for result in self.collect(targets, now):
@@ -190,10 +213,17 @@ class MettaCheck(CheckInstance, ABC):
         if not results:
             self._submit_telemetry(self._telemetry.of_no_target(tags))
         self._submit_telemetry(self._telemetry.of_instance(self.collection, results, tags))
-        for message in warnings_of(results, raised=self.collection.error is not None):
+        for message in (
+            *self.collection.target_list.warnings,
+            *warnings_of(results, raised=self.collection.error is not None),
+        ):
             self.warning("%s", message)
         self._warn_of_budget()
         self._diagnostics.note(self.collection, results)
+        if self.discovers and self.collection.error is None:
+            present = {result.target.key for result in results}
+            self.states.retain(present)
+            self._telemetry.retain(present)
         for result in results:
             # That of the collection is still to be raised.
             if result.error is not self.collection.error:

@@ -6,14 +6,15 @@ import threading
 from datetime import datetime, timedelta
 
 from metta_checks.core.deadline import Deadline
+from metta_checks.core.target import TargetList
 
 
 class Collection:
     """One collection; the transport writes into it, the base reads it at the end.
 
     `now` is the moment of all its figures (aware, UTC). `quota_remaining` is the source's own rate-limit budget, None
-    where the source gives none. `error` is what the collection raised. Pages may be fetched on several threads, so the
-    counters are guarded.
+    where the source gives none. `target_list` is what it reads, empty until that is known. `error` is what the
+    collection raised. Pages may be fetched on several threads, so the counters are guarded.
     """
 
     def __init__(self, now: datetime, deadline: Deadline) -> None:
@@ -21,8 +22,13 @@ class Collection:
         self.deadline = deadline
         self.requests = 0
         self.quota_remaining: float | None = None
+        self.target_list = TargetList(())
         self.error: Exception | None = None
         self._lock = threading.Lock()
+
+    def time_left(self) -> float:
+        """The share of the collection's time that is left, from 1 down to 0."""
+        return self.deadline.remaining / self.deadline.seconds if self.deadline.seconds else 0.0
 
     @property
     def present(self) -> datetime:

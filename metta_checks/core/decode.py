@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import pydantic_core
@@ -39,6 +40,7 @@ _STRING: Final = rb'"(?:[^"\\]++|\\.)*+"?'
 """A string; one that does not end goes to the end, so that no byte is looked at twice."""
 
 _STRINGS: Final = re.compile(_STRING, re.DOTALL)
+_CONTROL: Final = re.compile(rb"\\.|([\x00-\x1f])", re.DOTALL)
 _TOKENS: Final = re.compile(_STRING + rb"|[,\[{\]}]", re.DOTALL)
 _BYTES: Final = TypeAdapter(bytes)
 
@@ -51,21 +53,24 @@ class TooManyValuesError(ValueError):
         self.limit = limit
 
 
-def parse_json(data: bytes | str, *, allow_nan: bool = False, max_values: int = MAX_VALUES) -> Any:
+def parse_json(
+    data: bytes | str, *, allow_nan: bool = False, allow_control: bool = False, max_values: int = MAX_VALUES
+) -> Any:
     """The value of a JSON document.
 
     Raises TooManyValuesError, before anything is built, for more than `max_values` values. Raises ValueError for
     anything that is not JSON, for nesting deeper than pydantic-core's bound (some 200 levels; the standard library ends
     in RecursionError instead), and for NaN or Infinity unless `allow_nan`. A number beyond the range of a float is
     infinite all the same. Half a surrogate pair, which JSON allows and the parser does not, is read as U+FFFD, in keys
-    too, and so is an encoded surrogate.
+    too, and so is an encoded surrogate. With `allow_control`, strings may hold control characters as they are, as with
+    the standard library's `strict=False`; in a document that is `LARGE` they become spaces.
     """
     raw = data.encode("utf-8", "replace") if isinstance(data, str) else data
     _require_few_values(raw, max_values)
     try:
         return pydantic_core.from_json(raw, allow_inf_nan=allow_nan, cache_strings="keys")
     except ValueError:
-        if (mended := _without_lone_surrogates(raw)) is None:
+        if (mended := _mended(raw, allow_control=allow_control)) is None:
             raise
     return pydantic_core.from_json(mended, allow_inf_nan=allow_nan, cache_strings="keys")
 
@@ -81,15 +86,15 @@ def parse_model(model: type[M], data: bytes, *, max_values: int = MAX_MODEL_VALU
     return model.model_validate_json(mended)
 
 
-def parse_text(data: bytes) -> bytes:
+def parse_text(data: bytes, *, allow_control: bool = False) -> bytes:
     """The content of a document that is one JSON string, in UTF-8: as `str` it could take four times as much.
 
-    Raises ValueError for anything else.
+    `allow_control` is as for `parse_json`. Raises ValueError for anything else.
     """
     try:
         return _BYTES.validate_json(data, strict=True)
     except ValidationError:
-        if (mended := _without_lone_surrogates(data)) is None:
+        if (mended := _mended(data, allow_control=allow_control)) is None:
             raise
     return _BYTES.validate_json(mended, strict=True)
 
@@ -116,7 +121,7 @@ def without_long_strings(data: bytes) -> bytes:
 def _require_few_values(data: bytes, limit: int) -> None:
     """Every value but the first one follows a comma or opens a list or an object. Those in strings count only when
     there are many of all, since to tell them apart takes longer."""
-    if data.count(b",") + data.count(b"[") + data.count(b"{") < limit:
+    if len(data) < limit or data.count(b",") + data.count(b"[") + data.count(b"{") < limit:
         return
     values, depth = 1, 0
     for number, found in enumerate(_TOKENS.finditer(data)):
@@ -134,6 +139,25 @@ def _require_few_values(data: bytes, limit: int) -> None:
         # A value has two strings at most, its key and itself, and one end; what has more is no JSON.
         if values > limit or number > 4 * limit:
             raise TooManyValuesError(limit)
+
+
+def _mended(data: bytes, *, allow_control: bool) -> bytes | None:
+    """`data` without lone surrogates and, with `allow_control`, without control characters in its strings; None when
+    it has none."""
+    mended = _without_lone_surrogates(data)
+    if not allow_control:
+        return mended
+    known = data if mended is None else mended
+    # An escape takes six times as much.
+    escape = b" " if len(known) > LARGE else b"\\u%04x"
+    escaped = _STRINGS.sub(lambda string: _CONTROL.sub(partial(_escaped, escape), string[0]), known)
+    return escaped if escaped != data else None
+
+
+def _escaped(escape: bytes, found: re.Match[bytes]) -> bytes:
+    if found[1] is None:
+        return found[0]
+    return escape % found[1][0] if b"%" in escape else escape
 
 
 def _without_lone_surrogates(data: bytes) -> bytes | None:

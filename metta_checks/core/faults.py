@@ -136,6 +136,8 @@ def fault_of_status(
         return fault(Kind.FORBIDDEN, "The credential is known but may not read this: check its permissions.")
     if status in {404, 410}:
         return fault(Kind.NOT_FOUND, "Check the address and the names, and that the credential may see them.")
+    if status == 413:
+        return fault(Kind.OVERSIZED, "The server does not send or accept this much at once.")
     if status >= 500:
         return fault(
             Kind.SERVER_ERROR, "The service has a fault; look at its status page. The next collection tries again."

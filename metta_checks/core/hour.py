@@ -13,7 +13,7 @@ PER_DISTRIBUTION: Final = 5
 switched on at Datadog and so not known here, cost five more."""
 
 MOST_REMEMBERED: Final = 200_000
-"""Series that are told apart, some 15 MB; an hour with more counts as this many."""
+"""Series that are told apart, some 30 MB; an hour with more counts as this many."""
 
 
 class SeriesHour:
@@ -26,6 +26,8 @@ class SeriesHour:
     def __init__(self) -> None:
         self._hour: datetime | None = None
         self._seen: set[int] = set()
+        # By the hash of the tags as they are written, which is found faster than that of their set.
+        self._keys: dict[int, int] = {}
         self._billed = 0
 
     def add(self, now: datetime, samples: Iterable[Sample]) -> int:
@@ -35,11 +37,17 @@ class SeriesHour:
         """
         hour = now.replace(minute=0, second=0, microsecond=0)
         if hour != self._hour:
-            self._hour, self._seen, self._billed = hour, set(), 0
+            self._hour, self._seen, self._keys, self._billed = hour, set(), {}, 0
         gauges: set[int] = set()
+        keys = self._keys
         for name, _, tags, kind in samples:
             # A hash of 64 bits stands for the series: of the most that are kept, two meet once in a billion hours.
-            key = hash((name, frozenset(tags)))
+            written = hash((name, tags))
+            key = keys.get(written)
+            if key is None:
+                key = hash((name, frozenset(tags)))
+                if len(keys) < MOST_REMEMBERED:
+                    keys[written] = key
             if kind == "gauge":
                 gauges.add(key)
             if key not in self._seen and len(self._seen) < MOST_REMEMBERED:

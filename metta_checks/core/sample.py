@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import isfinite
 from typing import Literal, NamedTuple
 
@@ -40,4 +41,12 @@ def is_finite(value: float) -> bool:
         return isfinite(value)
     except OverflowError:
         # A whole number from JSON can be larger than any float.
+        return False
+
+
+def are_finite(values: Iterable[float]) -> bool:
+    """Whether Datadog takes all of them."""
+    try:
+        return all(map(isfinite, values))
+    except OverflowError:
         return False

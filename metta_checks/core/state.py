@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -137,6 +137,11 @@ class TargetStates(Generic[S]):
             self._store(target, self._format).save(self._format.encode(state, now))
         self._states[target.key] = state
 
+    def retain(self, keys: Container[str]) -> None:
+        """Forget the targets that are not among `keys`; what was saved of them stays for when they come back."""
+        self._states = {key: state for key, state in self._states.items() if key in keys}
+        self._stores = {key: store for key, store in self._stores.items() if key in keys}
+
     def origins(self) -> Iterator[tuple[Target, StateOrigin]]:
         """What became of the states that an earlier process left."""
         for target, store in self._stores.values():
@@ -153,10 +158,14 @@ class TargetStates(Generic[S]):
 
     def _store(self, target: Target, format: StateFormat[S]) -> Store:
         if target.key not in self._stores:
-            # The form that newer base classes give the key of a check with a cache id of its own.
-            key = f"{self._check}:{identity_hash(self._check, target.identity)}_{format.key}"
-            self._stores[target.key] = target, Store(self._cache, key, format.version)
+            self._stores[target.key] = target, new_store(self._check, self._cache, target.identity, format)
         return self._stores[target.key][1]
+
+
+def new_store(check: str, cache: PersistentCache, identity: Mapping[str, str], format: StateFormat[Any]) -> Store:
+    """The store of one document of what `identity` names."""
+    # The form that newer base classes give the key of a check with a cache id of its own.
+    return Store(cache, f"{check}:{identity_hash(check, identity)}_{format.key}", format.version)
 
 
 def identity_hash(check: str, identity: Mapping[str, str]) -> str:

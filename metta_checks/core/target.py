@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
 from typing import Any, Final
 
-from metta_checks.core.sample import Event, Sample, is_finite
+from metta_checks.core.sample import Event, Sample, are_finite, is_finite
 
 EXAMPLES: Final = 3
 """Items that a message names; the others are a count."""
@@ -28,13 +29,14 @@ class Status(StrEnum):
     """How far the reading of a target got.
 
     `WAITING`: its turn did not come before the deadline. `IN_PROGRESS`: its first reading has begun and goes on in the
-    next collection.
+    next collection. `OVER_LIMIT`: it matches, but there are more than the `limit` of the discovery; it has no result.
     """
 
     READ = "read"
     FAILED = "failed"
     IN_PROGRESS = "in_progress"
     WAITING = "waiting"
+    OVER_LIMIT = "over_limit"
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,20 @@ class Target:
     def key(self) -> str:
         """The identity as one text: equal for equal identities, whatever their order."""
         return json.dumps(sorted(self.identity.items()), separators=(",", ":"))
+
+
+@dataclass(frozen=True, slots=True)
+class TargetList:
+    """The targets of one collection.
+
+    `gone` are those that were on an earlier list, and since when they are missing; they are not read. `over_limit` is
+    how many targets match beyond the limit, `warnings` are about the list.
+    """
+
+    targets: Sequence[Target]
+    gone: Sequence[tuple[Target, datetime]] = ()
+    over_limit: int = 0
+    warnings: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +136,10 @@ class Result:
 
     def finite(self) -> Result:
         """The result with the samples that Datadog takes; NaN and infinities are counted as dropped."""
+        if are_finite(sample.value for sample in self.samples):
+            return self
         samples = [sample for sample in self.samples if is_finite(sample.value)]
         refused = len(self.samples) - len(samples)
-        if not refused:
-            return self
         names = dict.fromkeys(sample.name for sample in self.samples if not is_finite(sample.value))
         return replace(
             self, samples=samples, dropped=(*self.dropped, Dropped.of(DropReason.NOT_FINITE, names, refused))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -26,10 +26,12 @@ FORGOTTEN_AFTER: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class _Standing:
-    """What was last submitted of a target: its `up`, its verdicts' states, and when it was last read whole."""
+    """What was last submitted of a target: its `up`, its verdicts' states, when its last turn was, and when it was last
+    read whole."""
 
     up: float
     states: tuple[Sample, ...]
+    turn_at: datetime
     read_at: datetime | None
 
 
@@ -53,7 +55,19 @@ class Telemetry:
         before = self._standings.get(result.target.key)
         read_at = now if result.status is Status.READ else before.read_at if before else None
         states = tuple(sample for sample in result.samples if sample.name == HEALTH_STATE)
-        self._standings[result.target.key] = _Standing(float(result.status is Status.READ), states, read_at)
+        self._standings[result.target.key] = _Standing(float(result.status is Status.READ), states, now, read_at)
+
+    def by_turn(self, targets: Iterable[Target]) -> list[Target]:
+        """The targets in the order of their turns: those whose last one is longest ago come first."""
+        return sorted(targets, key=self._last_turn)
+
+    def _last_turn(self, target: Target) -> float:
+        standing = self._standings.get(target.key)
+        return standing.turn_at.timestamp() if standing else 0.0
+
+    def retain(self, keys: Container[str]) -> None:
+        """Forget the targets that are not among `keys`."""
+        self._standings = {key: standing for key, standing in self._standings.items() if key in keys}
 
     def repeated(self, target: Target, now: datetime) -> list[Sample]:
         """The verdicts of a target that waits: as they were, unknown once it was not read for three intervals."""
@@ -89,6 +103,7 @@ class Telemetry:
             yield Sample(f"{PREFIX}quota_remaining", collection.quota_remaining, tags)
         if self._discovers:
             statuses = Counter(result.status for result in results)
+            statuses[Status.OVER_LIMIT] = collection.target_list.over_limit
             for status in Status:
                 yield Sample(f"{PREFIX}targets", float(statuses[status]), (*tags, tag("status", status)))
 

@@ -59,8 +59,11 @@ pages of equal rows fiftyfold, a bomb a thousandfold."""
 
 _UNSUSPICIOUS: Final = 2 * 1024 * 1024
 
-_CHUNK: Final = 8 * 1024
-"""Bytes read at once. Compressed ones may grow a thousandfold, which keeps a bomb's one step under 9 MB."""
+_CHUNK: Final = 64 * 1024
+"""Bytes read at once."""
+
+_COMPRESSED_CHUNK: Final = 8 * 1024
+"""The same of compressed ones: they may grow a thousandfold, which keeps a bomb's one step under 9 MB."""
 
 _ENCODINGS: Final = ("gzip", "deflate")
 """What a server may compress with: of brotli and zstd one byte may become a million."""
@@ -292,7 +295,8 @@ class Transport:
         # A list of parts would take twice the memory when it is joined.
         content = BytesIO()
         # Not by `iter_content`: in a chunked answer urllib3 itself reads the line before a chunk without a limit.
-        while part := response.raw.read(_CHUNK, decode_content=True):
+        chunk = _COMPRESSED_CHUNK if encoding not in {"", "identity"} else _CHUNK
+        while part := response.raw.read(chunk, decode_content=True):
             size = content.tell() + len(part)
             if size > self._max_bytes:
                 remedy = "Raise `max_response_bytes` if the source is to be trusted, or ask for less."

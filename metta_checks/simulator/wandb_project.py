@@ -153,7 +153,7 @@ class _Maker:
             "user": user,
             "tags": tuple(rng.sample(("nightly", "baseline", "user:daphne", "gpu"), rng.randrange(3))),
             "config": {"seed": rng.randrange(100), "trainer": {"learning_rate": rng.choice((1e-3, 3e-4))}},
-            "summary": summary(rng, rng.randrange(1, 10**8)),
+            "summary": {**summary(rng, rng.randrange(1, 10**8)), "_timestamp": heartbeat_at.timestamp()},
             "system_metrics": system_metrics(rng, gpus),
             "host": f"node-{rng.randrange(16):02d}" if rng.random() < 0.9 else None,
             "history_line_count": rng.randrange(10_000),

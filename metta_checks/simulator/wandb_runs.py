@@ -151,12 +151,13 @@ class DemoProject:
         return run
 
     def beat(self, name: str, now: datetime, summary: Mapping[str, Any] | None = None) -> None:
-        """A heartbeat, with new summary values where given."""
+        """A heartbeat, and where values are given a log of them."""
         with self.lock:
             run = self._runs[name]
             run.heartbeat_at = now
             if summary:
                 run.summary = {**(run.summary if isinstance(run.summary, Mapping) else {}), **summary}
+                run.summary["_timestamp"] = now.timestamp()
 
     def finish(self, name: str, now: datetime) -> None:
         self.end(name, "finished", now)

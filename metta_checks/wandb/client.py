@@ -1,23 +1,43 @@
-"""The W&B API: pages of runs in, runs out."""
+"""The W&B API: requests for pages of runs and for the list of projects, and what its refusals mean."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from requests.auth import HTTPBasicAuth
 
 from metta_checks.core import Kind, SourceError
 from metta_checks.core.credentials import Credential, Credentials, with_fresh_credential
+from metta_checks.core.discovery import ListPage
 from metta_checks.core.transport import Answer, ShapeError, Transport
-from metta_checks.wandb.blobs import Wanted
-from metta_checks.wandb.graphql_errors import GraphQLFault, graphql_fault, is_transient
-from metta_checks.wandb.nodes import RunConnection, RunsAnswer, UnknownStateError, run_of
-from metta_checks.wandb.query import ORDER, runs_query
-from metta_checks.wandb.runs import Run
+from metta_checks.wandb.api_models import (
+    BatchAnswer,
+    BatchData,
+    ErrorsAnswer,
+    NamesAnswer,
+    Project,
+    RunConnection,
+    RunReader,
+    RunsAnswer,
+)
+from metta_checks.wandb.cost import NAMES_A_PAGE
+from metta_checks.wandb.graphql_errors import GraphQLFault, graphql_faults, is_transient, worst
+from metta_checks.wandb.query import ALIAS, DISPENSABLE, ORDER, PROJECTS, runs_query
 
 USER: Final = "api"
 """W&B takes its keys as the password of this user."""
+
+M = TypeVar("M", bound=ErrorsAnswer)
+
+_UNKNOWN_NAME: Final = re.compile(
+    r"(?:cannot query field|(?:unknown|undefined) (?:argument|field))\W{1,4}(\w+)"
+    r"|field\W{1,4}(\w+)\W{1,4}is not defined",
+    re.IGNORECASE,
+)
+"""The field or argument that a GraphQL server does not have, in the words of the common implementations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,132 +53,210 @@ class ProjectPath:
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
-    """All runs that matched, each once, by id; `unknown` tells of those whose state this version does not know."""
+class PageRequest:
+    """A page to ask for: the first `first` runs behind the cursor `after` that `filters` (W&B's filter language, JSON)
+    matches."""
 
-    runs: dict[str, Run]
-    unknown: tuple[str, ...]
+    project: ProjectPath
+    filters: str
+    first: int
+    after: str | None = None
+
+    def variables(self, part: str = "") -> dict[str, Any]:
+        values = {"project": self.project.name, "filters": self.filters, "first": self.first, "after": self.after}
+        return {f"{name}{part}": value for name, value in values.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class RunPage:
+    """One page of runs, W&B's own count of all that match (None where it has none), and the request in messages."""
+
+    runs: RunConnection
+    total: int | None
+    operation: str
 
 
 class WandbClient:
-    """Lists the runs of projects. `page_size` runs a request, at most `max_pages` requests a listing."""
+    """Asks the API. A key that is refused is looked up anew; a field that the server does not have is left out from
+    then on where the check can do without it, and `warnings` says what follows."""
 
-    def __init__(
-        self,
-        transport: Transport,
-        credentials: Credentials,
-        wanted: Wanted,
-        run_tags: tuple[str, ...],
-        *,
-        page_size: int,
-        max_pages: int,
-    ) -> None:
+    def __init__(self, transport: Transport, credentials: Credentials, reader: RunReader) -> None:
         self._transport = transport
         self._credentials = credentials
-        self._wanted = wanted
-        self._run_tags = run_tags
-        self._page_size = page_size
-        self._max_pages = max_pages
-        self._query = runs_query(summary_keys=wanted.summary_keys, system=wanted.wants_system, extra=run_tags)
+        self._keys = reader.selection.summary_keys
+        self._extra = (*reader.run_tags, *reader.completed_tags)
+        self._left_out: dict[str, str] = {}
+        self._queries: dict[int, str] = {}
 
-    def runs(self, project: ProjectPath, filters: str) -> Listing:
-        """Every run of the project that `filters` (W&B's filter language, JSON) matches.
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the server cannot give."""
+        return tuple(self._left_out.values())
 
-        Raises SourceError when the listing cannot be read to its end: half a listing would count half the runs.
+    @property
+    def time_left(self) -> float:
+        """The share of the collection's time that is left, from 1 down to 0."""
+        return self._transport.time_left
+
+    def page(self, request: PageRequest) -> RunPage:
+        """One page of one project. Raises SourceError."""
+        project = request.project
+        answer, parsed = self._ask(project, f"project {project}", 0, request.variables(), RunsAnswer)
+        return _page_of(parsed.data.project if parsed.data else None, answer.tried)
+
+    def pages(self, requests: Sequence[PageRequest]) -> list[RunPage | SourceError]:
+        """A page of each of several projects of one entity, in one request; an error for each that has none.
+
+        Raises SourceError where nothing of the answer can be used.
         """
-        found: dict[str, Run] = {}
-        unknown: dict[str, str] = {}
-        cursor: str | None = None
-        seen: set[str | None] = {None}
-        for _ in range(self._max_pages):
-            answer, page = self._page(project, filters, cursor)
-            self._read(page, found, unknown)
-            cursor = page.pageInfo.endCursor
-            # An empty page that promises more and leads nowhere has been seen live: it is the last one.
-            if not page.pageInfo.hasNextPage or (cursor in seen and not page.edges):
-                return Listing(found, tuple(unknown.values()))
-            if cursor in seen:
-                remedy = "The next collection tries again; if it stays, look at W&B's status page."
-                raise SourceError(Kind.MALFORMED, answer.tried, "more pages, but the cursor repeats", remedy)
-            seen.add(cursor)
-        came_back = f"more than {self._max_pages} pages of {self._page_size} runs"
-        remedy = "Raise `max_pages` or `page_size`, or shorten `timeframe`."
-        raise SourceError(Kind.OVERSIZED, answer.tried, came_back, remedy)
-
-    def _read(self, page: RunConnection, found: dict[str, Run], unknown: dict[str, str]) -> None:
-        for edge in page.edges:
+        variables: dict[str, Any] = {}
+        for number, request in enumerate(requests):
+            variables |= request.variables(str(number))
+        project = requests[0].project
+        about = f"{len(requests)} projects of entity {project.entity}"
+        answer, parsed = self._ask(project, about, len(requests), variables, BatchAnswer)
+        faults, projects = graphql_faults(answer, parsed), parsed.data.projects if parsed.data else {}
+        pages: list[RunPage | SourceError] = []
+        for number, request in enumerate(requests):
+            alias = f"{ALIAS}{number}"
+            operation = answer.tried.replace(about, f"project {request.project}")
             try:
-                found[edge.node.name] = run_of(edge.node, self._wanted, self._run_tags)
-            except UnknownStateError as error:
-                unknown[edge.node.name] = str(error)
+                if alias in faults:
+                    raise _error_of(operation, faults[alias], answer.status)
+                pages.append(_page_of(projects.get(alias), operation))
+            except SourceError as error:
+                pages.append(error)
+        return pages
 
-    def _page(self, project: ProjectPath, filters: str, cursor: str | None) -> tuple[Answer, RunConnection]:
-        variables: dict[str, Any] = {
-            "entity": project.entity,
-            "project": project.name,
-            "filters": filters,
-            "order": ORDER,
-            "first": self._page_size,
-            "after": cursor,
-        }
-        if self._wanted.summary_keys:
-            variables["keys"] = self._wanted.summary_keys
-        return with_fresh_credential(
-            lambda credential: self._post(project, variables, credential),
-            self._credentials.get(),
-            self._credentials.renewed,
-            _refuses_key,
-        )
+    def project_names(self, base_url: str, entity: str, cursor: str | None) -> ListPage:
+        """One page of the list of the entity's projects. Raises SourceError."""
+        variables = {"first": NAMES_A_PAGE, "after": cursor}
+        where = ProjectPath(entity, "", base_url)
+        answer, parsed = self._ask(where, f"the projects of entity {entity}", PROJECTS, variables, NamesAnswer)
+        models = parsed.data.models if parsed.data else None
+        if models is None:
+            remedy = "Check `entity`, and that the key's user may see it."
+            raise SourceError(Kind.NOT_FOUND, answer.tried, "W&B has no such entity", remedy)
+        page = models.pageInfo
+        names = dict.fromkeys((edge.node.name for edge in models.edges), "")
+        return ListPage(names, (page.endCursor or "") if page.hasNextPage else None)
+
+    def _ask(
+        self, project: ProjectPath, about: str, query: int | str, variables: Mapping[str, Any], model: type[M]
+    ) -> tuple[Answer, M]:
+        """The answer to the runs query of so many projects (0: one, without an alias), or to another query."""
+        while True:
+            try:
+                text = query if isinstance(query, str) else self._runs_query(query)
+                values = {"entity": project.entity, **variables}
+                if not isinstance(query, str):
+                    values["order"] = ORDER
+                    if self._keys and "keys" not in self._left_out:
+                        values["keys"] = self._keys
+                sent = {"query": text, "variables": values}
+                return with_fresh_credential(
+                    lambda credential: self._post(project, about, sent, credential, model),  # noqa: B023 (called now)
+                    self._credentials.get(),
+                    self._credentials.renewed,
+                    _refuses_key,
+                )
+            except SourceError as error:
+                if not self._leave_out(error):
+                    raise
+
+    def _runs_query(self, parts: int) -> str:
+        if parts not in self._queries:
+            self._queries[parts] = runs_query(
+                summary_keys=self._keys, extra=self._extra, without=self._left_out.keys(), parts=parts
+            )
+        return self._queries[parts]
+
+    def _leave_out(self, error: SourceError) -> bool:
+        """Whether the server refused the query for a field, or an argument, that it can now be asked without."""
+        refused = _UNKNOWN_NAME.search(error.came_back) if error.kind is Kind.REJECTED else None
+        name = (refused[1] or refused[2]) if refused else ""
+        if name not in DISPENSABLE or name in self._left_out:
+            return False
+        self._left_out[name] = f"the W&B server has no `{name}`, so {DISPENSABLE[name]}: it may be an older version"
+        self._queries.clear()
+        return True
 
     def _post(
-        self, project: ProjectPath, variables: dict[str, Any], credential: Credential
-    ) -> tuple[Answer, RunConnection]:
+        self, project: ProjectPath, about: str, sent: Mapping[str, Any], credential: Credential, model: type[M]
+    ) -> tuple[Answer, M]:
         try:
             answer = self._transport.send(
                 "POST",
                 f"{project.base_url}/graphql",
-                about=f"project {project}",
+                about=about,
                 auth=HTTPBasicAuth(USER, credential.value.encode()),
-                json={"query": self._query, "variables": variables},
+                json=sent,
                 is_transient=is_transient,
             )
-            return answer, self._connection(answer)
+            return answer, _parsed(answer, model)
         except SourceError as error:
             if _refuses_key(error):
                 raise error.with_remedy(_key_remedy(error, credential, project)) from None
             raise
 
-    def _connection(self, answer: Answer) -> RunConnection:
-        if (fault := graphql_fault(answer)) is not None:
-            raise self._error_of(answer, fault)
-        try:
-            parsed = answer.model(RunsAnswer, with_blobs=True)
-        except ShapeError as error:
-            raise _malformed(answer, str(error)) from None
-        data = parsed.data
-        if data is None:
-            raise _malformed(answer, "data: nothing, and no error that says why")
-        if data.project is None and data.viewer is None:
-            # W&B answers a wrong key with HTTP 200 and nulls where it answers at all.
-            raise SourceError(Kind.UNAUTHORISED, answer.tried, "W&B knows no user for this key", "")
-        if data.project is None:
-            raise SourceError(Kind.NOT_FOUND, answer.tried, "W&B has no such project", self._project_remedy())
-        if data.project.runs is None:
-            raise _malformed(answer, "data.project.runs: nothing, and no error that says why")
-        return data.project.runs
 
-    def _error_of(self, answer: Answer, fault: GraphQLFault) -> SourceError:
-        remedies = {
-            Kind.NOT_FOUND: self._project_remedy(),
-            Kind.RATE_LIMITED: "Raise `min_collection_interval`; the next collection tries again.",
-            Kind.SERVER_ERROR: "The W&B server has a fault; look at its status page. The next collection tries again.",
-            Kind.REJECTED: "W&B refuses the query; look for a newer version of this check.",
-        }
-        came_back = f'GraphQL error "{fault.message}"'
-        return SourceError(fault.kind, answer.tried, came_back, remedies.get(fault.kind, ""), status=answer.status)
+def _parsed(answer: Answer, model: type[M]) -> M:
+    """The answer as `model`. Raises SourceError for another shape, and for an error that is not one part's alone."""
+    problem: str | None = None
+    try:
+        parsed = answer.model(model, with_blobs=True)
+    except ShapeError as error:
+        problem = str(error)
+        parsed = None
+    # Beside an error the data may have any shape.
+    if parsed is None or parsed.errors:
+        faults: Mapping[str, GraphQLFault] = graphql_faults(answer, parsed)
+        if isinstance(parsed, BatchAnswer) and parsed.data is not None:
+            faults = _of_all(faults, parsed.data)
+        if faults:
+            raise _error_of(answer.tried, worst(faults.values()), answer.status)
+    if parsed is None:
+        raise _malformed(answer.tried, problem or "")
+    if parsed.data is None:
+        raise _malformed(answer.tried, "data: nothing, and no error that says why")
+    if parsed.data.viewer is None and not parsed.data.shows:
+        # W&B answers a wrong key with HTTP 200 and nulls where it answers at all.
+        raise SourceError(Kind.UNAUTHORISED, answer.tried, "W&B knows no user for this key", "")
+    return parsed
 
-    def _project_remedy(self) -> str:
-        return "Check `entity` and `project`, and that the key's user may see them."
+
+def _of_all(faults: Mapping[str, GraphQLFault], data: BatchData) -> Mapping[str, GraphQLFault]:
+    """The faults of a batch that are not one project's alone: a refusal of every project is one of the key."""
+    refusals = {Kind.UNAUTHORISED, Kind.FORBIDDEN}
+    if not data.shows and {fault.kind for fault in faults.values()} <= refusals:
+        return faults
+    return {field: fault for field, fault in faults.items() if field not in data.projects}
+
+
+def _page_of(project: Project | None, operation: str) -> RunPage:
+    if project is None:
+        raise SourceError(Kind.NOT_FOUND, operation, "W&B has no such project", PROJECT_REMEDY)
+    if project.runs is None:
+        raise _malformed(operation, "data.project.runs: nothing, and no error that says why")
+    return RunPage(project.runs, project.runCount, operation)
+
+
+PROJECT_REMEDY: Final = "Check `entity` and `project`, and that the key's user may see them."
+
+_REMEDIES: Final[Mapping[Kind, str]] = {
+    Kind.NOT_FOUND: PROJECT_REMEDY,
+    Kind.FORBIDDEN: "The key's user may not read this project: use the key of a member of the entity.",
+    Kind.UNAUTHORISED: "Check that the key is whole and valid for this server.",
+    Kind.RATE_LIMITED: "Raise `min_collection_interval`; the next collection tries again.",
+    Kind.OVERSIZED: "Lower `page_size`.",
+    Kind.SERVER_ERROR: "The W&B server has a fault; look at its status page. The next collection tries again.",
+    Kind.REJECTED: "W&B refuses the query; look for a newer version of this check.",
+}
+
+
+def _error_of(operation: str, fault: GraphQLFault, status: int) -> SourceError:
+    detail = f'GraphQL error "{fault.message}"'
+    return SourceError(fault.kind, operation, detail, _REMEDIES.get(fault.kind, ""), status=status)
 
 
 def _refuses_key(error: SourceError) -> bool:
@@ -173,6 +271,6 @@ def _key_remedy(error: SourceError, credential: Credential, project: ProjectPath
     return f"{origin}: check that it is whole, valid and for {project.base_url}."
 
 
-def _malformed(answer: Answer, came_back: str) -> SourceError:
+def _malformed(operation: str, detail: str) -> SourceError:
     remedy = "Check `base_url`: another service may answer there, or a newer W&B than this version knows."
-    return SourceError(Kind.MALFORMED, answer.tried, came_back, remedy, status=answer.status)
+    return SourceError(Kind.MALFORMED, operation, detail, remedy, status=200)

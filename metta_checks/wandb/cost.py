@@ -18,13 +18,18 @@ from metta_checks.core.cost import (
     kinds_seen,
 )
 from metta_checks.core.duration import hours, parse_duration
-from metta_checks.wandb.run_types import EVERYTHING_ELSE
-from metta_checks.wandb.runs import RunState
+from metta_checks.core.names import name_selection
+from metta_checks.core.target import Status
+from metta_checks.wandb.models import EVERYTHING_ELSE, STATES, UNENDED_STATES, RunState
+
+NAMES_A_PAGE: Final = 100
+"""Projects of a page of their list."""
 
 QUOTA: Final = 50 * 60
 """W&B allows 50 requests a minute on a free account and 200 on a paid one; published in 2023, per user."""
 
 ENDED_STATES: Final = len(RunState) - 1
+OUTCOMES: Final = len(STATES) - len(UNENDED_STATES)
 
 
 def cost(options: Any, workload: Workload) -> Cost:
@@ -42,21 +47,42 @@ def cost(options: Any, workload: Workload) -> Cost:
     seen = running + completed
     metrics, system = len(set(options.metrics)), len(set(options.system_metrics))
     types = len({*options.run_types, EVERYTHING_ELSE})
-    ends = kinds_seen(types * ENDED_STATES, begin) if options.distributions else 0.0
+    projects = _projects(options)
+    ends = kinds_seen(projects * types * ENDED_STATES, begin) if options.distributions else 0.0
+    # Whom a tag in `completed_tags` names is not known: with one, each end may be a tag set of its own.
+    kinds = projects * types * OUTCOMES
+    outcomes = (begin if options.completed_tags else kinds_seen(kinds, begin)) if options.distributions else 0.0
     items = (
-        Item("wandb.runs", types * len(RunState)),
+        Item("wandb.runs", projects * types * len(RunState)),
+        Item("wandb.gpus_in_use", projects * types),
         Item("wandb.run.duration_hours", seen),
         Item("wandb.run.sps", seen if options.sps_keys else 0),
         Item("wandb.run.metric", seen * metrics),
         Item("wandb.run.system", seen * system),
-        Item("wandb.run.heartbeat_age_seconds", running),
+        Item("wandb.run.log_age_seconds", running),
         Item("wandb.run.completed.duration_hours", ends, "distribution"),
         Item("wandb.run.completed.sps", ends if options.sps_keys else 0, "distribution"),
+        Item("wandb.run.completed.gpu_hours", outcomes, "distribution"),
         Item("wandb.run.completed.metric", ends * metrics, "distribution"),
-        Item("metta.check.*", TELEMETRY + 1),
+        Item("metta.check.*", TELEMETRY + 1 if options.projects is None else _telemetry(projects)),
     )
     assumed = f"{workload.runs_per_day:g} runs a day of {workload.mean_hours:g} hours each"
+    if options.projects is not None:
+        assumed += f", in {projects} project{'' if projects == 1 else 's'} together"
     return Cost(items, _requests(options, begin, workload.mean_hours), assumed)
+
+
+def _projects(options: Any) -> int:
+    """How many projects there are: those that are named, and with a pattern as many as `limit` allows."""
+    if options.projects is None:
+        return 1
+    selection = name_selection("projects", options.projects)
+    return selection.limit if selection.needs_list else min(len(selection.literals), selection.limit)
+
+
+def _telemetry(projects: int) -> int:
+    """`up`, `series` and `read_age_seconds` of each project, the rest once."""
+    return TELEMETRY - 1 + 3 * projects + len(Status)
 
 
 def _fitting(alive: float, ended: float, max_runs: int) -> tuple[float, float]:
@@ -66,13 +92,16 @@ def _fitting(alive: float, ended: float, max_runs: int) -> tuple[float, float]:
 
 
 def _requests(options: Any, begin: float, mean_hours: float) -> Requests:
-    """One request for each page: what is alive or was heard of lately in each collection, all active runs in a full
-    refresh."""
+    """One request for each page: what is alive or was active lately in each collection, all active runs in a full
+    refresh. Projects share pages; their list takes a request for each hundred of them."""
     pages = ceil(max(1.0, begin * mean_hours) / options.page_size)
     active = begin * (mean_hours + hours(parse_duration(options.timeframe)))
     full_pages = ceil(max(1.0, active) / options.page_size)
     full = min(1 / hours(parse_duration(options.full_refresh)), collections_an_hour(options))
     hourly = collections_an_hour(options) * pages + full * (full_pages - pages)
+    if options.projects is not None and (selection := name_selection("projects", options.projects)).needs_list:
+        looks = min(3600 / selection.interval.total_seconds(), collections_an_hour(options))
+        hourly += looks * ceil(selection.limit / NAMES_A_PAGE)
     return Requests(hourly, QUOTA, "50 a minute on a free W&B account")
 
 

@@ -27,6 +27,6 @@ DEFINITION: Final = CheckDefinition(
     tags_path="metta_checks.wandb.tag_sets.metric_tags",
     example=_example,
     identity_tags=("wandb_entity", "wandb_project"),
-    counts=frozenset({"wandb.runs"}),
+    counts=frozenset({"wandb.runs", "wandb.gpus_in_use"}),
     shares=frozenset({"wandb.run.system"}),
 )

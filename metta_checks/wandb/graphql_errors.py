@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from pydantic import BaseModel
+
 from metta_checks.core import Kind
 from metta_checks.core.transport import Answer, ShapeError
-from metta_checks.wandb.nodes import ErrorsAnswer, GraphQLError
+from metta_checks.wandb.api_models import ErrorsAnswer, GraphQLError
 
 _PATTERNS: Final[tuple[tuple[Kind, re.Pattern[str]], ...]] = tuple(
     (kind, re.compile(pattern, re.IGNORECASE))
@@ -20,7 +22,14 @@ _PATTERNS: Final[tuple[tuple[Kind, re.Pattern[str]], ...]] = tuple(
             r"cannot query field|unknown (argument|type|field|directive|variable)|syntax error|validation failed|"
             r"bad user input|got invalid value|expected type|invalid (argument|cursor|filter|order|value|variable)",
         ),
-        (Kind.RATE_LIMITED, r"rate limit|too many requests"),
+        (Kind.RATE_LIMITED, r"rate limit|too many requests|throttl|quota exceeded|exceeded (your|the) quota|slow down"),
+        # Smaller pages help.
+        (
+            Kind.OVERSIZED,
+            r"(response|result|payload|message|answer|query|page)s? (\w+ ){0,3}(too (large|big)|exceed(s|ed the max))|"
+            r"(larger|bigger|more) than (the )?max|exceeds (the )?(maximum|max|limit)|"
+            r"too (much data|many (results|rows))|query (is )?too complex|(complexity|memory) limit",
+        ),
         # Messages of W&B, Go, MySQL (`Error 1205`) and gateways (wandb#280, #5372, #5828). They come before refusals:
         # "failed to check permission: context deadline exceeded" is none.
         (
@@ -35,7 +44,8 @@ _PATTERNS: Final[tuple[tuple[Kind, re.Pattern[str]], ...]] = tuple(
             Kind.UNAUTHORISED,
             r"logged in|signed in|login|(please|must|to) (log|sign) in|(log|sign) in (again|to|first)|"
             r"unauthori[sz]ed|authenticat|(invalid|expired|revoked|wrong|bad|missing) (\w+ )?(key|token|credential)|"
-            r"(key|token|credentials?|session) (\w+ ){0,3}(invalid|expired|revoked|deleted|disabled|valid|timed out)",
+            r"(key|token|credentials?|session|account|user) (\w+ ){0,3}"
+            r"(invalid|expired|revoked|deleted|disabled|deactivated|suspended|valid|timed out)",
         ),
         (
             Kind.FORBIDDEN,
@@ -49,7 +59,14 @@ _PATTERNS: Final[tuple[tuple[Kind, re.Pattern[str]], ...]] = tuple(
 )
 """The first pattern that a message matches gives its meaning."""
 
-_PRECEDENCE: Final = (Kind.RATE_LIMITED, Kind.SERVER_ERROR, Kind.UNAUTHORISED, Kind.FORBIDDEN, Kind.NOT_FOUND)
+_PRECEDENCE: Final = (
+    Kind.RATE_LIMITED,
+    Kind.OVERSIZED,
+    Kind.SERVER_ERROR,
+    Kind.UNAUTHORISED,
+    Kind.FORBIDDEN,
+    Kind.NOT_FOUND,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,23 +77,35 @@ class GraphQLFault:
     message: str
 
 
-def graphql_fault(answer: Answer) -> GraphQLFault | None:
-    """The error that an HTTP 200 answer reports, None where it has none; of several the one that explains the rest.
+def graphql_faults(answer: Answer, parsed: ErrorsAnswer | None = None) -> dict[str, GraphQLFault]:
+    """The errors that an HTTP 200 answer reports, by the field of the query that they are about ("" for the query
+    itself); of several the one that explains the rest. `parsed` is the answer, where it could be read.
 
     Raises SourceError for one that is too large in memory.
     """
-    # A page of runs takes long to parse. Inside the blobs the quotes are escaped, so that this never matches there.
-    if b'"errors"' not in answer.body:
-        return None
-    try:
-        reported = answer.model(ErrorsAnswer)
-    except ShapeError:
-        return None
-    faults = [
-        GraphQLFault(_kind(error, reported.data), answer.quoted(error.message or "no message"))
-        for error in reported.errors or ()
-    ]
-    return min(faults, key=lambda fault: [*_PRECEDENCE, fault.kind].index(fault.kind), default=None)
+    if parsed is None:
+        # A page of runs takes long to parse. Inside the blobs the quotes are escaped, so that this never matches there.
+        if b'"errors"' not in answer.body:
+            return {}
+        try:
+            parsed = answer.model(ErrorsAnswer)
+        except ShapeError:
+            return {}
+    faults: dict[str, list[GraphQLFault]] = {}
+    for error in parsed.errors or ():
+        fault = GraphQLFault(_kind(error, parsed.data), answer.quoted(error.message or "no message"))
+        faults.setdefault(_field(error), []).append(fault)
+    return {field: worst(found) for field, found in faults.items()}
+
+
+def worst(faults: Iterable[GraphQLFault]) -> GraphQLFault:
+    """The fault that explains the others."""
+    return min(faults, key=lambda fault: [*_PRECEDENCE, fault.kind].index(fault.kind))
+
+
+def _field(error: GraphQLError) -> str:
+    path = error.path
+    return str(path[0]) if isinstance(path, list) and path else ""
 
 
 def is_transient(answer: Answer) -> bool:
@@ -84,13 +113,13 @@ def is_transient(answer: Answer) -> bool:
     the same inside an HTTP 200."""
     if answer.status != 200:
         return answer.status == 500
-    fault = graphql_fault(answer)
-    return fault is not None and fault.kind is Kind.SERVER_ERROR
+    faults = graphql_faults(answer)
+    return bool(faults) and worst(faults.values()).kind is Kind.SERVER_ERROR
 
 
 def _kind(error: GraphQLError, data: Any) -> Kind:
     # Apollo writes INTERNAL_SERVER_ERROR as the code of most errors, so the message decides first.
-    kind = _kind_of_text(error.message or "") or _kind_of_text(_code(error))
+    kind = kind_of_text(error.message or "") or kind_of_text(_code(error))
     if kind in {Kind.FORBIDDEN, Kind.NOT_FOUND} and _knows_no_user(data):
         return Kind.UNAUTHORISED
     if kind is not None:
@@ -99,7 +128,8 @@ def _kind(error: GraphQLError, data: Any) -> Kind:
     return Kind.SERVER_ERROR if error.path else Kind.REJECTED
 
 
-def _kind_of_text(text: str) -> Kind | None:
+def kind_of_text(text: str) -> Kind | None:
+    """What a message of W&B means, None where it says nothing."""
     return next((kind for kind, pattern in _PATTERNS if pattern.search(text)), None)
 
 
@@ -110,4 +140,6 @@ def _code(error: GraphQLError) -> str:
 
 def _knows_no_user(data: Any) -> bool:
     """W&B answers a key that it does not know with nulls."""
-    return isinstance(data, dict) and data.get("viewer", ...) is None and data.get("project") is None
+    if isinstance(data, BaseModel):
+        data = {name: getattr(data, name) for name in data.model_fields_set}
+    return isinstance(data, dict) and "viewer" in data and not any(data.values())

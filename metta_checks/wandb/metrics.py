@@ -10,15 +10,14 @@ from functools import lru_cache
 from typing import Final
 
 from metta_checks.core import Sample, tag
-from metta_checks.wandb.run_types import RunTypes
-from metta_checks.wandb.runs import Run, RunState
+from metta_checks.wandb.models import End, Run, RunState, RunTypes
 
 _recurring_tag: Final = lru_cache(maxsize=1024)(tag)
 """Types, states and metric names come again with every run; ids and names do not."""
 
 
 @dataclass(frozen=True, slots=True)
-class MetricOptions:
+class SampleOptions:
     """What the metrics need to know of the configuration. `identity` is `wandb_entity:…`, `wandb_project:…`."""
 
     run_types: RunTypes
@@ -27,7 +26,7 @@ class MetricOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
+class SeriesSelection:
     """The runs that get series of their own, and those that are over `max_runs`."""
 
     runs: tuple[Run, ...]
@@ -36,7 +35,7 @@ class Selection:
 
 def selected(
     runs: Iterable[Run], ended_seen: Mapping[str, datetime], now: datetime, completed_runs: timedelta, max_runs: int
-) -> Selection:
+) -> SeriesSelection:
     """Runs that have not ended, and those first seen as ended no longer than `completed_runs` ago.
 
     At most `max_runs` of them: running ones first, then the newest by creation, so that membership does not flap.
@@ -44,38 +43,52 @@ def selected(
     candidates = [run for run in runs if not run.ended or now - ended_seen[run.id] <= completed_runs]
     if len(candidates) > max_runs:
         candidates.sort(key=_precedence)
-    return Selection(tuple(candidates[:max_runs]), tuple(candidates[max_runs:]))
+    return SeriesSelection(tuple(candidates[:max_runs]), tuple(candidates[max_runs:]))
 
 
-def count_samples(runs: Iterable[Run], options: MetricOptions) -> Iterator[Sample]:
+def count_samples(runs: Iterable[Run], options: SampleOptions) -> Iterator[Sample]:
     """`wandb.runs`: every run type in every state, zeros too."""
-    counts = Counter((_type_of(run, options), run.state) for run in runs)
+    counts = Counter((run.run_type, run.state) for run in runs)
     for run_type in options.run_types.names:
         for state in RunState:
             tags = (tag("run_type", run_type), tag("state", state), tag("timeframe", options.timeframe))
             yield Sample("wandb.runs", float(counts[run_type, state]), tags + options.identity)
 
 
-def run_samples(runs: Iterable[Run], options: MetricOptions, now: datetime) -> Iterator[Sample]:
-    """The per-run gauges. Hours, steps per second, the metrics' own units, per cent, °C, watts, seconds."""
+def gpu_samples(runs: Iterable[Run], options: SampleOptions) -> Iterator[Sample]:
+    """`wandb.gpus_in_use`: the GPUs of the runs that have not ended, of every run type, zeros too."""
+    gpus = dict.fromkeys(options.run_types.names, 0.0)
     for run in runs:
-        tags = run_tags(run, options)
-        if (hours := run.duration_hours) is not None:
-            yield Sample("wandb.run.duration_hours", hours, tags)
-        if run.sps is not None:
-            yield Sample("wandb.run.sps", run.sps, tags)
-        for name, value in run.metrics.items():
-            yield Sample("wandb.run.metric", value, (_recurring_tag("metric_name", name), *tags))
-        for name, value in run.system.items():
-            yield Sample("wandb.run.system", value, (_recurring_tag("metric", name), *tags))
-        if not run.ended and (age := run.heartbeat_age(now)) is not None:
-            yield Sample("wandb.run.heartbeat_age_seconds", age, tags)
+        if not run.ended:
+            gpus[run.run_type] += run.gpus
+    for run_type, number in gpus.items():
+        yield Sample("wandb.gpus_in_use", number, (tag("run_type", run_type), *options.identity))
 
 
-def completed_samples(runs: Iterable[Run], options: MetricOptions) -> Iterator[Sample]:
+def run_samples(run: Run, options: SampleOptions, now: datetime, resumed_at: datetime | None) -> list[Sample]:
+    """The per-run gauges of a run that was seen running again at `resumed_at`.
+
+    Hours, steps per second, the metrics' own units, per cent, °C, watts, seconds.
+    """
+    tags = run_tags(run, options)
+    samples = []
+    if (hours := run.duration_hours) is not None:
+        samples.append(Sample("wandb.run.duration_hours", hours, tags))
+    if run.sps is not None:
+        samples.append(Sample("wandb.run.sps", run.sps, tags))
+    for name, value in run.metrics.items():
+        samples.append(Sample("wandb.run.metric", value, (_recurring_tag("metric_name", name), *tags)))
+    for name, value in run.system.items():
+        samples.append(Sample("wandb.run.system", value, (_recurring_tag("metric", name), *tags)))
+    if not run.ended and (age := run.log_age(now, resumed_at)) is not None:
+        samples.append(Sample("wandb.run.log_age_seconds", age, tags))
+    return samples
+
+
+def completed_samples(runs: Iterable[Run], options: SampleOptions) -> Iterator[Sample]:
     """The distribution points of runs that have just ended, tagged by type and state alone: percentiles *over runs*."""
     for run in runs:
-        tags = (*_class_tags(run, options), *options.identity)
+        tags = (*_class_tags(run), *options.identity)
         if (hours := run.duration_hours) is not None:
             yield Sample("wandb.run.completed.duration_hours", hours, tags, "distribution")
         if run.sps is not None:
@@ -85,23 +98,56 @@ def completed_samples(runs: Iterable[Run], options: MetricOptions) -> Iterator[S
             yield Sample("wandb.run.completed.metric", value, named, "distribution")
 
 
-def run_tags(run: Run, options: MetricOptions) -> tuple[str, ...]:
+def gpu_hour_samples(ends: Iterable[End], options: SampleOptions) -> Iterator[Sample]:
+    """`wandb.run.completed.gpu_hours`: a point per end of a run that computed on GPUs."""
+    for end in ends:
+        run = end.run
+        if (hours := end.seconds / 3600 * run.gpus) > 0:
+            outcome = _recurring_tag("outcome", run.wandb_state)
+            tags = (_recurring_tag("run_type", run.run_type), outcome, *run.completed_labels)
+            yield Sample("wandb.run.completed.gpu_hours", hours, (*tags, *options.identity), "distribution")
+
+
+def run_tags(run: Run, options: SampleOptions) -> tuple[str, ...]:
     """The tags of everything that speaks of one run."""
     return (
         tag("run_id", run.id),
-        *_class_tags(run, options),
+        *_class_tags(run),
         tag("run_name", run.name),
         *run.labels,
         *options.identity,
     )
 
 
-def _class_tags(run: Run, options: MetricOptions) -> tuple[str, ...]:
-    return (_recurring_tag("run_type", _type_of(run, options)), _recurring_tag("state", run.state))
+class SampleCache:
+    """The per-run gauges of one instance.
+
+    Between two full listings nearly all runs are the same objects, and what was said about one that has ended still
+    holds: making its samples anew would cost half of what it costs to submit them.
+    """
+
+    def __init__(self, options: SampleOptions) -> None:
+        self._options = options
+        self._kept: dict[str, tuple[Run, list[Sample]]] = {}
+
+    def of(self, runs: Iterable[Run], now: datetime, resumed: Mapping[str, datetime]) -> list[Sample]:
+        """The per-run gauges of `runs`; `resumed` says when runs were seen running again, by id. Those of runs that are
+        not among them are forgotten."""
+        kept: dict[str, tuple[Run, list[Sample]]] = {}
+        samples: list[Sample] = []
+        for run in runs:
+            known = self._kept.get(run.id)
+            if known is None or known[0] is not run:
+                known = (run, run_samples(run, self._options, now, resumed.get(run.id)))
+            if run.ended:
+                kept[run.id] = known
+            samples += known[1]
+        self._kept = kept
+        return samples
 
 
-def _type_of(run: Run, options: MetricOptions) -> str:
-    return options.run_types.type_of(run.name, in_sweep=run.in_sweep)
+def _class_tags(run: Run) -> tuple[str, ...]:
+    return (_recurring_tag("run_type", run.run_type), _recurring_tag("state", run.state))
 
 
 def _precedence(run: Run) -> tuple[bool, float, str]:

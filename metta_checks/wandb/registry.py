@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from metta_checks.wandb.runs import Run
+from metta_checks.wandb.models import End, Run
 
 OVERLAP: Final = timedelta(minutes=2)
 """How far a delta reaches back behind the newest heartbeat: W&B's stores do not all hear of a run at once."""
@@ -17,14 +17,16 @@ REMEMBERED_POINTS: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True)
-class Knowledge:
+class RunRegistry:
     """The state after one collection; the next one makes a new one and leaves this alone.
 
     `runs` are the active runs by id, `alive` the ids of those that have not ended, and `ended_seen` says when the check
     first saw each of the others as ended. After a restart the ids are known again, the runs not yet.
     `reported` are the runs whose end has been told (by a point or an event), or never will be: those that had ended
-    before the first collection ever. `began` is when that was. `refreshed_at` is the last full listing of this
-    process, None before it; `newest_heartbeat` is the newest heartbeat seen, never later than `now`.
+    before the first collection ever. `resumed` says of runs that had ended when the check saw them running again.
+    `counted` is how many seconds of computing of a reported run were counted, or passed unseen.
+    `began` is when the first collection was. `refreshed_at` is the last full listing of this process, None before it;
+    `newest_heartbeat` is the newest heartbeat seen, never later than `now`.
     """
 
     began: datetime | None = None
@@ -32,6 +34,8 @@ class Knowledge:
     alive: frozenset[str] = frozenset()
     ended_seen: Mapping[str, datetime] = field(default_factory=dict)
     reported: Mapping[str, None] = field(default_factory=dict)
+    resumed: Mapping[str, datetime] = field(default_factory=dict)
+    counted: Mapping[str, float] = field(default_factory=dict)
     refreshed_at: datetime | None = None
     newest_heartbeat: datetime | None = None
 
@@ -45,51 +49,68 @@ class Knowledge:
 
 
 @dataclass(frozen=True, slots=True)
-class Refreshed:
-    """New knowledge, and the runs whose end this collection is the first to see."""
+class RegistryUpdate:
+    """New registry, the runs whose end this collection is the first to see, and every end that it is the first to
+    see, also of runs that had been resumed."""
 
-    knowledge: Knowledge
+    registry: RunRegistry
     just_ended: tuple[Run, ...]
+    ends: tuple[End, ...]
 
 
 def refreshed(
-    known: Knowledge, listed: Mapping[str, Run], now: datetime, timeframe: timedelta, *, full: bool
-) -> Refreshed:
+    known: RunRegistry, listed: Mapping[str, Run], now: datetime, timeframe: timedelta, *, full: bool
+) -> RegistryUpdate:
     """What is known after `listed` came in: all active runs when `full`, else what has changed; either way the runs
     that were last seen alive, by name. One of those that is not among the listed ones is gone.
     """
     merged = dict(listed) if full else _merged(known, listed)
     just_ended: list[Run] = []
+    ends: list[End] = []
+    counted = dict(known.counted)
     reported = dict(known.reported)
+    resumed = {run_id: _no_later(seen, now) for run_id, seen in known.resumed.items()}
     for run in merged.values():
         had_ended_before = _had_ended_before(known, run, timeframe)
-        if run.id in known.ended_seen or not (run.ended or had_ended_before):
+        if not run.ended and run.id not in known.alive and (had_ended_before or run.id in known.reported):
+            resumed[run.id] = now.replace(microsecond=0)
+        if not run.ended and not had_ended_before:
             continue
-        if run.id not in known.reported and not had_ended_before:
+        if run.id in known.ended_seen and not _ended_again(run, known):
+            continue
+        is_first = run.id not in known.reported and not had_ended_before
+        if is_first:
             just_ended.append(run)
+        if run.ended and not had_ended_before and (seconds := _uncounted(run, counted.get(run.id), is_first=is_first)):
+            ends.append(End(run, seconds))
+        if run.ended or run.id not in known.reported:
+            _count(run, counted)
         # Moved to the end, so that the oldest are the first to be forgotten.
         reported.pop(run.id, None)
         reported[run.id] = None
-    runs = {run_id: run for run_id, run in merged.items() if run.active(now, timeframe)}
-    knowledge = Knowledge(
+    runs: Mapping[str, Run] = {run_id: run for run_id, run in merged.items() if run.active(now, timeframe)}
+    reported = _bounded(reported, runs)
+    registry = RunRegistry(
         # In whole seconds, as W&B's times are: a run of the same second counts as ours.
         began=_no_later(known.began, now).replace(microsecond=0),
         runs=runs,
         alive=frozenset(run_id for run_id, run in runs.items() if not run.ended),
         ended_seen={run_id: _no_later(known.ended_seen.get(run_id), now) for run_id, run in runs.items() if run.ended},
-        reported=_bounded(reported, runs),
+        reported=reported,
+        counted={run_id: seconds for run_id, seconds in counted.items() if run_id in reported},
+        resumed={run_id: seen for run_id, seen in resumed.items() if run_id in runs and not runs[run_id].ended},
         refreshed_at=now if full else known.refreshed_at,
         newest_heartbeat=_newest(known, listed, now),
     )
-    return Refreshed(knowledge, tuple(just_ended))
+    return RegistryUpdate(registry, tuple(just_ended), tuple(ends))
 
 
-def _merged(known: Knowledge, listed: Mapping[str, Run]) -> dict[str, Run]:
+def _merged(known: RunRegistry, listed: Mapping[str, Run]) -> dict[str, Run]:
     kept = {run_id: run for run_id, run in known.runs.items() if run.ended or run_id in listed}
     return kept | dict(listed)
 
 
-def _had_ended_before(known: Knowledge, run: Run, timeframe: timedelta) -> bool:
+def _had_ended_before(known: RunRegistry, run: Run, timeframe: timedelta) -> bool:
     """Whether the run had ended before the first collection ever, and so never gives a point.
 
     That collection listed every run that had not ended, and those that had inside the timeframe. So a run from before
@@ -99,13 +120,36 @@ def _had_ended_before(known: Knowledge, run: Run, timeframe: timedelta) -> bool:
         return run.ended
     if run.id in known.alive:
         return False
-    if run.ended and (run.heartbeat_at is None or run.heartbeat_at < known.began):
+    if run.ended and (run.last_sign is None or run.last_sign < known.began):
         # Uploaded after its end.
         return True
     return run.created_at is None or run.created_at < known.began - timeframe
 
 
-def _newest(known: Knowledge, listed: Mapping[str, Run], now: datetime) -> datetime | None:
+def _ended_again(run: Run, known: RunRegistry) -> bool:
+    """Whether a run was resumed and ended once more between two collections: it sent heartbeats after its end was seen,
+    and computed."""
+    seen, counted = known.ended_seen[run.id], known.counted.get(run.id)
+    if not run.ended or run.compute_seconds is None or counted is None or run.heartbeat_at is None:
+        return False
+    return run.heartbeat_at > seen and run.compute_seconds >= counted + 1
+
+
+def _uncounted(run: Run, counted: float | None, *, is_first: bool) -> float | None:
+    """The seconds of computing that this end adds. Without W&B's own count only the first end has one, the duration."""
+    if is_first:
+        return run.computed
+    if run.compute_seconds is None or counted is None:
+        return None
+    return max(0.0, run.compute_seconds - counted)
+
+
+def _count(run: Run, counted: dict[str, float]) -> None:
+    if run.computed is not None:
+        counted[run.id] = max(run.computed, counted.get(run.id, 0.0))
+
+
+def _newest(known: RunRegistry, listed: Mapping[str, Run], now: datetime) -> datetime | None:
     heartbeats = [run.heartbeat_at for run in listed.values() if run.heartbeat_at is not None]
     if known.newest_heartbeat is not None:
         heartbeats.append(known.newest_heartbeat)

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from metta_checks.core import tag
 from metta_checks.core.address import plain_address
 from metta_checks.core.credentials import CredentialHost, CredentialPlaces
 from metta_checks.core.duration import parse_duration
 from metta_checks.core.environment import Variable
+from metta_checks.core.names import NameSelection, name_selection
 from metta_checks.core.option_errors import OptionError, parsed, required
 from metta_checks.core.trust import Provenance
-from metta_checks.wandb.blobs import Wanted
+from metta_checks.wandb.api_models import RunReader
+from metta_checks.wandb.blobs import GpuDevices, SummarySelection
 from metta_checks.wandb.client import USER, ProjectPath
 from metta_checks.wandb.config_models.defaults import instance_api_key_secret
-from metta_checks.wandb.metrics import MetricOptions
-from metta_checks.wandb.run_types import RunTypes
+from metta_checks.wandb.metrics import SampleOptions
+from metta_checks.wandb.models import RunTypes
 
 VARIABLES: Final[Mapping[str, Variable]] = {
     "entity": Variable("WANDB_ENTITY"),
@@ -29,8 +31,8 @@ VARIABLES: Final[Mapping[str, Variable]] = {
 
 DEFAULT_BASE_URL: Final = "https://api.wandb.ai"
 
-LITERAL_NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
-"""A name of a W&B project."""
+PAGES: Final = frozenset({"wandb.ai", "www.wandb.ai", "app.wandb.ai"})
+"""Hosts of W&B's website, which the SDK refuses as an address of the API too (wandb#1754)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +40,10 @@ class Settings:
     """What an instance asks for. Durations are parsed, patterns compiled, names resolved."""
 
     entity: str
-    projects: tuple[ProjectPath, ...]
-    wanted: Wanted
-    run_tags: tuple[str, ...]
-    run_types: RunTypes
+    base_url: str
+    project: ProjectPath | None
+    projects: NameSelection | None
+    reader: RunReader
     timeframe_tag: str
     timeframe: timedelta
     completed_runs: timedelta
@@ -53,13 +55,19 @@ class Settings:
     events: bool
 
     @property
-    def max_runs_each(self) -> int:
-        """A project's share of `max_runs`."""
-        return self.max_runs // len(self.projects)
+    def named(self) -> tuple[ProjectPath, ...]:
+        """The projects that the configuration spells out."""
+        if self.project is not None:
+            return (self.project,)
+        return tuple(map(self.path, self.projects.literals)) if self.projects else ()
 
-    def metric_options(self, project: ProjectPath) -> MetricOptions:
+    def path(self, name: str) -> ProjectPath:
+        """The project of this name."""
+        return ProjectPath(self.entity, name, self.base_url)
+
+    def sample_options(self, project: ProjectPath) -> SampleOptions:
         """What the metrics of a project need to know."""
-        return MetricOptions(self.run_types, self.timeframe_tag, identity_tags(project))
+        return SampleOptions(self.reader.run_types, self.timeframe_tag, identity_tags(project))
 
 
 def settings_of(options: Any) -> Settings:
@@ -68,13 +76,28 @@ def settings_of(options: Any) -> Settings:
     Raises ConfigurationError, naming the option, for what the model cannot see.
     """
     entity = required(options, "entity", VARIABLES)
-    base_url = parsed("base_url", plain_address, options.base_url or DEFAULT_BASE_URL)
+    base_url = parsed("base_url", _api_address, options.base_url or DEFAULT_BASE_URL)
+    projects = None if options.projects is None else name_selection("projects", options.projects)
+    if projects is not None and options.project:
+        raise OptionError("projects", "is set beside `project`: give one project or a list of them, not both")
+    project = None if projects else ProjectPath(entity, required(options, "project", VARIABLES), base_url)
     return Settings(
         entity=entity,
-        projects=tuple(ProjectPath(entity, name, base_url) for name in _project_names(options)),
-        wanted=Wanted(options.metrics, options.sps_keys, options.system_metrics),
-        run_tags=tuple(dict.fromkeys(options.run_tags)),
-        run_types=parsed("run_types", RunTypes, [(entry.name, entry.pattern) for entry in options.run_types]),
+        base_url=base_url,
+        project=project,
+        projects=projects,
+        reader=RunReader(
+            SummarySelection(
+                options.metrics,
+                options.sps_keys,
+                options.system_metrics,
+                GpuDevices(options.gpu_devices),
+                options.gpus_key,
+            ),
+            parsed("run_types", RunTypes, [(entry.name, entry.pattern) for entry in options.run_types]),
+            run_tags=tuple(dict.fromkeys(options.run_tags)),
+            completed_tags=tuple(dict.fromkeys(options.completed_tags)),
+        ),
         timeframe_tag=options.timeframe.strip(),
         timeframe=parsed("timeframe", parse_duration, options.timeframe),
         completed_runs=parsed("completed_runs", parse_duration, options.completed_runs),
@@ -103,22 +126,17 @@ def places_of(options: Any, provenance: Provenance, host: CredentialHost) -> Cre
     )
 
 
+def _api_address(text: str) -> str:
+    """The address of the API. Raises ValueError where W&B's website or the path of a request stands instead."""
+    address = plain_address(text)
+    split = urlsplit(address)
+    if (split.hostname or "").rstrip(".") in PAGES:
+        raise ValueError(f"is the address of W&B's website: its API is at {DEFAULT_BASE_URL}")
+    if split.path.lower().endswith("/graphql"):
+        raise ValueError("is the address of a request: leave `/graphql` out, the check adds it")
+    return address
+
+
 def identity_tags(project: ProjectPath) -> tuple[str, ...]:
     """The tags that say which project a series is of."""
     return (tag("wandb_entity", project.entity), tag("wandb_project", project.name))
-
-
-def _project_names(options: Any) -> list[str]:
-    """The one `project`, or the names in `projects`, each once."""
-    if options.projects is None:
-        return [required(options, "project", VARIABLES)]
-    if options.project:
-        raise OptionError("projects", "is set beside `project`: give one project or a list of them, not both")
-    names = list(dict.fromkeys(name.strip() for name in options.projects.include))
-    if not names:
-        raise OptionError("projects", "is empty: name at least one project in `include`")
-    for name in names:
-        if not LITERAL_NAME.fullmatch(name):
-            problem = f"lists {name!r} in `include`: a project's name has letters, digits, `.`, `_` and `-` only"
-            raise OptionError("projects", problem)
-    return names

@@ -95,7 +95,7 @@ def test_record_metrics_are_known_by_their_namespace_alone(name: str, known: boo
         ("metta.check.up", "check_name:metta_ci,wandb_project:metta", False),
         ("metta.check.up", "check_name IN (metta_ci, metta_eval)", True),
         ("metta.check.up", "!check_name:metta_*", False),
-        ("wandb.run.heartbeat_age_seconds", "state:finished", False),
+        ("wandb.run.log_age_seconds", "state:finished", False),
         ("wandb.run.system", "metric:gpu_*", True),
         ("wandb.runs", "env:prod,service:dashboard-collector", True),
         ("metta.infra.stablesuite.hearts", "commit:abc,source:stable_suite", True),

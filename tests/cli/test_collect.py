@@ -121,7 +121,7 @@ def test_repeats_are_collections_of_one_check(
         for name, value in (("duration_hours", 6.0), ("sps", 9.0))
     ]
     (event,) = second["events"]
-    assert event["msg_title"] == "W&B run failed: r2"
+    assert event["msg_title"] == "W&B run crashed: r2"
 
 
 def test_one_instance_of_many(command: Command, conf: Conf, instance: Instance, server: WandbServer) -> None:
@@ -195,7 +195,7 @@ def test_the_runner_is_this_machine(
 def test_the_table(command: Command, conf: Conf, instance: Instance) -> None:
     result = command("collect", "wandb", "--config", conf(instance))
     head, shared, *lines = result.stdout.splitlines()
-    assert head.startswith("metta_wandb, instance 1, collection 1: ok, 20 series, 1 request, ")
+    assert head.startswith("metta_wandb, instance 1, collection 1: ok, 23 series, 1 request, ")
     assert shared == "  on every series: wandb_entity:metta-research wandb_project:metta"
     assert [line.split()[2:4] for line in lines if line.startswith("  wandb.runs ")] == [["9", "series"]]
     assert sum("timeframe:7d" in line for line in lines) == 2  # examples

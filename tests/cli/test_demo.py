@@ -19,7 +19,7 @@ METRICS = (
     "wandb.run.sps",
     "wandb.run.metric",
     "wandb.run.system",
-    "wandb.run.heartbeat_age_seconds",
+    "wandb.run.log_age_seconds",
     "metta.check.up",
     "metta.check.requests",
 )

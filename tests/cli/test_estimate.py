@@ -67,7 +67,7 @@ def test_kinds_that_turn_up() -> None:
         ({}, [], "wandb.run.sps", 12),
         ({}, [], "wandb.run.metric", 36),
         ({}, [], "wandb.run.system", 24),
-        ({}, [], "wandb.run.heartbeat_age_seconds", 8),
+        ({}, [], "wandb.run.log_age_seconds", 8),
         ({}, [], "wandb.runs", 9),
         ({"run_types": {"train": "t", "sweep": "s", "nightly": "n"}}, [], "wandb.runs", 12),
         ({"completed_runs": "30m"}, [], "wandb.run.duration_hours", 11),
@@ -151,7 +151,7 @@ def test_the_table(command: Command, conf: Conf) -> None:
     result = command("estimate", "--config", conf({**WANDB, "series_budget": 100}, CI | WANDB), "--check", "wandb")
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
-    assert lines[0] == "metta_wandb, instance 1: about 175 billed series in an average hour"
+    assert lines[0] == "metta_wandb, instance 1: about 187 billed series in an average hour"
     assert "  of a series_budget of 100: it would warn" in lines
     assert any(line.startswith("metta_wandb, instance 2: ") for line in lines)
     assert max(map(len, lines)) <= 100

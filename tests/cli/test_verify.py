@@ -50,7 +50,7 @@ def test_equal(
     title, verdict = result.stdout.splitlines()
     assert title.startswith("metta_wandb, instance 1: metta-research/metta, 1 runs as the wandb SDK ")
     # Nine counts, and the run's duration and reward.
-    assert verdict == "  equal: 11 series"
+    assert verdict == "  equal: 14 series"
 
 
 @needs_sdk
@@ -107,7 +107,7 @@ def test_different(command: Command, conf: Conf, instance: dict[str, Any], serve
     assert result.exit_code == 1
     title, verdict, *table = result.stdout.splitlines()
     assert title.startswith("metta_wandb, instance 1: metta-research/metta")
-    assert verdict == "  DIFFERENT: 6 of 13 series"
+    assert verdict == "  DIFFERENT: 6 of 16 series"
     assert [line.split() for line in table] == [
         ["METRIC", "RUN", "OF", "CHECK", "SDK"],
         ["wandb.run.duration_hours", "r1", "failed", "none", "6"],
@@ -129,15 +129,17 @@ def test_a_run_that_moves_while_it_is_read_is_no_difference(
 
     def moves() -> None:
         minute = next(minutes)
-        project.resume("r1", first + timedelta(minutes=minute))
-        project["r1"].summary = {"overview/reward": float(minute)}
+        moment = first + timedelta(minutes=minute)
+        project.resume("r1", moment)
+        project["r1"].summary = {"overview/reward": float(minute), "_timestamp": moment.timestamp()}
 
     server.intercept = lambda request: None if request.path != "/graphql" else moves()
     result = command("verify", "wandb", "--config", conf(instance))
     assert result.exit_code == 0
     title, verdict, *more = result.stdout.splitlines()
-    # Nine counts. The duration, the reward and the heartbeat's age that the SDK saw are those of neither collection.
-    assert verdict == "  equal: 9 series"
+    # Nine counts, and the GPUs of three types. The duration, the reward and the log's age that the SDK saw are those of
+    # neither collection.
+    assert verdict == "  equal: 12 series"
     assert more == [
         "  moved meanwhile: 1 run: r1",
         "  not judged, since what moved may be why the two differ: 3 series",

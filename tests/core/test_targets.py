@@ -48,7 +48,7 @@ def statuses(aggregator: AggregatorStub) -> dict[str, float]:
     for stub in aggregator.metrics("metta.check.targets"):
         (status,) = (text.partition(":")[2] for text in stub.tags if text.startswith("status:"))
         found[status] = stub.value
-    assert set(found) == {"read", "failed", "in_progress", "waiting"}
+    assert set(found) == {"read", "failed", "in_progress", "waiting", "over_limit"}
     return {status: count for status, count in found.items() if count}
 
 
@@ -133,31 +133,34 @@ def test_a_state_that_cannot_be_saved_fails_that_target_alone(
     assert "No space left on device" in warning
 
 
-def test_a_target_whose_turn_does_not_come_repeats_its_verdict_until_that_is_too_old(
+def test_targets_take_turns_and_one_that_waits_repeats_its_verdict_until_that_is_too_old(
     probe: Probe, source: Source, aggregator: AggregatorStub
 ) -> None:
-    """The time is up with `/a`, so that `/b` waits: its verdict stands for three intervals, then it is unknown."""
+    """The time is up with the first one. `/e` comes last: its verdict stands for three intervals."""
     clock = [NOW]
-    check = probe(paths=["/a", "/b"], each=True, min_collection_interval=60)
+    paths = ["/a", "/b", "/c", "/d", "/e"]
+    check = probe(paths=paths, each=True, min_collection_interval=60)
     check.clock = lambda: clock[0]
-    for path in ("/a", "/b"):
+    for path in paths:
         source.put(path, [{"name": STATE, "value": 2, "tags": [f"path:{path}"]}])
     assert check.run() == ""
+    asked: list[str] = []
 
     def take_all_time(request: Request) -> None:
-        if request.path == "/a":
-            check.collection.deadline.seconds = 0.0
+        asked.append(request.path)
+        check.collection.deadline.seconds = 0.0
 
     source.intercept = take_all_time
-    for minutes, state in ((1, 2), (3, 2), (4, 1)):
+    for minutes, state in ((1, 2), (2, 2), (3, 2), (4, 1)):
         clock[0] = NOW + timedelta(minutes=minutes)
         aggregator.reset()
         assert check.run() == ""
-        assert statuses(aggregator) == {"failed": 1, "waiting": 1}
-        assert by_path(aggregator, STATE) == {"/b": state}
-        assert by_path(aggregator, "metta.check.up") == {"/a": 0, "/b": 1}
-        assert by_path(aggregator, "metta.check.read_age_seconds") == {"/a": 60 * minutes, "/b": 60 * minutes}
+        assert statuses(aggregator) == {"failed": 1, "waiting": 4}
+        assert by_path(aggregator, STATE)["/e"] == state
+        assert by_path(aggregator, "metta.check.up")["/e"] == 1
+        assert by_path(aggregator, "metta.check.read_age_seconds")["/e"] == 60 * minutes
         assert by_path(aggregator, "probe.collections") == {}
+    assert asked == ["/a", "/b", "/c", "/d"]
 
 
 def test_an_option_that_does_not_hold_is_reported_by_the_instance(two: ProbeCheck, aggregator: AggregatorStub) -> None:

@@ -33,16 +33,18 @@ from metta_checks.core.secrets import secrets_of
 from metta_checks.core.transport import Answer
 from metta_checks.health.condition import parse_condition
 from metta_checks.training.check import TrainingCheck
-from metta_checks.wandb import saved
-from metta_checks.wandb.blobs import UnreadableError, Wanted
+from metta_checks.wandb import state_codec
+from metta_checks.wandb.api_models import RunReader, RunsAnswer, UnknownStateError
+from metta_checks.wandb.blobs import SummarySelection, UnreadableError
 from metta_checks.wandb.check import WandbCheck
-from metta_checks.wandb.metrics import MetricOptions, run_samples
-from metta_checks.wandb.nodes import RunsAnswer, UnknownStateError, run_of
-from metta_checks.wandb.run_types import RunTypes
+from metta_checks.wandb.metrics import SampleOptions, run_samples
+from metta_checks.wandb.models import RunTypes
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-WANTED = Wanted(("overview/reward", "env/*"), ("sps",), ("gpu_utilization", "disk_utilization"))
-OPTIONS = MetricOptions(RunTypes([("train", "^github"), ("sweep", "(?i)sweep")]), "7d", ())
+WANTED = SummarySelection(("overview/reward", "env/*"), ("sps",), ("gpu_utilization", "disk_utilization"))
+TYPES = RunTypes([("train", "^github"), ("sweep", "(?i)sweep")])
+READER = RunReader(WANTED, TYPES, ("user", "sweep"))
+OPTIONS = SampleOptions(TYPES, "7d", ())
 
 pytestmark = pytest.mark.hostile
 
@@ -121,7 +123,7 @@ def test_run_nodes_summaries_and_system_metrics(body: bytes) -> None:
         connection = parsed.data.project.runs if parsed.data and parsed.data.project else None
         for edge in connection.edges if connection else ():
             with suppress(UnknownStateError):
-                for sample in run_samples([run_of(edge.node, WANTED, ("user", "sweep"))], OPTIONS, NOW):
+                for sample in run_samples(READER.run(edge["node"]), OPTIONS, NOW, None):
                     assert isfinite(sample.value)
                     assert not any(UNSAFE.search(tag) or len(tag) > 200 for tag in sample.tags)
 
@@ -188,8 +190,8 @@ def test_graphql_of_github(data: dict[str, Any]) -> None:
 @bounded
 def test_saved_state(state: Any) -> None:
     from_text(state)
-    saved.restore(state)
-    saved.restore({"began": state, "alive": [], "ended": {"a": state}, "settled": [], "told": []})
+    state_codec.restore(state)
+    state_codec.restore({"began": state, "alive": [], "ended": {"a": state}, "settled": [], "told": []})
 
 
 @given(text=texts | st.from_regex(r"(>|<=|==|!=|in) ?\[?-?[0-9eE.]{1,400}(, ?[0-9.]+\])?", fullmatch=True))

@@ -59,7 +59,7 @@ def test_everything_that_one_run_gives(project: DemoProject, now: datetime, figu
     assert {metric: series for metric, series in collected.items() if metric.startswith("wandb.run.")} == {
         "wandb.run.duration_hours": {tagged(): 6.0},
         "wandb.run.sps": {tagged(): 1_000.0},
-        "wandb.run.heartbeat_age_seconds": {tagged(): 0.5},
+        "wandb.run.log_age_seconds": {tagged(): 21_600.5},
         "wandb.run.metric": {
             tagged("metric_name:overview/reward"): 4.5,
             tagged("metric_name:env_agent/heart.gained"): 0.0,
@@ -91,7 +91,7 @@ def test_no_runs_at_all_is_nine_zeros_and_no_error(figures: Collect) -> None:
     collected = figures()
     assert list(collected["wandb.runs"].values()) == [0.0] * 9
     assert list(collected["metta.check.up"].values()) == [1.0]
-    assert [metric for metric in collected if metric.startswith("wandb.")] == ["wandb.runs"]
+    assert [metric for metric in collected if metric.startswith("wandb.")] == ["wandb.runs", "wandb.gpus_in_use"]
 
 
 def test_telemetry(project: DemoProject, now: datetime, figures: Collect) -> None:
@@ -104,8 +104,8 @@ def test_telemetry(project: DemoProject, now: datetime, figures: Collect) -> Non
         "metta.check.up": {tags: 1.0},
         "metta.check.requests": {tags: 1.0},
         "metta.check.quota_remaining": {tags: 1000.0},
-        # Nine counts, and the duration and age of the one run.
-        "metta.check.series": {tags: 11.0},
+        # Nine counts, the GPUs of three types, and the duration and age of the one run.
+        "metta.check.series": {tags: 14.0},
         "metta.check.dropped": {
             tuple(sorted((*tags, f"reason:{reason}"))): value
             for reason, value in {"over_limit": 1.0, "invalid": 0.0, "not_finite": 1.0, "unreadable": 1.0}.items()
@@ -217,7 +217,7 @@ def test_which_summary_values_become_metrics(
 def test_nothing_but_counts_when_nothing_else_is_wanted(project: DemoProject, now: datetime, figures: Collect) -> None:
     start(project, "r1", now, summary=SUMMARY, system_metrics=GPUS)
     collected = figures(metrics=[], sps_keys=[], system_metrics=[], max_runs=0)
-    assert [metric for metric in collected if metric.startswith("wandb.")] == ["wandb.runs"]
+    assert [metric for metric in collected if metric.startswith("wandb.")] == ["wandb.runs", "wandb.gpus_in_use"]
 
 
 def test_a_run_without_a_name_is_called_by_its_id(project: DemoProject, now: datetime, figures: Collect) -> None:

@@ -44,7 +44,7 @@ def test_a_page_as_the_service_sends_it(answers: Answers, figures: Collect) -> N
             # Times without a zone are UTC.
             "run_id:04l9hgkd": 8.5,
         },
-        "wandb.run.heartbeat_age_seconds": {"run_id:3x5ezzw0": 30.5},
+        "wandb.run.log_age_seconds": {"run_id:3x5ezzw0": 21_600.5, "run_id:p9q2w3e4": 120.5},
         "wandb.run.sps": {"run_id:3x5ezzw0": 48_210.5, "run_id:04l9hgkd": 1_200.0},
         "wandb.run.metric": {
             "metric_name:overview/reward run_id:3x5ezzw0": 3.75,

@@ -50,6 +50,8 @@ class Course:
         self._never_again: set[str] | None = None
         self._ended_since: dict[str, Any] = {}
         self._seen: set[str] = set()
+        self._alive: set[str] = set()
+        self._resumed: dict[str, Any] = {}
         self._needs_refresh = False
         self._has_memory = False
         for run in watch.project.runs:
@@ -76,6 +78,11 @@ class Course:
             self._never_again = set(ended)
         just_ended = {name for name in ended - self._never_again if name in self._seen or self._in_sight(name)}
         failed = {name for name in just_ended if self.watch.project[name].state != "finished"}
+        alive = {run.name for run in runs} - ended
+        again = (alive - self._alive) & self._never_again
+        self._resumed = {name: seen for name, seen in self._resumed.items() if name in alive}
+        self._resumed |= dict.fromkeys(again, self.watch.now)
+        self._alive = alive
         self._never_again |= ended
         assert self._points(received) == just_ended
         assert {event["aggregation_key"].rpartition(":")[2] for event in received.events} == failed
@@ -99,7 +106,7 @@ class Course:
         in_sight = [run for run in truth if run.ended and run.active(asked.since(watch.now))]
         self._ended_since = {run.id: self._ended_since.get(run.id, watch.now) for run in in_sight}
         silent = [run_id for run_id, since in self._ended_since.items() if watch.now - since > HOUR]
-        return recount(truth, asked, watch.now, silent)
+        return recount(truth, asked, watch.now, silent, self._resumed)
 
     def _in_sight(self, name: str) -> bool:
         """Whether a listing has the run. One that lived and left the timeframe between two collections is in none."""
@@ -111,15 +118,9 @@ class Course:
         run.summary = a_summary(reward=reward, sps=self.rng.random())
 
     def _one(self, *, alive: bool) -> str | None:
-        """A run that was there at the latest collection: one that runs, or one that has ended.
-
-        Not one that died before its first heartbeat: no listing has it, so that after a loss of the state nobody could
-        know that it had ended before.
-        """
+        """A run that was there at the latest collection: one that runs, or one that has ended."""
         names = [
-            run.name
-            for run in self.watch.project.runs
-            if run.name in self._seen and (run.state in ACTIVE) is alive and (alive or run.heartbeat_at)
+            run.name for run in self.watch.project.runs if run.name in self._seen and (run.state in ACTIVE) is alive
         ]
         return self.rng.choice(names) if names else None
 
@@ -220,6 +221,7 @@ class Course:
         self._has_memory = False
         self._never_again = None
         self._ended_since = {}
+        self._resumed = {}
         return f" ({kind})"
 
     def cache_is_lost_under_a_running_agent(self) -> None:

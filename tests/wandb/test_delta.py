@@ -96,7 +96,11 @@ def test_what_a_delta_asks_for(watch: Watches) -> None:
     a_project(watched)
     watched.collect()
     assert watched.last_filter() == {
-        "$or": [{"state": {"$in": UNENDED}}, {"heartbeatAt": {"$gte": "2026-01-03T12:00:00Z"}}]
+        "$or": [
+            {"state": {"$in": UNENDED}},
+            {"heartbeatAt": {"$gte": "2026-01-03T12:00:00Z"}},
+            {"createdAt": {"$gte": "2026-01-03T12:00:00Z"}},
+        ]
     }
     watched.after(minutes=2)
     # The newest heartbeat is noon's: two minutes before it, and the runs that ran then by their ids.
@@ -104,6 +108,7 @@ def test_what_a_delta_asks_for(watch: Watches) -> None:
         "$or": [
             {"state": {"$in": UNENDED}},
             {"heartbeatAt": {"$gte": "2026-01-10T11:58:00Z"}},
+            {"createdAt": {"$gte": "2026-01-10T11:58:00Z"}},
             {"name": {"$in": ["alive", "doomed"]}},
         ]
     }

@@ -83,7 +83,7 @@ def test_what_an_event_says(watch: Watches) -> None:
         "source_type_name": "metta_wandb",
         "msg_title": "W&B run failed: github.sky.main",
         "msg_text": (
-            f"%%% \n[run]({address}) in metta-research/metta\n\nIt ran for 1.52 h.\n\n"
+            f"%%% \n[run]({address}) in metta-research/metta\n\nIt ran for 1.52 h.\n\nState in W&B: failed\n\n"
             "`sps`: 300\n\n`overview/reward`: 7.5\n %%%"
         ),
         "aggregation_key": "wandb:metta-research/metta:run",

@@ -12,10 +12,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from wandb_support.field_cases import not_yet
 from wandb_support.watch import START, Received, Watch, value_of
 
-from metta_checks.simulator.wandb_project import DemoRun
+from metta_checks.simulator.server import Request, Response
+from metta_checks.simulator.wandb_project import DemoRun, RunState
 
 Watches = Callable[..., Watch]
 
@@ -134,21 +134,18 @@ RANK_0_LOGS = gpus(process={0: 90}, **dict.fromkeys(EIGHT_IDLE, 90.0))
             ONE_OF_EIGHT_IS_OURS,
             95.0,
             id="W2 on a shared host: the busy one is ours",
-            marks=not_yet("no option gpu_devices"),
         ),
         pytest.param(
             {"gpu_devices": "used"},
             OURS_IS_IDLE,
             0.0,
             id="W3 on a shared host: the busy ones are the neighbours'",
-            marks=not_yet("no option gpu_devices"),
         ),
         pytest.param(
             {"gpu_devices": "used"},
             TWO_NODES,
             70.0,
             id="on shared hosts: a node that reports no processes counts whole",
-            marks=not_yet("no option gpu_devices"),
         ),
     ],
 )
@@ -173,7 +170,6 @@ def test_w2_w3_which_gpus_of_a_node_count_for_a_run(
         ),
     ],
 )
-@not_yet("no metric wandb.gpus_in_use")
 def test_w3b_gpus_in_use_are_all_that_a_run_holds(
     watch: Watches, options: Mapping[str, Any], fields: Mapping[str, Any], expected: float
 ) -> None:
@@ -183,7 +179,6 @@ def test_w3b_gpus_in_use_are_all_that_a_run_holds(
     assert total(watched.collect(), "wandb.gpus_in_use") == expected
 
 
-@not_yet("only system.memory_percent and system.disk.PATH.usagePercent are read")
 def test_w10_keys_of_sdks_before_wandb_core_count(watch: Watches) -> None:
     """SDK before wandb-core: `system.memory`, `system.disk`."""
     watched = watch(system_metrics=ALL_SYSTEM_METRICS)
@@ -195,7 +190,6 @@ def test_w10_keys_of_sdks_before_wandb_core_count(watch: Watches) -> None:
 # Summaries
 
 
-@not_yet("control characters inside strings make the blob unreadable")
 def test_w5_a_line_break_inside_a_string_does_not_cost_the_numbers_beside_it(watch: Watches) -> None:
     """wandb PR 6299: the SDK reads its blobs with `strict=False`."""
     watched = watch()
@@ -217,21 +211,18 @@ NESTED = {"val/acc": {"max": 0.91, "last": 0.88}, "stats": {"reward": 4.5}}
             NESTED,
             {"val/acc.max": 0.91, "stats.reward": 4.5},
             id="by name",
-            marks=not_yet("values inside objects are not read"),
         ),
         pytest.param(
             ["val/acc*", "stats*"],
             NESTED,
             {"val/acc.max": 0.91, "val/acc.last": 0.88, "stats.reward": 4.5},
             id="by pattern",
-            marks=not_yet("values inside objects are not read"),
         ),
         pytest.param(
             ["a.b.c"],
             {"a": {"b": {"c": 1.5}}},
             {"a.b.c": 1.5},
             id="any depth",
-            marks=not_yet("values inside objects are not read"),
         ),
         pytest.param(
             ["val/acc.max"], {**NESTED, "val/acc.max": 0.5}, {"val/acc.max": 0.5}, id="a key that has dots itself wins"
@@ -267,7 +258,6 @@ def test_w7_a_pattern_takes_the_numbers_among_media(watch: Watches) -> None:
         pytest.param(True, id="a switch"),
     ],
 )
-@not_yet("every wanted value that is no number counts as not_finite")
 def test_w7_what_is_no_number_under_a_pattern_is_passed_over_silently(watch: Watches, value: object) -> None:
     """Summaries of real runs with media."""
     watched = watch(metrics=["environment/*"])
@@ -311,7 +301,6 @@ def test_w12_of_many_unreadable_blobs_three_are_named(watch: Watches) -> None:
         pytest.param({"_timestamp": (START + timedelta(hours=1)).timestamp()}, 0.0, id="its clock is ahead"),
     ],
 )
-@not_yet("no metric wandb.run.log_age_seconds")
 def test_w4_the_age_of_the_last_log_shows_a_hang_that_heartbeats_hide(
     watch: Watches, summary: Mapping[str, float] | None, age: float
 ) -> None:
@@ -321,7 +310,6 @@ def test_w4_the_age_of_the_last_log_shows_a_hang_that_heartbeats_hide(
     assert watched.collect().of_run("run").get("log_age_seconds") == age
 
 
-@not_yet("no metric wandb.run.log_age_seconds")
 def test_w4_a_resumed_run_has_not_been_silent_for_longer_than_it_runs_again(watch: Watches) -> None:
     """wandb#8592, PR 12500."""
     watched = watch()
@@ -341,6 +329,31 @@ def test_w4_a_resumed_run_has_not_been_silent_for_longer_than_it_runs_again(watc
     assert watched.after(minutes=5).of_run("run").get("log_age_seconds") == 300.0
 
 
+@pytest.mark.parametrize("restart", [False, True])
+def test_w4_the_moment_at_which_a_run_runs_again_is_remembered_until_it_logs(watch: Watches, restart: bool) -> None:
+    watched = watch()
+    a_run(watched, created_at=START - timedelta(hours=10), summary={"_timestamp": START.timestamp()})
+    watched.collect()
+    watched.project.crash("run")
+    watched.after(hours=1)
+    watched.project.resume("run", watched.now)
+    assert watched.after(hours=1).of_run("run")["log_age_seconds"] == 0.0
+    if restart:
+        watched.restart()
+    assert watched.after(minutes=10).of_run("run")["log_age_seconds"] == 600.0
+    watched.project.beat("run", watched.now, {"overview/reward": 1.0})
+    assert watched.after(minutes=1).of_run("run")["log_age_seconds"] == 60.0
+
+
+def test_w4_a_run_that_only_now_came_into_sight_is_as_old_as_its_log(watch: Watches) -> None:
+    """It has never ended: the Agent did not run when it started."""
+    watched = watch()
+    watched.collect()
+    watched.now += timedelta(hours=5)
+    a_run(watched, created_at=watched.now - timedelta(hours=4), heartbeat_at=watched.now)
+    assert watched.collect().of_run("run")["log_age_seconds"] == 4 * 3600.0
+
+
 def fails_before_its_first_heartbeat(watched: Watch) -> Received:
     a_run(watched, state="pending", heartbeat_at=None)
     watched.collect()
@@ -353,10 +366,40 @@ def test_w11_a_run_that_fails_before_its_first_heartbeat_is_an_event(watch: Watc
     assert len(fails_before_its_first_heartbeat(watch(events=True)).events) == 1
 
 
-@not_yet("a run without a heartbeat leaves the timeframe when it ends")
 def test_w11_a_run_that_fails_before_its_first_heartbeat_is_counted(watch: Watches) -> None:
     """The SDK's `update_state`."""
     assert fails_before_its_first_heartbeat(watch(events=True)).counts() == {("all", "failed"): 1}
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_w11_one_that_starts_and_fails_between_two_collections_is_counted_too(watch: Watches, restart: bool) -> None:
+    watched = watch(events=True)
+    watched.collect()
+    watched.now += timedelta(minutes=2)
+    if restart:
+        watched.restart()
+    a_run(watched, state="failed", created_at=watched.now - timedelta(seconds=30), heartbeat_at=None)
+    received = watched.collect()
+    assert (received.counts(), len(received.events)) == ({("all", "failed"): 1}, 1)
+    assert received.point_values("duration_hours") == []
+    again = watched.after(minutes=62)
+    assert (again.counts(), again.events) == ({("all", "failed"): 1}, [])
+
+
+def test_w11_it_leaves_the_timeframe_by_its_creation(watch: Watches) -> None:
+    watched = watch(timeframe="12h")
+    a_run(watched, state="failed", created_at=START - timedelta(hours=11), heartbeat_at=None)
+    watched.project.start("old", START, state="killed", created_at=START - timedelta(hours=13), heartbeat_at=None)
+    assert watched.collect().counts() == {("all", "failed"): 1}
+    assert watched.after(minutes=50).counts() == {("all", "failed"): 1}
+    assert watched.after(minutes=20).counts() == {}
+
+
+def test_w11_one_that_had_failed_before_the_first_collection_is_no_news(watch: Watches) -> None:
+    watched = watch(events=True)
+    a_run(watched, state="failed", created_at=START - timedelta(hours=1), heartbeat_at=None)
+    received = watched.collect()
+    assert (received.counts(), received.events) == ({("all", "failed"): 1}, [])
 
 
 def is_preempted(watched: Watch, **fields: Any) -> Received:
@@ -371,7 +414,6 @@ def test_w16_a_preempted_run_counts_as_failed(watch: Watches) -> None:
     assert is_preempted(watch()).counts() == {("all", "failed"): 1}
 
 
-@not_yet("the event of every end but success reads 'W&B run failed'")
 def test_w16_the_event_of_a_preempted_run_gives_wandbs_own_state(watch: Watches) -> None:
     """wandb#7588: preempted, and requeued."""
     (event,) = is_preempted(watch(events=True)).events
@@ -379,7 +421,20 @@ def test_w16_the_event_of_a_preempted_run_gives_wandbs_own_state(watch: Watches)
     assert "failed" not in event["msg_title"]
 
 
-@not_yet("no distribution wandb.run.completed.gpu_hours")
+@pytest.mark.parametrize(
+    ("state", "alert_type"), [("failed", "error"), ("crashed", "error"), ("killed", "error"), ("preempted", "warning")]
+)
+def test_w16_every_end_has_its_own_title(watch: Watches, state: RunState, alert_type: str) -> None:
+    watched = watch(events=True)
+    a_run(watched)
+    watched.collect()
+    watched.project.crash("run", state)
+    (event,) = watched.after(minutes=2).events
+    assert (event["msg_title"], event["alert_type"]) == (f"W&B run {state}: run", alert_type)
+    assert f"State in W&B: {state}" in event["msg_text"]
+    assert "state:failed" in event["tags"]
+
+
 def test_w16_the_gpu_hours_of_a_preempted_run_have_the_outcome_preempted(watch: Watches) -> None:
     """wandb#7588."""
     points = is_preempted(watch(), system_metrics=RANK_0_LOGS).points
@@ -387,7 +442,6 @@ def test_w16_the_gpu_hours_of_a_preempted_run_have_the_outcome_preempted(watch: 
     assert [tag for tags in outcomes for tag in tags if tag.startswith("outcome:")] == ["outcome:preempted"]
 
 
-@not_yet("no distribution wandb.run.completed.gpu_hours")
 def test_w19_gpu_hours_of_a_resumed_run_are_those_in_which_it_computed(watch: Watches) -> None:
     """wandb#4325: 240 h by the clock, of which it ran 76."""
     watched = watch()
@@ -400,3 +454,174 @@ def test_w19_gpu_hours_of_a_resumed_run_are_those_in_which_it_computed(watch: Wa
     watched.collect()
     watched.project.finish("run", START)
     assert watched.after(minutes=2).point_values("gpu_hours") == [pytest.approx(76.0 * 8)]
+
+
+def test_w19_each_end_of_a_resumed_run_adds_what_it_computed_since(watch: Watches) -> None:
+    """wandb#4325: the sum over the ends is what the run cost."""
+    watched = watch()
+    a_run(watched, compute_seconds=3_600, system_metrics=RANK_0_LOGS)
+    watched.collect()
+    watched.project.crash("run")
+    assert watched.after(minutes=2).point_values("gpu_hours") == [8.0]
+    assert watched.after(hours=2).point_values("gpu_hours") == []
+    watched.project.resume("run", watched.now)
+    assert watched.after(minutes=2).point_values("gpu_hours") == []
+    watched.restart()
+    watched.project["run"].compute_seconds = 9_000
+    watched.project.finish("run", watched.now)
+    received = watched.after(minutes=2)
+    assert received.point_values("gpu_hours") == [12.0]
+    # The other distributions have one point per run.
+    assert received.point_values("duration_hours") == []
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_w19_one_that_is_resumed_and_ends_again_between_two_collections_has_ended_twice(
+    watch: Watches, restart: bool
+) -> None:
+    watched = watch()
+    a_run(watched, compute_seconds=3_600, system_metrics=RANK_0_LOGS)
+    watched.collect()
+    watched.project.crash("run")
+    assert watched.after(minutes=2).point_values("gpu_hours") == [8.0]
+    if restart:
+        watched.restart()
+    watched.project.resume("run", watched.now + timedelta(seconds=30))
+    watched.project["run"].compute_seconds = 4_500
+    watched.project.finish("run", watched.now + timedelta(minutes=15))
+    received = watched.after(minutes=16)
+    assert received.point_values("gpu_hours") == [2.0]
+    assert received.point_values("duration_hours") == []
+    assert watched.after(minutes=2).point_values("gpu_hours") == []
+    watched.restart()
+    assert watched.after(minutes=2).point_values("gpu_hours") == []
+
+
+@pytest.mark.parametrize(
+    ("compute_seconds", "beats"),
+    [
+        pytest.param(3_900, False, id="W&B corrects what it counted"),
+        pytest.param(3_600, True, id="a heartbeat comes late"),
+        pytest.param(3_000, True, id="it counts back"),
+    ],
+)
+def test_w19_one_end_is_one_point(watch: Watches, compute_seconds: int, beats: bool) -> None:
+    watched = watch()
+    a_run(watched, compute_seconds=3_600, system_metrics=RANK_0_LOGS)
+    watched.collect()
+    watched.project.crash("run")
+    assert watched.after(minutes=2).point_values("gpu_hours") == [8.0]
+    watched.project["run"].compute_seconds = compute_seconds
+    if beats:
+        watched.project.end("run", "crashed", watched.now + timedelta(seconds=20))
+    for minutes in (1, 60, 60):
+        assert watched.after(minutes=minutes).point_values("gpu_hours") == []
+
+
+def test_w19_a_run_that_is_deleted_has_no_end(watch: Watches) -> None:
+    watched = watch(distributions=True)
+    a_run(watched, compute_seconds=3_600, system_metrics=RANK_0_LOGS)
+    watched.collect()
+    watched.project.delete("run")
+    received = watched.after(minutes=2)
+    assert (received.point_values("gpu_hours"), total(received, "wandb.gpus_in_use")) == ([], 0.0)
+
+
+def test_w19_a_run_that_ended_while_the_agent_was_away_has_its_end(watch: Watches) -> None:
+    watched = watch()
+    a_run(watched, compute_seconds=3_600, system_metrics=RANK_0_LOGS)
+    watched.collect()
+    watched.project["run"].compute_seconds = 7_200
+    watched.project.finish("run", watched.now + timedelta(hours=1))
+    watched.restart()
+    assert watched.after(hours=5).point_values("gpu_hours") == [16.0]
+    watched.restart()
+    assert watched.after(minutes=2).point_values("gpu_hours") == []
+
+
+def test_w19_without_compute_time_the_first_end_has_the_duration_and_later_ones_nothing(watch: Watches) -> None:
+    watched = watch()
+    a_run(watched, system_metrics=RANK_0_LOGS)
+    refused = {"errors": [{"message": 'Cannot query field "computeSeconds" on type "Run".'}]}
+    watched.server.intercept = lambda sent: (
+        Response(400, json.dumps(refused).encode()) if b"computeSeconds" in sent.body else None
+    )
+    watched.collect()
+    watched.project.fail("run", START)
+    assert watched.after(minutes=2).point_values("gpu_hours") == [16.0]
+    watched.project.resume("run", watched.now)
+    watched.after(minutes=30)
+    watched.project.finish("run", watched.now)
+    assert watched.after(minutes=2).point_values("gpu_hours") == []
+
+
+def test_w19_what_a_run_computed_before_the_first_collection_is_counted_only_if_it_ran_then(watch: Watches) -> None:
+    watched = watch()
+    a_run(watched, state="crashed", compute_seconds=3_600, system_metrics=RANK_0_LOGS)
+    watched.collect()
+    watched.project.resume("run", START)
+    watched.after(minutes=2)
+    watched.project["run"].compute_seconds = 5_400
+    watched.project.finish("run", watched.now)
+    assert watched.after(minutes=2).point_values("gpu_hours") == [4.0]
+
+
+@pytest.mark.parametrize("compute_seconds", [True, "3600", -1, 1e300, [3600]])
+def test_w19_a_compute_time_that_is_none_costs_no_more_than_itself(watch: Watches, compute_seconds: Any) -> None:
+    watched = watch()
+    a_run(watched, system_metrics=RANK_0_LOGS)
+
+    def odd(sent: Request) -> Response:
+        page = json.loads(watched.server.answer(sent).body)
+        for edge in page["data"]["project"]["runs"]["edges"]:
+            edge["node"]["computeSeconds"] = compute_seconds
+        return Response(200, json.dumps(page).encode())
+
+    watched.server.intercept = odd
+    watched.collect()
+    watched.project.finish("run", START)
+    received = watched.after(minutes=2)
+    assert received.counts() == {("all", "finished"): 1}
+    assert received.point_values("gpu_hours") == [16.0]
+
+
+@pytest.mark.parametrize(
+    ("options", "fields"),
+    [
+        pytest.param({}, {}, id="no GPUs"),
+        pytest.param({"gpus_key": "n"}, {"summary": {"n": 0}, "system_metrics": RANK_0_LOGS}, id="it says none"),
+        pytest.param({}, {"system_metrics": RANK_0_LOGS, "compute_seconds": 0}, id="it never computed"),
+        pytest.param({"distributions": False}, {"system_metrics": RANK_0_LOGS}, id="no distributions"),
+    ],
+)
+def test_no_gpu_hours_no_point(watch: Watches, options: Mapping[str, Any], fields: Mapping[str, Any]) -> None:
+    watched = watch(**options)
+    a_run(watched, **fields)
+    watched.collect()
+    watched.project.finish("run", START)
+    assert watched.after(minutes=2).point_values("gpu_hours") == []
+
+
+@pytest.mark.parametrize("outcome", ["finished", "failed", "crashed", "killed", "preempted"])
+def test_gpu_hours_by_outcome_and_by_whom_completed_tags_names(watch: Watches, outcome: RunState) -> None:
+    watched = watch(completed_tags=["user", "group"])
+    a_run(watched, system_metrics=RANK_0_LOGS, user="daphne", group="arena", display_name="github.sky.main")
+    watched.collect()
+    watched.project.end("run", outcome, START)
+    points = watched.after(minutes=2).points
+    tags = [tags for (name, tags), _ in points if name == "wandb.run.completed.gpu_hours"]
+    identity = ("wandb_entity:metta-research", "wandb_project:metta")
+    assert tags == [tuple(sorted(("run_type:train", f"outcome:{outcome}", "user:daphne", "group:arena", *identity)))]
+    # The other distributions keep their tags.
+    assert not [tag for (name, tags), _ in points if "gpu_hours" not in name for tag in tags if "daphne" in tag]
+
+
+def test_gpus_in_use_are_those_of_every_running_run_by_type_whatever_max_runs(watch: Watches) -> None:
+    watched = watch(max_runs=1, system_metrics=[])
+    for i, (name, state) in enumerate(
+        [("github.sky.a", "running"), ("github.sky.b", "pending"), ("my.sweep", "running"), ("other", "finished")]
+    ):
+        watched.project.start(f"run{i}", START, display_name=name, state=state, system_metrics=RANK_0_LOGS)
+    received = watched.collect()
+    found = {value_of(tags, "run_type"): value for (name, tags), value in received.gauges.items() if "gpus" in name}
+    assert found == {"train": 16.0, "sweep": 8.0, "all": 0.0}

@@ -6,7 +6,10 @@ named. What is not right yet is expected to fail, and stops the tests as soon as
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -16,7 +19,6 @@ import pytest
 import yaml
 from click.testing import CliRunner
 from datadog_checks.base.stubs.aggregator import AggregatorStub
-from wandb_support.field_cases import not_yet
 from wandb_support.watch import START, Watch
 
 from metta_checks.cli import main
@@ -123,7 +125,6 @@ def test_w13_an_http_500_that_comes_once_does_not_cost_the_collection(
     assert running(watched) == 3.0
 
 
-@not_yet("a page that is too large fails the collection")
 def test_w14_a_page_of_large_summaries_is_read_in_smaller_pages(
     watch: Watches, running: Callable[[Watch], float]
 ) -> None:
@@ -133,17 +134,113 @@ def test_w14_a_page_of_large_summaries_is_read_in_smaller_pages(
     assert running(watched) == 8.0
 
 
+def pages(watched: Watch) -> list[int]:
+    """How many runs each request of the latest collections asked for."""
+    return [json.loads(request.body)["variables"]["first"] for request in watched.server.requests]
+
+
+def test_w14_the_size_that_worked_is_remembered_and_a_larger_one_tried_every_hour(
+    watch: Watches, running: Callable[[Watch], float]
+) -> None:
+    watched = watch(metrics=["overview/*"], max_response_bytes=64 * 1024, page_size=16)
+    start_runs(watched, 8, summary={"overview/reward": 4.5, "table": "x" * 10_000})
+    assert running(watched) == 8.0
+    assert pages(watched) == [16, 4, 4]
+    watched.server.requests.clear()
+    watched.now += timedelta(minutes=2)
+    assert running(watched) == 8.0
+    assert pages(watched) == [4, 4]
+    watched.server.requests.clear()
+    watched.now += timedelta(hours=1)
+    assert running(watched) == 8.0
+    assert pages(watched) == [8, 4, 4]
+    for i in range(4):
+        watched.project.delete(f"run{i}")
+    watched.server.requests.clear()
+    watched.now += timedelta(hours=1)
+    assert running(watched) == 4.0
+    assert pages(watched) == [8]
+
+
+def test_w14_one_run_that_is_too_large_by_itself_is_still_an_error(
+    watch: Watches, running: Callable[[Watch], float]
+) -> None:
+    watched = watch(metrics=["overview/*"], max_response_bytes=64 * 1024, page_size=8)
+    start_runs(watched, 2, summary={"table": "x" * 100_000})
+    assert running(watched) == 0.0
+    assert "(oversized answer)" in str(watched.check.collection.error)
+    assert pages(watched) == [8, 2, 1]
+
+
+def test_w14_too_many_values_in_a_page_make_it_smaller_too(watch: Watches, running: Callable[[Watch], float]) -> None:
+    watched = watch(page_size=8)
+    start_runs(watched, 8)
+    many = {"data": {"viewer": {"id": "1"}, "project": {"runs": [0] * 200_000}}}
+    watched.server.intercept = lambda sent: answer(many) if json.loads(sent.body)["variables"]["first"] > 2 else None
+    assert running(watched) == 8.0
+    assert pages(watched) == [8, 2, 2, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("refusal", "status"),
+    [
+        ({"errors": [{"message": "response is too large"}]}, 200),
+        ({"errors": [{"message": "result set exceeds maximum size of 32 MB"}]}, 200),
+        ({"errors": [{"message": "query too complex: complexity limit reached"}], "data": None}, 400),
+        ({"message": "Request Entity Too Large"}, 413),
+    ],
+)
+def test_w14_a_server_that_refuses_a_page_as_too_large_is_asked_for_smaller_ones(
+    watch: Watches, running: Callable[[Watch], float], refusal: dict[str, Any], status: int
+) -> None:
+    watched = watch(page_size=8)
+    start_runs(watched, 8)
+    watched.server.intercept = lambda sent: (
+        answer(refusal, status) if json.loads(sent.body)["variables"]["first"] > 2 else None
+    )
+    assert running(watched) == 8.0
+    assert pages(watched) == [8, 2, 2, 2, 2]
+
+
+def test_w14_small_pages_may_be_as_many_as_the_runs_need(watch: Watches, running: Callable[[Watch], float]) -> None:
+    """`max_pages` bounds the runs of a listing, whatever size its pages turn out to have."""
+    watched = watch(metrics=["overview/*"], max_response_bytes=64 * 1024, page_size=8, max_pages=1)
+    start_runs(watched, 8, summary={"table": "x" * 10_000})
+    assert running(watched) == 8.0
+    assert pages(watched) == [8, 2, 2, 2, 2]
+
+
+def test_w14_a_page_that_takes_too_long_is_asked_for_smaller(watch: Watches, running: Callable[[Watch], float]) -> None:
+    watched = watch(page_size=8, timeout=0.5)
+    start_runs(watched, 3)
+    slow = threading.Event()
+
+    def hold(sent: Request) -> None:
+        if json.loads(sent.body)["variables"]["first"] > 2:
+            slow.wait(1.0)
+
+    watched.server.intercept = hold
+    assert running(watched) == 3.0
+    assert pages(watched)[-2:] == [2, 2]
+
+
 @pytest.mark.parametrize(
     ("base_url", "named"),
     [
         pytest.param("https://api.wandb.ai", False, id="the API of W&B's cloud"),
         pytest.param("https://wandb.example.com", False, id="a server of one's own"),
-        pytest.param("https://wandb.ai", True, id="its pages", marks=not_yet("not checked")),
-        pytest.param("https://app.wandb.ai", True, id="its old pages", marks=not_yet("not checked")),
-        pytest.param("http://api.wandb.ai", True, id="its API without TLS: the key in the clear"),
+        pytest.param("https://wandb.example.com/wandb", False, id="below a path"),
+        pytest.param("https://wandb.ai.example.com", False, id="a host that begins alike"),
+        pytest.param("https://graphql.example.com", False, id="a host of that name"),
+        pytest.param("https://WANDB.ai./", True, id="its pages, written otherwise"),
+        pytest.param("https://www.wandb.ai/my-team", True, id="a page"),
         pytest.param(
-            "https://api.wandb.ai/graphql", True, id="with the path of a request", marks=not_yet("not checked")
+            "https://wandb.example.com/GraphQL/", True, id="a server of one's own, with the path of a request"
         ),
+        pytest.param("https://wandb.ai", True, id="its pages"),
+        pytest.param("https://app.wandb.ai", True, id="its old pages"),
+        pytest.param("http://api.wandb.ai", True, id="its API without TLS: the key in the clear"),
+        pytest.param("https://api.wandb.ai/graphql", True, id="with the path of a request"),
     ],
 )
 def test_w15_validate_names_addresses_that_are_not_the_apis(tmp_path: Path, base_url: str, named: bool) -> None:
@@ -167,7 +264,15 @@ def test_w15_validate_names_addresses_that_are_not_the_apis(tmp_path: Path, base
     assert [finding["option"] for finding in findings] == (["base_url"] if named else [])
 
 
-@not_yet("a listing is not held against the number of runs that W&B counts")
+@pytest.mark.parametrize("base_url", ["https://wandb.ai", "https://app.wandb.ai", "https://wandb.example.com/graphql"])
+def test_w15_the_check_itself_refuses_them_before_a_key_is_sent(watch: Watches, base_url: str) -> None:
+    """wandb#1754, PR 1985."""
+    watched = watch(base_url=base_url)
+    message = watched.failing()
+    assert "`base_url` is the address of" in message
+    assert watched.check.collection.requests == 0
+
+
 def test_w17_a_row_that_is_lost_at_a_page_seam_is_noticed_and_read_again(
     watch: Watches, running: Callable[[Watch], float]
 ) -> None:
@@ -192,9 +297,79 @@ def test_w17_a_row_that_is_lost_at_a_page_seam_is_noticed_and_read_again(
     assert running(watched) == 4.0
 
 
+def lose(watched: Watch, *, times: int, count: bool = True) -> None:
+    """Of the second page of each of the first `times` listings the first row is the last one of the first page."""
+    first: list[Any] = []
+    listings = itertools.count(1)
+
+    def repeat_a_row(request: Request) -> Response | None:
+        page = json.loads(watched.server.answer(request).body)
+        project = page["data"]["project"]
+        if not count:
+            project["runCount"] = None
+        edges = project["runs"]["edges"]
+        if json.loads(request.body)["variables"]["after"] is None:
+            first[:] = edges
+            first.append(next(listings))
+        elif first and first[-1] <= times:
+            edges[0] = first[-2]
+            first.clear()
+        return answer(page)
+
+    watched.server.intercept = repeat_a_row
+
+
+@pytest.mark.parametrize("count", [True, False])
+def test_w17_with_or_without_w_and_bs_own_count(watch: Watches, running: Callable[[Watch], float], count: bool) -> None:
+    """wandb#6614, #7666: without a count the row that comes twice is the sign."""
+    watched = watch(page_size=2)
+    start_runs(watched, 4)
+    lose(watched, times=1, count=count)
+    assert running(watched) == 4.0
+    assert len(watched.server.requests) == 4
+    assert watched.check.get_warnings() == []
+
+
+def test_w17_one_that_is_lost_both_times_is_a_warning(watch: Watches, running: Callable[[Watch], float]) -> None:
+    watched = watch(page_size=2)
+    start_runs(watched, 4)
+    lose(watched, times=2)
+    assert running(watched) == 3.0
+    (warning,) = watched.check.get_warnings()
+    assert "W&B counts 4 runs of project metta-research/metta, and lists 3 of them" in warning
+
+
+def test_w17_a_run_that_is_deleted_while_pages_are_read_is_not_missed(
+    watch: Watches, running: Callable[[Watch], float]
+) -> None:
+    watched = watch(page_size=2)
+    start_runs(watched, 4)
+
+    def delete(request: Request) -> None:
+        if json.loads(request.body)["variables"]["after"] is not None:
+            watched.project.delete("run3")
+
+    watched.server.intercept = delete
+    assert running(watched) == 3.0
+    assert len(watched.server.requests) == 2
+
+
+def test_w17_a_listing_of_one_page_is_not_counted_again(watch: Watches, running: Callable[[Watch], float]) -> None:
+    watched = watch()
+    start_runs(watched, 4)
+
+    def miscount(request: Request) -> Response:
+        page = json.loads(watched.server.answer(request).body)
+        page["data"]["project"]["runCount"] = 9
+        return answer(page)
+
+    watched.server.intercept = miscount
+    assert running(watched) == 4.0
+    assert (len(watched.server.requests), watched.check.get_warnings()) == (1, [])
+
+
 @pytest.mark.parametrize("status", [400, 200])
 @pytest.mark.parametrize("field", ["systemMetrics", "sweepName", "jobType"])
-@not_yet("a field that the server does not have fails the collection")
 def test_w18_a_field_that_an_older_server_does_not_have_is_left_out_with_a_warning(
     watch: Watches, running: Callable[[Watch], float], field: str, status: int
 ) -> None:
@@ -209,3 +384,58 @@ def test_w18_a_field_that_an_older_server_does_not_have_is_left_out_with_a_warni
     watched.server.intercept = refuse_the_field
     assert running(watched) == 3.0
     assert any(field in warning for warning in watched.check.get_warnings())
+
+
+@pytest.mark.parametrize(
+    ("options", "message", "left_out"),
+    [
+        ({}, 'Unknown argument "keys" on field "summaryMetrics" of type "Run".', "keys"),
+        ({}, "Cannot query field 'runCount' on type 'Project'.", "runCount"),
+        ({}, 'Field "group" is not defined by type "Run"', "group"),
+        ({"run_tags": ["user"]}, 'Cannot query field "username" on type "User". Did you mean "name"?', "username"),
+        ({"run_tags": ["host"]}, 'Cannot query field "host" on type "Run".', "host"),
+    ],
+)
+def test_w18_in_the_words_of_other_servers(
+    watch: Watches, running: Callable[[Watch], float], options: dict[str, Any], message: str, left_out: str
+) -> None:
+    """wandb#6771."""
+    watched = watch(**options)
+    start_runs(watched, 3, summary={"overview/reward": 4.5})
+    refused = {"errors": [{"message": message}]}
+    watched.server.intercept = lambda sent: (
+        answer(refused, 400) if left_out in re.findall(r"\w+", json.loads(sent.body)["query"]) else None
+    )
+    assert running(watched) == 3.0
+    assert len(watched.server.requests) == 2
+    # From then on it is not asked for, and the warning stays.
+    watched.now += timedelta(minutes=2)
+    assert running(watched) == 3.0
+    assert len(watched.server.requests) == 3
+    assert [warning for warning in watched.check.get_warnings() if f"has no `{left_out}`" in warning]
+
+
+def test_w18_several_fields_are_left_out_one_after_the_other(watch: Watches, running: Callable[[Watch], float]) -> None:
+    watched = watch()
+    start_runs(watched, 3)
+
+    def refuse(sent: Request) -> Response | None:
+        asked = json.loads(sent.body)["query"]
+        missing = [name for name in ("runCount", "jobType", "systemMetrics") if name in asked]
+        errors = [{"message": f'Cannot query field "{name}" on type "Run".'} for name in missing]
+        return answer({"errors": errors}, 400) if errors else None
+
+    watched.server.intercept = refuse
+    assert running(watched) == 3.0
+    assert len(watched.check.get_warnings()) == 3
+
+
+@pytest.mark.parametrize("name", ["state", "heartbeatAt", "summaryMetrics", "runs", "nothing"])
+def test_w18_what_the_check_cannot_do_without_stays_an_error(
+    watch: Watches, running: Callable[[Watch], float], name: str
+) -> None:
+    watched = watch()
+    watched.server.intercept = lambda _: answer({"errors": [{"message": f'Cannot query field "{name}"'}]}, 200)
+    assert running(watched) == 0.0
+    assert f'Cannot query field "{name}"' in str(watched.check.collection.error).replace("\\", "")
+    assert len(watched.server.requests) == 1

@@ -8,27 +8,33 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from metta_checks.core import Sample
-from metta_checks.wandb.metrics import MetricOptions, completed_samples, count_samples, run_samples, selected
-from metta_checks.wandb.run_types import RunTypes
-from metta_checks.wandb.runs import STATES, Run, RunState
+from metta_checks.wandb.metrics import SampleOptions, completed_samples, count_samples, run_samples, selected
+from metta_checks.wandb.models import STATES, Run, RunState, RunTypes
 
 NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
 IDENTITY = ("wandb_entity:metta-research", "wandb_project:metta")
-OPTIONS = MetricOptions(RunTypes([("train", r"^github\.sky\."), ("sweep", "(?i)sweep")]), "7d", IDENTITY)
+OPTIONS = SampleOptions(RunTypes([("train", r"^github\.sky\."), ("sweep", "(?i)sweep")]), "7d", IDENTITY)
 
 RUN = Run(
     id="3x5ezzw0",
     name="github.sky.main",
     state=RunState.RUNNING,
+    wandb_state="running",
     created_at=NOW - 6 * HOUR,
     heartbeat_at=NOW - timedelta(seconds=30),
-    in_sweep=False,
+    logged_at=None,
+    run_type="train",
     sps=None,
     metrics={},
     system={},
+    gpus=0.0,
+    compute_seconds=None,
     labels=(),
+    completed_labels=(),
     not_finite=0,
+    invalid=(),
     unreadable=(),
 )
 ENDED = replace(RUN, state=RunState.FINISHED)
@@ -37,7 +43,7 @@ TAGS = ("run_id:3x5ezzw0", "run_type:train", "state:running", "run_name:github.s
 
 def of_run(run: Run) -> dict[str, float]:
     """The names and values of one run's samples."""
-    return {sample.name: sample.value for sample in run_samples([run], OPTIONS, NOW)}
+    return {sample.name: sample.value for sample in run_samples(run, OPTIONS, NOW, None)}
 
 
 def test_states() -> None:
@@ -54,7 +60,7 @@ def test_states() -> None:
 
 
 def test_counts_have_every_type_in_every_state() -> None:
-    runs = [RUN, replace(RUN, name="a sweep"), ENDED, replace(ENDED, id="2")]
+    runs = [RUN, replace(RUN, run_type="sweep"), ENDED, replace(ENDED, id="2")]
     assert {sample.tags: sample.value for sample in count_samples(runs, OPTIONS)} == {
         (f"run_type:{run_type}", f"state:{state}", "timeframe:7d", *IDENTITY): float(
             {"train running": 1, "train finished": 2, "sweep running": 1}.get(f"{run_type} {state}", 0)
@@ -73,12 +79,12 @@ def test_every_gauge_of_a_run_and_its_tags() -> None:
         RUN, sps=120.5, metrics={"overview/reward": 3.0}, system={"gpu_power": 250.0}, labels=("user:daphne",)
     )
     tags = (*TAGS[:4], "user:daphne", *IDENTITY)
-    assert list(run_samples([run], OPTIONS, NOW)) == [
+    assert list(run_samples(run, OPTIONS, NOW, None)) == [
         Sample("wandb.run.duration_hours", 6 - 30 / 3600, tags),
         Sample("wandb.run.sps", 120.5, tags),
         Sample("wandb.run.metric", 3.0, ("metric_name:overview/reward", *tags)),
         Sample("wandb.run.system", 250.0, ("metric:gpu_power", *tags)),
-        Sample("wandb.run.heartbeat_age_seconds", 30.0, tags),
+        Sample("wandb.run.log_age_seconds", 6 * 3_600.0, tags),
     ]
 
 
@@ -101,19 +107,28 @@ def test_duration_is_from_creation_to_the_last_heartbeat(
 
 
 @pytest.mark.parametrize(
-    ("state", "heartbeat", "age"),
+    ("state", "created", "logged", "resumed", "age"),
     [
-        (RunState.RUNNING, NOW - timedelta(days=12), 12 * 86_400.0),  # a hung run shows
-        (RunState.RUNNING, NOW + HOUR, 0.0),
-        (RunState.RUNNING, None, None),
-        (RunState.FINISHED, NOW - HOUR, None),
-        (RunState.FAILED, NOW - HOUR, None),
+        (RunState.RUNNING, NOW - 20 * HOUR, NOW - HOUR, None, 3_600.0),  # a hung run shows
+        (RunState.RUNNING, NOW - 20 * HOUR, None, None, 20 * 3_600.0),
+        (RunState.RUNNING, NOW - HOUR, NOW - 20 * HOUR, None, 3_600.0),  # a summary that was taken over
+        (RunState.RUNNING, NOW - 20 * HOUR, NOW - 9 * HOUR, NOW - HOUR, 3_600.0),
+        (RunState.RUNNING, NOW - 20 * HOUR, NOW - HOUR, NOW - 9 * HOUR, 3_600.0),
+        (RunState.RUNNING, NOW - HOUR, NOW + HOUR, None, 0.0),
+        (RunState.RUNNING, NOW + HOUR, None, None, 0.0),
+        (RunState.RUNNING, None, NOW - HOUR, None, 3_600.0),
+        (RunState.RUNNING, None, None, None, None),
+        (RunState.FINISHED, NOW - HOUR, NOW - HOUR, None, None),
+        (RunState.FAILED, NOW - HOUR, NOW - HOUR, NOW - HOUR, None),
     ],
 )
-def test_heartbeat_age_is_that_of_runs_that_have_not_ended(
-    state: RunState, heartbeat: datetime | None, age: float | None
+def test_log_age_is_that_of_runs_that_have_not_ended(
+    state: RunState, created: datetime | None, logged: datetime | None, resumed: datetime | None, age: float | None
 ) -> None:
-    assert of_run(replace(RUN, state=state, heartbeat_at=heartbeat)).get("wandb.run.heartbeat_age_seconds") == age
+    run = replace(RUN, state=state, created_at=created, logged_at=logged)
+    moments = {} if resumed is None else {run.id: resumed}
+    found = {sample.name: sample.value for sample in run_samples(run, OPTIONS, NOW, moments.get(run.id))}
+    assert found.get("wandb.run.log_age_seconds") == age
 
 
 def test_completed_runs_give_points_without_the_run() -> None:
@@ -138,7 +153,7 @@ def test_completed_runs_give_points_without_the_run() -> None:
     ],
 )
 def test_names_become_tags_that_datadog_keeps(name: str, tag: str) -> None:
-    (sample, *_) = run_samples([replace(RUN, name=name)], OPTIONS, NOW)
+    (sample, *_) = run_samples(replace(RUN, name=name), OPTIONS, NOW, None)
     assert tag in sample.tags
 
 
@@ -181,14 +196,20 @@ def test_an_ended_run_falls_silent_an_hour_after_it_was_seen_to_end(seen: timede
 
 
 @pytest.mark.parametrize(
-    ("state", "heartbeat", "active"),
+    ("state", "created", "heartbeat", "active"),
     [
-        (RunState.FINISHED, NOW - timedelta(days=7), True),  # the edge belongs to it
-        (RunState.FINISHED, NOW - timedelta(days=7, seconds=1), False),
-        (RunState.FAILED, None, False),
-        (RunState.RUNNING, NOW - timedelta(days=30), True),  # not ended is active, however long ago
-        (RunState.RUNNING, None, True),
+        (RunState.FINISHED, NOW - 9 * DAY, NOW - 7 * DAY, True),  # the edge belongs to it
+        (RunState.FINISHED, NOW - 9 * DAY, NOW - 7 * DAY - timedelta(seconds=1), False),
+        (RunState.FAILED, NOW - 7 * DAY, None, True),  # never heard of: by its creation
+        (RunState.FAILED, NOW - 7 * DAY - timedelta(seconds=1), None, False),
+        (RunState.FAILED, NOW - DAY, NOW - 9 * DAY, False),  # a heartbeat counts, however odd
+        (RunState.FAILED, None, None, False),
+        (RunState.RUNNING, NOW - 30 * DAY, NOW - 30 * DAY, True),  # not ended is active, however long ago
+        (RunState.RUNNING, NOW - 30 * DAY, None, True),
+        (RunState.RUNNING, None, None, True),
     ],
 )
-def test_which_runs_belong_to_the_timeframe(state: RunState, heartbeat: datetime | None, active: bool) -> None:
-    assert replace(RUN, state=state, heartbeat_at=heartbeat).active(NOW, timedelta(days=7)) is active
+def test_which_runs_belong_to_the_timeframe(
+    state: RunState, created: datetime | None, heartbeat: datetime | None, active: bool
+) -> None:
+    assert replace(RUN, state=state, created_at=created, heartbeat_at=heartbeat).active(NOW, 7 * DAY) is active

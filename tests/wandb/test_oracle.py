@@ -41,12 +41,35 @@ INSTANCES: Mapping[str, Mapping[str, object]] = {
     "few": {
         "metrics": ["env_task/*/score", "overview/reward"],
         "sps_keys": ["overview/sps"],
-        "system_metrics": ["disk_utilization"],
+        "system_metrics": ["disk_utilization", "gpu_power"],
+        "gpu_devices": "used",
         "run_types": [{"name": "sweep", "pattern": "^$"}, {"name": "arena", "pattern": r"(?i)\.arena\.\d+$"}],
         "timeframe": "12h",
         "max_runs": 25,
     },
 }
+
+
+FORMS: Sequence[tuple[Mapping[str, object], Mapping[str, object]]] = (
+    (
+        {"overview/reward": {"max": 9.5, "last": 3.25}, "env_task": {"a/score": 1, "_type": "table", "rows": 2}},
+        {"system.cpu": 33.0, "system.memory": 44.0, "system.disk": 55.0},
+    ),
+    (
+        {"a": {"b": {"c": 1}, "b.c": 2}, "a.b.c": 3, "x": {"y": None, "z": {}}, "x.y": 4},
+        {"system.memory/l:a": 10, "system.memory/l:b": 1, "system.memory_percent/l:b": 20, "system.disk/l:a": 30},
+    ),
+    (
+        {"perf": {"a": True, "b": "text", "c": [1], "d": -0.5}},
+        {
+            "system.gpu.0.powerWatts/l:a": 100,
+            "system.gpu.1.powerWatts/l:a": 300,
+            "system.gpu.0.powerWatts/l:b": 500,
+            "system.gpu.process.1.powerWatts/l:a": 300,
+        },
+    ),
+)
+"""Nested summaries, and system metrics as older SDKs and several nodes write them."""
 
 
 def moves_on(project: DemoProject, now: datetime, rng: random.Random) -> None:
@@ -90,6 +113,8 @@ class Oracle:
         self._asked = asked
         self._ended_since: dict[str, datetime] | None = None
         self._told: set[str] = set()
+        self._alive: set[str] = set()
+        self._resumed: dict[str, datetime] = {}
 
     def differences(self, runs: Sequence[SdkRun], received: Received, now: datetime) -> list[str]:
         """In what `received` is not what `runs` come to at `now`. Each reading is asked about once."""
@@ -98,13 +123,19 @@ class Oracle:
         in_sight = [run for run in ended if run.active(self._asked.since(now))]
         self._ended_since = {run.id: known.get(run.id, now) for run in in_sight}
         just_ended = [run for run in ended if run.id not in self._told and not first]
+        alive = {run.id for run in runs if not run.ended}
+        again = (alive - self._alive) & self._told
+        self._resumed = {run_id: seen for run_id, seen in self._resumed.items() if run_id in alive}
+        self._resumed |= dict.fromkeys(again, now)
+        self._alive = alive
         self._told |= {run.id for run in ended}
 
         silent = [run_id for run_id, since in self._ended_since.items() if now - since > HOUR]
-        points = Counter(received.points)
+        # The SDK does not tell for how long a run computed.
+        points = Counter(point for point in received.points if "gpu_hours" not in point[0][0])
         points.subtract(recount_points(just_ended, self._asked))
         return [
-            *differences(received.gauges, recount(runs, self._asked, now, silent)),
+            *differences(received.gauges, recount(runs, self._asked, now, silent, self._resumed)),
             *(f"{point}: {count:+} times" for point, count in points.items() if count),
         ]
 
@@ -165,3 +196,18 @@ def options_of(check: WandbCheck) -> Any:
     """The instance's options, without a request."""
     check.load_options()
     return check.config
+
+
+@pytest.mark.parametrize("gpu_devices", ["visible", "used"])
+@pytest.mark.parametrize(
+    "metrics", [["*"], ["a.b.c", "overview/reward", "overview/reward.max", "perf.d", "x.y", "x.z"]]
+)
+def test_every_form_of_summaries_and_system_metrics(
+    watch: Callable[..., Watch], metrics: list[str], gpu_devices: str
+) -> None:
+    watched = watch(**{**INSTANCES["all there is"], "metrics": metrics, "gpu_devices": gpu_devices})
+    for i, (summary, machine) in enumerate(FORMS):
+        watched.project.start(f"form{i}", START - HOUR, summary=summary, system_metrics=machine)
+    received, runs = watched.collect(), with_the_sdk(watched)
+    assert Oracle(Asked.of(options_of(watched.check))).differences(runs, received, watched.now) == []
+    assert sum("wandb.run.metric" in series for series in received.gauges) >= 4

@@ -9,8 +9,8 @@ import pytest
 from wandb_support.watch import START, Watch, a_summary
 
 from metta_checks.wandb import registry
-from metta_checks.wandb.registry import Knowledge, refreshed
-from metta_checks.wandb.runs import Run, RunState
+from metta_checks.wandb.models import Run, RunState
+from metta_checks.wandb.registry import RunRegistry, refreshed
 
 Watches = Callable[..., Watch]
 
@@ -22,22 +22,28 @@ def a_run(run_id: str, state: RunState = RunState.FINISHED) -> Run:
         id=run_id,
         name=run_id,
         state=state,
+        wandb_state="running",
         created_at=START - WEEK,
         heartbeat_at=START,
-        in_sweep=False,
+        logged_at=None,
+        run_type="all",
         sps=None,
         metrics={},
         system={},
+        gpus=0.0,
+        compute_seconds=None,
         labels=(),
+        completed_labels=(),
         not_finite=0,
+        invalid=(),
         unreadable=(),
     )
 
 
 def test_a_collection_leaves_what_was_known_alone() -> None:
-    known = Knowledge(began=START, alive=frozenset({"a"}), reported={"b": None})
+    known = RunRegistry(began=START, alive=frozenset({"a"}), reported={"b": None})
     refreshed(known, {"a": a_run("a")}, START, WEEK, full=True)
-    assert known == Knowledge(began=START, alive=frozenset({"a"}), reported={"b": None})
+    assert known == RunRegistry(began=START, alive=frozenset({"a"}), reported={"b": None})
 
 
 @pytest.mark.parametrize(
@@ -55,11 +61,11 @@ def test_the_memory_of_what_was_told(
 ) -> None:
     """A run in sight may be one that was resumed: were it forgotten, its next end would be told again."""
     monkeypatch.setattr(registry, "REMEMBERED_POINTS", 3)
-    known = Knowledge(
+    known = RunRegistry(
         began=START, reported=dict.fromkeys(told), ended_seen=dict.fromkeys(in_sight, START), refreshed_at=START
     )
     news = refreshed(known, {run_id: a_run(run_id, state) for run_id in in_sight}, START, WEEK, full=True)
-    assert sorted(news.knowledge.reported) == kept
+    assert sorted(news.registry.reported) == kept
     assert news.just_ended == ()
 
 

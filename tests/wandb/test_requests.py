@@ -50,6 +50,7 @@ def test_the_filter_is_the_one_that_catches_long_runs(server: WandbServer, now: 
         "$or": [
             {"state": {"$in": ["running", "pending", "preempting"]}},
             {"heartbeatAt": {"$gte": "2026-01-09T12:00:00Z"}},
+            {"createdAt": {"$gte": "2026-01-09T12:00:00Z"}},
         ]
     }
     assert variables["order"] == "+created_at"
@@ -60,10 +61,22 @@ def test_the_filter_is_the_one_that_catches_long_runs(server: WandbServer, now: 
 @pytest.mark.parametrize(
     ("options", "keys", "asks", "asks_not"),
     [
-        ({"metrics": ["a"], "sps_keys": ["b"]}, ["a", "b"], ["summaryMetrics(keys: $keys)", "systemMetrics"], []),
+        (
+            {"metrics": ["a"], "sps_keys": ["b"]},
+            ["a", "b", "_timestamp"],
+            ["summaryMetrics(keys: $keys)", "systemMetrics"],
+            [],
+        ),
         ({"metrics": ["a/*"]}, None, ["summaryMetrics "], ["$keys"]),
-        ({"metrics": [], "sps_keys": []}, None, [], ["summaryMetrics", "$keys"]),
-        ({"system_metrics": []}, ..., [], ["systemMetrics"]),
+        ({"metrics": [], "sps_keys": []}, ["_timestamp"], ["summaryMetrics(keys: $keys)"], []),
+        ({"system_metrics": []}, ..., ["systemMetrics", "computeSeconds"], []),  # for the GPUs
+        (
+            {"run_tags": ["host"], "completed_tags": ["user", "host"]},
+            ...,
+            [" host user { username } "],
+            [" host host "],
+        ),
+        ({"gpus_key": "world_size", "metrics": [], "sps_keys": []}, ["world_size", "_timestamp"], [], []),
         ({}, ..., [], ["username", "host"]),
         ({"run_tags": ["user", "host"]}, ..., ["user { username }", " host "], []),
     ],

@@ -94,7 +94,7 @@ def test_a_run_that_crashed_while_the_agent_was_down_for_longer_than_the_timefra
     # It is no longer active, but its end was seen only now.
     assert received.counts() == {}
     assert received.point_values("metric") == [1.0]
-    assert [event["msg_title"] for event in received.events] == ["W&B run failed: alive"]
+    assert [event["msg_title"] for event in received.events] == ["W&B run crashed: alive"]
     assert watched.after(hours=1).events == []
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from wandb_support.watch import START, Watch
 
-from metta_checks.wandb.run_types import RunTypes
+from metta_checks.wandb.models import RunTypes
 
 DEFAULT = {"train": r"^github\.sky\.", "sweep": "(?i)sweep"}
 

@@ -42,17 +42,20 @@ PROJECT = {"entity": "metta-research", "project": "metta"}
 
 def test_defaults(settings: Resolve) -> None:
     resolved = settings(**PROJECT)
-    assert resolved.projects[0].base_url == "https://api.wandb.ai"
+    assert resolved.named[0].base_url == "https://api.wandb.ai"
     assert resolved.timeframe == timedelta(days=7)
     assert resolved.completed_runs == timedelta(hours=1)
     assert (resolved.max_runs, resolved.page_size, resolved.max_pages) == (500, 1000, 100)
-    assert resolved.run_types.names == ("train", "sweep", "all")
-    assert resolved.wanted.summary_keys == [
+    assert resolved.reader.run_types.names == ("train", "sweep", "all")
+    assert resolved.reader.selection.summary_keys == [
         "overview/reward",
         "env_agent/heart.gained",
+        # It could stand inside an object.
+        "env_agent/heart",
         "skypilot/queue_latency_s",
         "overview/steps_per_second",
         "overview/sps",
+        "_timestamp",
     ]
 
 
@@ -81,7 +84,7 @@ def test_the_instance_then_the_environment_then_the_default(
 ) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    (project,) = settings(**options).projects
+    (project,) = settings(**options).named
     assert (project.entity, project.name, project.base_url) == expected
 
 
@@ -206,4 +209,4 @@ def test_what_the_example_shows_as_options_are_options() -> None:
     assert set(instance) <= set(InstanceConfig.model_fields)
     check = WandbCheck(name="metta_wandb", init_config={}, instances=[instance])
     check.load_configuration_models()
-    assert check.settings.run_tags == ("user", "group")
+    assert check.settings.reader.run_tags == ("user", "group")

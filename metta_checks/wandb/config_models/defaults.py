@@ -28,6 +28,10 @@ def instance_completed_runs():
     return '1h'
 
 
+def instance_completed_tags():
+    return []
+
+
 def instance_disable_generic_tags():
     return False
 
@@ -50,6 +54,10 @@ def instance_events():
 
 def instance_full_refresh():
     return '1h'
+
+
+def instance_gpu_devices():
+    return 'visible'
 
 
 def instance_kerberos_auth():

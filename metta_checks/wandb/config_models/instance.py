@@ -37,7 +37,10 @@ class Projects(BaseModel):
         arbitrary_types_allowed=True,
         frozen=True,
     )
+    exclude: Optional[tuple[str, ...]] = None
     include: tuple[str, ...]
+    interval: Optional[float] = Field(None, ge=60.0)
+    limit: Optional[int] = Field(None, ge=1, le=1000)
 
 
 class Proxy(BaseModel):
@@ -76,6 +79,7 @@ class InstanceConfig(BaseModel):
     base_url: Optional[str] = Field(None, min_length=1)
     collection_timeout: float = Field(None, gt=0.0, le=3600.0)
     completed_runs: str = None
+    completed_tags: tuple[Literal['user', 'group', 'job_type', 'sweep', 'host'], ...] = None
     connect_timeout: Optional[float] = None
     disable_generic_tags: bool = None
     distributions: bool = None
@@ -85,6 +89,8 @@ class InstanceConfig(BaseModel):
     events: bool = None
     extra_headers: Optional[MappingProxyType[str, Any]] = None
     full_refresh: str = None
+    gpu_devices: Literal['visible', 'used'] = None
+    gpus_key: Optional[str] = Field(None, min_length=1)
     headers: Optional[MappingProxyType[str, Any]] = None
     kerberos_auth: Literal['required', 'optional', 'disabled'] = None
     kerberos_cache: Optional[str] = None

@@ -25,6 +25,7 @@ from metta_checks.core.options_loader import OptionsLoader
 from metta_checks.health import document, local, s3
 from metta_checks.health.check import HealthCheck
 from metta_checks.wandb import client, registry
+from metta_checks.wandb import listing as wandb_listing
 
 Take = Callable[[pytest.MonkeyPatch], None]
 Switch = Callable[[], AbstractContextManager[None]]
@@ -95,7 +96,7 @@ def links(patch: pytest.MonkeyPatch) -> None:
 
 def whole_listings(patch: pytest.MonkeyPatch) -> None:
     """A listing is believed: what it says twice counts twice, and it ends where it says."""
-    patch.setattr(client.WandbClient, "runs", _every_run)
+    patch.setattr(wandb_listing.RunListings, "read", _every_run)
     patch.setattr(listing.Listing, "_range_pages", _until_total)
     patch.setattr(ledger.Ledger, "admit", _admit_each)
     patch.setattr(workflows, "refresh", _every_workflow)
@@ -160,16 +161,18 @@ def _without(protections: Iterable[Take]) -> Iterator[None]:
         yield
 
 
-def _every_run(self: client.WandbClient, filters: str) -> client.Listing:
+def _every_run(
+    self: wandb_listing.RunListings, asked: wandb_listing.Asked, first_page: Any = None
+) -> wandb_listing.RunListing:
     found, numbers = {}, itertools.count()
     cursor = None
     while True:
-        _, page = self._page(filters, cursor)
-        for edge in page.edges:
-            found[f"{edge.node.name} {next(numbers)}"] = client.run_of(edge.node, self._wanted, self._run_tags)
-        cursor = page.pageInfo.endCursor
-        if not page.pageInfo.hasNextPage:
-            return client.Listing(found, ())
+        page = self._page(asked, cursor) if first_page is None or cursor else first_page
+        for edge in page.runs.edges:
+            found[f"{edge['node']['name']} {next(numbers)}"] = self._reader.run(edge["node"])
+        cursor = page.runs.pageInfo.endCursor
+        if not page.runs.pageInfo.hasNextPage:
+            return wandb_listing.RunListing(found, ())
 
 
 def _until_total(self: listing.Listing, since: datetime, until: datetime) -> Any:

@@ -9,8 +9,8 @@ from datetime import timedelta
 import pytest
 from wandb_support.watch import START, Watch, a_summary
 
-from metta_checks.wandb.registry import Knowledge
-from metta_checks.wandb.saved import restore, save
+from metta_checks.wandb.registry import RunRegistry
+from metta_checks.wandb.state_codec import restore, save
 
 Watches = Callable[..., Watch]
 
@@ -19,32 +19,35 @@ LATER = START + timedelta(minutes=30)
 
 
 @pytest.mark.parametrize(
-    "knowledge",
+    "registry",
     [
-        Knowledge(began=START),
-        Knowledge(began=START, alive=frozenset({"a", "b"})),
-        Knowledge(began=START, ended_seen={"c": START}, reported={"c": None}),
-        Knowledge(began=START, ended_seen={"c": LATER, "d": START}, reported={"gone": None, "c": None, "d": None}),
-        Knowledge(began=START, alive=frozenset({"resumed"}), reported={"resumed": None}),
-        Knowledge(began=START, alive=frozenset({'quoted "', "half a pair \ufffd", "日本"})),
+        RunRegistry(began=START),
+        RunRegistry(began=START, alive=frozenset({"a", "b"})),
+        RunRegistry(began=START, ended_seen={"c": START}, reported={"c": None}),
+        RunRegistry(began=START, ended_seen={"c": LATER, "d": START}, reported={"gone": None, "c": None, "d": None}),
+        RunRegistry(began=START, alive=frozenset({"resumed"}), reported={"resumed": None}, resumed={"resumed": LATER}),
+        RunRegistry(began=START, reported={"gone": None, "c": None}, counted={"gone": 3_600.0, "c": 0.0}),
+        RunRegistry(began=START, alive=frozenset({'quoted "', "half a pair \ufffd", "日本"})),
     ],
 )
-def test_what_is_saved_comes_back(knowledge: Knowledge) -> None:
-    document = json.loads(json.dumps(save(knowledge, LATER, completed_runs=HOUR)))
+def test_what_is_saved_comes_back(registry: RunRegistry) -> None:
+    document = json.loads(json.dumps(save(registry, LATER, completed_runs=HOUR)))
     restored = restore(document)
     assert restored is not None
-    assert restored.began == knowledge.began
-    assert restored.alive == knowledge.alive
-    assert restored.ended_seen == knowledge.ended_seen
-    assert set(restored.reported) == set(knowledge.reported)
+    assert restored.began == registry.began
+    assert restored.alive == registry.alive
+    assert restored.ended_seen == registry.ended_seen
+    assert restored.resumed == registry.resumed
+    assert restored.counted == registry.counted
+    assert set(restored.reported) == set(registry.reported)
     # The runs follow with a full listing.
     assert restored.runs == {}
     assert restored.refreshed_at is None
 
 
 def test_of_an_end_long_ago_the_moment_is_not_kept() -> None:
-    knowledge = Knowledge(began=START, ended_seen={"old": START, "new": START + HOUR}, reported={"old": None})
-    document = save(knowledge, START + 2 * HOUR, completed_runs=HOUR)
+    registry = RunRegistry(began=START, ended_seen={"old": START, "new": START + HOUR}, reported={"old": None})
+    document = save(registry, START + 2 * HOUR, completed_runs=HOUR)
     assert (document["ended"], document["settled"]) == ({"new": int((START + HOUR).timestamp())}, ["old"])
     restored = restore(document)
     assert restored is not None
@@ -53,8 +56,8 @@ def test_of_an_end_long_ago_the_moment_is_not_kept() -> None:
 
 
 def test_the_oldest_of_the_told_stay_the_first_to_be_forgotten() -> None:
-    knowledge = Knowledge(began=START, reported={"first": None, "second": None, "third": None})
-    restored = restore(save(knowledge, LATER, completed_runs=HOUR))
+    registry = RunRegistry(began=START, reported={"first": None, "second": None, "third": None})
+    restored = restore(save(registry, LATER, completed_runs=HOUR))
     assert restored is not None
     assert list(restored.reported) == ["first", "second", "third"]
 
@@ -96,5 +99,5 @@ def test_the_agent_keeps_ids_and_moments_and_nothing_of_the_runs(watch: Watches)
     watched.after(hours=2)
     (text,) = watched.cached.values()
     assert not any(word in text for word in ("secret", "daphne", "123.456", "overview", "metta-research"))
-    # Eight characters of id, and three around them.
-    assert len(text) < 2_000 * 12
+    # Eight characters of id, three around them, and the seconds of computing.
+    assert len(text) < 2_000 * 17

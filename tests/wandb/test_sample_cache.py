@@ -8,25 +8,29 @@ from datetime import timedelta
 import pytest
 from wandb_support.watch import START
 
-from metta_checks.wandb.kept import KeptSamples
-from metta_checks.wandb.metrics import MetricOptions, run_samples
-from metta_checks.wandb.run_types import RunTypes
-from metta_checks.wandb.runs import Run, RunState
+from metta_checks.wandb.metrics import SampleCache, SampleOptions, run_samples
+from metta_checks.wandb.models import Run, RunState, RunTypes
 
-OPTIONS = MetricOptions(RunTypes([]), "7d", ("wandb_entity:metta-research", "wandb_project:metta"))
+OPTIONS = SampleOptions(RunTypes([]), "7d", ("wandb_entity:metta-research", "wandb_project:metta"))
 
 ENDED = Run(
     id="ended",
     name="ended",
     state=RunState.FINISHED,
+    wandb_state="running",
     created_at=START - timedelta(hours=2),
     heartbeat_at=START,
-    in_sweep=False,
+    logged_at=None,
+    run_type="all",
     sps=10.0,
     metrics={"overview/reward": 1.0},
     system={"gpu_utilization": 50.0},
+    gpus=0.0,
+    compute_seconds=None,
     labels=(),
+    completed_labels=(),
     not_finite=0,
+    invalid=(),
     unreadable=(),
 )
 ALIVE = replace(ENDED, id="alive", state=RunState.RUNNING)
@@ -47,19 +51,23 @@ LATER = START + timedelta(minutes=2)
     ],
 )
 def test_they_are_what_they_would_be_if_made_anew(first: list[Run], second: list[Run]) -> None:
-    kept = KeptSamples(OPTIONS)
-    assert list(kept.of(first, START)) == list(run_samples(first, OPTIONS, START))
-    assert list(kept.of(second, LATER)) == list(run_samples(second, OPTIONS, LATER))
+    kept = SampleCache(OPTIONS)
+    assert list(kept.of(first, START, {})) == [
+        sample for run in first for sample in run_samples(run, OPTIONS, START, None)
+    ]
+    assert list(kept.of(second, LATER, {})) == [
+        sample for run in second for sample in run_samples(run, OPTIONS, LATER, None)
+    ]
 
 
 def test_those_of_an_ended_run_are_made_once() -> None:
-    kept = KeptSamples(OPTIONS)
-    first, second = list(kept.of([ENDED, ALIVE], START)), list(kept.of([ENDED, ALIVE], LATER))
+    kept = SampleCache(OPTIONS)
+    first, second = list(kept.of([ENDED, ALIVE], START, {})), list(kept.of([ENDED, ALIVE], LATER, {}))
     assert [one is other for one, other in zip(first, second, strict=True)] == [True] * 4 + [False] * 5
 
 
 def test_a_run_without_series_is_forgotten() -> None:
-    kept = KeptSamples(OPTIONS)
-    first, _, third = (list(kept.of(runs, START)) for runs in ([ENDED], [], [ENDED]))
+    kept = SampleCache(OPTIONS)
+    first, _, third = (list(kept.of(runs, START, {})) for runs in ([ENDED], [], [ENDED]))
     assert first == third
     assert not any(one is other for one, other in zip(first, third, strict=True))

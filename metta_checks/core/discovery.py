@@ -1,0 +1,228 @@
+"""Targets that come from a list of the source: the list with its refreshes, and what is gone from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from metta_checks.core.errors import CredentialError, Kind, SourceError, StateError
+from metta_checks.core.names import NameSelection
+from metta_checks.core.state import StateFormat, Store
+from metta_checks.core.target import EXAMPLES, Target
+
+GONE_FOR: Final = timedelta(hours=24)
+"""How long a target that is gone from the list is still reported, as one that cannot be read."""
+
+LIST_SHARE: Final = 0.5
+"""The share of a collection's time that is left for the targets: a longer list goes on in the next collection."""
+
+MAX_PAGES: Final = 1_000
+"""Pages of a list: one of 100,000 names. What has more does not end."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListPage:
+    """One page of the list: `names` with what the list says of each that the check wants to keep (a default branch),
+    and the cursor of the next page, None on the last one."""
+
+    names: Mapping[str, str]
+    next: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Discovered:
+    """What a look at the list gave.
+
+    `names` are those to read, in order, with what the list says of each (empty where it says nothing, as for a literal
+    name that is not in it). `gone` says since when targets of earlier lists are missing. `over_limit` are names that
+    match beyond the limit. `literals` are those of `names` that the configuration spells out.
+    """
+
+    names: Mapping[str, str]
+    literals: frozenset[str] = frozenset()
+    gone: Mapping[str, datetime] = field(default_factory=dict)
+    over_limit: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _KnownList:
+    """The last list that was read to its end, as far as it matches; `gone` are former targets that it has not."""
+
+    read_at: datetime
+    names: Mapping[str, str]
+    gone: Mapping[str, datetime]
+
+
+@dataclass(slots=True)
+class _Unfinished:
+    """A list that is being read."""
+
+    names: dict[str, str] = field(default_factory=dict)
+    cursor: str | None = None
+    seen: set[str] = field(default_factory=set)
+    pages: int = 0
+
+
+class Discovery:
+    """The names that `selection` takes out of the list that `read_page` reads.
+
+    `what` names the list in messages: "projects of entity team". A refresh is due every `selection.interval`. When it
+    fails, the last list stays in use, with a warning, also over a restart: it is kept in `store`. A list that is too
+    long for one collection is read on in the next one. A target that is gone from the list is reported as `gone` for a
+    day. A literal name is never gone, and needs no list.
+    """
+
+    def __init__(
+        self, what: str, selection: NameSelection, read_page: Callable[[str | None], ListPage], store: Store
+    ) -> None:
+        self._what = what
+        self._selection = selection
+        self._read_page = read_page
+        self._store = store
+        self._known: _KnownList | None = None
+        self._unfinished: _Unfinished | None = None
+        self._is_restored = False
+
+    def look(self, now: datetime, time_left: Callable[[], float]) -> Discovered:
+        """The targets at `now`; `time_left` is the share of the collection's time that is left, from 1 down to 0.
+
+        Raises what `read_page` raises where no list has been read yet and no name is literal.
+        """
+        warnings: list[str] = []
+        if self._selection.needs_list:
+            self._restore()
+            if self._is_due(now):
+                try:
+                    if unfinished := self._refresh(now, time_left):
+                        warnings.append(unfinished)
+                except (SourceError, CredentialError) as error:
+                    self._unfinished = None
+                    if self._known is None and not self._selection.literals:
+                        raise
+                    warnings.append(self._failure(error, now))
+        return self._discovered(now, warnings)
+
+    def _is_due(self, now: datetime) -> bool:
+        # A clock that was set back makes it due too.
+        known = self._known
+        return known is None or not timedelta(0) <= now - known.read_at < self._selection.interval
+
+    def _refresh(self, now: datetime, time_left: Callable[[], float]) -> str:
+        """Read the list, or as much of it as there is time for: the warning is empty when it is read to its end."""
+        reading = self._unfinished = self._unfinished or _Unfinished()
+        while True:
+            page = self._read_page(reading.cursor)
+            reading.pages += 1
+            reading.names |= {name: detail for name, detail in page.names.items() if self._is_wanted(name)}
+            # An empty page that promises more and leads nowhere is the last one, as with W&B's runs.
+            if page.next is None or (page.next in reading.seen and not page.names):
+                break
+            if page.next in reading.seen or reading.pages >= MAX_PAGES:
+                detail = "more pages, but the cursor repeats" if page.next in reading.seen else "a list without an end"
+                remedy = "The next collection tries again; name the targets one by one if it stays."
+                raise SourceError(Kind.MALFORMED, f"list the {self._what}", detail, remedy)
+            reading.seen.add(page.next)
+            reading.cursor = page.next
+            if time_left() < LIST_SHARE:
+                return (
+                    f"the list of {self._what} is long: {reading.pages:,} pages are read, the next collection goes on"
+                )
+        self._unfinished = None
+        self._take(reading.names, now)
+        return ""
+
+    def _is_wanted(self, name: str) -> bool:
+        return name in self._selection.literals or self._selection.matches(name)
+
+    def _take(self, names: Mapping[str, str], now: datetime) -> None:
+        gone = {}
+        if self._known is not None:
+            former = dict.fromkeys(self._chosen(self._known.names)[0], now) | dict(self._known.gone)
+            gone = {name: min(since, now) for name, since in former.items() if name not in names}
+        literals = self._selection.literals
+        gone = {name: since for name, since in gone.items() if name not in literals and now - since < GONE_FOR}
+        self._known = _KnownList(now, dict(sorted(names.items())), gone)
+        # What could not be kept is read again after a restart.
+        try:
+            self._store.save(LIST_FORMAT.encode(self._known, now))
+        except StateError:
+            return
+
+    def _chosen(self, names: Mapping[str, str]) -> tuple[list[str], list[str]]:
+        """The names to read, and those over the limit."""
+        literals = self._selection.literals
+        matching = [*literals, *(name for name in sorted(names) if name not in literals)]
+        return matching[: self._selection.limit], matching[self._selection.limit :]
+
+    def _discovered(self, now: datetime, warnings: list[str]) -> Discovered:
+        known = self._known or _KnownList(now, {}, {})
+        chosen, over = self._chosen(known.names)
+        gone = {name: since for name, since in known.gone.items() if now - since < GONE_FOR}
+        if over:
+            named = "; ".join([*over[:EXAMPLES], *([f"{len(over) - EXAMPLES:,} more"] if len(over) > EXAMPLES else [])])
+            warnings.append(
+                f"{len(over):,} {self._what} are over the `limit` of {self._selection.limit:,} and not read: {named}"
+            )
+        if not chosen and not gone and self._known is not None:
+            warnings.append(f"none of the {self._what} matches `include`")
+        literals = frozenset(self._selection.literals).intersection(chosen)
+        names = {name: known.names.get(name, "") for name in chosen}
+        return Discovered(names, literals, gone, tuple(over), tuple(warnings))
+
+    def _failure(self, error: Exception, now: datetime) -> str:
+        if self._known is None:
+            return f"the {self._what} could not be listed, only those named in full are read: {error}"
+        age = (now - self._known.read_at).total_seconds()
+        return f"the {self._what} could not be listed, the list of {age:,.0f} s ago stays in use: {error}"
+
+    def _restore(self) -> None:
+        if self._is_restored:
+            return
+        self._is_restored = True
+        known = LIST_FORMAT.decode(self._store.load())
+        if known is None:
+            self._store.refuse()
+        self._known = known
+
+
+class _Saved(BaseModel):
+    """Times are epoch seconds."""
+
+    model_config = ConfigDict(strict=True)
+
+    read_at: int
+    names: dict[str, str]
+    gone: dict[str, int]
+
+
+def _encoded(known: _KnownList, _: datetime) -> dict[str, Any]:
+    gone = {name: int(since.timestamp()) for name, since in known.gone.items()}
+    return _Saved(read_at=int(known.read_at.timestamp()), names=dict(known.names), gone=gone).model_dump()
+
+
+def _decoded(document: Any) -> _KnownList | None:
+    try:
+        saved = _Saved.model_validate(document)
+        gone = {name: datetime.fromtimestamp(since, UTC) for name, since in saved.gone.items()}
+        return _KnownList(datetime.fromtimestamp(saved.read_at, UTC), saved.names, gone)
+    except (ValidationError, ValueError, OverflowError, OSError):
+        return None
+
+
+LIST_FORMAT: Final = StateFormat("list", 1, _encoded, _decoded)
+"""How a list is kept over a restart."""
+
+
+def gone_error(source: str, target: Target, since: datetime) -> SourceError:
+    """The error of a target that the list no longer has."""
+    detail = f"it is not in the list since {since:%Y-%m-%dT%H:%M:%SZ}"
+    remedy = (
+        "It was deleted or renamed, or the credential may no longer see it. It is reported for 24 hours; "
+        "list it in `exclude` to stop that."
+    )
+    return SourceError(Kind.NOT_FOUND, f"{source}: read {target.name}", detail, remedy)

@@ -1,0 +1,98 @@
+"""Which names of a list an instance watches: the options `include`, `exclude`, `limit` and `interval`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final, Protocol
+
+from metta_checks.core.option_errors import OptionError
+from metta_checks.core.patterns import MAX_TEXT, compile_pattern
+
+LITERAL: Final = re.compile(r"[A-Za-z0-9._-]+")
+"""An entry that is a name itself; every other one is a regular expression."""
+
+DEFAULT_LIMIT: Final = 100
+DEFAULT_INTERVAL: Final = 600
+
+
+class NameOptions(Protocol):
+    """The option as the generated models have it; `limit`, `exclude` and `interval` (seconds) may be None."""
+
+    @property
+    def include(self) -> Sequence[str]: ...
+
+    @property
+    def exclude(self) -> Sequence[str] | None: ...
+
+    @property
+    def limit(self) -> int | None: ...
+
+    @property
+    def interval(self) -> float | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class NameSelection:
+    """The names that an instance watches: `literals`, which need no list, and those of the list that match.
+
+    At most `limit` of them: the literals first, then by name. `interval` is the time between two looks at the list.
+    """
+
+    literals: tuple[str, ...]
+    includes: tuple[re.Pattern[str], ...]
+    excludes: tuple[re.Pattern[str], ...]
+    limit: int
+    interval: timedelta
+    key: str
+
+    @property
+    def needs_list(self) -> bool:
+        """Whether there is an entry that is no literal name."""
+        return bool(self.includes)
+
+    def matches(self, name: str) -> bool:
+        """Whether a name of the list is to be watched; of a longer one than `MAX_TEXT` characters it never is."""
+        return (
+            len(name) <= MAX_TEXT
+            and any(pattern.fullmatch(name) for pattern in self.includes)
+            and not any(pattern.fullmatch(name) for pattern in self.excludes)
+        )
+
+
+def name_selection(
+    option: str, given: NameOptions, *, ignore_case: bool = False, literal: re.Pattern[str] = LITERAL
+) -> NameSelection:
+    """The selection that the value of `option` stands for. Raises OptionError for one that cannot be meant."""
+    entries = [entry.strip() for entry in given.include]
+    if not entries:
+        raise OptionError(option, "is empty: name at least one in `include`")
+    excluded = [entry.strip() for entry in given.exclude or ()]
+    includes, excludes = (
+        {entry: _compiled(option, part, entry, literal, ignore_case=ignore_case) for entry in part_entries}
+        for part, part_entries in (("include", entries), ("exclude", excluded))
+    )
+    names = {entry.casefold() if ignore_case else entry: entry for entry in entries if literal.fullmatch(entry)}
+    literals = [name for name in names.values() if not any(found.fullmatch(name) for found in excludes.values())]
+    patterns = [found for entry, found in includes.items() if not literal.fullmatch(entry)]
+    if not literals and not patterns:
+        raise OptionError(option, "is empty: `exclude` takes out every name of `include`")
+    limit = DEFAULT_LIMIT if given.limit is None else given.limit
+    interval = DEFAULT_INTERVAL if given.interval is None else given.interval
+    key = repr((sorted(entries), sorted(excluded)))
+    return NameSelection(
+        tuple(literals), tuple(patterns), tuple(excludes.values()), limit, timedelta(seconds=interval), key
+    )
+
+
+def _compiled(option: str, part: str, entry: str, literal: re.Pattern[str], *, ignore_case: bool) -> re.Pattern[str]:
+    try:
+        if not entry:
+            raise ValueError("is empty")
+        text = re.escape(entry) if literal.fullmatch(entry) else entry
+        found = compile_pattern(text)
+        return compile_pattern(f"(?i:{text})") if ignore_case else found
+    except ValueError as error:
+        raise OptionError(option, f"lists an entry in `{part}` that {error}") from None
