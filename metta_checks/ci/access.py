@@ -1,4 +1,4 @@
-"""The GitHub token of one instance, which may do without."""
+"""The GitHub credential of one instance: a token, a GitHub App, or none."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Final
 
-from metta_checks.ci.config_models.defaults import instance_token_secret
+from metta_checks.ci.config_models.defaults import instance_app_private_key_secret, instance_token_secret
 from metta_checks.ci.settings import VARIABLES
 from metta_checks.core.credentials import KEPT_SECONDS, Credential, CredentialHost, CredentialPlaces, Credentials
 from metta_checks.core.errors import NoCredentialError
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from metta_checks.ci.config_models.instance import InstanceConfig
 
 TOKEN_VARIABLES: Final = ("GITHUB_DASHBOARD_TOKEN", "GITHUB_TOKEN")
+APP_KEY_VARIABLE: Final = "GITHUB_APP_PRIVATE_KEY"
 
 
 def token_places(options: InstanceConfig, provenance: Provenance, host: CredentialHost) -> CredentialPlaces:
@@ -30,6 +31,23 @@ def token_places(options: InstanceConfig, provenance: Provenance, host: Credenti
         secret_option="token_secret",  # noqa: S106 (the name of an option)
         named_secret=provenance.trusted("token_secret"),
         host=host,
+    )
+
+
+def app_key_places(options: InstanceConfig, provenance: Provenance, host: CredentialHost) -> CredentialPlaces:
+    """Where the private key of the GitHub App may be, and where what it signs goes."""
+    return CredentialPlaces(
+        what="GitHub App private key",
+        option="app_private_key",
+        given=options.app_private_key,
+        variables=(APP_KEY_VARIABLE,),
+        secret=os.environ.get(VARIABLES["app_private_key_secret"].name, "").strip()
+        or instance_app_private_key_secret(),
+        region=options.aws_region,
+        secret_option="app_private_key_secret",  # noqa: S106 (the name of an option)
+        named_secret=provenance.trusted("app_private_key_secret"),
+        host=host,
+        has_lines=True,
     )
 
 

@@ -7,20 +7,24 @@ from datetime import datetime
 from functools import cached_property
 from typing import ClassVar, Final
 
-from metta_checks.ci.access import Access, token_places
+from metta_checks.ci.access import Access, app_key_places, token_places
+from metta_checks.ci.app import AppAccess, Registry
 from metta_checks.ci.client import GitHub
 from metta_checks.ci.config_models import ConfigMixin
 from metta_checks.ci.figures import figures_of
 from metta_checks.ci.flips import decided, flip_events
+from metta_checks.ci.jobs import JobsReader, JobsReading
 from metta_checks.ci.ledger import Ledger
 from metta_checks.ci.ledger_text import VERSION, from_text, to_text
-from metta_checks.ci.metrics import duration_samples, judged_samples, plain_samples
+from metta_checks.ci.metrics import duration_samples, job_samples, judged_samples, plain_samples, queue_samples
+from metta_checks.ci.queue import QueueReader
 from metta_checks.ci.reading import Reading, Snapshot
 from metta_checks.ci.settings import PUBLIC_API, VARIABLES, Settings, resolve
 from metta_checks.ci.verdicts import verdicts_of
 from metta_checks.core import Dropped, DropReason, MettaCheck, Result, Target, tag
 from metta_checks.core.credentials import CredentialPlaces
 from metta_checks.core.environment import Variables
+from metta_checks.core.errors import SourceError
 from metta_checks.core.state import StateFormat, TargetStates
 
 UNDECIDED: Final = (
@@ -60,16 +64,24 @@ class CiCheck(ConfigMixin, MettaCheck):
         verdicts = verdicts_of(settings, figures.judged)
         events = list(flip_events(settings, verdicts, ledger.verdicts, snapshot)) if self.config.events else []
         ledger.verdicts |= decided(verdicts)
-        samples = [*judged_samples(settings, verdicts, now), *plain_samples(settings, figures)]
+        samples = [*judged_samples(settings, verdicts, now), *plain_samples(settings, figures, now)]
         if self.config.distributions:
             samples += duration_samples(settings, snapshot.completed)
         warnings = [*figures.notes, *self._remarks(snapshot)]
+        if self.config.queue and not self.github.anonymous:
+            try:
+                samples += queue_samples(settings, QueueReader(self.github, ledger, now).read())
+            except SourceError as error:
+                warnings.append(f"the queue is unknown: {error}")
+        jobs = self._read_jobs(target, ledger)
+        samples += job_samples(settings, jobs.jobs)
+        warnings += _about_jobs(jobs, ledger)
         return Result(
             target,
             samples,
             events,
             state=ledger,
-            dropped=[_undecided(snapshot)],
+            dropped=[_undecided(snapshot), *_lost_jobs(jobs)],
             unknown=figures.unknown,
             warnings=warnings,
         )
@@ -86,8 +98,9 @@ class CiCheck(ConfigMixin, MettaCheck):
         return self.new_states(Ledger, format)
 
     def credential_places(self) -> CredentialPlaces:
-        """Where the token is looked for; without one GitHub is asked anonymously."""
-        return token_places(self.config, self.provenance, self.credential_host("api_url", PUBLIC_API))
+        """Where the token is looked for, without which GitHub is asked anonymously, or the App's private key."""
+        places = app_key_places if self._uses_app else token_places
+        return places(self.config, self.provenance, self.credential_host("api_url", PUBLIC_API))
 
     def validate_options(self) -> None:
         """Resolve the options. Raises ConfigurationError."""
@@ -104,9 +117,35 @@ class CiCheck(ConfigMixin, MettaCheck):
         return GitHub(self.transport, self.access, self.settings)
 
     @cached_property
-    def access(self) -> Access:
-        """The token, which may be missing unless the options name a secret for it."""
+    def access(self) -> Access | AppAccess:
+        """The App's tokens, or the token, which may be missing unless the options name a secret for it."""
+        app = self.settings.app
+        if app is not None and self._uses_app:
+            return AppAccess(
+                app.id,
+                app.installation_id,
+                self.settings.api_url,
+                self.credentials,
+                self.transport,
+                lambda: self.clock(),
+                Registry(self.register_secret, self.forget_secret),
+            )
         return Access(self.credentials, required="token_secret" in self.instance)
+
+    @property
+    def _uses_app(self) -> bool:
+        """An App that the instance names, or that of the environment unless the instance names a token."""
+        given = self.provenance
+        names_token = given.named("token") or given.named("token_secret")
+        return bool(self.config.app_id) and (given.instance.get("app_id") is not None or not names_token)
+
+    def _read_jobs(self, target: Target, ledger: Ledger) -> JobsReading:
+        """The jobs of the runs that ended; none where they are off, or where each request counts."""
+        if not self.config.jobs or self.github.anonymous:
+            ledger.jobs = ()
+            return JobsReading()
+        before = self.states.of(target)
+        return JobsReader(self.github, before, ledger, budget=self.config.max_job_requests).read()
 
     def _remarks(self, snapshot: Snapshot) -> Iterator[str]:
         settings = self.settings
@@ -119,7 +158,11 @@ class CiCheck(ConfigMixin, MettaCheck):
         if snapshot.repo.lower() != settings.repo.lower():
             yield f"{settings.repo} is called {snapshot.repo} by now: change the option `repo`"
         if self.github.anonymous:
-            yield f"asking GitHub without a token, 60 times an hour at most: {self.access.missing}"
+            yield (
+                f"asking GitHub without a token, 60 times an hour at most, and not for the queue: {self.access.missing}"
+            )
+            if self.config.jobs:
+                yield "the jobs are not read: that takes more requests than GitHub allows without a token"
 
 
 def _undecided(snapshot: Snapshot) -> Dropped:
@@ -127,3 +170,16 @@ def _undecided(snapshot: Snapshot) -> Dropped:
     runs = [known.run for known in snapshot.runs if known.undecided]
     names = [f"{run.file} #{run.number} (run {run.id})" for run in runs]
     return Dropped.of(DropReason.UNREADABLE, names, note=UNDECIDED)
+
+
+def _about_jobs(jobs: JobsReading, ledger: Ledger) -> Iterator[str]:
+    if jobs.problem is not None:
+        yield f"the jobs of {len(ledger.jobs):,} attempts are not read yet: {jobs.problem}"
+
+
+def _lost_jobs(jobs: JobsReading) -> Iterator[Dropped]:
+    """The attempts whose jobs are not submitted, now or later."""
+    if jobs.over_limit:
+        yield Dropped.of(DropReason.OVER_LIMIT, jobs.over_limit, note="raise `max_job_requests`")
+    if jobs.unreadable:
+        yield Dropped.of(DropReason.UNREADABLE, jobs.unreadable, note="GitHub did not give them")

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from metta_checks.ci.access import Access
 from metta_checks.ci.advice import advised
+from metta_checks.ci.app import AppAccess
 from metta_checks.ci.graphql import Data, QueryField, graphql_data
 from metta_checks.ci.settings import Settings
 from metta_checks.core.credentials import Credential, with_fresh_credential
@@ -30,7 +31,7 @@ class GitHub:
     used up nothing is sent until the hour is over.
     """
 
-    def __init__(self, transport: Transport, access: Access, settings: Settings) -> None:
+    def __init__(self, transport: Transport, access: Access | AppAccess, settings: Settings) -> None:
         self.settings = settings
         self._transport = transport
         self._access = access

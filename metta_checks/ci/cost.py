@@ -27,6 +27,13 @@ COUNTED: Final = 3
 ENDINGS: Final = 2
 """Conclusions that a workflow's runs mostly have: success and failure."""
 
+QUEUE: Final = 2
+"""Conditional requests for the queue, and QUEUE_SERIES gauges that come of them."""
+QUEUE_SERIES: Final = 3
+
+JOBS: Final = 4
+"""Jobs of a run, as far as this can be assumed."""
+
 WARM: Final = 3
 """Requests of a collection that has seen the repository before; most get a 304, which GitHub does not count."""
 
@@ -35,11 +42,12 @@ def cost(options: Any, workload: Workload) -> Cost:
     """Every judged metric that is on has its own series and four of the wall's: state, status, value, target.
 
     The own series has the tag `status`, so that an hour in which a verdict flips costs one more. Each active workflow
-    has a count for three conclusions, and whether its latest run succeeded.
+    has a count for three conclusions, and whether and when its latest run succeeded. A run with four jobs is assumed.
     """
     judged = len(resolve(options).metrics)
     runs = workload.runs_per_day / 24
     endings = kinds_seen(workload.workflows * ENDINGS, runs) if options.distributions else 0.0
+    jobs = kinds_seen(workload.workflows * ENDINGS * JOBS, runs * JOBS) if options.jobs else 0.0
     items = (
         Item("the judged metrics", judged),
         *(Item(f"metta.infra.health.{name}", judged) for name in ("state", "status", "value", "target")),
@@ -47,10 +55,17 @@ def cost(options: Any, workload: Workload) -> Cost:
         Item(f"{NAMESPACE}.ci.workflow.duration.p50", 1),
         Item(f"{NAMESPACE}.ci.workflow.runs", workload.workflows * COUNTED),
         Item(f"{NAMESPACE}.ci.workflow.latest_success", workload.workflows),
+        Item(f"{NAMESPACE}.ci.workflow.latest_age_hours", workload.workflows),
+        Item(f"{NAMESPACE}.ci.runs.*", QUEUE_SERIES if options.queue else 0),
         Item(f"{NAMESPACE}.ci.run.duration_minutes", endings, "distribution"),
+        Item(f"{NAMESPACE}.ci.job.duration_minutes", jobs, "distribution"),
+        Item(f"{NAMESPACE}.ci.job.queue_minutes", jobs, "distribution"),
         Item("metta.check.*", TELEMETRY + 1),
     )
-    requests = Requests(collections_an_hour(options) * WARM, QUOTA, "5,000 an hour with a GitHub token")
+    each = WARM + (QUEUE if options.queue else 0)
+    collections = collections_an_hour(options)
+    of_jobs = min(runs, collections * options.max_job_requests) if options.jobs else 0.0
+    requests = Requests(collections * each + of_jobs, QUOTA, "5,000 an hour with a GitHub token")
     return Cost(items, requests, f"{workload.workflows:,} workflows with {workload.runs_per_day:g} runs a day together")
 
 
@@ -59,6 +74,7 @@ FORMULA: Final = Formula(
     (
         WhatIf("distributions: false", {"distributions": False}),
         WhatIf("distributions: true", {"distributions": True}),
+        WhatIf("jobs: true", {"jobs": True}),
         WhatIf("no label metrics", {"hotfix_labels": [], "force_merge_labels": [], "revert_labels": []}),
     ),
 )

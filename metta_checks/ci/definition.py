@@ -16,6 +16,7 @@ def _example(sandbox: Sandbox) -> Mapping[str, Any]:
         "token": server.credential,
         "tests_blocking_merge_workflows": list(server.names["tests_blocking_merge"]),
         "benchmarks_workflows": list(server.names["benchmarks"]),
+        "jobs": True,
     }
 
 
@@ -30,6 +31,8 @@ DEFINITION: Final = CheckDefinition(
     identity_tags=("repo", "branch"),
     counts=frozenset(
         {
+            "metta.infra.cron.ci.runs.in_progress",
+            "metta.infra.cron.ci.runs.queued",
             "metta.infra.cron.ci.workflow.cancelled",
             "metta.infra.cron.ci.workflow.flaky_tests",
             "metta.infra.cron.ci.workflow.other_failing",

@@ -17,15 +17,15 @@ class Figures:
     """`judged` is by metric, without those that cannot be told; `unknown` says of some why. `notes` are listed
     workflows of which nothing is known beside one that failed.
 
-    `outcomes` counts runs in the window by workflow file and conclusion, `latest` says by workflow file whether its
-    latest decisive run succeeded. The others are None where nothing was measured.
+    `outcomes` counts runs in the window by workflow file and conclusion, `latest` has the latest decisive run
+    by workflow file. The others are None where nothing was measured.
     """
 
     judged: Mapping[str, float]
     success_ratio: float | None
     p50: float | None
     outcomes: Mapping[tuple[str, str], int]
-    latest: Mapping[str, bool]
+    latest: Mapping[str, Run]
     unknown: tuple[Unknown, ...]
     notes: tuple[str, ...] = ()
 
@@ -121,9 +121,9 @@ def _outcomes(snapshot: Snapshot, runs: Sequence[Run]) -> dict[tuple[str, str], 
     return {**zeros, **Counter((run.file, run.conclusion) for run in runs if run.conclusion is not None)}
 
 
-def _latest_by_file(snapshot: Snapshot) -> dict[str, bool]:
+def _latest_by_file(snapshot: Snapshot) -> dict[str, Run]:
     return {
-        workflow.file: snapshot.latest[workflow.id].succeeded
+        workflow.file: snapshot.latest[workflow.id]
         for workflow in snapshot.workflows.values()
         if workflow.id in snapshot.existing and workflow.id in snapshot.latest
     }

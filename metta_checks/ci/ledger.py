@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from metta_checks.ci.records import FAILED, Run, Workflow
+from metta_checks.ci.records import FAILED, QueuePage, Run, WaitingJobs, Workflow
 
 CLOCK_SLACK: Final = timedelta(hours=1)
 """A clock that was set back by more than this makes what is remembered worthless."""
@@ -90,7 +90,9 @@ class Ledger:
     branch; `verdicts` are the last decided ones with their values, by metric; `labels` are the names that the labels of
     the options have in the repository, None where there was none when its labels were listed, at `labels_at`.
     `files` are the names in the branch's folder of workflows, None while they are not known; `files_etag` and
-    `files_at` are of REST's answer. `was_set_back` says of the running collection alone that the clock was.
+    `files_at` are of REST's answer. `queue` has the pages of the queue by status and number. `jobs` are the attempts
+    whose jobs are still to be read, the longest-waiting first. `was_set_back` says of the running collection alone that
+    the clock was.
     """
 
     started_at: datetime | None = None
@@ -113,6 +115,8 @@ class Ledger:
     files_etag: str | None = None
     files_at: datetime | None = None
     watch_again_at: datetime | None = None
+    jobs: tuple[WaitingJobs, ...] = ()
+    queue: dict[tuple[str, int], QueuePage] = field(default_factory=dict)
     was_set_back: bool = False
 
     def copy(self) -> Ledger:

@@ -10,7 +10,7 @@ from typing import Annotated, Final
 from pydantic import AwareDatetime, BaseModel, PlainSerializer
 
 from metta_checks.ci.ledger import Bucket, Known, Ledger, ListPage
-from metta_checks.ci.records import Run, Workflow
+from metta_checks.ci.records import QueuePage, Run, WaitingJobs, Workflow
 
 VERSION: Final = 2
 """To be raised with every change of the form but a new field with a default: what an older version wrote is then a
@@ -43,6 +43,8 @@ def to_text(ledger: Ledger) -> str:
         files_etag=ledger.files_etag,
         files_at=ledger.files_at,
         watch_again_at=ledger.watch_again_at,
+        jobs=ledger.jobs,
+        queue=[(*key, page) for key, page in ledger.queue.items()],
     )
     return base64.b85encode(zlib.compress(document.model_dump_json().encode(), 6)).decode("ascii")
 
@@ -113,6 +115,8 @@ class _Document(BaseModel):
     files_etag: str | None = None
     files_at: AwareDatetime | None = None
     watch_again_at: AwareDatetime | None
+    jobs: tuple[WaitingJobs, ...] = ()
+    queue: list[tuple[str, int, QueuePage]] = []
 
 
 def _columns(ledger: Ledger) -> _Columns:
@@ -161,6 +165,8 @@ def _ledger(document: _Document) -> Ledger:
         files_etag=document.files_etag,
         files_at=document.files_at,
         watch_again_at=document.watch_again_at,
+        jobs=document.jobs,
+        queue={(status, number): page for status, number, page in document.queue},
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 SUCCESS: Final = "success"
 CANCELLED: Final = "cancelled"
@@ -76,6 +76,81 @@ class Run:
         """From the attempt's start to its end. GitHub sets the start up to minutes after the last update, for runs that
         end at once."""
         return max((self.ended_at - self.started_at).total_seconds(), 0.0) / 60
+
+
+class Job(NamedTuple):
+    """One job of an attempt. `labels` are those of the runner that it asked for, without the run's id; `had_runner`
+    says whether it got one. Without `completed_at` it has not ended."""
+
+    id: int
+    name: str
+    conclusion: str | None
+    created_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+    labels: tuple[str, ...]
+    had_runner: bool
+
+    @property
+    def ended(self) -> bool:
+        return self.conclusion is not None
+
+    @property
+    def ran(self) -> bool:
+        """Whether it did any work: one that was skipped, or cancelled in the queue, did none."""
+        waited_in_vain = self.conclusion == CANCELLED and not self.had_runner
+        times = self.started_at is not None and self.completed_at is not None
+        return times and self.ended and self.conclusion != "skipped" and not waited_in_vain
+
+    @property
+    def duration_minutes(self) -> float:
+        return _minutes(self.started_at, self.completed_at)
+
+    @property
+    def queue_minutes(self) -> float:
+        """From the moment at which nothing but a runner was missing to the start."""
+        return _minutes(self.created_at, self.started_at)
+
+
+class WaitingJobs(NamedTuple):
+    """An attempt of a run whose jobs are still to be read.
+
+    `started_at` is when the attempt was begun, where that is known; `tries` how often its jobs were asked for in vain,
+    `pages` how many they have.
+    """
+
+    run_id: int
+    attempt: int
+    workflow: str
+    tries: int = 0
+    pages: int = 1
+    started_at: datetime | None = None
+
+
+def _minutes(start: datetime | None, end: datetime | None) -> float:
+    """Never negative: GitHub's times are some seconds apart."""
+    return 0.0 if start is None or end is None else max((end - start).total_seconds(), 0.0) / 60
+
+
+class QueuedRun(NamedTuple):
+    """A run that has not ended. `started_at` is when its latest attempt was asked for."""
+
+    id: int
+    workflow_id: int
+    name: str
+    file: str
+    status: str
+    created_at: datetime
+    started_at: datetime
+
+
+class QueuePage(NamedTuple):
+    """One page of the runs with a status, newest first. `total` counts all that have it."""
+
+    runs: tuple[QueuedRun, ...]
+    total: int
+    etag: str | None
+    has_next: bool
 
 
 def without_ref(path: str) -> str:

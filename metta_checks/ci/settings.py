@@ -25,6 +25,9 @@ VARIABLES: Final[Variables] = {
     "branch": Variable("GITHUB_BRANCH"),
     "api_url": Variable("GITHUB_API_URL"),
     "token_secret": Variable("GITHUB_TOKEN_SECRET"),
+    "app_id": Variable("GITHUB_APP_ID"),
+    "app_installation_id": Variable("GITHUB_APP_INSTALLATION_ID"),
+    "app_private_key_secret": Variable("GITHUB_APP_PRIVATE_KEY_SECRET"),
     "window": Variable("GITHUB_WINDOW"),
     "label_window": Variable("GITHUB_LABEL_WINDOW"),
     "hotfix_labels": Variable("GITHUB_HOTFIX_LABELS", "list"),
@@ -45,6 +48,14 @@ _REPO = re.compile(r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+")
 
 
 @dataclass(frozen=True, slots=True)
+class App:
+    """A GitHub App, and where it is installed."""
+
+    id: str
+    installation_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """What one instance watches and how it judges.
 
@@ -62,6 +73,7 @@ class Settings:
     conditions: Mapping[str, Condition]
     exclude_workflows: tuple[str, ...] = ()
     max_age: timedelta | None = None
+    app: App | None = None
 
     @property
     def look_back(self) -> timedelta:
@@ -101,6 +113,7 @@ def resolve(options: InstanceConfig) -> Settings:
         conditions=parsed("conditions", _conditions, options.conditions or {}),
         exclude_workflows=_texts(options.exclude_workflows),
         max_age=parsed("max_age", parse_duration, options.max_age) if options.max_age else None,
+        app=_app(options),
     )
 
 
@@ -109,6 +122,23 @@ def _repo(repo: str) -> str:
         # Not repeated: what stands around the name may be a token.
         raise OptionError("repo", "is not owner/name: write it so, without an address or a credential around it")
     return repo
+
+
+def _app(options: InstanceConfig) -> App | None:
+    app_id, installation_id = str(options.app_id or "").strip(), str(options.app_installation_id or "").strip()
+    if not app_id:
+        for option in ("app_installation_id", "app_private_key"):
+            if getattr(options, option):
+                raise OptionError("app_id", f"is not set, and `{option}` is: a GitHub App needs both")
+        return None
+    if not re.fullmatch(r"[A-Za-z0-9._-]+", app_id):
+        raise OptionError("app_id", "is neither the App's number nor its client id")
+    if not installation_id:
+        problem = "is not set: it is the number at the end of the address of the installation's settings"
+        raise OptionError("app_installation_id", problem)
+    if not installation_id.isascii() or not installation_id.isdecimal():
+        raise OptionError("app_installation_id", "is no number")
+    return App(app_id, installation_id)
 
 
 def _texts(values: tuple[str, ...]) -> tuple[str, ...]:

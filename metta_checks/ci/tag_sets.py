@@ -29,7 +29,14 @@ def metric_tags(definition: CheckDefinition) -> MetricTags:
         f"{NAMESPACE}.ci.workflow.duration.p50": (figure,),
         f"{NAMESPACE}.ci.workflow.runs": (runs,),
         f"{NAMESPACE}.ci.workflow.latest_success": ({**figure, "workflow": None},),
+        f"{NAMESPACE}.ci.workflow.latest_age_hours": ({**figure, "workflow": None},),
+        **{
+            f"{NAMESPACE}.ci.runs.{name}": ({**_ORIGIN, **any_value(("repo",))},)
+            for name in ("queued", "in_progress", "oldest_queued_minutes")
+        },
         f"{NAMESPACE}.ci.run.duration_minutes": (runs,),
+        f"{NAMESPACE}.ci.job.duration_minutes": ({**runs, "job": None},),
+        f"{NAMESPACE}.ci.job.queue_minutes": ({**runs, "job": None, "runner": None},),
         **{f"{HEALTH}{name}": verdicts for name in ("state", "status", "value", "target")},
     }
 

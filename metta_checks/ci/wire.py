@@ -6,7 +6,7 @@ from typing import Annotated, Final, NamedTuple, TypeVar
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, RootModel
 
-from metta_checks.ci.records import Run, Workflow, file_of
+from metta_checks.ci.records import Job, QueuedRun, QueuePage, Run, Workflow, file_of
 from metta_checks.core.clock import in_utc
 from metta_checks.core.errors import Kind, SourceError
 from metta_checks.core.transport import Answer, ShapeError
@@ -37,6 +37,39 @@ class WorkflowPage(NamedTuple):
     etag: str | None
 
 
+class JobPage(NamedTuple):
+    """One page of the jobs of an attempt. `total` counts all of them."""
+
+    jobs: tuple[Job, ...]
+    total: int
+
+
+def job_page(answer: Answer, run_id: int) -> JobPage:
+    parsed = _parse(answer, _Jobs)
+    return JobPage(tuple(_job(job, run_id) for job in parsed.jobs), parsed.total_count)
+
+
+def queue_page(answer: Answer) -> QueuePage:
+    parsed = _parse(answer, _Queue)
+    return QueuePage(
+        runs=tuple(
+            QueuedRun(
+                id=run.id,
+                workflow_id=run.workflow_id,
+                name=run.name or "",
+                file=file_of(run.path),
+                status=run.status or "",
+                created_at=run.created_at,
+                started_at=max(run.run_started_at or run.created_at, run.created_at),
+            )
+            for run in parsed.workflow_runs
+        ),
+        total=parsed.total_count,
+        etag=answer.headers.get("etag"),
+        has_next=_has_next(answer),
+    )
+
+
 def run_page(answer: Answer) -> RunPage:
     parsed = _parse(answer, _Runs)
     repository = parsed.workflow_runs[0].repository if parsed.workflow_runs else None
@@ -46,7 +79,7 @@ def run_page(answer: Answer) -> RunPage:
         etag=answer.headers.get("etag"),
         full_name=repository.full_name if repository else None,
         web_url=repository.html_url if repository else None,
-        has_next='rel="next"' in answer.headers.get("link", ""),
+        has_next=_has_next(answer),
     )
 
 
@@ -135,6 +168,39 @@ class _Runs(_Wire):
     workflow_runs: list[_Run]
 
 
+class _Job(_Wire):
+    id: int
+    name: str
+    status: str | None
+    conclusion: str | None
+    created_at: Moment
+    started_at: Moment | None = None
+    completed_at: Moment | None = None
+    labels: list[str] = []
+    runner_id: int | None = None
+    runner_name: str | None = None
+
+
+class _Jobs(_Wire):
+    total_count: int
+    jobs: list[_Job]
+
+
+class _Queued(_Wire):
+    id: int
+    workflow_id: int
+    path: str
+    name: str | None = None
+    status: str | None
+    created_at: Moment
+    run_started_at: Moment | None = None
+
+
+class _Queue(_Wire):
+    total_count: int
+    workflow_runs: list[_Queued]
+
+
 class _Workflow(_Wire):
     id: int
     node_id: str
@@ -186,6 +252,24 @@ def _run(parsed: _Run) -> Run:
         ended_at=parsed.updated_at,
         name=parsed.name or "",
     )
+
+
+def _job(parsed: _Job, run_id: int) -> Job:
+    return Job(
+        id=parsed.id,
+        name=parsed.name,
+        conclusion=parsed.conclusion if parsed.status == "completed" else None,
+        created_at=parsed.created_at,
+        started_at=parsed.started_at,
+        completed_at=parsed.completed_at,
+        # Runners that are made for one run have its id in a label: each would be a series of its own.
+        labels=tuple(label.replace(str(run_id), "RUN_ID") for label in parsed.labels),
+        had_runner=bool(parsed.runner_id or parsed.runner_name),
+    )
+
+
+def _has_next(answer: Answer) -> bool:
+    return 'rel="next"' in answer.headers.get("link", "")
 
 
 def _parse(answer: Answer, model: type[ModelT]) -> ModelT:

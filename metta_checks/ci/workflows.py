@@ -90,8 +90,12 @@ class Exclusion:
 
     def excludes_run(self, run: Run, workflows: Mapping[int, Workflow]) -> bool:
         """By the run's workflow, and by what the run says of it where the list has none: that of a ruleset."""
-        workflow = workflows.get(run.workflow_id)
-        return self.excludes(workflow) if workflow else self._matches(run.workflow_id, run.name, run.file)
+        return self.excludes_named(run.workflow_id, run.name, run.file, workflows)
+
+    def excludes_named(self, workflow_id: int, name: str, file: str, workflows: Mapping[int, Workflow]) -> bool:
+        """The same, of a run whose workflow has this name and file where the list does not have it."""
+        workflow = workflows.get(workflow_id)
+        return self.excludes(workflow) if workflow else self._matches(workflow_id, name, file)
 
     def _matches(self, workflow_id: int, name: str, path: str) -> bool:
         pattern = self._pattern

@@ -35,6 +35,7 @@ class CiQuestion:
     lists: Mapping[str, Sequence[str]]
     exclude: Sequence[str] = ()
     max_age: timedelta | None = None
+    queue: bool = True
 
     @classmethod
     def of(cls, options: Any) -> CiQuestion:
@@ -55,6 +56,7 @@ class CiQuestion:
             },
             exclude=options.exclude_workflows or (),
             max_age=parse_duration(options.max_age) if options.max_age else None,
+            queue=options.queue,
         )
 
 
@@ -77,6 +79,8 @@ def recount_ci(get: Get, question: CiQuestion, now: datetime) -> dict[Figure, fl
     figures = {**_of_window(get, question, runs), **_by_workflow(workflows, runs)}
     latest = {one["id"]: _latest(get, question, one["id"]) for one in workflows if _counts(one, question)}
     figures |= _of_latest(workflows, latest, question, now)
+    if question.queue:
+        figures |= _of_queue(get, question, out, now)
     for metric, labels in question.labels.items():
         if labels:
             figures[metric, "", ""] = _merged_with(get, question, labels, now)
@@ -168,6 +172,10 @@ def _of_latest(
         for one in existing
         if latest[one["id"]] is not None
     }
+    for one in existing:
+        if end := ends[one["id"]]:
+            hours = (now - end[1]).total_seconds() / 3600
+            figures["ci.workflow.latest_age_hours", _file(one["path"]), ""] = max(0.0, hours)
     listed: set[int] = set()
     for metric, entries in question.lists.items():
         meant = [[one["id"] for one in workflows if _is_meant(one, entry)] for entry in entries]
@@ -180,6 +188,27 @@ def _of_latest(
     failing = [one for one in existing if latest[one["id"]] is False and one["id"] not in listed]
     figures["ci.workflow.other_failing", "", ""] = len(failing)
     return figures
+
+
+def _of_queue(get: Get, question: CiQuestion, out: set[int], now: datetime) -> dict[Figure, float]:
+    """What waits and what runs, on every branch, unless it was created so long ago that GitHub has forgotten it."""
+    runs: dict[int, dict[str, Any]] = {}
+    for status in ("queued", "in_progress"):
+        for run in _pages(get, f"/repos/{question.repo}/actions/runs", {"status": status}, "workflow_runs"):
+            runs[run["id"]] = run
+    counted = [
+        run
+        for run in runs.values()
+        if _time(run["created_at"]) >= now - question.window - timedelta(hours=24)
+        and run["workflow_id"] not in out
+        and not _is_excluded({**run, "id": run["workflow_id"]}, question)
+    ]
+    waits = [now - _time(run["run_started_at"]) for run in counted if run["status"] == "queued"]
+    return {
+        ("ci.runs.queued", "", ""): len(waits),
+        ("ci.runs.in_progress", "", ""): len(counted) - len(waits),
+        ("ci.runs.oldest_queued_minutes", "", ""): max([timedelta(0), *waits]).total_seconds() / 60,
+    }
 
 
 def _merged_with(get: Get, question: CiQuestion, labels: Sequence[str], now: datetime) -> int:

@@ -38,6 +38,7 @@ class Place(StrEnum):
     OPTION = "the option"
     VARIABLE = "the environment variable"
     AWS_SECRET = "the AWS secret"  # noqa: S105 (the words for the place)
+    APP = "the GitHub App"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ class CredentialPlaces:
     `named_secret` is the secret in AWS Secrets Manager that the instance names by `secret_option`. Where the instance
     names neither, `variables` are tried in order, then the AWS secret `secret`. `region` is that of AWS, None for that
     of the AWS configuration. `basic_user` is the user name with which it is sent where it is a password. `host` is
-    where it goes.
+    where it goes. `has_lines`: it is a key in PEM form, whose line breaks may be written as `\\n`.
     """
 
     what: str
@@ -108,6 +109,7 @@ class CredentialPlaces:
     secret_option: str | None = None
     named_secret: str | None = None
     host: CredentialHost | None = None
+    has_lines: bool = False
 
     @property
     def named(self) -> bool:
@@ -236,6 +238,8 @@ class Credentials:
         if credential.value.startswith("ENC[") and credential.value.endswith("]"):
             came = f"{credential.origin} holds an unresolved {credential.value.split(';')[0].rstrip(']')}] handle"
             raise CredentialError(f"{self._places.what}: {came}. Set up the Agent's secret backend.")
+        if self._places.has_lines:
+            return self._registered_lines(credential)
         if not credential.value.isascii() or not credential.value.isprintable():
             came = f"{credential.origin} holds a line break, or a character that no credential has"
             raise CredentialError(f"{self._places.what}: {came}. Store it again, without quotes and line breaks.")
@@ -245,8 +249,16 @@ class Credentials:
             self._register(base64.b64encode(f"{user}:{credential.value}".encode()).decode())
         return credential
 
+    def _registered_lines(self, credential: Credential) -> Credential:
+        lines = [line.strip() for line in credential.value.replace("\\r", "").replace("\\n", "\n").splitlines()]
+        # Each by itself, since a message repeats one line at most.
+        for line in lines:
+            if not line.startswith("-----"):
+                self._register(line)
+        return Credential("\n".join([*lines, ""]), credential.origin)
+
     def _keep(self, credential: Credential) -> Credential:
-        self._kept = self._registered(credential)
+        credential = self._kept = self._registered(credential)
         self._kept_since = time.monotonic()
         return credential
 

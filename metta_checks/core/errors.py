@@ -33,7 +33,8 @@ class SourceError(Exception):
     credential, nor the query of a URL, and it is one printable line, whatever foreign text went into it. `reset_at` is
     when a rate limit ends (UTC), where the source told; `status` is the HTTP status, where there was one; `field` is
     the field of a GraphQL query, where the error is that of one; `authorise_at` the address at which the credential
-    would have to be authorised for single sign-on, where the source named one.
+    would have to be authorised for single sign-on, where the source named one; `answered_at` the source's
+    own time (UTC).
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class SourceError(Exception):
         reset_at: datetime | None = None,
         field: str | None = None,
         authorise_at: str | None = None,
+        answered_at: datetime | None = None,
     ) -> None:
         self.kind = kind
         self.tried = printable(tried)
@@ -57,6 +59,7 @@ class SourceError(Exception):
         self.reset_at = reset_at
         self.field = field
         self.authorise_at = authorise_at
+        self.answered_at = answered_at
 
     @property
     def refuses_credential(self) -> bool:
@@ -74,6 +77,7 @@ class SourceError(Exception):
             reset_at=self.reset_at,
             field=self.field,
             authorise_at=self.authorise_at,
+            answered_at=self.answered_at,
         )
 
 

@@ -114,8 +114,16 @@ def fault_of_status(
     came_back = f"HTTP {status}{f', {said}' if said else ''}"
 
     def fault(kind: Kind, remedy: str, reset_at: datetime | None = None) -> SourceError:
-        authorise_at = sign_on_address(headers)
-        return SourceError(kind, tried, came_back, remedy, status=status, reset_at=reset_at, authorise_at=authorise_at)
+        return SourceError(
+            kind,
+            tried,
+            came_back,
+            remedy,
+            status=status,
+            reset_at=reset_at,
+            authorise_at=sign_on_address(headers),
+            answered_at=http_date(headers.get("date", "")),
+        )
 
     if 300 <= status < 400 and (location := headers.get("location", "")):
         target = printable(_redirect_target(url, location), MAX_QUOTED, scrub)

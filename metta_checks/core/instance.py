@@ -128,6 +128,10 @@ class CheckInstance(AgentCheck):
         """Have `secret` scrubbed from whatever this check logs, warns of or raises."""
         self._scrubber.add(secret)
 
+    def forget_secret(self, secret: str) -> None:
+        """No longer scrub `secret`, which has ended."""
+        self._scrubber.remove(secret)
+
     def sanitize(self, text: str) -> str:
         """`text`, of several lines perhaps, without secrets and control characters: what the base class passes errors,
         tracebacks and diagnoses through."""

@@ -40,7 +40,7 @@ class Scrubber:
     JSON or HTML, in base64 at any offset, in another case, without the scheme word in front."""
 
     def __init__(self) -> None:
-        self._forms: frozenset[str] = frozenset()
+        self._forms: dict[str, frozenset[str]] = {}
         self._pattern: re.Pattern[str] | None = None
         self._lock = threading.Lock()
 
@@ -48,12 +48,20 @@ class Scrubber:
         """From now on `secret` is replaced."""
         if not secret or secret in self._forms:
             return
+        forms = frozenset({secret, *(form for form in _forms_of(secret) if len(form) >= SHORTEST)})
         with self._lock:
-            forms = self._forms | {secret} | {form for form in _forms_of(secret) if len(form) >= SHORTEST}
-            # The longest first: of a secret that begins with another one no rest must stay.
-            ordered = sorted(forms, key=lambda form: (-len(form), form))
-            self._pattern = re.compile("|".join(map(re.escape, ordered)), re.IGNORECASE)
-            self._forms = forms
+            self._use({**self._forms, secret: forms})
+
+    def remove(self, secret: str) -> None:
+        """`secret` has ended and is replaced no longer."""
+        with self._lock:
+            self._use({one: forms for one, forms in self._forms.items() if one != secret})
+
+    def _use(self, forms: dict[str, frozenset[str]]) -> None:
+        # The longest first: of a secret that begins with another one no rest must stay.
+        ordered = sorted(frozenset[str]().union(*forms.values()), key=lambda form: (-len(form), form))
+        self._pattern = re.compile("|".join(map(re.escape, ordered)), re.IGNORECASE) if ordered else None
+        self._forms = forms
 
     def scrub(self, text: str) -> str:
         """`text` with asterisks in place of every secret."""

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
+from metta_checks.simulator.github_jobs import DemoJob, job_fields
 from metta_checks.simulator.github_links import REPOSITORY_LINKS, USER_LINKS
 from metta_checks.simulator.github_records import DemoAttempt, DemoIssue, DemoPullRequest, DemoWorkflow, DemoWorkflowRun
 from metta_checks.simulator.github_repository import DemoRepository
@@ -75,6 +76,10 @@ class RestPayloads:
         return (
             f'{own[:-1]},"actor":{user},"triggering_actor":{user},"repository":{repository},"head_repository":{head}}}'
         )
+
+    def job(self, run: DemoWorkflowRun, attempt: DemoAttempt, job: DemoJob) -> dict[str, Any]:
+        fields = job_fields(job, run, attempt.number, {"api": self.url, "html": self.html_url})
+        return {name: timestamp(value) if isinstance(value, datetime) else value for name, value in fields.items()}
 
     def workflow(self, workflow: DemoWorkflow) -> dict[str, Any]:
         fields = {

@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from metta_checks.core.clock import Clock, utcnow
+from metta_checks.simulator.github_jobs import DemoJobs
 from metta_checks.simulator.github_records import (
     Conclusion,
     DemoAttempt,
@@ -63,6 +64,7 @@ class DemoRepository:
         self._former_names: set[str] = set()
         self._deleted_branches: set[str] = set()
         self._deleted_files: set[str] = set()
+        self.jobs = DemoJobs()
 
     @property
     def branches(self) -> set[str]:

@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlencode
 
 from metta_checks.simulator.github_dates import DateRange, parse_range
 from metta_checks.simulator.github_json import RestPayloads, encode
-from metta_checks.simulator.github_records import DemoWorkflow, DemoWorkflowRun
+from metta_checks.simulator.github_records import DemoAttempt, DemoWorkflow, DemoWorkflowRun
 from metta_checks.simulator.github_refusals import JSON_HEADERS, invalid, not_found, permission_missing, refusal
 from metta_checks.simulator.github_repository import DemoRepository
 from metta_checks.simulator.github_search import parse_query
@@ -77,6 +77,8 @@ class RestApi:
             (re.compile(r"/actions/runs"), self._runs),
             (re.compile(r"/actions/runs/(\d+)"), self._run),
             (re.compile(r"/actions/runs/(\d+)/attempts/(\d+)"), self._attempt),
+            (re.compile(r"/actions/runs/(\d+)/attempts/(\d+)/jobs"), self._attempt_jobs),
+            (re.compile(r"/actions/runs/(\d+)/jobs"), self._run_jobs),
             (re.compile(r"/actions/workflows"), self._workflows),
             (re.compile(r"/actions/workflows/([^/]+)"), self._workflow),
             (re.compile(r"/actions/workflows/([^/]+)/runs"), self._workflow_runs),
@@ -182,6 +184,28 @@ class RestApi:
         exclude = request.query.get("exclude_pull_requests") == "true"
         attempt = run.attempts[number - 1]
         return _json(self._payloads(repository).run(run, attempt=attempt, exclude_pull_requests=exclude))
+
+    def _attempt_jobs(self, repository: DemoRepository, request: Request, groups: Sequence[str]) -> Response:
+        run, number = repository.run(int(groups[0])), int(groups[1])
+        if run is None or not 1 <= number <= run.run_attempt:
+            return not_found("/rest/actions/workflow-jobs#list-jobs-for-a-workflow-run-attempt")
+        return self._job_listing(repository, request, run, run.attempts[number - 1 : number])
+
+    def _run_jobs(self, repository: DemoRepository, request: Request, groups: Sequence[str]) -> Response:
+        run = repository.run(int(groups[0]))
+        if run is None:
+            return not_found("/rest/actions/workflow-jobs#list-jobs-for-a-workflow-run")
+        attempts = run.attempts if request.query.get("filter") == "all" else run.attempts[-1:]
+        return self._job_listing(repository, request, run, attempts)
+
+    def _job_listing(
+        self, repository: DemoRepository, request: Request, run: DemoWorkflowRun, attempts: Sequence[DemoAttempt]
+    ) -> Response:
+        paging, payloads = Paging.of(request.query), self._payloads(repository)
+        jobs = [payloads.job(run, attempt, job) for attempt in attempts for job in repository.jobs.of(run, attempt)]
+        url = f"{self.api_url}/repositories/{repository.id}/actions/runs/{run.id}/jobs"
+        body = {"total_count": len(jobs), "jobs": jobs[paging.start : paging.end]}
+        return _json(encode(body), paging.links(url, request.query, len(jobs)))
 
     def _workflows(self, repository: DemoRepository, request: Request, _groups: Sequence[str]) -> Response:
         paging, workflows = Paging.of(request.query), repository.workflows

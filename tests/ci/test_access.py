@@ -139,7 +139,7 @@ class TestWithoutAny:
     def test_the_figures_are_the_same_and_agent_status_says_so(self, without_token):
         collected = without_token.collect()
 
-        expected = Truth(without_token.repository).look(without_token.clock())
+        expected = Truth(without_token.repository, queue=False).look(without_token.clock())
         assert collected.figures.gauges == pytest.approx(expected.gauges)
         assert {request.headers.get("authorization") for request in collected.requests} == {None}
         assert {request.method for request in collected.requests} == {"GET"}
@@ -213,7 +213,7 @@ class TestWithoutAny:
 
         assert collected.error is None
         assert "not completed in time" in collected.warnings[0]
-        expected = without_labels(Truth(without_token.repository).look(without_token.clock()).gauges)
+        expected = without_labels(Truth(without_token.repository, queue=False).look(without_token.clock()).gauges)
         assert collected.figures.gauges == pytest.approx(expected)
 
     def test_a_private_repository_looks_as_if_it_were_not_there(self, without_token):
@@ -223,7 +223,7 @@ class TestWithoutAny:
 
     def test_older_runs_are_seen_by_turns(self, without_token):
         """Without GraphQL nobody tells of a change there: the pages are looked at one after the other."""
-        truth = Truth(without_token.repository)
+        truth = Truth(without_token.repository, queue=False)
         without_token.collect()
         truth.look(without_token.clock())
         opens = without_token.clock() - timedelta(hours=24)

@@ -239,7 +239,7 @@ def test_a_question_that_is_too_much_is_put_without_the_runs(watched):
     assert [request.path for request in second.requests].count(GRAPHQL) == 1
     watched.server.intercept = None
     watched.later(timedelta(hours=1))
-    assert b"pulse0" in watched.collect().requests[-1].body
+    assert any(b"pulse0" in request.body for request in watched.collect().requests)
 
 
 def test_the_message_never_holds_the_token(watched):

@@ -11,7 +11,6 @@ from datetime import timedelta
 from typing import NamedTuple
 
 import pytest
-from ci_support.expectations import not_yet
 from ci_support.scene import NAMESPACE, Scene
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -211,7 +210,6 @@ def queueing(empty_scene: SceneMaker) -> Scene:
     return watched
 
 
-@not_yet("the queue is not shown")
 def test_g20_the_queue_of_the_whole_repository_is_shown_without_zombies(queueing: Scene) -> None:
     """actions/runner#3872, Labbs#45, promhippie#200: most of a queue is pull requests, and some runs
     stay queued for ever."""
@@ -226,14 +224,12 @@ def test_g20_the_queue_of_the_whole_repository_is_shown_without_zombies(queueing
     assert not any(tag.startswith("branch:") for has in tags for tag in has)
 
 
-@not_yet("the queue is not shown")
 def test_g20_an_empty_queue_is_zero(empty_scene: SceneMaker) -> None:
     collected = empty_scene().collect()
 
     assert [collected.find(f"{NAMESPACE}ci.runs.{name}") for name in QUEUE] == [0, 0, 0]
 
 
-@not_yet("GitHub Apps are not supported")
 def test_g22_a_github_app_gets_a_token_and_renews_it_before_it_ends(empty_scene: SceneMaker) -> None:
     """create-github-app-token#121, Labbs#24: an installation token ends after an hour."""
     key = rsa.generate_private_key(65_537, 2_048).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

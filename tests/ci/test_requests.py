@@ -14,9 +14,9 @@ from metta_checks.simulator.github_activity import RepositoryActivity
 from metta_checks.simulator.github_repository import DemoRepository
 
 COLD = 20
-WARM = 3
+WARM = 5
 """Without the list of workflows, which is one more each hour."""
-WITH_130_NEW_RUNS = 5
+WITH_130_NEW_RUNS = 7
 ONLY_THE_LABEL_QUERY = {"core": 0, "search": 0, "graphql": 1}
 
 

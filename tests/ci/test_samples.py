@@ -47,7 +47,8 @@ def test_metadata_names_every_gauge_and_no_other(collected, aggregator):
     aggregator.assert_metrics_using_metadata(gauges, check_submission_type=True, check_symmetric_inclusion=True)
 
 
-def test_metadata_names_every_distribution(watched, aggregator):
+def test_metadata_names_every_distribution(scene, aggregator):
+    watched = scene(jobs=True)
     watched.collect()
     watched.later()
     watched.repository.new_run(watched.repository.workflows[0].id, conclusion="success")

@@ -97,6 +97,8 @@ def test_the_series_of_an_hour_of_runs(
         ("ci", {**CI, "tests_blocking_merge_workflows": ["a.yml"]}, [], "metta.infra.health.state", 9),
         ("ci", {**CI, "hotfix_labels": []}, [], "metta.infra.health.state", 7),
         ("ci", {**CI, "distributions": False}, [], "metta.infra.cron.ci.run.duration_minutes", 0),
+        ("ci", CI, [], "metta.infra.cron.ci.job.queue_minutes", 0),
+        ("ci", {**CI, "jobs": True}, ["--runs-per-day", 0], "metta.infra.cron.ci.job.queue_minutes", 0),
         ("training", HEALTH, ["--records", 50], "metta.infra.health.age_seconds", 50),
         ("eval", HEALTH, ["--records", 50], "the records' metrics", 50),
     ],

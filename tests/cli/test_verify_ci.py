@@ -15,7 +15,7 @@ from metta_checks.cli import main
 from metta_checks.core.clock import utcnow
 from metta_checks.simulator.github_sample import BENCHMARKS, TESTS_BLOCKING_MERGE, sample_repository
 from metta_checks.simulator.github_server import GitHubServer
-from metta_checks.simulator.server import Response
+from metta_checks.simulator.server import Request, Response
 
 TOKEN = "a-token-for-loopback"
 
@@ -71,6 +71,27 @@ def test_a_difference_is_shown(server: GitHubServer, tmp_path: Path) -> None:
     row = next(line for line in result.stdout.splitlines() if "github.hotfix.count" in line)
     assert row.split()[-1] == "0"
     assert all(len(line) <= 100 for line in result.stdout.splitlines())
+
+
+def test_the_queue_is_counted_again(server: GitHubServer, tmp_path: Path) -> None:
+    """The check leaves the pull requests out of what it asks for, the recount does not, so that this lie reaches the
+    recount alone."""
+    repository = server.repositories[0]
+    for status in ("queued", "queued", "in_progress"):
+        repository.new_run(repository.workflows[0].id, branch="a-change", status=status)
+    nothing = Response(body=b'{"total_count":0,"workflow_runs":[]}', headers={"Content-Type": "application/json"})
+
+    def lie(request: Request) -> Response | None:
+        lies = request.query.get("status") and "exclude_pull_requests" not in request.query
+        return nothing if lies else None
+
+    assert verify(server, tmp_path).exit_code == 0
+    server.intercept = lie
+    result = verify(server, tmp_path)
+    assert result.exit_code == 1
+    rows = {line.split()[0]: line.split()[-1] for line in result.stdout.splitlines() if "ci.runs." in line}
+    assert rows == {"ci.runs.queued": "0", "ci.runs.in_progress": "0"}
+    assert verify(server, tmp_path, queue=False).exit_code == 0
 
 
 def test_a_page_that_fails_ends_it(server: GitHubServer, tmp_path: Path) -> None:

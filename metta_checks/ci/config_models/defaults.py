@@ -12,6 +12,10 @@ def instance_allow_redirects():
     return True
 
 
+def instance_app_private_key_secret():
+    return 'github/app-private-key'
+
+
 def instance_auth_type():
     return 'basic'
 
@@ -60,6 +64,10 @@ def instance_hotfix_labels():
     return ['hotfix']
 
 
+def instance_jobs():
+    return False
+
+
 def instance_kerberos_auth():
     return 'disabled'
 
@@ -80,6 +88,10 @@ def instance_log_requests():
     return False
 
 
+def instance_max_job_requests():
+    return 60
+
+
 def instance_max_pages():
     return 100
 
@@ -94,6 +106,10 @@ def instance_min_collection_interval():
 
 def instance_persist_connections():
     return False
+
+
+def instance_queue():
+    return True
 
 
 def instance_request_size():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from typing_extensions import Literal
@@ -50,6 +50,10 @@ class InstanceConfig(BaseModel):
     )
     allow_redirects: bool = None
     api_url: Optional[str] = Field(None, min_length=1)
+    app_id: Optional[Union[int, str]] = None
+    app_installation_id: Optional[Union[int, str]] = None
+    app_private_key: Optional[str] = Field(None, min_length=1)
+    app_private_key_secret: str = Field(None, min_length=1)
     auth_token: Optional[AuthToken] = None
     auth_type: str = None
     aws_host: Optional[str] = None
@@ -70,6 +74,7 @@ class InstanceConfig(BaseModel):
     force_merge_labels: tuple[str, ...] = None
     headers: Optional[MappingProxyType[str, Any]] = None
     hotfix_labels: tuple[str, ...] = None
+    jobs: bool = None
     kerberos_auth: Literal['required', 'optional', 'disabled'] = None
     kerberos_cache: Optional[str] = None
     kerberos_delegate: bool = None
@@ -80,6 +85,7 @@ class InstanceConfig(BaseModel):
     label_window: str = None
     log_requests: bool = None
     max_age: Optional[str] = Field(None, min_length=1)
+    max_job_requests: int = Field(None, ge=1)
     max_pages: int = Field(None, ge=1)
     max_response_bytes: int = Field(None, ge=1024, le=134217728)
     metric_patterns: Optional[MetricPatterns] = None
@@ -88,6 +94,7 @@ class InstanceConfig(BaseModel):
     password: Optional[str] = None
     persist_connections: bool = None
     proxy: Optional[Proxy] = None
+    queue: bool = None
     read_timeout: Optional[float] = None
     repo: Optional[str] = Field(None, min_length=1)
     request_size: float = None

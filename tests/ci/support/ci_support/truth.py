@@ -27,10 +27,12 @@ class Expected:
 
 
 class Truth:
-    """Looks at a repository whenever the check does. It remembers runs, since those deleted upstream keep counting."""
+    """Looks at a repository whenever the check does; at the queue too unless `queue` is false. It remembers runs, since
+    those deleted upstream keep counting."""
 
-    def __init__(self, repository: DemoRepository) -> None:
+    def __init__(self, repository: DemoRepository, *, queue: bool = True) -> None:
         self.repository = repository
+        self.queue = queue
         self.seen: dict[int, DemoWorkflowRun] = {}
         self.first_look: datetime | None = None
         self.ended: set[int] = set()
@@ -39,7 +41,9 @@ class Truth:
         for run in self.repository.runs:
             self.seen[run.id] = run
         mine = [run for run in self.seen.values() if run.branch == "main" and run.head_repository == "demo-org/arena"]
-        gauges = self.window_gauges(mine, now) | self.latest_gauges(mine) | self.label_gauges(now)
+        gauges = self.window_gauges(mine, now) | self.latest_gauges(mine, now) | self.label_gauges(now)
+        if self.queue:
+            gauges |= self.queue_gauges(now)
         return Expected({key: float(value) for key, value in gauges.items()}, self.points(mine, now))
 
     def window_gauges(self, mine: list[DemoWorkflowRun], now: datetime) -> dict[Key, float]:
@@ -83,14 +87,15 @@ class Truth:
             gauges[key] = gauges.get(key, 0) + 1
         return gauges
 
-    def latest_gauges(self, mine: list[DemoWorkflowRun]) -> dict[Key, float]:
-        verdicts = {}
+    def latest_gauges(self, mine: list[DemoWorkflowRun], now: datetime) -> dict[Key, float]:
+        verdicts, ended = {}, {}
         for workflow in self.repository.workflows:
             runs = [run for run in mine if run.workflow_id == workflow.id]
             decisive = [run for run in runs if run.conclusion in ("success", "failure", "timed_out", "startup_failure")]
             if decisive:
                 latest = max(decisive, key=lambda run: run.number)
                 verdicts[file_name(workflow.path)] = latest.conclusion == "success"
+                ended[file_name(workflow.path)] = latest.updated_at
 
         gauges: dict[Key, float] = {}
         failing = 0
@@ -98,6 +103,7 @@ class Truth:
             file = file_name(workflow.path)
             if workflow.state == "active" and file in verdicts:
                 gauges["ci.workflow.latest_success", file, ""] = verdicts[file]
+                gauges["ci.workflow.latest_age_hours", file, ""] = max(0, (now - ended[file]).total_seconds() / 3600)
                 if not verdicts[file] and file not in TESTS_BLOCKING_MERGE and file not in BENCHMARKS:
                     failing += 1
         gauges["ci.workflow.other_failing", "", ""] = failing
@@ -121,6 +127,17 @@ class Truth:
                 if any(label.lower() in wanted for label in pull_request.labels):
                     counted.add(pull_request.number)
             gauges[metric, "", ""] = len(counted)
+        return gauges
+
+    def queue_gauges(self, now: datetime) -> dict[Key, float]:
+        """What GitHub has at this moment, on all branches and of forks; a run that is deleted waits no longer."""
+        young = [run for run in self.repository.runs if run.created_at >= now - DAY - DAY]
+        queued = [run for run in young if run.status == "queued"]
+        gauges: dict[Key, float] = {}
+        gauges["ci.runs.queued", "", ""] = len(queued)
+        gauges["ci.runs.in_progress", "", ""] = len([run for run in young if run.status == "in_progress"])
+        waits = [(now - run.run_started_at).total_seconds() / 60 for run in queued]
+        gauges["ci.runs.oldest_queued_minutes", "", ""] = max([0.0, *waits])
         return gauges
 
     def points(self, mine: list[DemoWorkflowRun], now: datetime) -> Counter[tuple[str, str, float]]:

@@ -1,0 +1,197 @@
+"""A GitHub App: its private key signs a token of nine minutes, for which GitHub gives one of an hour.
+
+<https://docs.github.com/apps/creating-github-apps/authenticating-with-a-github-app>
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Final
+
+import jwt
+from pydantic import AwareDatetime, BaseModel, Field
+
+from metta_checks.core.clock import Clock
+from metta_checks.core.credentials import Credential, Credentials, Origin, Place, with_fresh_credential
+from metta_checks.core.errors import CredentialError, Kind, SourceError
+from metta_checks.core.transport import Answer, BearerAuth, ShapeError, Transport
+
+ALGORITHM: Final = "RS256"
+
+BACKDATED: Final = timedelta(seconds=60)
+"""How far in the past GitHub wants `iat`, since its clock may be behind."""
+
+LIFETIME: Final = timedelta(minutes=9)
+"""GitHub refuses more than ten minutes after `iat`; BACKDATED is part of them."""
+
+RENEW_BEFORE: Final = timedelta(minutes=5)
+"""How long before its end an installation token is replaced."""
+
+NEW: Final = timedelta(minutes=1)
+"""How long a token that GitHub refuses is not replaced: another one would be refused too."""
+
+SKEW: Final = timedelta(seconds=30)
+"""How far the clocks may be apart before a refused JWT is made again by GitHub's clock."""
+
+REGISTERED: Final = 4
+"""JWTs and tokens that are scrubbed from messages at a time; those before have ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """What has a check scrub a secret from its messages, and what ends that."""
+
+    add: Callable[[str], None]
+    remove: Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    credential: Credential
+    ends_at: datetime
+    made_at: datetime
+
+
+class AppAccess:
+    """Gives installation tokens of a GitHub App. `missing` is there for `Access`, of which this is the other kind."""
+
+    missing: str | None = None
+
+    def __init__(
+        self,
+        app_id: str,
+        installation_id: str,
+        api_url: str,
+        private_key: Credentials,
+        transport: Transport,
+        clock: Clock,
+        secrets: Registry,
+    ) -> None:
+        self._app_id = app_id
+        self._url = f"{api_url}/app/installations/{installation_id}/access_tokens"
+        self._installation_id = installation_id
+        self._private_key = private_key
+        self._transport = transport
+        self._clock = clock
+        self._secrets = secrets
+        self._registered: deque[str] = deque()
+        self._clocks_differ = timedelta(0)
+        self._token: _Token | None = None
+        self._lock = threading.Lock()
+
+    def credential(self) -> Credential:
+        """An installation token that lasts for some minutes more. Raises CredentialError for a private key that is not
+        there or no key, SourceError where GitHub gives no token."""
+        with self._lock:
+            if self._token is None or self._token.ends_at - self._now() < RENEW_BEFORE:
+                self._token = self._new_token()
+            return self._token.credential
+
+    def renewed(self, refused: Credential) -> Credential | None:
+        """Another token in place of a refused one; None where that was just made. Raises as `credential` does."""
+        with self._lock:
+            token = self._token
+            if token is not None and token.credential != refused:
+                return token.credential
+            if token is not None and self._now() - token.made_at < NEW:
+                return None
+            self._token = None
+            self._token = self._new_token()
+            return self._token.credential
+
+    def _now(self) -> datetime:
+        return self._clock() + self._clocks_differ
+
+    def _new_token(self) -> _Token:
+        key = self._private_key.get()
+        answer = with_fresh_credential(self._request, key, self._private_key.renewed)
+        try:
+            issued = answer.model(_Issued)
+        except ShapeError as error:
+            detail = f"an answer of an unknown shape ({error})"
+            remedy = "Is `api_url` the address of a GitHub API?"
+            raise SourceError(Kind.MALFORMED, answer.tried, detail, remedy, status=answer.status) from None
+        self._register(issued.token)
+        origin = Origin(Place.APP, f"{self._app_id} (installation {self._installation_id})")
+        return _Token(Credential(issued.token, origin), issued.expires_at.astimezone(UTC), self._now())
+
+    def _request(self, key: Credential) -> Answer:
+        try:
+            return self._ask(key)
+        except SourceError as error:
+            if not self._is_of_clocks(error):
+                raise self._explained(error, key) from None
+        try:
+            return self._ask(key)
+        except SourceError as error:
+            raise self._explained(error, key) from None
+
+    def _is_of_clocks(self, error: SourceError) -> bool:
+        """Whether GitHub refused a JWT that the clock of this machine made wrong; the next one is made by GitHub's."""
+        if not error.refuses_credential or error.answered_at is None:
+            return False
+        differ = error.answered_at - self._clock()
+        if abs(differ - self._clocks_differ) <= SKEW:
+            return False
+        self._clocks_differ = differ
+        return True
+
+    def _ask(self, key: Credential) -> Answer:
+        token = self._signed(key)
+        self._register(token)
+        return self._transport.send(
+            "POST",
+            self._url,
+            about=f"a token of the GitHub App {self._app_id}",
+            auth=BearerAuth(token),
+            headers={"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"},
+        )
+
+    def _signed(self, key: Credential) -> str:
+        begins = self._now() - BACKDATED
+        claims = {"iat": begins, "exp": begins + LIFETIME, "iss": self._app_id}
+        try:
+            return jwt.encode(claims, key.value, ALGORITHM)
+        except (jwt.PyJWTError, ValueError, TypeError, NotImplementedError):
+            # Raised anew: the library's own words may hold what it was given.
+            pass
+        raise CredentialError(
+            f"GitHub App private key: {key.origin} is no RSA private key in PEM form without a passphrase. Store the "
+            f"whole file that GitHub made, from the first ----- to the last, with its line breaks or with \\n for each."
+        )
+
+    def _register(self, secret: str) -> None:
+        self._secrets.add(secret)
+        self._registered.append(secret)
+        while len(self._registered) > REGISTERED:
+            self._secrets.remove(self._registered.popleft())
+
+    def _explained(self, error: SourceError, key: Credential) -> SourceError:
+        app, installation = f"the GitHub App {self._app_id}", self._installation_id
+        match error.kind:
+            case Kind.UNAUTHORISED if error.status == 401:
+                return error.with_remedy(
+                    f"GitHub does not accept the signature of {app}: check `app_id`, that {key.origin} is one of the "
+                    f"App's private keys, and the clock of this machine."
+                )
+            case Kind.NOT_FOUND:
+                return error.with_remedy(
+                    f"{app[0].upper()}{app[1:]} has no installation {installation} there: check "
+                    f"`app_installation_id` (the number at the end of the address of the installation's settings) and "
+                    f"`api_url`."
+                )
+            case Kind.FORBIDDEN if "suspend" in error.came_back.lower():
+                return error.with_remedy(f"Installation {installation} of {app} is suspended: have an owner resume it.")
+            case Kind.FORBIDDEN:
+                return error.with_remedy(f"GitHub gives {app} no token for installation {installation}.")
+            case _:
+                return error
+
+
+class _Issued(BaseModel):
+    token: Annotated[str, Field(min_length=1, pattern=r"^[\x21-\x7e]+$")]
+    expires_at: AwareDatetime

@@ -1,0 +1,248 @@
+"""The jobs of completed runs: how long each took, and how long it waited for a runner.
+
+A run's attempt is noted when its end is first seen, and its jobs are read once, in this collection or a later one. What
+is still to be read is part of the state, so that each job is submitted at most once, also across a restart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from typing import Final, NamedTuple
+
+from metta_checks.ci.attempts import OF_ALL_REQUESTS
+from metta_checks.ci.client import GitHub
+from metta_checks.ci.ledger import Known, Ledger
+from metta_checks.ci.records import Job, Run, WaitingJobs
+from metta_checks.ci.together import THREADS, together
+from metta_checks.ci.wire import JobPage, job_page
+from metta_checks.ci.workflows import Exclusion
+from metta_checks.core.errors import Kind, SourceError
+
+PER_PAGE: Final = 100
+
+MOST_WAITING: Final = 2_000
+"""Attempts that are kept for later collections; those that come on top are left out."""
+
+MOST_TRIES: Final = 3
+"""Collections in which the jobs of an attempt are asked for in vain before they are given up."""
+
+MOST_FAILURES: Final = 8
+"""Attempts without an answer after which a collection asks for no more: the server has a fault."""
+
+WITHOUT_JOBS: Final = frozenset({"action_required", "skipped", "startup_failure"})
+"""Conclusions of runs of which no job ever began."""
+
+
+class EndedJob(NamedTuple):
+    """A job of a workflow that did its work."""
+
+    workflow: str
+    job: Job
+
+
+@dataclass(slots=True)
+class JobsReading:
+    """What one collection read. `over_limit` and `unreadable` name the attempts whose jobs are lost, and `problem` is
+    why the others are still to be read."""
+
+    jobs: list[EndedJob] = field(default_factory=list)
+    over_limit: list[str] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+    problem: SourceError | None = None
+
+
+class JobsReader:
+    """Reads the jobs of one repository with at most `budget` requests. `before` is the ledger of the last collection;
+    `ledger` gets what is still to be read."""
+
+    def __init__(self, github: GitHub, before: Ledger, ledger: Ledger, *, budget: int) -> None:
+        self._github = github
+        self._before = before
+        self._ledger = ledger
+        self._budget = self._left = budget
+        self._reading = JobsReading()
+        self._failures = 0
+
+    def read(self) -> JobsReading:
+        """The jobs of the attempts that have waited longest. Raises no SourceError: this part fails alone."""
+        waiting = [*self._ledger.jobs, *self._newly_ended()]
+        # Those with more pages than there may be requests would be in the way of the others for ever.
+        too_long = [one for one in waiting if one.pages > self._budget]
+        waiting = [one for one in waiting if one.pages <= self._budget]
+        self._leave_out([*too_long, *waiting[MOST_WAITING:]])
+        del waiting[MOST_WAITING:]
+        again: list[WaitingJobs] = []
+        while waiting and self._may_go_on():
+            batch = self._affordable(waiting)
+            if not batch:
+                break
+            del waiting[: len(batch)]
+            again += self._read_batch(batch)
+        self._ledger.jobs = (*again, *waiting)
+        return self._reading
+
+    def _newly_ended(self) -> Iterator[WaitingJobs]:
+        """The attempts that have ended since the last collection, the oldest run first. None in the first one ever:
+        what had ended before belongs to another time."""
+        if self._before.started_at is None or self._ledger.was_set_back:
+            return
+        exclusion = Exclusion(self._github.settings.exclude_workflows)
+        for run_id, known in sorted(self._ledger.runs.items()):
+            run, last = known.run, self._before.runs.get(run_id)
+            first, latest = _last_ended(last.run if last else None) + 1, _last_ended(run)
+            if first > latest or not self._may_count(known) or exclusion.excludes_run(run, self._ledger.workflows):
+                continue
+            for attempt in range(first, latest + 1):
+                if attempt < run.attempt:
+                    yield WaitingJobs(run.id, attempt, run.file)
+                elif run.conclusion not in WITHOUT_JOBS:
+                    yield WaitingJobs(run.id, attempt, run.file, started_at=run.started_at)
+
+    def _may_count(self, known: Known) -> bool:
+        run, settings, now = known.run, self._github.settings, self._ledger.collected_at
+        recent = now is not None and run.created_at >= now.replace(microsecond=0) - settings.look_back
+        ended_before = run.conclusion is not None and run.ended_at < self._watched_since
+        return run.own and recent and not known.gone and not ended_before
+
+    @property
+    def _watched_since(self) -> datetime:
+        """The first collection ever. Raises ValueError before it is over."""
+        if self._ledger.started_at is None:
+            raise ValueError("the first collection is not over")
+        return self._ledger.started_at.replace(microsecond=0)
+
+    def _may_go_on(self) -> bool:
+        return self._reading.problem is None and self._failures < MOST_FAILURES and not self._github.out_of_time
+
+    def _affordable(self, waiting: list[WaitingJobs]) -> list[WaitingJobs]:
+        """The first of those that wait, as many as may be asked for at once, each with its pages as far as known."""
+        chosen: list[WaitingJobs] = []
+        for one in waiting[:THREADS]:
+            if one.pages > self._left:
+                break
+            self._left -= one.pages
+            chosen.append(one)
+        return chosen
+
+    def _read_batch(self, batch: list[WaitingJobs]) -> list[WaitingJobs]:
+        """Submit what can be read; returns what is to be read again."""
+        again = []
+        firsts = together([partial(self._page, one, 1) for one in batch])
+        for one, page in zip(batch, firsts, strict=True):
+            if isinstance(page, SourceError):
+                again += self._after_failure(one, page)
+                continue
+            pages = max(1, -(-page.total // PER_PAGE))
+            if pages > self._budget:
+                self._leave_out([one])
+                continue
+            if pages - one.pages > self._left:
+                # The first in the next collection, where all its pages are affordable.
+                again.append(one._replace(pages=pages))
+                continue
+            self._left -= max(0, pages - one.pages)
+            again += self._take(one, page, pages)
+        return again
+
+    def _take(self, one: WaitingJobs, first: JobPage, pages: int) -> list[WaitingJobs]:
+        jobs, total = list(first.jobs), first.total
+        for page in together([partial(self._page, one, number) for number in range(2, pages + 1)]):
+            if isinstance(page, SourceError):
+                return self._after_failure(one, page)
+            jobs += page.jobs
+        found = {job.id: job for job in jobs}
+        # GitHub's listing may be behind the end of the run.
+        is_whole = len(found) >= total and all(job.ended for job in found.values())
+        if not is_whole and one.tries + 1 < MOST_TRIES:
+            return [one._replace(tries=one.tries + 1)]
+        if len(found) < total:
+            self._reading.unreadable.append(_name(one))
+        self._reading.jobs += [EndedJob(one.workflow, job) for job in found.values() if self._counts(job, one)]
+        return []
+
+    def _counts(self, job: Job, one: WaitingJobs) -> bool:
+        """Whether a job did its work in this attempt, and since the first collection."""
+        if not job.ran or job.completed_at is None or job.completed_at < self._watched_since:
+            return False
+        return one.attempt == 1 or not _is_carried_over(job, one)
+
+    def _page(self, one: WaitingJobs, number: int) -> JobPage | SourceError:
+        parameters = {"per_page": str(PER_PAGE), **({"page": str(number)} if number > 1 else {})}
+        path = f"/actions/runs/{one.run_id}/attempts/{one.attempt}/jobs"
+        about = f"the jobs of attempt {one.attempt} of workflow run {one.run_id}"
+        try:
+            return job_page(self._github.get_of_repo(path, about=about, params=parameters), one.run_id)
+        except SourceError as error:
+            return error
+
+    def _after_failure(self, one: WaitingJobs, error: SourceError) -> list[WaitingJobs]:
+        """What is to be read again. An attempt that is gone is given up, and so is one that fails time and again."""
+        if error.kind in OF_ALL_REQUESTS or error.kind is Kind.FORBIDDEN or self._github.out_of_time:
+            self._reading.problem = self._reading.problem or error
+            return [one]
+        is_gone = error.kind is Kind.NOT_FOUND or error.status == 410
+        if is_gone or one.tries + 1 >= MOST_TRIES:
+            self._reading.unreadable.append(_name(one))
+            return []
+        self._failures += 1
+        if self._failures >= MOST_FAILURES:
+            self._reading.problem = self._reading.problem or error
+        return [one._replace(tries=one.tries + 1)]
+
+    def _leave_out(self, some: Iterable[WaitingJobs]) -> None:
+        self._reading.over_limit += [_name(one) for one in some]
+
+
+def _last_ended(run: Run | None) -> int:
+    """The number of the latest attempt that has ended; 0 without one."""
+    if run is None:
+        return 0
+    return run.attempt - (run.conclusion is None)
+
+
+def _is_carried_over(job: Job, one: WaitingJobs) -> bool:
+    """Where only the failed jobs are run again, the attempt lists the others as they were in the one before, with times
+    from before it (tt-metal#12010, gha-new-relic-exporter#38)."""
+    if job.completed_at is None:
+        return False
+    began = max(filter(None, (one.started_at, job.created_at)))
+    return job.completed_at < began
+
+
+def _name(one: WaitingJobs) -> str:
+    return f"jobs of {one.workflow}, run {one.run_id}, attempt {one.attempt}"
+
+
+def job_name(name: str) -> str:
+    """The name without what a matrix appends in parentheses, in each part of a called workflow's `caller / job`."""
+    kept: list[str] = []
+    position = 0
+    while position < len(name):
+        end = _end_of_suffix(name, position)
+        if end is None:
+            kept.append(name[position])
+            position += 1
+        else:
+            position = end
+    return "".join(kept).strip() or name
+
+
+def _end_of_suffix(name: str, start: int) -> int | None:
+    """Where a blank and parentheses that begin at `start` end, when they are the last of a part of the name."""
+    if start == 0 or not name.startswith(" (", start):
+        return None
+    depth = 0
+    for position in range(start + 1, len(name)):
+        depth += (name[position] == "(") - (name[position] == ")")
+        if depth == 0:
+            rest = name[position + 1 :]
+            return position + 1 if not rest or rest.startswith(" / ") else None
+    return None
+
+
+def runner_name(job: Job) -> str:
+    """The labels of the runner that a job asked for, in one order."""
+    return ",".join(sorted({label.lower() for label in job.labels})) or "none"
