@@ -19,6 +19,16 @@ locals {
     if var.monitors == null ? !contains(monitor.tags, "optional:true") : contains(var.monitors, name)
   }
 
+  # The files have the address of Datadog's US1 site, and a place for the runbook's: see board/library.py.
+  app = "https://${length(split(".", var.site)) > 2 ? "" : "app."}${var.site}"
+  messages = {
+    for name, monitor in local.monitors :
+    name => replace(
+      var.runbook_url == "" ? replace(monitor.message, " · [Runbook](https://example.com/runbook)", "") :
+      replace(monitor.message, "https://example.com/runbook", var.runbook_url),
+    "https://app.datadoghq.com", local.app)
+  }
+
   handles = {
     for name, monitor in local.monitors :
     name => contains(monitor.tags, "urgency:page") ? var.page_to : var.ticket_to
@@ -33,7 +43,7 @@ resource "datadog_dashboard_json" "board" {
 resource "datadog_monitor_json" "monitor" {
   for_each = local.monitors
   monitor = jsonencode(merge(each.value, {
-    message = trimspace("${each.value.message}\n\n${local.handles[each.key]}")
+    message = trimspace("${local.messages[each.key]}\n\n${local.handles[each.key]}")
     tags    = concat(each.value.tags, var.monitor_tags)
   }))
 }

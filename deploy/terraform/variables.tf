@@ -11,13 +11,25 @@ variable "monitors" {
 }
 
 variable "page_to" {
-  description = "Whom the few monitors that page notify, such as @pagerduty-training. Empty: nobody."
+  description = "Whom the monitors that page notify, such as @pagerduty-training. Empty: nobody."
   type        = string
   default     = ""
 }
 
 variable "ticket_to" {
   description = "Whom the other monitors notify, such as @slack-training. Empty: nobody."
+  type        = string
+  default     = ""
+}
+
+variable "site" {
+  description = "The Datadog site to which the links of the messages lead, such as datadoghq.eu."
+  type        = string
+  default     = "datadoghq.com"
+}
+
+variable "runbook_url" {
+  description = "The address of your runbook, for the links of the messages. Empty: no link."
   type        = string
   default     = ""
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
@@ -23,6 +24,8 @@ COUNTS: Final = TELEMETRY_COUNTS.union(*(definition.counts for definition in CHE
 SHARES: Final = TELEMETRY_SHARES.union(*(definition.shares for definition in CHECKS))
 """Gauges whose mean over time means something: availability, pass rate, utilisation."""
 
+_STATE: Final = re.compile(r"(?:^|: )[01] (?:when|pass)\b")
+
 ADDED_BY_BASE: Final = ("env", "service", "version")
 """Tags that the base or the Agent puts on every series, where the operator has set them."""
 
@@ -39,6 +42,7 @@ class Emitted:
     interval: int
     shapes: tuple[Shape, ...]
     open: bool = False
+    unit: str = ""
 
     @property
     def of_source(self) -> bool:
@@ -117,6 +121,12 @@ class Contract:
 
 
 @cache
+def states() -> frozenset[str]:
+    """Gauges whose values are codes, such as 0 and 1, by their descriptions: a mean of codes is no code."""
+    return frozenset(row.name for row in metric_rows() if _STATE.search(row.description))
+
+
+@cache
 def contract() -> Contract:
     """The contract of all checks in their example configuration."""
     metrics: dict[str, Emitted] = {}
@@ -131,7 +141,7 @@ def contract() -> Contract:
 
 
 def _emitted(row: MetricRow) -> Emitted:
-    return Emitted(row.name, row.kind, interval_of(row.check), tag_sets_of(row.check, row.name))
+    return Emitted(row.name, row.kind, interval_of(row.check), tag_sets_of(row.check, row.name), unit=row.unit)
 
 
 def _joined(known: Emitted | None, other: Emitted) -> Emitted:
@@ -157,6 +167,7 @@ class MetricRow:
     name: str
     kind: SampleKind
     description: str
+    unit: str = ""
 
 
 @cache
@@ -193,6 +204,7 @@ def _rows(definition: CheckDefinition) -> Iterator[MetricRow]:
             name=row["metric_name"],
             kind=cast(SampleKind, row["metric_type"]),
             description=row["description"],
+            unit=row["unit_name"],
         )
 
 

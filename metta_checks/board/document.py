@@ -58,11 +58,28 @@ class Limit(_Model):
     order: Literal["asc", "desc"] = "desc"
 
 
+class NumberUnit(_Model):
+    """The unit behind a figure: `unit_name` is one of Datadog's own, `label` any text."""
+
+    unit_name: str = ""
+    label: str = ""
+    per_unit_name: str = ""
+
+
+class NumberFormat(_Model):
+    unit: NumberUnit = NumberUnit()
+
+
+class FormulaStyle(_Model):
+    palette: str | None = None
+
+
 class FormulaEntry(_Model):
     """One formula of a request: a line, a column, or the value."""
 
     formula: str
     alias: str | None = None
+    number_format: NumberFormat | None = None
     limit: Limit | None = None
     conditional_formats: tuple[ConditionalFormat, ...] = ()
 
@@ -97,6 +114,8 @@ class TextMatch(_Model):
 
 class TextReplacement(_Model):
     text: Annotated[str, Field(alias="with")]
+    type: str = "all"
+    substring: str = ""
 
 
 class TextRule(_Model):
@@ -109,11 +128,14 @@ class TextRule(_Model):
         """The new name of a value, None when the rule does not mean it."""
         if self.replace is None or not TEXT_MATCHES[self.match.type](value, self.match.value):
             return None
+        if self.replace.type == "substring":
+            return value.replace(self.replace.substring, self.replace.text)
         return self.replace.text
 
 
 class Style(_Model):
     palette: str | None = None
+    line_type: str = "solid"
 
 
 class Request(_Model):
@@ -130,6 +152,21 @@ class Request(_Model):
 
 class Span(_Model):
     live_span: str | None = None
+
+
+class Marker(_Model):
+    """A horizontal line or band of a chart: `y = 5`, `0 < y < 5`."""
+
+    value: str
+    display_type: str = ""
+    label: str = ""
+
+
+class CustomLink(_Model):
+    """A link of a row: `{{tag.value}}` stands for its tags, `$variable.value` for the dashboard's variables."""
+
+    label: str = ""
+    link: str = ""
 
 
 class Axis(_Model):
@@ -161,6 +198,9 @@ class Definition(_Model):
     precision: int | None = None
     custom_unit: str | None = None
     content: str = ""
+    markers: tuple[Marker, ...] = ()
+    custom_links: tuple[CustomLink, ...] = ()
+    timeseries_background: Style | None = None
     layout_type: str | None = None
     widgets: tuple[Widget, ...] = ()
 
@@ -210,7 +250,7 @@ class Thresholds(_Model):
 
 class Options(_Model):
     thresholds: Thresholds = Thresholds()
-    notify_no_data: bool = False
+    notify_no_data: bool | None = None
     no_data_timeframe: int | None = None
     on_missing_data: str | None = None
     require_full_window: bool | None = None

@@ -65,12 +65,16 @@ class UnsupportedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a query found: by group and moment the values of all series (a gauge) or runs (a distribution)."""
+    """What a query found: by group and moment the values of all series (a gauge) or runs (a distribution).
+
+    `moments` are those of the recording inside the query's time window, in order.
+    """
 
     query: MetricQuery
     kind: SampleKind
     reducer: str
     found: Mapping[Group, Mapping[datetime, Sequence[float]]]
+    moments: Sequence[datetime] = ()
 
     def series(self) -> Frame:
         """The course of each group."""
@@ -81,6 +85,8 @@ class Answer:
 
     def reduced(self, frame: Frame | None = None) -> Frame:
         """One value for each group: of a distribution that over all its points, of a gauge by the reducer."""
+        if not self.found and not frame:
+            return {}
         if self.kind == "distribution" and frame is None:
             over_series = self._over_series()
             pooled = {
@@ -116,16 +122,22 @@ class Answers:
             raise UnsupportedError(f"the data source {entry.data_source}")
         query = parse_query(entry.query)
         for method in query.methods:
-            if method.name != "as_count":
+            if method.name not in _METHODS:
                 raise UnsupportedError(f".{method.name}()")
         condition = filled(query.filter, self._value_of)
-        found: dict[Group, dict[datetime, list[float]]] = {}
-        for point in self.recording.of(query.metric, self._since(live_span)):
+        since = self._since(live_span)
+        by_series: dict[frozenset[tuple[str, frozenset[str]]], dict[datetime, list[float]]] = {}
+        for point in self.recording.of(query.metric, since):
             if holds(condition, point.tags):
-                for group in _groups(query.by, point.tags):
-                    found.setdefault(group, {}).setdefault(point.at, []).append(point.value)
+                by_series.setdefault(frozenset(point.tags.items()), {}).setdefault(point.at, []).append(point.value)
+        moments = [at for at in self.recording.moments if since is None or at > since]
+        found: dict[Group, dict[datetime, list[float]]] = {}
+        for series, course in by_series.items():
+            for group in _groups(query.by, dict(series)):
+                for at, values in _over_time(course, query, moments).items():
+                    found.setdefault(group, {}).setdefault(at, []).extend(values)
         kind = self.recording.kinds.get(query.metric, "gauge")
-        return Answer(query, kind, entry.aggregator or "avg", found)
+        return Answer(query, kind, entry.aggregator or "avg", found, moments)
 
     def _since(self, live_span: str | None) -> datetime | None:
         if live_span is None:
@@ -149,6 +161,49 @@ def _groups(by: tuple[str, ...], tags: Tags) -> Iterator[Group]:
     """The groups that a series belongs to: more than one where a key has several values."""
     for values in product(*(sorted(tags.get(key, (NOT_THERE,))) for key in by)):
         yield tuple(zip(by, values, strict=True))
+
+
+_METHODS: Final = frozenset({"as_count", "fill", "rollup"})
+
+
+def _over_time(
+    course: Mapping[datetime, list[float]], query: MetricQuery, moments: Sequence[datetime]
+) -> Mapping[datetime, list[float]]:
+    """One series after the query's own time aggregation, which comes before the one over series."""
+    rollup, fill = query.method("rollup"), query.method("fill")
+    if rollup and rollup.seconds:
+        course = _rolled_up(course, rollup.arguments[0], rollup.seconds)
+    if fill and fill.arguments[:1] == ("last",):
+        course = _filled(course, timedelta(seconds=fill.seconds or 300), moments)
+    elif fill:
+        raise UnsupportedError(f".fill({', '.join(fill.arguments)})")
+    return course
+
+
+def _rolled_up(course: Mapping[datetime, list[float]], function: str, seconds: int) -> dict[datetime, list[float]]:
+    """One value for each bucket of so many seconds, at the beginning of the bucket."""
+    buckets: dict[datetime, list[float]] = {}
+    for at, values in sorted(course.items()):
+        start = datetime.fromtimestamp(at.timestamp() // seconds * seconds, UTC)
+        buckets.setdefault(start, []).extend(values)
+    if function.isdigit():
+        return buckets
+    reduce = _reducer(function)
+    return {start: [reduce(values)] for start, values in buckets.items()}
+
+
+def _filled(
+    course: Mapping[datetime, list[float]], limit: timedelta, moments: Sequence[datetime]
+) -> dict[datetime, list[float]]:
+    """The last value stands for moments without one, for no longer than `limit`."""
+    complete = dict(course)
+    last: datetime | None = None
+    for at in moments:
+        if at in course:
+            last = at
+        elif last is not None and at - last <= limit:
+            complete[at] = course[last]
+    return complete
 
 
 _REDUCERS: Final[Mapping[str, Callable[[Sequence[float]], float]]] = {
@@ -206,6 +261,12 @@ def _computed(formula: Formula, answers: Mapping[str, Answer], *, reduced: bool)
             return _combined(
                 _computed(left, answers, reduced=reduced), _computed(right, answers, reduced=reduced), _OPERATORS[sign]
             )
+        case Call("count_nonzero" | "count_not_null" as function, argument, ()):
+            return _counted(_frame(_computed(argument, answers, reduced=reduced)), function)
+        case Call("default_zero", Reference(name), ()):
+            answer = _answer(answers, name)
+            course = _zeroed(answer.series(), answer.moments)
+            return answer.reduced(course) if reduced else course
         case Call(function, Reference(name), options):
             answer = _answer(answers, name)
             course = _applied(function, answer.series(), options)
@@ -243,6 +304,20 @@ def _pointwise(left: Series, right: Series, sign: Callable[[float, float], float
         for at, value in left.items()
         if at in right and (right[at] or sign is not operator.truediv)
     }
+
+
+def _counted(frame: Frame, function: str) -> Frame:
+    """How many groups have a value, or one that is not 0, at each moment; nothing where there is no group at all."""
+    counts: dict[datetime, float] = {}
+    for series in frame.values():
+        for at, value in series.items():
+            counts[at] = counts.get(at, 0.0) + float(function == "count_not_null" or value != 0)
+    return {(): counts} if counts else {}
+
+
+def _zeroed(frame: Frame, moments: Sequence[datetime]) -> Frame:
+    """0 at every moment without a value."""
+    return {group: {**dict.fromkeys(moments, 0.0), **series} for group, series in (frame or {(): {}}).items()}
 
 
 def _applied(function: str, frame: Frame, options: tuple[float | str, ...]) -> Frame:

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Rule(StrEnum):
-    """The rules that dashboards and monitors are held against."""
+    """The rules for dashboards and monitors."""
 
     JSON = "json"
     MODEL = "model"
@@ -21,10 +21,17 @@ class Rule(StrEnum):
     TAG = "tag"
     VALUE = "value"
     REDUCER = "reducer"
+    ROLLUP = "rollup"
     WINDOW = "window"
     ZERO = "zero"
     PALETTE = "palette"
+    FORMAT = "format"
+    UNIT = "unit"
+    LIST = "list"
+    MARKER = "marker"
+    LINK = "link"
     THRESHOLD = "threshold"
+    OPTION = "option"
     NO_DATA = "no-data"
     GROUPS = "groups"
     MESSAGE = "message"
@@ -37,24 +44,31 @@ class Rule(StrEnum):
 
 _MEANINGS = {
     Rule.JSON: "the file is JSON, and a dashboard or a monitor",
-    Rule.MODEL: "Datadog's own models know every field and every word",
-    Rule.WIDGET: "the widget is of a kind that is checked here",
-    Rule.GRID: "widgets lie inside of the grid, and not on each other",
-    Rule.VARIABLE: "template variables are declared, used, and stand for a tag",
-    Rule.FORMULA: "the formula parses, and uses the queries that are there",
+    Rule.MODEL: "Datadog's own models have every field and every value",
+    Rule.WIDGET: "the linter supports the widget's type",
+    Rule.GRID: "widgets lie inside the grid, and do not overlap",
+    Rule.VARIABLE: "template variables are declared, stand for a tag, and reach every query that has it",
+    Rule.FORMULA: "the formula parses, and uses the queries of its request",
     Rule.QUERY: "the query parses",
     Rule.METRIC: "a check emits the metric",
     Rule.AGGREGATOR: "the aggregator suits the metric's type and meaning",
     Rule.TAG: "the metric carries the tag",
-    Rule.VALUE: "the value of the tag can occur",
-    Rule.REDUCER: "a single figure is taken from the course in a way that suits the metric",
+    Rule.VALUE: "the tag can have the value",
+    Rule.REDUCER: "a series is reduced to one figure in a way that suits the metric",
+    Rule.ROLLUP: "states keep their worst value over time, and monitors have no rollup",
     Rule.WINDOW: "the time window holds at least three collections",
     Rule.ZERO: "missing figures of a source are not shown as zero",
     Rule.PALETTE: "the palette exists",
+    Rule.FORMAT: "conditional formats leave no value without a colour",
+    Rule.UNIT: "a figure whose metric has a unit shows one",
+    Rule.LIST: "a list of exceptions shows at least twelve",
+    Rule.MARKER: "a marker of a chart is a value or a range",
+    Rule.LINK: "a link uses tags of its widget and variables of its dashboard",
     Rule.THRESHOLD: "thresholds agree with the query and with each other",
-    Rule.NO_DATA: "missing data is reported late enough, and in one way",
-    Rule.GROUPS: "groups are let go, and new ones left alone at first",
-    Rule.MESSAGE: "the message says something, and names groups of the query",
+    Rule.OPTION: "metric monitors support the option",
+    Rule.NO_DATA: "on_missing_data is set, and suits the metric",
+    Rule.GROUPS: "monitors group by env and by tags that every series has, and wait for new groups",
+    Rule.MESSAGE: "the message has a text and a link, and names groups of the query",
 }
 
 

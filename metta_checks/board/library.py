@@ -18,12 +18,17 @@ KINDS: Final[tuple[Kind, ...]] = ("dashboards", "monitors")
 FIRST: Final = "health_wall"
 """The dashboard for the wall comes before the others."""
 
-PAGING: Final = "urgency:page"
-"""The tag of monitors that wake somebody; the others make tickets."""
+APP: Final = "https://app.datadoghq.com"
+"""The web interface to which the messages' links lead, in the files of this package."""
 
+RUNBOOK: Final = "https://example.com/runbook"
+"""The place of the runbook's address in the files of this package."""
+
+PAGING: Final = "urgency:page"
+"""The tag of monitors that page; the others make tickets."""
 
 OPTIONAL: Final = "optional:true"
-"""The tag of monitors that are not created unless somebody names them: their threshold is everybody's own."""
+"""The tag of monitors that are exported and created on request only: their threshold is everybody's own."""
 
 
 def names(kind: Kind) -> tuple[str, ...]:
@@ -47,12 +52,20 @@ def dashboard(name: str) -> Dashboard:
     return parsed
 
 
-def export(directory: Path, *, page_to: str = "", ticket_to: str = "", with_optional: bool = False) -> Iterator[Path]:
-    """Write everything into `directory`, a folder for each kind, ready to be imported; the optional monitors only
+def export(
+    directory: Path,
+    *,
+    page_to: str = "",
+    ticket_to: str = "",
+    site: str = "",
+    runbook: str = "",
+    with_optional: bool = False,
+) -> Iterator[Path]:
+    """Write everything into `directory`, a folder for each kind, ready to be imported; optional monitors only
     `with_optional`. Raises WriteError.
 
-    The handles (`@pagerduty-…`, `@slack-…`) go behind the messages: `page_to` where somebody is woken, `ticket_to`
-    where nobody is.
+    The handles (`@pagerduty-…`, `@slack-…`) end the messages: `page_to` those that page, `ticket_to` the others. `site`
+    (`datadoghq.eu`) and `runbook` (an address) are where their links lead; without a runbook there is no link to one.
     """
     for kind in KINDS:
         make_folder(directory / kind)
@@ -61,14 +74,19 @@ def export(directory: Path, *, page_to: str = "", ticket_to: str = "", with_opti
             text = text_of(kind, name)
             if kind == "monitors" and not with_optional and OPTIONAL in parse_json(text)["tags"]:
                 continue
-            write_file(path, _addressed(text, page_to, ticket_to) if kind == "monitors" else text)
+            write_file(path, _addressed(text, page_to, ticket_to, site, runbook) if kind == "monitors" else text)
             yield path
 
 
-def _addressed(text: str, page_to: str, ticket_to: str) -> str:
+def _addressed(text: str, page_to: str, ticket_to: str, site: str, runbook: str) -> str:
     monitor = parse_json(text)
     handle = page_to if PAGING in monitor["tags"] else ticket_to
-    if not handle:
-        return text
-    monitor["message"] = f"{monitor['message']}\n\n{handle}"
+    message = monitor["message"].replace(APP, app_address(site)) if site else monitor["message"]
+    message = message.replace(RUNBOOK, runbook) if runbook else message.replace(f" · [Runbook]({RUNBOOK})", "")
+    monitor["message"] = f"{message}\n\n{handle}" if handle else message
     return json.dumps(monitor, indent=2, ensure_ascii=False) + "\n"
+
+
+def app_address(site: str) -> str:
+    """Where the web interface of a Datadog site is: `app.` stands before a site that has no other name before it."""
+    return f"https://{site}" if site.count(".") > 1 else f"https://app.{site}"

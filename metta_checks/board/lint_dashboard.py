@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Final
 
-from metta_checks.board.contract import SHARES, Contract, Emitted
+from metta_checks.board.contract import SHARES, Contract, Emitted, states
 from metta_checks.board.document import COLUMNS, Dashboard, Definition, QueryEntry, Request, TemplateVariable, Widget
 from metta_checks.board.evaluate import SPANS
 from metta_checks.board.filters import QuerySyntaxError, Variable, leaves
 from metta_checks.board.findings import Finding, Rule
-from metta_checks.board.lint_query import query_findings
+from metta_checks.board.lint_query import query_findings, without_variables
 from metta_checks.board.query import Call, Formula, MetricQuery, parse_formula, parse_query, references, walk
 
 READ: Final = frozenset({"group", "note", "query_table", "query_value", "timeseries", "toplist"})
-"""Kinds of widgets whose queries are looked at."""
+"""Types of widgets whose queries are checked."""
 
 LINE_PALETTES: Final = frozenset(
     {
@@ -36,16 +38,59 @@ LINE_PALETTES: Final = frozenset(
 """Colours of lines and bars. The models take any text for them."""
 
 INTERVALS: Final = 3
-"""A figure of now is looked for in as many collections at least: one may come late, one may fail."""
+"""A figure of now needs a window of so many collections at least: one may come late, one may fail."""
+
+DAY: Final = 86_400.0
+"""From this window on Datadog's time buckets hold several collections, and aggregate them."""
+
+LONGEST: Final = 12
+"""Rows that a list of exceptions shows at least."""
+
+EXCEPTIONS: Final = frozenset({"cutoff_min", "cutoff_max"})
+"""Functions that leave of a list what is beyond a limit."""
+
+_NUMBER: Final = r"-?\d+(?:\.\d+)?"
+_MARKER: Final = re.compile(rf"\s*(?:y\s*=\s*{_NUMBER}|{_NUMBER}\s*<\s*y\s*<\s*{_NUMBER})\s*")
+_OF_LINK: Final = re.compile(r"\{\{\s*([\w.\-]+?)(?:\.value)?\s*\}\}|\$([A-Za-z0-9_\-]+)(?:\.value)?")
+_KNOWN_TO_LINKS: Final = frozenset(
+    {"timestamp_start", "timestamp_end", "timestamp_widget_start", "timestamp_widget_end"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedQuery:
+    """A parsed query, and the title of its widget."""
+
+    place: str
+    query: MetricQuery
 
 
 def dashboard_findings(dashboard: Dashboard, contract: Contract) -> Iterator[Finding]:
-    """Everything that the rules have against a dashboard."""
+    """Every fault of a dashboard."""
     yield from _grid_findings(dashboard.widgets, "the dashboard")
-    queries: list[tuple[str, MetricQuery]] = []
+    placed: list[PlacedQuery] = []
     for widget in dashboard.leaves():
-        yield from _widget_findings(widget.definition, contract, queries)
-    yield from _variable_findings(dashboard.variables, queries, contract)
+        definition = widget.definition
+        queries = list(_parsed_queries(definition))
+        placed += [PlacedQuery(_place(definition), query) for query in queries]
+        yield from _widget_findings(definition, contract)
+        yield from _format_findings(definition)
+        yield from _marker_findings(definition)
+        yield from _link_findings(definition, queries, dashboard.variables)
+    yield from _variable_findings(dashboard.variables, placed, contract)
+
+
+def _place(definition: Definition) -> str:
+    return definition.title or definition.type
+
+
+def _parsed_queries(definition: Definition) -> Iterator[MetricQuery]:
+    for request in definition.requests:
+        for entry in request.queries:
+            try:
+                yield parse_query(entry.query)
+            except QuerySyntaxError:
+                continue
 
 
 def _grid_findings(widgets: Sequence[Widget], where: str) -> Iterator[Finding]:
@@ -69,15 +114,13 @@ def _grid_findings(widgets: Sequence[Widget], where: str) -> Iterator[Finding]:
             )
 
 
-def _widget_findings(
-    definition: Definition, contract: Contract, queries: list[tuple[str, MetricQuery]]
-) -> Iterator[Finding]:
-    place = definition.title or definition.type
+def _widget_findings(definition: Definition, contract: Contract) -> Iterator[Finding]:
+    place = _place(definition)
     if definition.type not in READ:
-        yield Finding(Rule.WIDGET, place, f"widgets of type {definition.type} are not read")
+        yield Finding(Rule.WIDGET, place, f"the linter does not support widgets of type {definition.type}")
     for request in definition.requests:
         if request.q is not None:
-            yield Finding(Rule.WIDGET, place, "requests with `q` are not read: write `queries` and `formulas`")
+            yield Finding(Rule.WIDGET, place, "the linter does not support `q`: write `queries` and `formulas`")
             continue
         if request.style and request.style.palette and request.style.palette not in LINE_PALETTES:
             yield Finding(Rule.PALETTE, place, f"there is no palette {request.style.palette!r} for lines")
@@ -88,33 +131,143 @@ def _widget_findings(
             except QuerySyntaxError as error:
                 yield Finding(Rule.QUERY, place, str(error))
                 continue
-            queries.append((place, query))
-            yield from query_findings(query, contract, place)
-            yield from _reducing_findings(definition, request, entry, query, contract)
+            metric = contract.find(query.metric)
+            if metric is not None:
+                yield from _reducing_findings(definition, request, entry, query, metric)
+                yield from _rollup_findings(definition, request, query, metric)
+        joined = _carried_keys(parsed.values(), contract)
+        for query in parsed.values():
+            yield from query_findings(query, contract, place, joined)
         yield from _formula_findings(request, parsed, contract, place)
+        yield from _unit_findings(definition, request, parsed, contract)
+        yield from _list_findings(definition, request)
+
+
+def _carried_keys(queries: Iterable[MetricQuery], contract: Contract) -> set[str]:
+    """Tags by which a query groups whose metric has them."""
+    found = ((contract.find(query.metric), query.by) for query in queries)
+    return {key for metric, by in found if metric for key in by if metric.can_carry(key)}
+
+
+def _span_of(definition: Definition) -> float:
+    """Seconds of the widget's own time window, 0 where it follows the dashboard's."""
+    span = definition.time.live_span if definition.time else None
+    return SPANS[span].total_seconds() if span is not None and span in SPANS else 0.0
 
 
 def _reducing_findings(
-    definition: Definition, request: Request, entry: QueryEntry, query: MetricQuery, contract: Contract
+    definition: Definition, request: Request, entry: QueryEntry, query: MetricQuery, metric: Emitted
 ) -> Iterator[Finding]:
-    metric = contract.find(query.metric)
-    if metric is None or request.response_format != "scalar":
+    if request.response_format != "scalar":
         return
-    place, reducer = definition.title or definition.type, entry.aggregator or "avg"
+    place, reducer = _place(definition), entry.aggregator or "avg"
+    if metric.kind == "distribution" and query.aggregator == "avg":
+        yield Finding(
+            Rule.REDUCER,
+            place,
+            f"avg:{metric.name} is a mean of bucket means; the mean is sum:….as_count() / count:….as_count()",
+        )
+        return
     wanted = _reducers(metric, query)
     if reducer not in wanted:
         yield Finding(
             Rule.REDUCER, place, f"{query.aggregator}:{metric.name} is reduced by {wanted[0]}, not by {reducer}"
         )
-    span = definition.time.live_span if definition.time else None
-    seconds = SPANS[span].total_seconds() if span is not None and span in SPANS else 0.0
-    if metric.kind == "gauge" and seconds < INTERVALS * metric.interval:
-        told = "no time span of its own" if span is None else f"a time span of {span}"
+    if metric.kind == "gauge" and _span_of(definition) < INTERVALS * metric.interval:
+        span = definition.time.live_span if definition.time else None
+        found = "no time span of its own" if span is None else f"a time span of {span}"
         yield Finding(
             Rule.WINDOW,
             place,
-            f"{told}; {metric.name} comes every {metric.interval} s, and {INTERVALS} of them are needed",
+            f"{found}; {metric.name} comes every {metric.interval} s, and {INTERVALS} of them are needed",
         )
+
+
+def _rollup_findings(
+    definition: Definition, request: Request, query: MetricQuery, metric: Emitted
+) -> Iterator[Finding]:
+    """A time bucket of several collections holds the mean of states, which is none of them, unless told otherwise."""
+    if metric.name not in states() or query.aggregator not in {"max", "min"}:
+        return
+    span = _span_of(definition)
+    if request.response_format == "scalar" and span < DAY:
+        return
+    rollup = query.method("rollup")
+    if rollup is None or rollup.arguments[:1] != (query.aggregator,):
+        yield Finding(
+            Rule.ROLLUP,
+            _place(definition),
+            f"add .rollup({query.aggregator}): a long window averages {metric.name}, and 0 and 2 become 1",
+        )
+
+
+def _unit_findings(
+    definition: Definition, request: Request, parsed: Mapping[str, MetricQuery], contract: Contract
+) -> Iterator[Finding]:
+    """A formula that is one query shows the metric's own unit."""
+    if request.response_format != "scalar" or definition.custom_unit:
+        return
+    for entry in request.formulas:
+        query = parsed.get(entry.formula.strip())
+        metric = contract.find(query.metric) if query else None
+        if query is None or metric is None or not metric.unit or query.aggregator == "count":
+            continue
+        if entry.number_format is None:
+            yield Finding(
+                Rule.UNIT, _place(definition), f"{metric.name} is in {metric.unit}s: set number_format or custom_unit"
+            )
+
+
+def _list_findings(definition: Definition, request: Request) -> Iterator[Finding]:
+    if definition.type not in {"query_table", "toplist"}:
+        return
+    for entry in request.formulas:
+        try:
+            formula = parse_formula(entry.formula)
+        except QuerySyntaxError:
+            continue
+        cut = any(isinstance(part, Call) and part.function in EXCEPTIONS for part in walk(formula))
+        count = request.sort.count if request.sort else entry.limit.count if entry.limit else None
+        if cut and (count or 0) < LONGEST:
+            shown = "the default number of" if count is None else f"only {count}"
+            yield Finding(
+                Rule.LIST,
+                _place(definition),
+                f"shows {shown} exceptions, and hides the rest: set sort.count to {LONGEST} or more",
+            )
+            return
+
+
+def _format_findings(definition: Definition) -> Iterator[Finding]:
+    for request in definition.requests:
+        for formats in (request.conditional_formats, *(entry.conditional_formats for entry in request.formulas)):
+            if any(one.comparator == "=" for one in formats):
+                yield Finding(
+                    Rule.FORMAT,
+                    _place(definition),
+                    "the comparator = leaves fractions without a colour: order the formats as >=, >, <=",
+                )
+
+
+def _marker_findings(definition: Definition) -> Iterator[Finding]:
+    for marker in definition.markers:
+        if not _MARKER.fullmatch(marker.value):
+            yield Finding(Rule.MARKER, _place(definition), f"{marker.value!r} is neither `y = 5` nor `0 < y < 5`")
+
+
+def _link_findings(
+    definition: Definition, queries: Sequence[MetricQuery], variables: Sequence[TemplateVariable]
+) -> Iterator[Finding]:
+    keys = {key for query in queries for key in query.by} | _KNOWN_TO_LINKS
+    declared = {variable.name for variable in variables}
+    for link in definition.custom_links:
+        for key, variable in _OF_LINK.findall(link.link):
+            if key and key not in keys:
+                yield Finding(
+                    Rule.LINK, _place(definition), f"{{{{{key}}}}} stays empty in {link.label!r}: no query groups by it"
+                )
+            if variable and variable not in declared:
+                yield Finding(Rule.LINK, _place(definition), f"{link.label!r} uses an undeclared variable ${variable}")
 
 
 def _reducers(metric: Emitted, query: MetricQuery) -> tuple[str, ...]:
@@ -140,12 +293,21 @@ def _formula_findings(
         used |= references(formula)
         for name in sorted(references(formula) - named):
             yield Finding(Rule.FORMULA, place, f"the formula {entry.formula!r} uses a query {name!r} that is not there")
+        for name in sorted(_counted(formula)):
+            if name in parsed and not parsed[name].by:
+                yield Finding(Rule.FORMULA, place, f"count_nonzero counts groups, and the query {name!r} has none")
         for name in _zeroed(formula):
             metric = contract.find(parsed[name].metric) if name in parsed else None
             if metric is not None and metric.of_source:
                 yield Finding(Rule.ZERO, place, f"with default_zero an outage of the source shows as {metric.name} 0")
     for name in sorted(named - used):
         yield Finding(Rule.FORMULA, place, f"no formula uses the query {name!r}")
+
+
+def _counted(formula: Formula) -> set[str]:
+    counting = {"count_nonzero", "count_not_null"}
+    calls = (part for part in walk(formula) if isinstance(part, Call) and part.function in counting)
+    return {name for call in calls for name in references(call.argument)}
 
 
 def _zeroed(formula: Formula) -> Iterator[str]:
@@ -155,23 +317,46 @@ def _zeroed(formula: Formula) -> Iterator[str]:
 
 
 def _variable_findings(
-    variables: Sequence[TemplateVariable], queries: Sequence[tuple[str, MetricQuery]], contract: Contract
+    variables: Sequence[TemplateVariable], placed: Sequence[PlacedQuery], contract: Contract
 ) -> Iterator[Finding]:
     declared = {variable.name: variable for variable in variables}
     used: set[str] = set()
-    for place, query in queries:
-        metric = contract.find(query.metric)
-        for leaf in leaves(query.filter):
+    chosen: list[tuple[PlacedQuery, Emitted | None, set[str]]] = []
+    for one in placed:
+        metric = contract.find(one.query.metric)
+        keys: set[str] = set()
+        for leaf in leaves(one.query.filter):
             if not isinstance(leaf, Variable):
+                keys.add(leaf.key)
                 continue
             used.add(leaf.name)
             if leaf.name not in declared:
-                yield Finding(Rule.VARIABLE, place, f"the dashboard declares no variable ${leaf.name}")
+                yield Finding(Rule.VARIABLE, one.place, f"the dashboard declares no variable ${leaf.name}")
                 continue
             key = leaf.key or declared[leaf.name].prefix
+            keys.add(key or "")
             if leaf.key is None and metric and key and not metric.can_carry(key):
                 yield Finding(
-                    Rule.VARIABLE, place, f"${leaf.name} stands for the tag {key!r}, which {metric.name} has not"
+                    Rule.VARIABLE, one.place, f"${leaf.name} stands for the tag {key!r}, which {metric.name} has not"
                 )
+        chosen.append((one, metric, keys))
+    for one, metric, keys in chosen:
+        if metric is not None:
+            yield from _ignored_variables(one, metric, keys, [declared[name] for name in sorted(used & set(declared))])
     for name in sorted(set(declared) - used):
         yield Finding(Rule.VARIABLE, f"${name}", "no query uses it")
+
+
+def _ignored_variables(
+    placed: PlacedQuery, metric: Emitted, keys: set[str], variables: Sequence[TemplateVariable]
+) -> Iterator[Finding]:
+    """Where a query leaves a variable out, its figures mix what the reader has chosen with everything else."""
+    matching = metric.matching(without_variables(placed.query.filter))
+    for variable in variables:
+        key = variable.prefix
+        if key and key not in keys and any(key in shape.values for shape in matching):
+            yield Finding(
+                Rule.VARIABLE,
+                placed.place,
+                f"a query of {metric.name} ignores ${variable.name}, and it has the tag {key!r}",
+            )

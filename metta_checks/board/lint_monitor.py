@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from metta_checks.board.contract import Contract
+from metta_checks.board.contract import COUNTS, Contract, states
 from metta_checks.board.document import Monitor, Thresholds
 from metta_checks.board.filters import QuerySyntaxError
 from metta_checks.board.findings import Finding, Rule
@@ -29,14 +29,21 @@ BEYOND: Final[Mapping[str, Callable[[float, float], bool]]] = {
 COMING_AND_GOING: Final = frozenset({"run_id"})
 """Tags whose values come and go all day, each a new group."""
 
+NOTIFYING: Final = frozenset({"show_no_data", "show_and_notify_no_data"})
+"""Values of `on_missing_data` that make silence visible."""
+
+SCOPE: Final = "env"
+"""A downtime is scheduled for an environment, and reaches only monitors that group by it."""
+
 _PLACEHOLDER: Final = re.compile(r"\{\{([#/^]?)\s*([a-z0-9_.\-]+)[^{}]*\}\}")
+_LINK: Final = re.compile(r"\[[^\]]+\]\(https?://[^)\s]+\)")
 _BUILT_IN: Final = frozenset({"value", "threshold", "warn_threshold", "comparator", "last_triggered_at"})
 
 
 def monitor_findings(monitor: Monitor, contract: Contract) -> Iterator[Finding]:
-    """Everything that the rules have against a monitor."""
+    """Every fault of a monitor."""
     if monitor.type not in TYPES:
-        yield Finding(Rule.QUERY, "type", f"monitors of type {monitor.type!r} are not read")
+        yield Finding(Rule.QUERY, "type", f"the linter does not support monitors of type {monitor.type!r}")
         return
     try:
         query = parse_monitor_query(monitor.query)
@@ -46,12 +53,15 @@ def monitor_findings(monitor: Monitor, contract: Contract) -> Iterator[Finding]:
     yield from query_findings(query.query, contract, "query")
     yield from _time_findings(monitor, query, contract)
     yield from _threshold_findings(monitor.options.thresholds, query)
+    yield from _option_findings(monitor)
     yield from _no_data_findings(monitor, query)
     yield from _group_findings(monitor, query, contract)
     yield from _message_findings(monitor, query)
 
 
 def _time_findings(monitor: Monitor, query: MonitorQuery, contract: Contract) -> Iterator[Finding]:
+    if query.query.method("rollup"):
+        yield Finding(Rule.ROLLUP, "query", "remove .rollup(): the window of the monitor already aggregates over time")
     metric = contract.find(query.query.metric)
     if metric is None:
         return
@@ -59,6 +69,12 @@ def _time_findings(monitor: Monitor, query: MonitorQuery, contract: Contract) ->
         yield Finding(Rule.REDUCER, "query", f"there is no {query.over_time}() over time")
     elif (query.over_time == "sum") != query.query.counts:
         yield Finding(Rule.REDUCER, "query", "sum() over time and .as_count() belong together: they count events")
+    if metric.name in COUNTS - states() and query.query.aggregator in {"max", "min"}:
+        yield Finding(
+            Rule.AGGREGATOR,
+            "query",
+            f"{query.query.aggregator}:{metric.name} is one series; the number of things is sum:{metric.name}",
+        )
     if query.window < INTERVALS * metric.interval:
         yield Finding(
             Rule.WINDOW,
@@ -93,41 +109,66 @@ def _threshold_findings(thresholds: Thresholds, query: MonitorQuery) -> Iterator
         yield Finding(Rule.THRESHOLD, place, "there is a warning_recovery, and no warning")
 
 
-def _no_data_findings(monitor: Monitor, query: MonitorQuery) -> Iterator[Finding]:
-    options = monitor.options
-    if options.on_missing_data is not None and (options.notify_no_data or options.no_data_timeframe is not None):
+def _option_findings(monitor: Monitor) -> Iterator[Finding]:
+    """Options that Datadog documents for other types of monitors only."""
+    if monitor.options.group_retention_duration is not None:
         yield Finding(
-            Rule.NO_DATA, "options", "on_missing_data takes the place of notify_no_data and no_data_timeframe"
+            Rule.OPTION,
+            "options.group_retention_duration",
+            "metric monitors do not support it: they keep groups for 24 h",
         )
-    if options.notify_no_data and (options.no_data_timeframe or 0) * 60 < 2 * query.window:
+
+
+def _no_data_findings(monitor: Monitor, query: MonitorQuery) -> Iterator[Finding]:
+    options, place = monitor.options, "options.on_missing_data"
+    for name, value in (
+        ("notify_no_data", options.notify_no_data),
+        ("no_data_timeframe", options.no_data_timeframe),
+    ):
+        if value is not None:
+            yield Finding(Rule.NO_DATA, f"options.{name}", "on_missing_data replaces it on metric monitors")
+            return
+    missing, temporary = options.on_missing_data, sorted(COMING_AND_GOING & set(query.query.by))
+    if missing is None:
+        yield Finding(Rule.NO_DATA, place, "is not set: state what silence means")
+    elif temporary and missing != "resolve":
         yield Finding(
             Rule.NO_DATA,
-            "options.no_data_timeframe",
-            f"has to be two windows at least, {2 * query.window // 60} minutes",
+            place,
+            f"groups by {temporary[0]!r} end every day: {missing!r} keeps or reports each; set resolve",
         )
+    elif missing == "resolve" and not temporary and not query.query.counts:
+        yield Finding(Rule.NO_DATA, place, "resolve turns missing data into OK; default keeps the last known status")
 
 
 def _group_findings(monitor: Monitor, query: MonitorQuery, contract: Contract) -> Iterator[Finding]:
     metric, by = contract.find(query.query.metric), query.query.by
-    if metric is None or not by:
+    if metric is None:
         return
+    if SCOPE not in by:
+        yield Finding(Rule.GROUPS, "query", f"does not group by {SCOPE!r}: a downtime for an environment misses it")
     matching = metric.matching(without_variables(query.query.filter))
     for key in by:
         if metric.can_carry(key) and any(key not in shape.values for shape in matching):
             yield Finding(
-                Rule.GROUPS, "query", f"series without the tag {key!r} are in none of the groups: nobody watches them"
+                Rule.GROUPS, "query", f"series without the tag {key!r} belong to no group: nobody watches them"
             )
-    if monitor.options.group_retention_duration is None:
+    # A sum over a window that is not full is too small, and so alerts too late at most.
+    if by and query.over_time != "sum" and (monitor.options.new_group_delay or 0) < query.window:
         yield Finding(
-            Rule.GROUPS, "options.group_retention_duration", "is not set: groups that are gone stay for a day"
+            Rule.GROUPS,
+            "options.new_group_delay",
+            f"is less than the window of {query.window} s: one bad point of a new group is enough to alert",
         )
-    if COMING_AND_GOING & set(by) and not monitor.options.new_group_delay:
-        yield Finding(Rule.GROUPS, "options.new_group_delay", "is not set: every new run is judged by its first minute")
 
 
 def _message_findings(monitor: Monitor, query: MonitorQuery) -> Iterator[Finding]:
     if not monitor.message.strip():
-        yield Finding(Rule.MESSAGE, "message", "there is none: say what to look at first")
+        yield Finding(Rule.MESSAGE, "message", "there is none: write what to look at first")
+    elif not _LINK.search(monitor.message):
+        yield Finding(Rule.MESSAGE, "message", "has no link, such as [Board](https://…): add the board and the runbook")
+    if "{{#is_no_data}}" in monitor.message and monitor.options.on_missing_data not in NOTIFYING:
+        yield Finding(Rule.MESSAGE, "message", "has a text for missing data that on_missing_data never sends")
     opened: list[str] = []
     for mark, name in _PLACEHOLDER.findall(monitor.message):
         if mark in {"#", "^"}:

@@ -32,6 +32,11 @@ class Method:
     name: str
     arguments: tuple[str, ...]
 
+    @property
+    def seconds(self) -> int:
+        """The argument that is a number of seconds, 0 without one."""
+        return next((int(argument) for argument in self.arguments if argument.isdigit()), 0)
+
 
 @dataclass(frozen=True, slots=True)
 class MetricQuery:
@@ -52,7 +57,11 @@ class MetricQuery:
     @property
     def counts(self) -> bool:
         """Whether the points are added up as a count, `.as_count()`."""
-        return any(method.name == "as_count" for method in self.methods)
+        return self.method("as_count") is not None
+
+    def method(self, name: str) -> Method | None:
+        """The last method of that name."""
+        return next((method for method in reversed(self.methods) if method.name == name), None)
 
 
 @dataclass(frozen=True, slots=True)

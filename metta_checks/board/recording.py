@@ -77,17 +77,20 @@ def recorded(documents: Mapping[str, str]) -> Recording:
     if not collections:
         raise RecordingError("there is no collection to draw")
     moments = _moments(sorted(collection.at for collection in collections))
-    points: dict[str, list[Point]] = {}
+    points: dict[str, dict[object, Point]] = {}
     kinds: dict[str, SampleKind] = {}
     for collection in sorted(collections, key=lambda one: one.at):
         for sample in collection.metrics:
             kinds[sample.metric] = sample.type
+            of_metric = points.setdefault(sample.metric, {})
             point = Point(moments[collection.at], sample.value, _tags(sample.tags))
-            points.setdefault(sample.metric, []).append(point)
+            # A gauge has one value in a round, its last one; of a distribution every point counts.
+            key = (point.at, frozenset(point.tags.items())) if sample.type == "gauge" else len(of_metric)
+            of_metric[key] = point
     return Recording(
         moments=tuple(sorted(set(moments.values()))),
         kinds=kinds,
-        points={metric: tuple(found) for metric, found in points.items()},
+        points={metric: tuple(found.values()) for metric, found in points.items()},
     )
 
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from html import escape
 from math import isfinite
 from typing import Final
+from urllib.parse import quote
 
-from metta_checks.board.charts import Line, chart
-from metta_checks.board.document import ConditionalFormat, Definition, FormulaEntry, Request, Sort
-from metta_checks.board.evaluate import Answer, Answers, Group, UnsupportedError, scalar, timeseries
+from metta_checks.board import svg
+from metta_checks.board.document import ConditionalFormat, CustomLink, Definition, FormulaEntry, Marker, Request, Sort
+from metta_checks.board.evaluate import Answer, Answers, Group, Series, UnsupportedError, scalar, timeseries
+from metta_checks.board.figures import figure_text
 from metta_checks.board.filters import QuerySyntaxError
 from metta_checks.board.query import parse_formula
 
@@ -23,26 +25,43 @@ COMPARATORS: Final[Mapping[str, Callable[[float, float], bool]]] = {
     "<=": lambda value, limit: value <= limit,
 }
 
-CHARACTER: Final = 0.57
-"""The width of an average character, in ems, of the widest of the usual fonts: text is sized so that it fits."""
+MEANINGS: Final = {"red": "alert", "yellow": "warning", "green": "ok"}
+"""What the colours of the palettes mean, for those who do not see them."""
 
-HEADING: Final = 0.64
-"""The same in bold."""
+CHARACTER: Final = 0.6
+"""The width of an average character, in ems, of the widest of the usual fonts."""
+
+CARDS_FROM: Final = 3
+"""A table with more names than this in a row does not fit a narrow screen."""
 
 NO_DATA: Final = '<p class="nothing">no data</p>'
 NOTHING: Final = '<p class="nothing">none</p>'
 
+_STRONG: Final = re.compile(r"\*\*(.+?)\*\*")
+_CODE: Final = re.compile(r"`([^`]+)`")
+_OF_LINK: Final = re.compile(r"\{\{\s*([\w.\-]+?)\.value\s*\}\}")
+_LINE: Final = re.compile(r"\s*y\s*=\s*(\S+)\s*")
+_BAND: Final = re.compile(r"\s*(\S+?)\s*<\s*y\s*<\s*(\S+)\s*")
+
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A figure with the palette that its condition gives it."""
+    """A figure with its text and the palette that its condition gives it; `judged` where there are conditions."""
 
     value: float
+    text: str
     palette: str = ""
+    judged: bool = False
+
+    def html(self, element: str, label: str = "") -> str:
+        """The cell as a table's or a list's element; screen readers also get the meaning of the colour."""
+        kind = self.palette or ("zero" if self.judged and self.value == 0 else "")
+        number = f'<span class="number">{escape(self.text)}</span>{_meaning(self.palette)}'
+        return f'<{element} class="{escape(kind)}" data-value="{self.value!r}"{label}>{number}</{element}>'
 
 
 def body_of(definition: Definition, answers: Answers) -> str:
-    """What stands under a widget's title. What cannot be drawn says so."""
+    """The content of a widget, below its title. A widget that cannot be drawn gives a text with the reason."""
     draw = _DRAWN.get(definition.type)
     if draw is None:
         return _not_drawn(f"a widget of type {definition.type}")
@@ -52,21 +71,30 @@ def body_of(definition: Definition, answers: Answers) -> str:
         return _not_drawn(str(error))
 
 
-def shown(value: float, precision: int | None = None) -> str:
-    """A figure as people read it: thousands apart, as many decimals as asked for or as mean something."""
-    if precision is not None:
-        return f"{value:,.{precision}f}"
-    if abs(value) >= 1e9:
-        return f"{value:.3g}"
-    if value == int(value) or abs(value) >= 1000:
-        return f"{value:,.0f}"
-    if abs(value) >= 10:
-        return f"{value:.1f}"
-    return f"{value:.2f}" if abs(value) >= 0.1 else f"{value:.3g}"
+def html_of(text: str) -> str:
+    """The Markdown of notes as HTML: paragraphs, headings, bold and code; everything else stays text."""
+    blocks = [block.strip() for block in re.split(r"\n\s*\n", text) if block.strip()]
+    return "".join(map(_block, blocks))
+
+
+def _block(block: str) -> str:
+    marks = len(block) - len(block.lstrip("#"))
+    if marks:
+        return f"<h4>{_inline(block[marks:].strip())}</h4>"
+    return f"<p>{_inline(block)}</p>"
+
+
+def _inline(text: str) -> str:
+    return _CODE.sub(r"<code>\1</code>", _STRONG.sub(r"<b>\1</b>", escape(text))).replace("\n", "<br>")
 
 
 def _not_drawn(what: str) -> str:
     return f'<p class="undrawn">Not drawn here: {escape(what)}</p>'
+
+
+def _meaning(palette: str) -> str:
+    meaning = next((text for colour, text in MEANINGS.items() if colour in palette), "")
+    return f'<span class="unseen">, {meaning}</span>' if meaning else ""
 
 
 def _answers_to(request: Request, definition: Definition, answers: Answers) -> dict[str, Answer]:
@@ -76,9 +104,18 @@ def _answers_to(request: Request, definition: Definition, answers: Answers) -> d
     return {entry.name: answers.to(entry, span) for entry in request.queries}
 
 
-def _cells(entry: FormulaEntry, found: Mapping[str, Answer], formats: Sequence[ConditionalFormat]) -> dict[Group, Cell]:
+def _cells(
+    definition: Definition,
+    entry: FormulaEntry,
+    found: Mapping[str, Answer],
+    formats: Sequence[ConditionalFormat],
+) -> dict[Group, Cell]:
     values = scalar(parse_formula(entry.formula), found)
-    return {group: Cell(value, _palette(value, formats)) for group, value in values.items() if isfinite(value)}
+    return {
+        group: Cell(value, figure_text(value, entry, definition), _palette(value, formats), bool(formats))
+        for group, value in values.items()
+        if isfinite(value)
+    }
 
 
 def _palette(value: float, formats: Sequence[ConditionalFormat]) -> str:
@@ -92,95 +129,159 @@ def _query_value(definition: Definition, answers: Answers) -> str:
     request = definition.requests[0]
     found = _answers_to(request, definition, answers)
     entry = request.formulas[0]
-    cells = _cells(entry, found, entry.conditional_formats or request.conditional_formats)
+    cells = _cells(definition, entry, found, entry.conditional_formats or request.conditional_formats)
     if not cells:
         return NO_DATA
     cell = next(iter(cells.values()))
-    text = shown(cell.value, definition.precision)
-    unit = definition.custom_unit or ""
+    number, _, unit = cell.text.partition(" ")
+    background = ""
+    if definition.timeseries_background:
+        course = next(iter(timeseries(parse_formula(entry.formula), found).values()), {})
+        background = svg.sparkline(course)
+    ems = 0.7 * len(number) + (0.32 * len(unit) + 0.15 if unit else 0)
     return (
-        f'<p class="figure {escape(cell.palette)}" style="--ems:{0.64 * len(text) + 0.5 * len(unit):.1f}"'
-        f' data-value="{cell.value!r}"><span class="number">{text}</span><span class="unit">{escape(unit)}</span></p>'
+        f'<p class="figure {escape(cell.palette)}" style="--ems:{ems:.1f}" data-value="{cell.value!r}">{background}'
+        f'<span class="number">{escape(number)}</span><span class="unit">{escape(unit)}</span>'
+        f"{_meaning(cell.palette)}</p>"
     )
 
 
 def _query_table(definition: Definition, answers: Answers) -> str:
     request = definition.requests[0]
     found = _answers_to(request, definition, answers)
-    columns = [_cells(entry, found, entry.conditional_formats) for entry in request.formulas]
+    columns = [_cells(definition, entry, found, entry.conditional_formats) for entry in request.formulas]
     groups = _sorted_groups(columns, request.sort)
     if not groups:
-        return NO_DATA
+        return _nothing(found)
     keys = [key for key, _ in groups[0]]
-    head = [*keys, *(entry.alias or entry.formula for entry in request.formulas)]
-    rows = [
-        [
-            *(_renamed(request, place, value) for place, (_, value) in enumerate(group)),
-            *(_text(c, group) for c in columns),
-        ]
-        for group in groups
-    ]
-    widths = [
-        max(HEADING * len(title), *(CHARACTER * len(row[place]) for row in rows)) for place, title in enumerate(head)
-    ]
-    lines = "".join(
-        "<tr>"
-        + "".join(f"<th>{escape(text)}</th>" for text in row[: len(keys)])
-        + "".join(_td(column.get(group), text) for column, text in zip(columns, row[len(keys) :], strict=True))
+    aliases = [entry.alias or entry.formula for entry in request.formulas]
+    head = "".join(f'<th scope="col">{escape(key)}</th>' for key in keys)
+    head += "".join(f'<th scope="col" class="amount">{escape(alias)}</th>' for alias in aliases)
+    # A table of many names becomes a list of cards on a narrow screen, where each figure needs its own label.
+    cards = len(keys) > CARDS_FROM
+    labels = [f' data-label="{escape(alias)}"' if cards else "" for alias in aliases]
+    names = [[_renamed(request, place, value) for place, (_, value) in enumerate(group)] for group in groups]
+    body = "".join(
+        f"<tr>{_key_cells(own, definition, group)}"
+        + "".join(
+            column[group].html("td", label) if group in column else '<td class="zero absent">-</td>'
+            for column, label in zip(columns, labels, strict=True)
+        )
         + "</tr>"
-        for group, row in zip(groups, rows, strict=True)
+        for group, own in zip(groups, names, strict=True)
     )
-    titles = "".join(
-        f"<th{'' if place < len(keys) else ' class=amount'}>{escape(text)}</th>" for place, text in enumerate(head)
-    )
+    longest = [max(map(len, texts)) for texts in zip(keys, *names, strict=True)]
+    longest += [
+        max(len(alias), *(len(cell.text) for cell in column.values()), 3)
+        for alias, column in zip(aliases, columns, strict=True)
+    ]
+    # Names give way to figures.
+    tracks = " ".join(["minmax(0,auto)"] * len(keys) + ["max-content"] * len(columns))
+    ems = CHARACTER * sum(longest) + len(longest)
     return (
-        f'<table style="--rows:{len(rows) + 1};--ems:{sum(widths) + len(widths) + 2:.1f}">'
-        f"<thead><tr>{titles}</tr></thead><tbody>{lines}</tbody></table>"
+        f'<div class="scroll"><table{" class=cards" if cards else ""} '
+        f'style="--rows:{len(groups) + 1};--ems:{ems:.0f};--tracks:{tracks}">'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
 
-def _text(column: Mapping[Group, Cell], group: Group) -> str:
-    return shown(column[group].value) if group in column else "-"
-
-
-def _td(cell: Cell | None, text: str) -> str:
-    if cell is None:
-        return f"<td>{text}</td>"
-    return f'<td class="{escape(cell.palette)}" data-value="{cell.value!r}">{text}</td>'
+def _key_cells(names: Sequence[str], definition: Definition, group: Group) -> str:
+    texts = [escape(name) for name in names]
+    if names:
+        texts[-1] = _linked(names[-1], definition, group)
+    return "".join(
+        f'<th scope="row" title="{escape(name)}">{text}</th>' for name, text in zip(names, texts, strict=True)
+    )
 
 
 def _toplist(definition: Definition, answers: Answers) -> str:
     request = definition.requests[0]
     found = _answers_to(request, definition, answers)
     entry = request.formulas[0]
-    cells = _cells(entry, found, entry.conditional_formats or request.conditional_formats)
+    cells = _cells(definition, entry, found, entry.conditional_formats or request.conditional_formats)
     groups = _sorted_groups([cells], request.sort)
     if not groups:
-        # A list that a cut-off has emptied is good news; one whose queries found nothing is not.
-        return NOTHING if any(answer.found for answer in found.values()) else NO_DATA
+        return _nothing(found)
     largest = max(abs(cells[group].value) for group in groups) or 1.0
-    labels = [" · ".join(value for _, value in group) or definition.title for group in groups]
-    texts = [shown(cells[group].value) for group in groups]
-    ems = CHARACTER * (max(map(len, labels)) + max(map(len, texts))) + 2
-    items = "".join(
-        f'<li class="{escape(cells[group].palette)}" data-value="{cells[group].value!r}">'
-        f'<i style="width:{max(1.0, abs(cells[group].value) / largest * 100):.1f}%"></i>'
-        f"<b>{text}</b><span>{escape(label)}</span></li>"
-        for group, label, text in zip(groups, labels, texts, strict=True)
-    )
-    return f'<ol style="--rows:{len(groups)};--ems:{ems:.1f}">{items}</ol>'
+    items = []
+    for group in groups:
+        label = " · ".join(value for _, value in group) or definition.title
+        share = abs(cells[group].value) / largest * 100
+        items.append(
+            f'<li class="{escape(cells[group].palette)}"><i style="width:{max(0.5, share):.1f}%"></i>'
+            f'<span class="name" title="{escape(label)}">{_linked(label, definition, group)}</span>'
+            f"{cells[group].html('b')}</li>"
+        )
+    return f'<div class="scroll"><ol style="--rows:{len(groups)}">{"".join(items)}</ol></div>'
+
+
+def _nothing(found: Mapping[str, Answer]) -> str:
+    """A list that a cut-off has emptied is good news; one whose queries found nothing is not."""
+    return NOTHING if any(answer.found for answer in found.values()) else NO_DATA
+
+
+def _linked(text: str, definition: Definition, group: Group) -> str:
+    """The text as a link, where the widget has one whose parts are all known."""
+    address = _address(definition.custom_links[0], group) if definition.custom_links else ""
+    if not address:
+        return escape(text)
+    title = escape(definition.custom_links[0].label, quote=True)
+    return f'<a href="{escape(address, quote=True)}" rel="noreferrer" title="{title}">{escape(text)}</a>'
+
+
+def _address(link: CustomLink, group: Group) -> str:
+    tags = dict(group)
+    wanted = _OF_LINK.findall(link.link)
+    if not link.link.startswith("https://") or "$" in link.link or any(key not in tags for key in wanted):
+        return ""
+    return _OF_LINK.sub(lambda found: quote(tags[found[1]], safe="/"), link.link)
 
 
 def _timeseries(definition: Definition, answers: Answers) -> str:
-    lines: list[Line] = []
+    lines: list[svg.Line] = []
     for request in definition.requests:
         found = _answers_to(request, definition, answers)
-        lines += [(request, entry, timeseries(parse_formula(entry.formula), found)) for entry in request.formulas]
-    return chart(definition, lines) if any(frame for _, _, frame in lines) else NO_DATA
+        for entry in request.formulas:
+            for group, series in timeseries(parse_formula(entry.formula), found).items():
+                lines.append(_line(request, entry, group, series))
+    axis = definition.yaxis
+    drawn = svg.chart(
+        lines,
+        [band for marker in definition.markers if (band := _band(marker))],
+        include_zero=axis.include_zero if axis else True,
+        ends=axis.ends if axis else None,
+        describe=definition.title,
+    )
+    return drawn or NO_DATA
+
+
+def _line(request: Request, entry: FormulaEntry, group: Group, series: Series) -> svg.Line:
+    values = ", ".join(value for _, value in group)
+    style = request.style
+    kind: svg.Kind = "area" if request.display_type == "area" else "bars" if request.display_type == "bars" else "line"
+    return svg.Line(
+        name=", ".join(part for part in (entry.alias, values) if part) or "value",
+        values=series,
+        palette=(style and style.palette) or "classic",
+        kind=kind,
+        dashed=bool(style and style.line_type != "solid"),
+    )
+
+
+def _band(marker: Marker) -> svg.Band | None:
+    tone = marker.display_type.partition(" ")[0]
+    try:
+        if found := _LINE.fullmatch(marker.value):
+            return svg.Band(float(found[1]), float(found[1]), tone, marker.label)
+        if found := _BAND.fullmatch(marker.value):
+            return svg.Band(float(found[1]), float(found[2]), tone, marker.label)
+    except ValueError:
+        pass
+    return None
 
 
 def _note(definition: Definition, _: Answers) -> str:
-    return html_of(definition.content)
+    return f'<div class="note">{html_of(definition.content)}</div>'
 
 
 def _sorted_groups(columns: Sequence[Mapping[Group, Cell]], sort: Sort | None) -> list[Group]:
@@ -215,24 +316,3 @@ _DRAWN: Final[Mapping[str, Callable[[Definition, Answers], str]]] = {
     "timeseries": _timeseries,
     "toplist": _toplist,
 }
-
-
-_STRONG = re.compile(r"\*\*(.+?)\*\*")
-_CODE = re.compile(r"`([^`]+)`")
-
-
-def html_of(text: str) -> str:
-    """Paragraphs, headings, bold and code; everything else stands as it is."""
-    blocks = [block.strip() for block in re.split(r"\n\s*\n", text) if block.strip()]
-    return "".join(_block(block) for block in blocks)
-
-
-def _block(block: str) -> str:
-    marks = len(block) - len(block.lstrip("#"))
-    if marks:
-        return f"<h3>{_inline(block[marks:].strip())}</h3>"
-    return f"<p>{_inline(block)}</p>"
-
-
-def _inline(text: str) -> str:
-    return _CODE.sub(r"<code>\1</code>", _STRONG.sub(r"<b>\1</b>", escape(text))).replace("\n", "<br>")

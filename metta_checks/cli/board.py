@@ -8,7 +8,6 @@ from pathlib import Path
 import click
 
 from metta_checks.board import library
-from metta_checks.board.charts import HOW_TO_GET, available
 from metta_checks.board.client_models import MissingClientError
 from metta_checks.board.contract import contract
 from metta_checks.board.document import Dashboard, DocumentError, parse_board, parse_json
@@ -55,7 +54,7 @@ def board() -> None:
 def lint(context: click.Context, files: tuple[Path, ...], tags: tuple[str, ...], rules: bool) -> None:
     """Check dashboards and monitors against what the checks emit; without FILES, those of this package.
 
-    Tags that only your own instances have (`tags:` in the configuration) are unknown here: name them with --tag.
+    Tags that only your own instances have (`tags:` in the configuration) are not known here: name them with --tag.
 
     \b
     Exit status:
@@ -109,8 +108,8 @@ def lint(context: click.Context, files: tuple[Path, ...], tags: tuple[str, ...],
 def preview(dashboards: tuple[str, ...], sources: tuple[str, ...], variables: tuple[str, ...], output: Path) -> None:
     """Draw dashboards from collections, as one HTML file that needs no network.
 
-    NAME is one of ours (health_wall, ci, wandb_runs; all of them unless told), FILE a dashboard as JSON. Several
-    collections, in one document or in several, give the charts their course. In the browser `#name` chooses a
+    NAME is one of ours (health_wall, ci, wandb_runs; all by default), FILE a dashboard as JSON. Several
+    collections, in one document or in several, show a trend in the charts. In the browser `#name` chooses a
     dashboard, `?theme=dark` or `?theme=light` the colours.
 
     \b
@@ -129,22 +128,20 @@ def preview(dashboards: tuple[str, ...], sources: tuple[str, ...], variables: tu
     require_written(output, page(chosen, _recording(sources or (DEMO,)), values))
     aside = is_standard_output(output)
     echo(f"wrote {output}: {', '.join(chosen)}", err=aside)
-    if not available():
-        echo(f"without its charts: {HOW_TO_GET}", err=aside)
 
 
 @board.command("export")
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--page-to", default="", metavar="HANDLE", help="Whom monitors wake, such as @pagerduty-training.")
-@click.option(
-    "--ticket-to", default="", metavar="HANDLE", help="Whom the other monitors tell, such as @slack-training."
-)
+@click.option("--page-to", default="", metavar="HANDLE", help="Whom monitors page, such as @pagerduty-training.")
+@click.option("--ticket-to", default="", metavar="HANDLE", help="Whom the other monitors notify: @slack-training.")
+@click.option("--site", default="", metavar="SITE", help="The Datadog site of the links. [default: datadoghq.com]")
+@click.option("--runbook", default="", metavar="URL", help="The runbook to link to. [default: no link]")
 @click.option("--all", "with_optional", is_flag=True, help="Optional monitors too: wandb_gpu_hours_lost.")
-def export_command(directory: Path, page_to: str, ticket_to: str, with_optional: bool) -> None:
+def export_command(directory: Path, page_to: str, ticket_to: str, site: str, runbook: str, with_optional: bool) -> None:
     """Write the JSON of the dashboards and monitors into DIRECTORY, for import into Datadog.
 
-    What stands there under the same names is replaced. A monitor tells nobody unless a handle is given here or put
-    into its message in Datadog.
+    Files of the same names are replaced. A monitor notifies nobody unless a handle is given here or added to its
+    message in Datadog.
 
     \b
     Exit status:
@@ -159,7 +156,9 @@ def export_command(directory: Path, page_to: str, ticket_to: str, with_optional:
     if directory == STANDARD_OUTPUT:
         raise click.UsageError("standard output takes one file, and these are several: name a folder")
     try:
-        for path in library.export(directory, page_to=page_to, ticket_to=ticket_to, with_optional=with_optional):
+        for path in library.export(
+            directory, page_to=page_to, ticket_to=ticket_to, site=site, runbook=runbook, with_optional=with_optional
+        ):
             echo(path)
     except WriteError as error:
         raise click.UsageError(f"writing {error}") from None

@@ -8,7 +8,6 @@ from tempfile import gettempdir
 
 import click
 
-from metta_checks.board.charts import HOW_TO_GET, available
 from metta_checks.checks import CHECKS
 from metta_checks.cli.board import board_of
 from metta_checks.cli.collect import exit_status
@@ -76,5 +75,3 @@ def _draw(outcomes: Mapping[str, Outcome], path: Path, *, aside: bool) -> None:
         echo(f"the dashboards could not be drawn: {error}", err=True)
         return
     echo(f"the dashboards, to open in a browser: {path}", err=aside)
-    if not available():
-        echo(f"without their charts: {HOW_TO_GET}", err=aside)

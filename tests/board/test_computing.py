@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -96,6 +97,73 @@ def test_formulas_go_group_by_group(formula: str, expected: dict[str, float]) ->
     assert {group[0][1]: value for group, value in values.items()} == expected
 
 
+@pytest.mark.parametrize(
+    ("states", "failing", "unknown"),
+    [((0, 0, 0), 0, 0), ((2, 1, 0), 1, 1), ((2, 2, 2), 3, 0), ((1, 1, 1), 0, 3), ((), None, None)],
+)
+def test_verdicts_are_counted_by_formula(
+    states: tuple[float, ...], failing: float | None, unknown: float | None
+) -> None:
+    """No verdict at all is no 0."""
+    rows = [("state", value, f"task:{number}") for number, value in enumerate(states)]
+    answers = {"query1": answered("max:state{*} by {task}", document=document_of([*rows, ("else", 1, "")]))}
+    fails = "count_nonzero(clamp_min(query1, 1) - 1)"
+    assert scalar(parse_formula(fails), answers).get(()) == failing
+    assert scalar(parse_formula(f"count_nonzero(query1) - {fails}"), answers).get(()) == unknown
+
+
+def test_a_verdict_that_was_not_in_the_last_round_counts_with_its_last_state() -> None:
+    document = document_of([("state", 2, "task:a"), ("state", 2, "task:b")], [("state", 0, "task:a")])
+    answers = {"query1": answered("max:state{*} by {task}", document=document)}
+    assert scalar(parse_formula("count_nonzero(query1)"), answers) == {(): 1}
+    assert scalar(parse_formula("count_not_null(query1)"), answers) == {(): 2}
+
+
+GAPS = document_of(
+    [("runs", 4, "p:a"), ("runs", 1, "p:b")], [("runs", 6, "p:a")], [("runs", 7, "p:a")], every=timedelta(minutes=4)
+)
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("sum:runs{*}", [5, 6, 7]),
+        ("sum:runs{*}.fill(last, 600)", [5, 7, 8]),
+        ("sum:runs{*}.fill(last, 300)", [5, 7, 7]),
+        ("sum:runs{*}.fill(last)", [5, 7, 7]),
+        ("sum:runs{*}.rollup(max)", [5, 6, 7]),
+        ("sum:runs{*}.rollup(max, 86400)", [8]),
+        ("sum:runs{*}.rollup(avg, 86400)", [pytest.approx(17 / 3 + 1)]),
+    ],
+)
+def test_time_is_aggregated_series_by_series_before_space(query: str, expected: list[float]) -> None:
+    course = timeseries(parse_formula("query1"), {"query1": answered(query, document=GAPS)})
+    assert list(course[()].values()) == expected
+
+
+@pytest.mark.parametrize(("metric", "expected"), [("runs", 50), ("unheard", 0)])
+def test_silence_counts_as_zero_only_where_a_formula_asks_for_it(metric: str, expected: float) -> None:
+    document = document_of([("runs", 100, "")], [("else", 1, "")])
+    answers = {"query1": answered(f"avg:{metric}{{*}}", "avg", document=document)}
+    assert scalar(parse_formula("default_zero(query1)"), answers) == {(): expected}
+
+
+def test_a_mean_over_runs_is_a_sum_over_a_count() -> None:
+    answers = {
+        "query1": answered("sum:hours{state:ok}.as_count()", "sum", document=HOURS),
+        "query2": answered("count:hours{state:ok}.as_count()", "sum", document=HOURS),
+    }
+    assert scalar(parse_formula("query1 / query2"), answers) == {(): 3}
+
+
+@pytest.mark.parametrize("reducer", ["percentile", "last", "sum", "avg"])
+@pytest.mark.parametrize(
+    "query", ["p95:hours{*}", "p50:never{*} by {state}", "count:never{*}.as_count()", "sum:never{*}"]
+)
+def test_a_metric_without_points_has_no_value_whatever_its_reducer(query: str, reducer: str) -> None:
+    assert figures(query, reducer) == {}
+
+
 def test_a_cut_off_looks_at_the_whole_course() -> None:
     """So a verdict that failed within the window and passed since is still listed: rather that than the reverse."""
     document = document_of([("state", 2, "task:a")], [("state", 0, "task:a")])
@@ -131,13 +199,14 @@ def test_an_undeclared_variable_is_refused() -> None:
 @pytest.mark.parametrize(
     ("query", "reducer", "told"),
     [
-        ("sum:runs{*}.rollup(max, 60)", "last", ".rollup()"),
+        ("sum:runs{*}.weighted()", "last", ".weighted()"),
+        ("sum:runs{*}.fill(linear, 60)", "last", ".fill(linear, 60)"),
         ("sum:runs{*}", "l2norm", "the aggregator l2norm"),
         ("sum:runs{*}", "area", "the aggregator area"),
     ],
 )
 def test_what_cannot_be_computed_here_is_named(query: str, reducer: str, told: str) -> None:
-    with pytest.raises(UnsupportedError, match=told.replace(".", r"\.").replace("(", r"\(").replace(")", r"\)")):
+    with pytest.raises(UnsupportedError, match=re.escape(told)):
         figures(query, reducer)
 
 
@@ -148,6 +217,26 @@ def test_collections_of_one_round_share_a_moment() -> None:
     recording: Recording = recorded({"first": first, "second": second})
     assert len(recording.moments) == 2
     assert [point.at for point in recording.points["a"]] == [point.at for point in recording.points["b"]]
+
+
+@pytest.mark.parametrize(("seconds", "moments"), [(1, 1), (20, 1), (45, 2), (90, 3)])
+def test_collections_seconds_apart_are_not_added_up(seconds: int, moments: int) -> None:
+    """One value for each series and round, the last one: eight runs stay eight."""
+    rows = [("runs", 5, "type:train"), ("runs", 3, "type:sweep")]
+    document = document_of(rows, [*rows[:1], ("runs", 4, "type:sweep")], rows, every=timedelta(seconds=seconds))
+    assert len(recorded({"samples": document}).moments) == moments
+    assert figures("sum:runs{*}", document=document) == {"": 8}
+
+
+def test_the_same_document_twice_changes_no_gauge() -> None:
+    recording = recorded({"first": RUNS, "second": RUNS})
+    answer = Answers(recording).to(QueryEntry(name="query1", query="sum:runs{*}", aggregator="last"), None)
+    assert list(scalar(parse_formula("query1"), {"query1": answer}).values()) == [8]
+
+
+def test_every_point_of_a_distribution_counts_in_a_round() -> None:
+    document = document_of([("hours", 1, "")], [("hours", 1, "")], kind="distribution", every=timedelta(seconds=5))
+    assert figures("count:hours{*}.as_count()", "sum", document=document) == {"": 2}
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,14 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote_plus
 
 import pytest
 
 from metta_checks.board.contract import contract
 from metta_checks.board.document import COLUMNS, Dashboard, Monitor, parse_board, parse_json
 from metta_checks.board.filters import holds
-from metta_checks.board.library import KINDS, OPTIONAL, PAGING, dashboard, export, names, text_of
+from metta_checks.board.library import KINDS, OPTIONAL, PAGING, RUNBOOK, dashboard, export, names, text_of
 from metta_checks.board.page import ROWS_OF_A_SCREEN
 from metta_checks.board.query import MetricQuery, parse_monitor_query, parse_query
 from metta_checks.checks import CHECKS
@@ -86,10 +87,28 @@ def test_a_monitor_says_what_to_look_at_first(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in names("monitors") if name.endswith("_down")])
-def test_an_outage_wakes_after_half_an_hour_and_silence_after_an_hour(name: str) -> None:
+def test_an_outage_and_silence_page_after_half_an_hour(name: str) -> None:
     down = monitor(name)
     assert down.query.startswith("max(last_30m):min:metta.check.up{")
-    assert (down.options.notify_no_data, down.options.no_data_timeframe) == (True, 60)
+    assert down.options.on_missing_data == "show_and_notify_no_data"
+    assert down.message.count("for 30 minutes") == 2
+
+
+def test_nothing_but_an_outage_reports_missing_data() -> None:
+    reporting = {name for name in names("monitors") if "no_data" in (monitor(name).options.on_missing_data or "")}
+    assert reporting == {"ci_down", "eval_down", "training_down", "wandb_down"}
+
+
+@pytest.mark.parametrize("name", names("monitors"))
+def test_a_downtime_of_an_environment_reaches_a_monitor(name: str) -> None:
+    assert "env" in parse_monitor_query(monitor(name).query).query.by
+
+
+@pytest.mark.parametrize("name", names("monitors"))
+def test_a_monitor_links_to_its_board_and_to_the_runbook(name: str) -> None:
+    (board,) = re.findall(r"\[Board\]\(https://app\.datadoghq\.com/dashboard/lists\?q=([^)]+)\)", monitor(name).message)
+    assert unquote_plus(board) in {dashboard(known).title for known in names("dashboards")}
+    assert f"[Runbook]({RUNBOOK})" in monitor(name).message
 
 
 def test_every_check_of_ours_is_watched_by_a_monitor() -> None:
@@ -108,7 +127,7 @@ def test_results_that_could_not_be_used_make_a_ticket(check: str) -> None:
         if holds(query.query.filter, {"check_name": frozenset({check}), "reason": frozenset({reason.value})})
     }
     assert (query.over_time, query.window, query.comparator, query.threshold) == ("min", 3_600, ">=", 1)
-    assert (query.query.metric, query.query.by) == ("metta.check.dropped", ("check_name", "reason"))
+    assert (query.query.metric, query.query.by) == ("metta.check.dropped", ("env", "check_name", "reason"))
     assert watched == {DropReason.INVALID, DropReason.UNREADABLE}
 
 
@@ -138,9 +157,37 @@ def test_export_writes_what_the_package_has(tmp_path: Path) -> None:
 
 
 def test_export_addresses_pages_and_tickets(tmp_path: Path) -> None:
-    for _ in export(tmp_path, page_to="@pagerduty-training", ticket_to="@slack-training", with_optional=True):
+    for _ in export(
+        tmp_path, page_to="@pagerduty-training", ticket_to="@slack-training", runbook=RUNBOOK, with_optional=True
+    ):
         pass
     for name in names("monitors"):
-        message = json.loads((tmp_path / "monitors" / f"{name}.json").read_text())["message"]
         handle = "@pagerduty-training" if PAGING in monitor(name).tags else "@slack-training"
-        assert message == f"{monitor(name).message}\n\n{handle}"
+        assert exported(tmp_path, name) == f"{monitor(name).message}\n\n{handle}"
+
+
+def exported(folder: Path, name: str) -> str:
+    return str(json.loads((folder / "monitors" / f"{name}.json").read_text())["message"])
+
+
+@pytest.mark.parametrize(
+    ("site", "runbook", "links"),
+    [
+        ("", "", "[Board](https://app.datadoghq.com/dashboard/lists?q=Metta%3A+CI+on+a+branch)"),
+        (
+            "datadoghq.eu",
+            "https://wiki.test/runbook",
+            "[Board](https://app.datadoghq.eu/dashboard/lists?q=Metta%3A+CI+on+a+branch)"
+            " · [Runbook](https://wiki.test/runbook)",
+        ),
+        ("us5.datadoghq.com", "", "[Board](https://us5.datadoghq.com/dashboard/lists?q=Metta%3A+CI+on+a+branch)"),
+    ],
+)
+def test_export_writes_the_links_of_the_site_and_the_runbook(
+    tmp_path: Path, site: str, runbook: str, links: str
+) -> None:
+    """Without a runbook's address there is no link to one."""
+    for _ in export(tmp_path, site=site, runbook=runbook, with_optional=True):
+        pass
+    assert exported(tmp_path, "ci_down").endswith(f"\n\n{links}")
+    assert not any("example.com" in exported(tmp_path, name) for name in names("monitors"))

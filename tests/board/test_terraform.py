@@ -14,7 +14,7 @@ import hcl2
 import pytest
 
 from metta_checks.board.contract import ADDED_BY_BASE, contract, metric_rows
-from metta_checks.board.library import PAGING
+from metta_checks.board.library import APP, PAGING, RUNBOOK
 from metta_checks.checks import CHECKS
 
 MODULE = Path(__file__).parents[2] / "deploy" / "terraform"
@@ -31,7 +31,7 @@ DOCUMENTED = {
 }
 META_ARGUMENTS = {"for_each"}
 FUNCTIONS = {"concat", "contains", "csvdecode", "file", "fileset", "flatten", "jsondecode", "jsonencode", "merge"}
-FUNCTIONS |= {"setunion", "split", "trimspace", "trimsuffix"}
+FUNCTIONS |= {"length", "replace", "setunion", "split", "trimspace", "trimsuffix"}
 
 
 def unquoted(value: Any) -> Any:
@@ -96,6 +96,13 @@ def test_the_files_that_it_reads_are_there(local: dict[str, Any]) -> None:
 
 def test_pages_and_tickets_are_told_apart_as_in_the_export(local: dict[str, Any]) -> None:
     assert f'"{PAGING}"' in local["handles"]
+
+
+def test_the_links_are_those_of_the_export() -> None:
+    text = (MODULE / "main.tf").read_text(encoding="utf-8")
+    assert f'"{APP}"' in text
+    assert f'"{RUNBOOK}"' in text
+    assert f'" · [Runbook]({RUNBOOK})"' in text
 
 
 def test_percentiles_are_switched_on_for_every_distribution_with_every_tag(local: dict[str, Any]) -> None:

@@ -55,7 +55,7 @@ def start(*arguments: str, **environment: str) -> tuple[str, set[str]]:
     return ran.stdout, {line.rpartition("|")[2].strip().partition(".")[0] for line in ran.stderr.splitlines()}
 
 
-HEAVY = {"boto3", "datadog_checks", "jsonschema", "plotly", "pydantic", "requests"}
+HEAVY = {"boto3", "datadog_checks", "jsonschema", "pydantic", "requests"}
 
 
 @pytest.mark.parametrize(
