@@ -209,12 +209,12 @@ def _recording(sources: Sequence[str]) -> Recording:
 def _demo_documents() -> dict[str, str]:
     """The sample data as every check collects it while time passes, a document for each check."""
     require_simulator()
-    from metta_checks.simulator.course import STEPS, course
+    from metta_checks.simulator.timelapse import STEPS, timelapse
 
     prepare_stubs()
     outcomes: dict[str, list[Outcome]] = {definition.name: [] for definition in CHECKS}
-    with course(utcnow()) as life:
-        checks = [new_check(definition, {}, life.stage.instances[definition.slug]) for definition in CHECKS]
+    with timelapse(utcnow()) as life:
+        checks = [new_check(definition, {}, life.sandbox.instances[definition.slug]) for definition in CHECKS]
         for number in range(1, STEPS + 2):
             for check in checks:
                 check.clock = life.clock

@@ -47,15 +47,15 @@ def demo(context: click.Context, verbose: bool, board_path: Path | None) -> None
       metta-checks demo --verbose | grep metta.infra.health.state
     """
     require_simulator()
-    from metta_checks.simulator.scene import scene
+    from metta_checks.simulator.sandbox import sandbox
 
     path = board_path or Path(gettempdir(), "metta-checks-board.html")
     aside = is_standard_output(path)
     prepare_stubs()
     outcomes: dict[str, Outcome] = {}
-    with scene() as stage:
+    with sandbox() as demo:
         for definition in CHECKS:
-            check = new_check(definition, {}, stage.instances[definition.slug])
+            check = new_check(definition, {}, demo.instances[definition.slug])
             outcome = run_once(check, instance=1, collection=1)
             outcomes[definition.name] = outcome
             for line in outcome_text(definition.name, outcome, every_series=verbose):

@@ -12,7 +12,7 @@ import click
 import yaml
 
 from metta_checks.core.files import WriteError, make_folder, write_file
-from metta_checks.simulator.scene import scene
+from metta_checks.simulator.sandbox import sandbox
 
 
 @click.command()
@@ -35,8 +35,8 @@ def serve(host: str, wandb_port: int, github_port: int, folder: Path | None) -> 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
     try:
-        with scene(host=host, wandb_port=wandb_port, github_port=github_port) as stage:
-            instances = {f"metta_{slug}": dict(instance) for slug, instance in stage.instances.items()}
+        with sandbox(host=host, wandb_port=wandb_port, github_port=github_port) as demo:
+            instances = {f"metta_{slug}": dict(instance) for slug, instance in demo.instances.items()}
             if folder is None:
                 click.echo(yaml.safe_dump(instances, sort_keys=False), nl=False)
             else:

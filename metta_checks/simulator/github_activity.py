@@ -1,15 +1,13 @@
-"""Life in a demo repository: pushes, completions, re-runs, deletions and merges, one at a time or as time passes."""
+"""Activity in a demo repository as time passes: pushes, completions, re-runs and merges."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from metta_checks.simulator.github_records import Conclusion, DemoWorkflowRun, WorkflowState
+from metta_checks.simulator.github_records import Conclusion, DemoWorkflowRun
 from metta_checks.simulator.github_repository import DemoRepository
-from metta_checks.simulator.github_sample import ACTORS, FORK, OTHER_BRANCHES, OUTCOMES, RERUN_OUTCOMES
-from metta_checks.simulator.github_set_pieces import LABEL_SETS
+from metta_checks.simulator.github_sample import ACTORS, FORK, LABELS, OTHER_BRANCHES, OUTCOMES, RERUN_OUTCOMES, TITLES
 
 STUCK_AFTER = timedelta(hours=6)
 """What has been under way for longer than this stays so."""
@@ -25,18 +23,6 @@ class RepositoryActivity:
         self._rng = random.Random(f"{seed}/{repository.full_name}")
         self._lived_until = repository.clock()
         self._ends: dict[int, datetime] = {}
-
-    def mutate(self) -> str:
-        """One random change at the clock's time. Says what it was."""
-        changes: dict[Callable[[], str], int] = {
-            self.push: 30,
-            self.complete: 20,
-            self.rerun: 20,
-            self.delete: 10,
-            self.merge: 15,
-            self.switch_workflow: 5,
-        }
-        return self._rng.choices(tuple(changes), tuple(changes.values()))[0]()
 
     def catch_up(self) -> int:
         """Live through the time since the last call, or since the beginning. Says how many pushes that brought."""
@@ -59,23 +45,6 @@ class RepositoryActivity:
         self._lived_until = now
         return pushes
 
-    def push(self) -> str:
-        """A new run: under way, or already at its end when that takes less than a minute."""
-        run = self._start_run(self.repository.clock())
-        if self._rng.random() < 0.4:
-            run = self.repository.complete(run.id, self._outcome(OUTCOMES))
-        return f"new run {run.id} on {run.branch} of {run.head_repository}: {run.conclusion or run.status}"
-
-    def complete(self) -> str:
-        """Something that is under way ends; a push where nothing is."""
-        under_way = self._under_way()
-        if not under_way:
-            return self.push()
-        run = self._rng.choice(under_way)
-        conclusion = self._outcome(OUTCOMES)
-        self.repository.complete(run.id, conclusion)
-        return f"run {run.id} completed: {conclusion}"
-
     def rerun(self) -> str:
         """A completed run of any age gets one more attempt; failed and recent ones more often."""
         completed = [run for run in self.repository.runs if run.status == "completed"]
@@ -85,27 +54,11 @@ class RepositoryActivity:
             run = self.repository.complete(run.id, self._outcome(RERUN_OUTCOMES))
         return f"attempt {run.run_attempt} of run {run.id} from {run.created_at}: {run.conclusion or run.status}"
 
-    def delete(self) -> str:
-        """A recent run is deleted; mostly a cancelled one, as clean-up workflows do."""
-        recent = self.repository.runs[: max(50, self.runs_per_day)]
-        cancelled = [run for run in recent if run.conclusion == "cancelled"]
-        run = self._rng.choice(cancelled if cancelled and self._rng.random() < 0.7 else recent)
-        self.repository.delete_run(run.id)
-        return f"run {run.id} deleted: it was {run.conclusion or run.status}"
-
     def merge(self) -> str:
-        labels = self._rng.choice(LABEL_SETS)
-        base = self._rng.choice((None, None, "release/1.4"))
-        opened = self.repository.open_pull_request("A merged change", labels=labels, base=base)
+        labels = self._rng.choices(tuple(LABELS), tuple(LABELS.values()))[0]
+        opened = self.repository.open_pull_request(self._rng.choice(TITLES), labels=labels)
         self.repository.merge_pull_request(opened.number)
         return f"pull request {opened.number} merged into {opened.base} with labels {labels}"
-
-    def switch_workflow(self) -> str:
-        """A workflow is disabled, or switched on again."""
-        workflow = self._rng.choice(self.repository.workflows[4:])
-        state: WorkflowState = "disabled_manually" if workflow.state == "active" else "active"
-        self.repository.disable_workflow(workflow.id, state)
-        return f"workflow {workflow.path} is {state}"
 
     def _start_run(self, at: datetime) -> DemoWorkflowRun:
         rng = self._rng

@@ -1,28 +1,18 @@
-"""A seeded GitHub repository as of a given moment: workflows and the runs of the days before."""
+"""The sample GitHub repository: workflows, a week of their runs, and pull requests."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import chain, cycle, islice, product
 from typing import NamedTuple
 
 from metta_checks.core.clock import Clock
 from metta_checks.simulator.github_clock import ManualClock
-from metta_checks.simulator.github_records import Conclusion, DemoWorkflow, WorkflowState
+from metta_checks.simulator.github_records import Conclusion, DemoWorkflow, Status, WorkflowState
 from metta_checks.simulator.github_repository import DemoRepository
-from metta_checks.simulator.github_set_pieces import (
-    DISABLED_PIECES,
-    FRUITLESS_PIECES,
-    QUIET_PIECES,
-    WINDOW_PIECES,
-    PlannedAttempt,
-    PlannedRun,
-    a_group_each,
-    add_pull_requests,
-    one_each,
-)
 
 FORK = "a-contributor/arena"
 TESTS_BLOCKING_MERGE = ("unit-tests.yml", "lint.yml")
@@ -59,55 +49,113 @@ FORK_SHARE = 0.04
 OTHER_BRANCH_SHARE = 0.25
 
 
+LABELS: dict[tuple[str, ...], float] = {
+    (): 70.0,
+    ("documentation",): 10.0,
+    ("dependencies",): 10.0,
+    ("hotfix",): 4.0,
+    ("force-merge",): 4.0,
+    ("revert",): 2.0,
+}
+TITLES = (
+    "Tune reward shaping",
+    "Fix the replay viewer",
+    "Rework the policy zoo",
+    "Document the arena",
+    "Update wheels",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedAttempt:
+    """One attempt of a run that is going to be added. Without a `conclusion` it has not ended."""
+
+    started_at: datetime
+    conclusion: Conclusion | None
+    duration: timedelta = timedelta(minutes=4)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRun:
+    """A run that is going to be added, with all its attempts."""
+
+    workflow_id: int
+    attempts: tuple[PlannedAttempt, ...]
+    branch: str = "main"
+    head_repository: str | None = None
+    event: str = "push"
+    actor: str = "mira"
+    display_title: str | None = None
+    head_sha: str | None = None
+    unfinished_status: Status = "in_progress"
+
+    @property
+    def created_at(self) -> datetime:
+        return self.attempts[0].started_at
+
+
 def sample_repository(
     now: datetime,
     *,
-    workflows: int = 40,
-    runs_per_day: int = 600,
-    days: int = 10,
+    workflows: int = 16,
+    runs_per_day: int = 160,
+    days: int = 8,
     seed: int = 7,
-    full_name: str = "demo-org/arena",
     clock: Clock | None = None,
 ) -> DemoRepository:
-    """A repository that has lived for `days` up to `now`, the same for the same arguments.
+    """A repository with `days` of pushes, schedules and pull requests up to `now`, the same for the same arguments.
 
-    `runs_per_day` is what a listing of `branch=main` holds for each 24 hours before `now`, forks included;
-    runs on other branches (a quarter as many) and a few dozen set pieces at the edges come on top. The clock
-    stands at `now` unless one is given. Raises ValueError for fewer than 10 workflows.
+    `runs_per_day` is what a listing of `branch=main` holds for each 24 hours, forks included; a quarter as many runs on
+    other branches come on top. The clock stands at `now` unless one is given.
     """
-    if workflows < 10:
-        raise ValueError(f"a sample repository needs at least 10 workflows, not {workflows}")
     now = now.astimezone(UTC).replace(microsecond=0)
     rng = random.Random(f"{seed}/{workflows}/{runs_per_day}/{days}")
-    repository = DemoRepository(full_name, clock=clock or ManualClock(now))
-    for name, path in _workflow_files(workflows):
-        repository.add_workflow(name, path)
-    roles = _roles(repository.workflows)
-
-    runs = [*one_each(WINDOW_PIECES, roles.busy, now)]
-    for day in range(days):
-        runs += _day(rng, now - timedelta(days=day), now, roles.busy, runs_per_day)
-    for groups, workflows_of in (
-        (QUIET_PIECES, roles.quiet),
-        (FRUITLESS_PIECES, roles.fruitless),
-        (DISABLED_PIECES, roles.disabled),
-    ):
-        runs += a_group_each(groups, workflows_of, now)
-    for run in sorted(runs, key=lambda run: run.created_at):
-        _add(repository, run)
-    for workflow, state in zip(roles.disabled, cycle(DISABLED_STATES), strict=False):
-        repository.disable_workflow(workflow.id, state)
-    add_pull_requests(repository, now, rng)
+    repository, roles = new_repository("demo-org/arena", workflows, clock or ManualClock(now))
+    runs = [run for day in range(days) for run in a_day(rng, now - timedelta(days=day), now, roles.busy, runs_per_day)]
+    for ago, workflow in zip(cycle((19, 26, 40)), (*roles.quiet, *roles.disabled), strict=False):
+        runs.append(PlannedRun(workflow.id, (PlannedAttempt(now - timedelta(days=ago), "success"),)))
+    for minutes, workflow in zip((1, 2, 4), roles.busy, strict=False):
+        waiting = PlannedAttempt(now - timedelta(minutes=minutes), None)
+        runs.append(PlannedRun(workflow.id, (waiting,), unfinished_status="queued"))
+    add_runs(repository, runs)
+    disable(repository, roles)
+    for hours in range(3, 24 * 14, 4):
+        title, labels = rng.choice(TITLES), rng.choices(tuple(LABELS), tuple(LABELS.values()))[0]
+        opened = repository.open_pull_request(title, labels=labels, created_at=now - timedelta(hours=hours + 5))
+        if rng.random() < 0.9:
+            repository.merge_pull_request(opened.number, at=now - timedelta(hours=hours))
     return repository
 
 
-class _Roles(NamedTuple):
+class Roles(NamedTuple):
     """What the workflows do; those in no list never ran."""
 
     busy: list[DemoWorkflow]
     quiet: list[DemoWorkflow]
     fruitless: list[DemoWorkflow]
     disabled: list[DemoWorkflow]
+
+
+def new_repository(full_name: str, workflows: int, clock: Clock) -> tuple[DemoRepository, Roles]:
+    """A repository without runs, and the roles of its workflows. Raises ValueError for fewer than 10 workflows."""
+    if workflows < 10:
+        raise ValueError(f"a sample repository needs at least 10 workflows, not {workflows}")
+    repository = DemoRepository(full_name, clock=clock)
+    for name, path in _workflow_files(workflows):
+        repository.add_workflow(name, path)
+    return repository, _roles(repository.workflows)
+
+
+def add_runs(repository: DemoRepository, runs: Sequence[PlannedRun]) -> None:
+    """The runs, in the order of their creation."""
+    for run in sorted(runs, key=lambda run: run.created_at):
+        _add(repository, run)
+
+
+def disable(repository: DemoRepository, roles: Roles) -> None:
+    """Switch the workflows off that are to be, each for another reason."""
+    for workflow, state in zip(roles.disabled, cycle(DISABLED_STATES), strict=False):
+        repository.disable_workflow(workflow.id, state)
 
 
 def _workflow_files(count: int) -> Iterator[tuple[str, str]]:
@@ -117,16 +165,16 @@ def _workflow_files(count: int) -> Iterator[tuple[str, str]]:
         yield name.replace("-", " ").capitalize(), f".github/workflows/{stem}{variant}.yml"
 
 
-def _roles(workflows: Sequence[DemoWorkflow]) -> _Roles:
+def _roles(workflows: Sequence[DemoWorkflow]) -> Roles:
     count = len(workflows)
     sizes = (max(3, count // 8), max(1, count // 20), max(2, count // 10), max(1, count // 20))
     rest = iter(workflows)
     busy = [*islice(rest, count - sum(sizes))]
     quiet, fruitless, disabled, _never_ran = ([*islice(rest, size)] for size in sizes)
-    return _Roles(busy, quiet, fruitless, disabled)
+    return Roles(busy, quiet, fruitless, disabled)
 
 
-def _day(
+def a_day(
     rng: random.Random, end: datetime, now: datetime, busy: Sequence[DemoWorkflow], runs_per_day: int
 ) -> Iterator[PlannedRun]:
     """One day's runs up to `end`. A push starts several workflows in the same second, as it does on GitHub."""

@@ -11,7 +11,7 @@ from typing import Any, Final
 from metta_checks.simulator.graphql_api import GraphQLApi, Resolver
 from metta_checks.simulator.wandb_filters import FilterError, Predicate, compile_filter
 from metta_checks.simulator.wandb_paging import Page, list_page, page_of
-from metta_checks.simulator.wandb_runs import DemoProject, DemoRun, DemoSweep, global_id, time_text
+from metta_checks.simulator.wandb_project import DemoProject, DemoRun, DemoSweep, global_id, time_text
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from metta_checks.simulator.wandb_runs import DemoRun
+from metta_checks.simulator.wandb_project import DemoRun
 
 Getter = Callable[[DemoRun], Any]
 Predicate = Callable[[DemoRun], bool]

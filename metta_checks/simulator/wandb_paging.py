@@ -11,7 +11,7 @@ from operator import itemgetter
 from typing import Any
 
 from metta_checks.simulator.wandb_filters import Predicate, getter
-from metta_checks.simulator.wandb_runs import DemoProject, DemoRun
+from metta_checks.simulator.wandb_project import DemoProject, DemoRun
 
 PAGE_LIMIT = 1000
 """What W&B gives at most, whatever `first` asks for."""

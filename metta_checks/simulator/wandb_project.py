@@ -1,235 +1,217 @@
-"""Ready-made W&B projects: one as awkward as real ones are, one as large as benchmarks need."""
+"""W&B projects in memory: their runs start, send heartbeats, log values and end as real ones do."""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator
-from datetime import datetime, timedelta
-from typing import Any
+import base64
+import json
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any, Final, Literal
+from zlib import crc32
 
-from metta_checks.simulator.wandb_runs import DemoProject, DemoRun, RunState
-from metta_checks.simulator.wandb_values import (
-    BROKEN_TEXTS,
-    awkward_summaries,
-    awkward_system_metrics,
-    summary,
-    system_metrics,
-)
+DEMO_ENTITY: Final = "metta-research"
+DEMO_PROJECT: Final = "metta"
 
-__all__ = ["DEMO_ENTITY", "DEMO_PROJECT", "DemoProject", "DemoRun", "RunState", "bulk_project", "sample_project"]
-
-DEMO_ENTITY = "metta-research"
-DEMO_PROJECT = "metta"
+RunState = Literal["running", "finished", "failed", "crashed", "killed", "pending", "preempting", "preempted"]
 
 ACTIVE: tuple[RunState, ...] = ("running", "pending", "preempting")
 ENDED: tuple[RunState, ...] = ("finished", "failed", "crashed", "killed", "preempted")
 
-_STATE_WEIGHTS: dict[RunState, int] = {
-    "finished": 44,
-    "running": 22,
-    "failed": 10,
-    "crashed": 8,
-    "killed": 5,
-    "pending": 4,
-    "preempted": 4,
-    "preempting": 3,
-}
-
-_AWKWARD_NAMES: tuple[str | None, ...] = (
-    "github.sky.sweep.7",
-    "GitHub.Sky.main",
-    "not.github.sky.main",
-    "github.sky.",
-    "resweep-the-floor",
-    "SWEEP",
-    "hyperSweeper.lr=3e-4",
-    "commas, and, more",
-    "two\nlines\r\nand a\ttab",
-    "🚀 to the 🌙",
-    "env:prod:colons:everywhere",
-    "x" * 600,
-    "github.sky." + "🔥" * 150,
-    "half a pair: \ud83d",
-    "a \x00 byte",
-    'quoted "twice" \\ once',
-    "日本語の実験 é́",
-    "%s {0} ${HOME} <b>",
-    "  spaces  ",
-    "",
-    None,
-)
-"""What people and launchers call their runs. `None` is a run without a display name."""
-
-_WEEK = timedelta(days=7)
+Blob = Mapping[str, Any] | str | None
+"""A metrics field: its values, or the stored text where that is no plain JSON object, or null."""
 
 
-def sample_project(
-    now: datetime,
-    *,
-    seed: int = 7,
-    runs: int = 300,
-    entity: str = DEMO_ENTITY,
-    name: str = DEMO_PROJECT,
-    broken: bool = True,
-) -> DemoProject:
-    """A project of `runs` runs around `now`: the same seed and time give the same project.
+@dataclass(slots=True, eq=False)
+class DemoRun:
+    """One run as the service holds it. Fields may be assigned at any time.
 
-    The awkward runs come first (about a hundred, or as many as there is room for), ordinary ones fill up.
-    `broken=False` leaves out the runs whose metrics the official SDK itself cannot read: with `lazy=False`
-    one of them ends its whole loop.
+    `name` is the run id of URLs, `id` the GraphQL one. Times are aware and served to the second.
+    `compute_seconds` is without the pauses of a resumed run, its whole life where it is None.
+    `summary`, `system_metrics` and `config` are replaced, never edited in place: their encoding is kept.
     """
-    maker = _Maker(random.Random(seed), now.replace(microsecond=0), DemoProject(entity, name))
-    awkward = [*_awkward_names(), *_awkward_values(maker.rng), *_awkward_times(maker.now), *_repeated_names()]
-    if broken:
-        awkward += _broken_values()
-    for fields in awkward[:runs]:
-        maker.add(**fields)
-    while len(maker.project) < runs:
-        maker.add()
-    return maker.project
 
+    name: str
+    id: str
+    display_name: str | None
+    state: RunState
+    created_at: datetime
+    heartbeat_at: datetime | None
+    sweep_name: str | None = None
+    group: str | None = None
+    job_type: str | None = None
+    user: str = "demo-trainer"
+    tags: tuple[str, ...] = ()
+    config: Mapping[str, Any] = field(default_factory=dict)
+    summary: Blob = None
+    system_metrics: Blob = None
+    host: str | None = None
+    history_line_count: int = 0
+    description: str | None = None
+    notes: str | None = None
+    compute_seconds: int | None = None
+    commit: str | None = None
+    project_id: int = 0
+    _encoded: dict[str, tuple[object, str]] = field(default_factory=dict, repr=False)
 
-def bulk_project(
-    now: datetime,
-    *,
-    runs: int = 1000,
-    keys: int = 60,
-    seed: int = 7,
-    entity: str = DEMO_ENTITY,
-    name: str = DEMO_PROJECT,
-) -> DemoProject:
-    """`runs` runs active within a day, each with `keys` summary keys and two GPUs, for benchmarks.
+    @property
+    def created_text(self) -> str:
+        return time_text(self.created_at)
 
-    Half are running, the rest finished and failed. Values come from a small pool, so that ten thousand
-    runs are made in about a second and stay small in memory.
-    """
-    rng = random.Random(seed)
-    now = now.replace(microsecond=0)
-    main = ("overview/steps_per_second", "overview/sps", "overview/reward", "env_agent/heart.gained")
-    names = (*main, "skypilot/queue_latency_s", *(f"env_task/arena-{i}/score" for i in range(keys)))[:keys]
-    pool = [rng.uniform(0, 1_000) for _ in range(4_096)]
-    machines = [system_metrics(rng, 2) for _ in range(64)]
-    project = DemoProject(entity, name)
-    for i in range(runs):
-        state: RunState = "running" if i % 2 == 0 else ("finished", "finished", "failed")[i % 3]
-        beat = now - timedelta(seconds=rng.randrange(60) if state == "running" else rng.randrange(7_200, 86_000))
-        start = rng.randrange(len(pool) - keys)
-        project.start(
-            f"b{i:07d}",
-            now,
-            display_name=f"{('github.sky.main', 'sweep.lr', 'ablation')[i % 3]}.{i}",
-            state=state,
-            created_at=beat - timedelta(seconds=rng.randrange(600, 400_000)),
-            heartbeat_at=beat,
-            summary=dict(zip(names, pool[start : start + keys], strict=True)),
-            system_metrics=machines[i % len(machines)],
-            host=f"node-{i % 16:02d}",
+    @property
+    def heartbeat_text(self) -> str | None:
+        return None if self.heartbeat_at is None else time_text(self.heartbeat_at)
+
+    @property
+    def seconds(self) -> int | None:
+        """How long the run has lived, as far as it was heard of."""
+        return None if self.heartbeat_at is None else int((self.heartbeat_at - self.created_at).total_seconds())
+
+    @property
+    def config_text(self) -> str:
+        """The configuration as W&B stores it: each value in an object of its own."""
+        return self._text(
+            "config", self.config, lambda config: {key: {"value": value} for key, value in config.items()}
         )
-    return project
+
+    @property
+    def system_metrics_text(self) -> str | None:
+        return self._blob_text("system_metrics", self.system_metrics)
+
+    def summary_text(self, keys: Iterable[str] | None = None) -> str | None:
+        """The summary as JSON text: all of it, or the named top-level keys. A stored text is given as it is."""
+        if keys is None or not isinstance(self.summary, Mapping):
+            return self._blob_text("summary", self.summary)
+        return json.dumps({key: self.summary[key] for key in keys if key in self.summary})
+
+    def _blob_text(self, name: str, blob: Blob) -> str | None:
+        if blob is None or isinstance(blob, str):
+            return blob
+        return self._text(name, blob, dict)
+
+    def _text(self, name: str, values: Mapping[str, Any], shape: Callable[[Mapping[str, Any]], dict[str, Any]]) -> str:
+        """Encoding is what a page of whole summaries costs, so the text is kept until the values are replaced."""
+        kept = self._encoded.get(name)
+        if kept is None or kept[0] is not values:
+            kept = self._encoded[name] = (values, json.dumps(shape(values)))
+        return kept[1]
 
 
-class _Maker:
-    """Adds runs to a project; what the caller leaves open is drawn by lot."""
+@dataclass(frozen=True, slots=True)
+class DemoSweep:
+    """A W&B sweep and its runs."""
 
-    def __init__(self, rng: random.Random, now: datetime, project: DemoProject) -> None:
-        self.rng = rng
-        self.now = now
-        self.project = project
-
-    def add(self, **given: Any) -> None:
-        rng = self.rng
-        state: RunState = given.get("state") or rng.choices(list(_STATE_WEIGHTS), list(_STATE_WEIGHTS.values()))[0]
-        created_at, heartbeat_at = self._life(state)
-        gpus = rng.choice((0, 0, 1, 1, 2, 4, 8))
-        user = rng.choice(("daphne", "relh", "github-ci", "nishad"))
-        fields: dict[str, Any] = {
-            "display_name": self._display_name(user),
-            "state": state,
-            "created_at": created_at,
-            "heartbeat_at": heartbeat_at,
-            "sweep_name": rng.choice(("lr5x2k9q", "cl0w7h3d")) if rng.random() < 0.08 else None,
-            "group": rng.choice((None, None, "arena", "navigation")),
-            "job_type": rng.choice((None, "train", "eval")),
-            "user": user,
-            "tags": tuple(rng.sample(("nightly", "baseline", "user:daphne", "gpu"), rng.randrange(3))),
-            "config": {"seed": rng.randrange(100), "trainer": {"learning_rate": rng.choice((1e-3, 3e-4))}},
-            "summary": {**summary(rng, rng.randrange(1, 10**8)), "_timestamp": heartbeat_at.timestamp()},
-            "system_metrics": system_metrics(rng, gpus),
-            "host": f"node-{rng.randrange(16):02d}" if rng.random() < 0.9 else None,
-            "history_line_count": rng.randrange(10_000),
-        }
-        self.project.start(self._name(), self.now, **{**fields, **given})
-
-    def _name(self) -> str:
-        while (name := "".join(self.rng.choices("abcdefghijklmnopqrstuvwxyz0123456789", k=8))) in self.project:
-            pass
-        return name
-
-    def _display_name(self, user: str) -> str:
-        number = self.rng.randrange(1_000)
-        match self.rng.randrange(8):
-            case 0 | 1 | 2:
-                return f"github.sky.{self.rng.choice(('main', 'pr-812', 'release'))}.{self.rng.getrandbits(28):07x}"
-            case 3:
-                return f"{user}.{self.rng.choice(('sweep', 'Sweep', 'SWEEP'))}.lr.{number}"
-            case _:
-                return f"{user}.{self.rng.choice(('arena', 'navigation', 'memory'))}.{number}"
-
-    def _life(self, state: RunState) -> tuple[datetime, datetime]:
-        """Creation and last heartbeat: most of the ended ran within the week, a fifth before it."""
-        lasted = timedelta(seconds=self.rng.randrange(60, 3 * 86_400))
-        if state in ACTIVE:
-            beat = self.now - timedelta(seconds=self.rng.randrange(90))
-        elif self.rng.random() < 0.2:
-            beat = self.now - _WEEK - timedelta(seconds=self.rng.randrange(600, 30 * 86_400))
-        else:
-            beat = self.now - timedelta(seconds=self.rng.randrange(7 * 86_400 - 600))
-        return beat - lasted, beat
+    name: str
+    runs: list[DemoRun]
 
 
-def _awkward_names() -> Iterator[dict[str, Any]]:
-    states: tuple[RunState, ...] = ("running", "finished", "failed")
-    for i, display_name in enumerate(_AWKWARD_NAMES):
-        yield {"display_name": display_name, "state": states[i % 3], "sweep_name": None}
+class DemoProject:
+    """The runs of one project, found by their `name`. `lock` is held while a page is made and while a run changes."""
+
+    def __init__(
+        self, entity: str, name: str, runs: Iterable[DemoRun] = (), *, created_at: datetime | None = None
+    ) -> None:
+        self.entity = entity
+        self.name = name
+        self.created_at = created_at or datetime(2024, 1, 1, tzinfo=UTC)
+        self.internal_id = crc32(f"{entity}/{name}".encode())
+        self.lock = threading.RLock()
+        self._runs = {run.name: run for run in runs}
+
+    @property
+    def runs(self) -> list[DemoRun]:
+        """The runs at this moment, in the order in which they came."""
+        with self.lock:
+            return list(self._runs.values())
+
+    @property
+    def sweeps(self) -> dict[str, DemoSweep]:
+        """The W&B sweeps that the runs belong to, by name."""
+        sweeps: dict[str, DemoSweep] = {}
+        for run in self.runs:
+            if run.sweep_name:
+                sweeps.setdefault(run.sweep_name, DemoSweep(run.sweep_name, [])).runs.append(run)
+        return sweeps
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._runs
+
+    def __getitem__(self, name: str) -> DemoRun:
+        return self._runs[name]
+
+    def get(self, name: str) -> DemoRun | None:
+        return self._runs.get(name)
+
+    def start(self, name: str, now: datetime, **fields: Any) -> DemoRun:
+        """A new run, `running` unless `fields` say otherwise."""
+        given = {"display_name": name, "state": "running", "created_at": now, "heartbeat_at": now, **fields}
+        run_id = global_id("Run", name, self.name, self.entity)
+        run = DemoRun(name=name, id=run_id, project_id=self.internal_id, **given)
+        with self.lock:
+            self._runs[name] = run
+        return run
+
+    def beat(self, name: str, now: datetime, summary: Mapping[str, Any] | None = None) -> None:
+        """A heartbeat, and where values are given a log of them."""
+        with self.lock:
+            run = self._runs[name]
+            run.heartbeat_at = now
+            if summary:
+                run.summary = {**(run.summary if isinstance(run.summary, Mapping) else {}), **summary}
+                run.summary["_timestamp"] = now.timestamp()
+
+    def finish(self, name: str, now: datetime) -> None:
+        self.end(name, "finished", now)
+
+    def fail(self, name: str, now: datetime) -> None:
+        self.end(name, "failed", now)
+
+    def end(self, name: str, state: RunState, now: datetime) -> None:
+        """The run says itself that it ended: state and heartbeat move together."""
+        with self.lock:
+            self._runs[name].state = state
+            self._runs[name].heartbeat_at = now
+
+    def crash(self, name: str, state: RunState = "crashed") -> None:
+        """The service notices that the run is gone: the state changes, the heartbeat stays where it was."""
+        with self.lock:
+            self._runs[name].state = state
+
+    def resume(self, name: str, now: datetime) -> None:
+        """The same run runs again; its creation stays."""
+        self.end(name, "running", now)
+
+    def rename(self, name: str, display_name: str) -> None:
+        """A rename is no heartbeat."""
+        with self.lock:
+            self._runs[name].display_name = display_name
+
+    def move(self, name: str, by: timedelta) -> None:
+        """Shift the whole life of a run."""
+        with self.lock:
+            run = self._runs[name]
+            run.created_at += by
+            if run.heartbeat_at is not None:
+                run.heartbeat_at += by
+
+    def delete(self, name: str) -> None:
+        with self.lock:
+            del self._runs[name]
 
 
-def _awkward_values(rng: random.Random) -> Iterator[dict[str, Any]]:
-    for blob in awkward_summaries(rng):
-        yield {"state": "running", "summary": blob}
-    for blob in awkward_system_metrics(rng):
-        yield {"state": "running", "system_metrics": blob}
-    yield {"state": "crashed", "summary": None, "system_metrics": None, "tags": (), "host": None, "config": {}}
+@lru_cache(maxsize=65_536)
+def time_text(moment: datetime) -> str:
+    """W&B's own form, in UTC and whole seconds: `2026-01-02T03:04:05Z`. Kept, since filters ask on every page."""
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return f"{moment.isoformat()[:19]}Z"
 
 
-def _broken_values() -> Iterator[dict[str, Any]]:
-    for i, text in enumerate(BROKEN_TEXTS):
-        yield {"state": "crashed" if i % 2 else "running", "summary": text}
-        yield {"state": "running", "system_metrics": text}
-
-
-def _awkward_times(now: datetime) -> Iterator[dict[str, Any]]:
-    second = timedelta(seconds=1)
-    month_ago = now - timedelta(days=30)
-    for state in (*ACTIVE, *ENDED):
-        yield {"state": state, "created_at": now - timedelta(hours=5), "heartbeat_at": now - timedelta(minutes=20)}
-        yield {"state": state, "created_at": now - timedelta(hours=2), "heartbeat_at": None}
-    # Long runs, of which a window over the creation knows nothing.
-    yield {"state": "running", "created_at": month_ago, "heartbeat_at": now - 20 * second}
-    yield {"state": "finished", "created_at": month_ago, "heartbeat_at": now - timedelta(minutes=40)}
-    yield {"state": "preempting", "created_at": month_ago, "heartbeat_at": now - timedelta(days=9)}
-    # A hung run: it is said to run, and nothing has been heard of it for days.
-    yield {"state": "running", "created_at": month_ago, "heartbeat_at": now - timedelta(days=12)}
-    # On the edge of the week, on either side.
-    yield {"state": "finished", "created_at": month_ago, "heartbeat_at": now - _WEEK}
-    yield {"state": "finished", "created_at": month_ago, "heartbeat_at": now - _WEEK - second}
-    # Clocks differ: a heartbeat from the future, and one from before the creation.
-    yield {"state": "running", "created_at": now, "heartbeat_at": now + 90 * second}
-    yield {"state": "failed", "created_at": now - second, "heartbeat_at": now - 60 * second}
-    yield {"state": "killed", "created_at": now - timedelta(days=1), "heartbeat_at": now - timedelta(days=1)}
-
-
-def _repeated_names() -> Iterator[dict[str, Any]]:
-    for state in ("running", "running", "finished", "failed"):
-        yield {"display_name": "github.sky.main.0ddba11", "state": state}
-    for sweep in ("lr5x2k9q", "lr5x2k9q", "cl0w7h3d"):
-        yield {"display_name": "daphne.navigation", "sweep_name": sweep, "state": "running"}
+def global_id(kind: str, *parts: str) -> str:
+    """An opaque GraphQL id."""
+    return base64.b64encode(":".join([kind, "v1", *parts]).encode("utf-8", "surrogatepass")).decode()

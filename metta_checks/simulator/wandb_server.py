@@ -15,7 +15,7 @@ from graphql import GraphQLError
 from metta_checks.simulator.graphql_api import Query, QueryError
 from metta_checks.simulator.server import ON_LOOPBACK, Address, LoopbackServer, Request, Response
 from metta_checks.simulator.wandb_api import API, DemoUser, Root
-from metta_checks.simulator.wandb_runs import DemoProject
+from metta_checks.simulator.wandb_project import DemoProject
 
 DEMO_API_KEY = "d3" * 20
 """Forty characters, which is what the SDK asks of a key."""

@@ -10,8 +10,7 @@ from datetime import timedelta
 import pytest
 from ci_support.scene import NOW, Scene
 from datadog_checks.base.stubs.aggregator import AggregatorStub
-
-from metta_checks.simulator.github_sample import sample_repository
+from simulator_support.github_edge_cases import edge_case_repository
 
 LATENCY = 0.08
 NEW_RUNS = 130
@@ -29,7 +28,7 @@ def head() -> Iterator[None]:
 
 @pytest.mark.parametrize(("workflows", "runs_per_day"), [(28, 90), (40, 600), (120, 2_500)])
 def test_what_a_collection_costs(aggregator: AggregatorStub, workflows: int, runs_per_day: int) -> None:
-    repository = sample_repository(NOW, workflows=workflows, runs_per_day=runs_per_day, days=4)
+    repository = edge_case_repository(NOW, workflows=workflows, runs_per_day=runs_per_day, days=4)
     with Scene(repository, aggregator) as scene:
         scene.server.latency = LATENCY
         cold = measure(scene, "cold")

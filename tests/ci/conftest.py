@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from ci_support.scene import NOW, Scene
 from datadog_checks.base.stubs.aggregator import AggregatorStub
+from simulator_support.github_edge_cases import edge_case_repository
 
 from metta_checks.simulator.github_clock import ManualClock
 from metta_checks.simulator.github_repository import DemoRepository
-from metta_checks.simulator.github_sample import sample_repository
 
 SceneMaker = Callable[..., Scene]
 
@@ -23,7 +23,7 @@ def scene(aggregator: AggregatorStub) -> Iterator[SceneMaker]:
     with ExitStack() as stack:
 
         def make(workflows: int = 28, runs_per_day: int = 90, *, days: int = 4, seed: int = 7, **options: Any) -> Scene:
-            repository = sample_repository(NOW, workflows=workflows, runs_per_day=runs_per_day, days=days, seed=seed)
+            repository = edge_case_repository(NOW, workflows=workflows, runs_per_day=runs_per_day, days=days, seed=seed)
             return stack.enter_context(Scene(repository, aggregator, **options))
 
         yield make

@@ -9,8 +9,8 @@ from datetime import timedelta
 import pytest
 from ci_support.scene import TOKEN, Scene
 from ci_support.truth import Key, Truth
+from simulator_support.github_changes import RandomChanges
 
-from metta_checks.simulator.github_activity import RepositoryActivity
 from metta_checks.simulator.server import LoopbackServer, Request, Response
 
 
@@ -166,7 +166,7 @@ class TestWithoutAny:
 
     def test_an_hour_fits_into_the_quota(self, without_token):
         """GitHub counts a 304 too when nobody asks."""
-        activity = RepositoryActivity(without_token.repository, runs_per_day=90)
+        activity = RandomChanges(without_token.repository, runs_per_day=90)
         counted = without_token.collect().counted["core"]
         for _ in range(14):
             without_token.later()

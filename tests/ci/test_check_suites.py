@@ -12,8 +12,8 @@ import pytest
 from ci_support.forbidden import SHAPES, Shape, forbid_check_suites, nulls_up_to_the_run
 from ci_support.scene import Collected, Scene
 from ci_support.truth import DAY, Truth
+from simulator_support.github_changes import RandomChanges
 
-from metta_checks.simulator.github_activity import RepositoryActivity
 from metta_checks.simulator.github_records import DemoWorkflowRun
 from metta_checks.simulator.github_refusals import permission_missing
 
@@ -44,7 +44,7 @@ def failed_run_of_yesterday(scene: Scene) -> DemoWorkflowRun:
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_figures_are_those_of_a_token_that_may(scene: Callable[..., Scene], shape: Shape) -> None:
     watched = scene()
-    truth, activity = Truth(watched.repository), RepositoryActivity(watched.repository)
+    truth, activity = Truth(watched.repository), RandomChanges(watched.repository)
     quiet = watched.repository.add_workflow("Quiet", ".github/workflows/quiet.yml")
     watched.repository.new_run(quiet.id, conclusion="failure", created_at=watched.clock() - timedelta(days=40))
     forbid_check_suites(watched.server, shape)

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import pytest
 from ci_support.scene import Collected, Scene
 from ci_support.truth import Key, Truth
+from simulator_support.github_changes import RandomChanges
 
-from metta_checks.simulator.github_activity import RepositoryActivity
 from metta_checks.simulator.github_refusals import (
     JSON_HEADERS,
     bad_credentials,
@@ -154,7 +154,7 @@ def label_states(collected: Collected) -> list[float]:
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_it_is_told_and_the_next_good_collection_is_right(watched, case):
-    truth, activity = Truth(watched.repository), RepositoryActivity(watched.repository)
+    truth, activity = Truth(watched.repository), RandomChanges(watched.repository)
     watched.collect()
     truth.look(watched.clock())
     watched.later()

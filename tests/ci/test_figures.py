@@ -8,8 +8,7 @@ from datetime import timedelta
 import pytest
 from ci_support.scene import Scene
 from ci_support.truth import Truth
-
-from metta_checks.simulator.github_activity import RepositoryActivity
+from simulator_support.github_changes import RandomChanges
 
 SIZES = pytest.mark.parametrize(
     ("workflows", "runs_per_day"),
@@ -49,7 +48,7 @@ def test_the_edges_of_the_window_are_the_same_at_any_fraction_of_a_second(scene,
 @SIZES
 def test_so_does_every_later_one_as_time_passes(scene, workflows, runs_per_day):
     watched = scene(workflows, runs_per_day, days=4)
-    truth, activity = Truth(watched.repository), RepositoryActivity(watched.repository, runs_per_day=runs_per_day)
+    truth, activity = Truth(watched.repository), RandomChanges(watched.repository, runs_per_day=runs_per_day)
     assert_truth(watched, truth)
 
     for minutes in (4, 4, 4, 60, 4, 11 * 60, 4):
@@ -61,7 +60,7 @@ def test_so_does_every_later_one_as_time_passes(scene, workflows, runs_per_day):
 @SIZES
 def test_so_does_a_collection_after_each_of_fifty_changes(scene, workflows, runs_per_day):
     watched = scene(workflows, runs_per_day, days=4)
-    truth, activity = Truth(watched.repository), RepositoryActivity(watched.repository, runs_per_day=runs_per_day)
+    truth, activity = Truth(watched.repository), RandomChanges(watched.repository, runs_per_day=runs_per_day)
     assert_truth(watched, truth)
 
     for step in range(50):
@@ -74,7 +73,7 @@ def test_so_does_a_collection_after_each_of_fifty_changes(scene, workflows, runs
 def test_so_does_a_repository_that_rests_and_wakes(scene, seed):
     """Hours and days pass at random, longer than the look-back now and then, with changes in between."""
     watched = scene(seed=seed)
-    truth, activity = Truth(watched.repository), RepositoryActivity(watched.repository, runs_per_day=90, seed=seed)
+    truth, activity = Truth(watched.repository), RandomChanges(watched.repository, runs_per_day=90, seed=seed)
     rng = random.Random(seed)
     assert_truth(watched, truth)
 

@@ -9,8 +9,8 @@ from datetime import timedelta
 import pytest
 from ci_support.scene import Scene
 from ci_support.truth import DAY, Truth
+from simulator_support.github_changes import RandomChanges
 
-from metta_checks.simulator.github_activity import RepositoryActivity
 from metta_checks.simulator.github_repository import DemoRepository
 
 COLD = 20
@@ -86,7 +86,7 @@ def test_new_runs_cost_a_request_for_each_hundred(watched):
 
 def test_a_day_later_older_runs_are_still_looked_at_for_nothing(watched):
     """New runs become old ones: pages for them are opened while things change, and cost nothing after that."""
-    truth, activity = Truth(watched.repository), RepositoryActivity(watched.repository, runs_per_day=600)
+    truth, activity = Truth(watched.repository), RandomChanges(watched.repository, runs_per_day=600)
     watched.collect()
     for _ in range(72):
         watched.later(timedelta(minutes=20))

@@ -8,8 +8,8 @@ import pytest
 from ci_support.scene import Scene
 from ci_support.truth import Truth
 from datadog_checks.base.stubs import datadog_agent
+from simulator_support.github_changes import RandomChanges
 
-from metta_checks.simulator.github_activity import RepositoryActivity
 from metta_checks.simulator.github_refusals import server_error
 
 AFTER_A_RESTART = 5
@@ -38,7 +38,7 @@ def test_it_costs_no_cold_start_and_changes_no_figure(watched):
 
 
 def test_no_run_is_measured_twice(watched):
-    truth, activity = Truth(watched.repository), RepositoryActivity(watched.repository)
+    truth, activity = Truth(watched.repository), RandomChanges(watched.repository)
     watched.collect()
     truth.look(watched.clock())
     points = 0
@@ -54,7 +54,7 @@ def test_no_run_is_measured_twice(watched):
 
 
 def test_the_state_is_compact_and_does_not_grow(watched):
-    activity = RepositoryActivity(watched.repository)
+    activity = RandomChanges(watched.repository)
     watched.collect()
     known, size = len(watched.ledger.runs), len(stored(watched)[1])
     assert size < 40 * known

@@ -10,10 +10,10 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from simulator_support.github_changes import RandomChanges
 
 from metta_checks.ci.ledger import Ledger
 from metta_checks.ci.ledger_text import from_text, to_text
-from metta_checks.simulator.github_activity import RepositoryActivity
 
 
 def unpacked(text: str) -> dict:
@@ -26,7 +26,7 @@ def packed(document: object) -> str:
 
 def test_what_was_put_in_comes_out(scene):
     watched = scene(40, 600)
-    activity = RepositoryActivity(watched.repository)
+    activity = RandomChanges(watched.repository)
     for _ in range(5):
         watched.collect()
         watched.later(timedelta(hours=3))

@@ -21,7 +21,7 @@ from metta_checks.cli import main
 from metta_checks.cli.dogstatsd import UDP_DATAGRAM, UNIX_DATAGRAM, Destination
 from metta_checks.cli.push import Pusher, Sent
 from metta_checks.cli.runner import Series
-from metta_checks.simulator.scene import scene
+from metta_checks.simulator.sandbox import sandbox
 
 Line = tuple[str, str, float, tuple[str, ...]]
 
@@ -78,9 +78,9 @@ def udp_receiver() -> Iterator[tuple[Receiver, int]]:
 @pytest.fixture
 def config(tmp_path: Path) -> Iterator[Path]:
     """A configuration for the demo's W&B server, whose project does not move between two collections."""
-    with scene() as stage:
+    with sandbox() as demo:
         path = tmp_path / "conf.yaml"
-        instance = {**stage.instances["wandb"], "service": "training"}
+        instance = {**demo.instances["wandb"], "service": "training"}
         path.write_text(yaml.safe_dump({"init_config": None, "instances": [instance]}))
         yield path
 
@@ -111,7 +111,7 @@ def test_the_unix_socket_receives_every_series_of_the_dry_run(config: Path, tmp_
         lines = receiver.lines()
     assert result.exit_code == 0, result.stderr
     assert without_values(lines) == expected
-    assert sum(expected.values()) > 1000
+    assert sum(expected.values()) > 500
     told = f"pushed {sum(expected.values()):,} series in {len(receiver.datagrams)} datagrams to unix://"
     assert told in " ".join(result.stdout.split())
     assert max(map(len, receiver.datagrams)) <= UNIX_DATAGRAM

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 from click.testing import Result
+from simulator_support.wandb_projects import edge_case_project
 
 from metta_checks.simulator.server import Interceptor, Request, Response
-from metta_checks.simulator.wandb_project import DemoProject, sample_project
+from metta_checks.simulator.wandb_project import DemoProject
 from metta_checks.simulator.wandb_server import WandbServer
 
 needs_sdk = pytest.mark.skipif(
@@ -83,7 +84,7 @@ def test_a_project_as_awkward_as_real_ones(command: Command, conf: Conf, instanc
         "max_runs": 5,
         "completed_runs": "1m",
     }
-    awkward = sample_project(datetime.now(UTC), runs=150)
+    awkward = edge_case_project(datetime.now(UTC), runs=150)
     with WandbServer(awkward) as server:
         result = command("verify", "wandb", "--config", conf({**instance, **options, "base_url": server.url}))
     assert "  equal: " in result.stdout

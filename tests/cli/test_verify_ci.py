@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from simulator_support.github_edge_cases import edge_case_repository
 
 from metta_checks.cli import main
 from metta_checks.core.clock import utcnow
-from metta_checks.simulator.github_sample import BENCHMARKS, TESTS_BLOCKING_MERGE, sample_repository
+from metta_checks.simulator.github_sample import BENCHMARKS, TESTS_BLOCKING_MERGE
 from metta_checks.simulator.github_server import GitHubServer
 from metta_checks.simulator.server import Request, Response
 
@@ -23,7 +24,7 @@ TOKEN = "a-token-for-loopback"
 @pytest.fixture(scope="module")
 def repository_server() -> Iterator[GitHubServer]:
     # The sample has merges to the second at the edges of its windows; minutes later none of those can move any more.
-    repository = sample_repository(utcnow() - timedelta(minutes=10, seconds=30), workflows=28, runs_per_day=90)
+    repository = edge_case_repository(utcnow() - timedelta(minutes=10, seconds=30), workflows=28, runs_per_day=90)
     with GitHubServer([repository], token=TOKEN) as server:
         yield server
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from datadog_checks.base.stubs.aggregator import AggregatorStub
+from simulator_support.github_edge_cases import edge_case_repository
 
 from metta_checks.ci.check import CiCheck
-from metta_checks.simulator.github_sample import sample_repository
 from metta_checks.simulator.github_server import GitHubServer
 from metta_checks.simulator.server import Request, Response
 from metta_checks.simulator.wandb_project import DemoProject
@@ -104,7 +104,7 @@ def test_long_ids_do_not_share_an_event(aggregator: AggregatorStub) -> None:
 
 def flipped(aggregator: AggregatorStub, replaced: dict[str, str], **options: Any) -> dict[str, Any]:
     """The event of a listed workflow that begins to fail, where GitHub's answers have other texts in them."""
-    repository = sample_repository(NOW, workflows=12, runs_per_day=12, days=2, seed=7)
+    repository = edge_case_repository(NOW, workflows=12, runs_per_day=12, days=2, seed=7)
     lint = next(one for one in repository.workflows if one.path.endswith("/lint.yml"))
     repository.new_run(lint.id, conclusion="success")
     with GitHubServer(repository, token="t" * 40) as server:

@@ -12,13 +12,13 @@ import pytest
 from datadog_checks.base.stubs.aggregator import AggregatorStub
 from deploy_support.manifests import DEPLOY, embedded
 from deploy_support.runners import Collected, Runner
+from simulator_support.github_changes import RandomChanges
+from simulator_support.github_edge_cases import edge_case_repository
 
 from metta_checks.ci.check import CiCheck
-from metta_checks.simulator.github_activity import RepositoryActivity
 from metta_checks.simulator.github_clock import ManualClock
-from metta_checks.simulator.github_sample import sample_repository
 from metta_checks.simulator.github_server import GitHubServer
-from metta_checks.simulator.wandb_runs import DemoProject
+from metta_checks.simulator.wandb_project import DemoProject
 from metta_checks.simulator.wandb_server import DEMO_API_KEY, WandbServer
 from metta_checks.wandb.check import WandbCheck
 
@@ -89,8 +89,8 @@ def test_the_table_adds_up(column: int) -> None:
 def test_an_hour_of_ci_costs_no_more_than_it_says(aggregator: AggregatorStub) -> None:
     """For the sizes of a small, an ordinary and a busy repository."""
     for workflows, runs_per_day in ((10, 20), (28, 90), (40, 600)):
-        repository = sample_repository(NOW, workflows=workflows, runs_per_day=runs_per_day, days=4)
-        activity = RepositoryActivity(repository, runs_per_day=runs_per_day)
+        repository = edge_case_repository(NOW, workflows=workflows, runs_per_day=runs_per_day, days=4)
+        activity = RandomChanges(repository, runs_per_day=runs_per_day)
         clock = repository.clock
         assert isinstance(clock, ManualClock)
         with GitHubServer(repository, token="t" * 40) as server:

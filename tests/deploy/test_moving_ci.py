@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from datadog_checks.base.stubs.aggregator import AggregatorStub
 from deploy_support.runners import Collected, Runner
+from simulator_support.github_changes import RandomChanges
+from simulator_support.github_edge_cases import edge_case_repository
 
 from metta_checks.ci.check import CiCheck
-from metta_checks.simulator.github_activity import RepositoryActivity
 from metta_checks.simulator.github_clock import ManualClock
 from metta_checks.simulator.github_repository import DemoRepository
-from metta_checks.simulator.github_sample import sample_repository
 from metta_checks.simulator.github_server import GitHubServer
 
 TURN = timedelta(minutes=4)
@@ -27,7 +27,7 @@ NewRunner = Callable[[str], Runner]
 
 @pytest.fixture
 def repository() -> DemoRepository:
-    return sample_repository(datetime(2026, 3, 1, 12, 0, 0, 250_000, tzinfo=UTC), days=4)
+    return edge_case_repository(datetime(2026, 3, 1, 12, 0, 0, 250_000, tzinfo=UTC), days=4)
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_the_figures_are_those_that_the_old_runner_would_tell(
     runner: NewRunner, new_check: NewCheck, repository: DemoRepository, clock: ManualClock
 ) -> None:
     """Flaky runs too: the new runner asks for the earlier attempts again."""
-    stays, gets_it, activity = runner("a"), runner("b"), RepositoryActivity(repository, runs_per_day=90)
+    stays, gets_it, activity = runner("a"), runner("b"), RandomChanges(repository, runs_per_day=90)
     stays.take(new_check())
     for _ in range(15):
         clock.advance(TURN)

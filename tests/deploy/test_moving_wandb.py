@@ -10,7 +10,7 @@ from datadog_checks.base.stubs.aggregator import AggregatorStub
 from deploy_support.runners import Collected, Runner
 
 from metta_checks.simulator.github_clock import ManualClock
-from metta_checks.simulator.wandb_runs import DemoProject
+from metta_checks.simulator.wandb_project import DemoProject
 from metta_checks.simulator.wandb_server import DEMO_API_KEY, WandbServer
 from metta_checks.wandb.check import WandbCheck
 

@@ -20,7 +20,7 @@ from deploy_support.pythons import run
 
 from metta_checks.__about__ import __version__
 from metta_checks.checks import CHECKS
-from metta_checks.simulator.scene import scene
+from metta_checks.simulator.sandbox import sandbox
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,8 +37,8 @@ def contents(wheel: Path) -> dict[str, bytes]:
 @pytest.fixture
 def instances() -> Iterator[dict[str, dict[str, Any]]]:
     """An instance of each check by its name, with sample data behind it."""
-    with scene() as stage:
-        yield {f"metta_{slug}": dict(instance) for slug, instance in stage.instances.items()}
+    with sandbox() as demo:
+        yield {f"metta_{slug}": dict(instance) for slug, instance in demo.instances.items()}
 
 
 def test_the_wheel_holds_the_whole_package(contents: Mapping[str, bytes]) -> None:

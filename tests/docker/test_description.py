@@ -11,7 +11,7 @@ import yaml
 from datadog_checks.base.stubs.aggregator import AggregatorStub
 
 from metta_checks.checks import find_check
-from metta_checks.simulator.scene import scene
+from metta_checks.simulator.sandbox import sandbox
 
 HERE = Path(__file__).parent
 SERVICES: dict[str, Any] = yaml.safe_load((HERE / "compose.yaml").read_text(encoding="utf-8"))["services"]
@@ -33,8 +33,8 @@ def test_the_agents_configuration_reads_what_the_demo_serves(
     served = dict(zip(*[iter(SERVICES["demo"]["command"])] * 2, strict=True))
     instance = instance_of(check)
     assert instance[option] == f"http://demo:{served[flag]}"
-    with scene() as stage:
-        here = {**instance, option: stage.instances[check.removeprefix("metta_")][option]}
+    with sandbox() as demo:
+        here = {**instance, option: demo.instances[check.removeprefix("metta_")][option]}
         dd_run_check(find_check(check).check_class()(check, {}, [here]), extract_message=True)
     aggregator.assert_metric("metta.check.up", value=1)
 

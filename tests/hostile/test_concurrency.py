@@ -13,13 +13,13 @@ import pytest
 from datadog_checks.base.stubs import aggregator as agent
 from datadog_checks.base.stubs import datadog_agent
 from hostile_support.stages import BEGIN, document
+from simulator_support.github_edge_cases import edge_case_repository
+from simulator_support.wandb_projects import edge_case_project
 
 from metta_checks.ci.check import CiCheck
 from metta_checks.core import MettaCheck
 from metta_checks.eval.check import EvalCheck
-from metta_checks.simulator.github_sample import sample_repository
 from metta_checks.simulator.github_server import GitHubServer
-from metta_checks.simulator.wandb_project import sample_project
 from metta_checks.simulator.wandb_server import DEMO_API_KEY, WandbServer
 from metta_checks.training.check import TrainingCheck
 from metta_checks.wandb.check import WandbCheck
@@ -37,9 +37,9 @@ Figures = Mapping[str, Sequence[tuple[str, tuple[str, ...], float]]]
 def make_checks(tmp_path: Path, certificate: Path) -> Iterator[Callable[[], list[MettaCheck]]]:
     """Eight instances of each check, each of a source of its own with other figures."""
     with ExitStack() as stack:
-        projects = [sample_project(BEGIN, seed=seed, runs=40, name=f"p{seed}") for seed in range(INSTANCES)]
+        projects = [edge_case_project(BEGIN, seed=seed, runs=40, name=f"p{seed}") for seed in range(INSTANCES)]
         repositories = [
-            sample_repository(BEGIN, workflows=10, runs_per_day=30, days=3, seed=seed, full_name=f"demo-org/r{seed}")
+            edge_case_repository(BEGIN, workflows=10, runs_per_day=30, days=3, seed=seed, full_name=f"demo-org/r{seed}")
             for seed in range(INSTANCES)
         ]
         wandb = stack.enter_context(WandbServer(*projects))

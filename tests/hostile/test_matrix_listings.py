@@ -15,10 +15,10 @@ from hostile_support.gate import Behaviour, Exchange, Gate, Page
 from hostile_support.playing import Play, assert_nothing_partial
 from hostile_support.protections import Switch
 from hostile_support.stages import BEGIN, Kind, Stage, of_github
+from simulator_support.github_edge_cases import edge_case_repository
 
 from metta_checks.core import Kind as Called
 from metta_checks.core import SourceError
-from metta_checks.simulator.github_sample import sample_repository
 
 pytestmark = pytest.mark.hostile
 
@@ -159,7 +159,7 @@ REFUSED: dict[str, tuple[Kind, Callable[[], Behaviour], Called, str]] = {
 @pytest.fixture(scope="module")
 def long_listings(all_stages: Mapping[Kind, Stage], certificate: Path) -> Iterator[Mapping[Kind, Stage]]:
     """Every listing has several pages, at GitHub that of workflows and, behind the first page, that of older runs."""
-    repository = sample_repository(BEGIN, workflows=120, runs_per_day=160, days=3)
+    repository = edge_case_repository(BEGIN, workflows=120, runs_per_day=160, days=3)
     with of_github(repository) as server:
         yield {**all_stages, "github": Stage("github", server.port, server.port, certificate)}
 

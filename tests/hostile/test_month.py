@@ -16,11 +16,11 @@ from ci_support.truth import Truth
 from datadog_checks.base.stubs import datadog_agent
 from datadog_checks.base.stubs.aggregator import AggregatorStub
 from hostile_support.memory import DAYS, STEP, Memory
+from simulator_support.github_changes import RandomChanges
+from simulator_support.github_edge_cases import edge_case_repository
 from wandb_support.watch import Watch
 
-from metta_checks.simulator.github_activity import RepositoryActivity
 from metta_checks.simulator.github_clock import ManualClock
-from metta_checks.simulator.github_sample import sample_repository
 
 pytestmark = pytest.mark.hostile
 
@@ -51,13 +51,13 @@ def size_of_state() -> int:
 
 @pytest.fixture
 def scene(aggregator: AggregatorStub) -> Iterator[Scene]:
-    with Scene(sample_repository(NOW, workflows=12, runs_per_day=60, days=4, seed=3), aggregator) as built:
+    with Scene(edge_case_repository(NOW, workflows=12, runs_per_day=60, days=4, seed=3), aggregator) as built:
         yield built
 
 
 def test_a_month_of_github(scene: Scene, figure: Callable[[str], None]) -> None:
     """Each collection agrees with a plain count over the repository; a restart in two changes nothing."""
-    activity = RepositoryActivity(scene.repository, runs_per_day=60)
+    activity = RandomChanges(scene.repository, runs_per_day=60)
     truth, chance = Truth(scene.repository), random.Random(5)
     scene.collect()
     truth.look(scene.clock())
@@ -84,7 +84,7 @@ def test_a_month_of_github(scene: Scene, figure: Callable[[str], None]) -> None:
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_broken_state_of_github_counts_nothing_twice(scene: Scene, damage: Damage) -> None:
     """What is lost is a point or two; what is there is right, and no point comes a second time."""
-    activity, truth = RepositoryActivity(scene.repository, runs_per_day=200), Truth(scene.repository)
+    activity, truth = RandomChanges(scene.repository, runs_per_day=200), Truth(scene.repository)
     seen: Counter[Any] = Counter()
     scene.collect()
     truth.look(scene.clock())
@@ -107,7 +107,7 @@ def test_broken_state_of_github_counts_nothing_twice(scene: Scene, damage: Damag
 @pytest.mark.parametrize("hours", [26, -26, 2, -2, 24 * 400])
 def test_a_clock_of_github_that_is_wrong_counts_nothing_twice(scene: Scene, hours: int) -> None:
     """An hour later the figures are right again, and no run has given a second point."""
-    activity, truth = RepositoryActivity(scene.repository, runs_per_day=200), Truth(scene.repository)
+    activity, truth = RandomChanges(scene.repository, runs_per_day=200), Truth(scene.repository)
     seen: Counter[Any] = Counter()
     expected_points: Counter[Any] = Counter()
     scene.collect()

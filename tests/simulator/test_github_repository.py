@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import requests
+from simulator_support.github_changes import RandomChanges
+from simulator_support.github_edge_cases import edge_case_repository
 
-from metta_checks.simulator.github_activity import RepositoryActivity
 from metta_checks.simulator.github_clock import ManualClock
 from metta_checks.simulator.github_repository import DemoRepository
-from metta_checks.simulator.github_sample import sample_repository
 from metta_checks.simulator.github_server import GitHubServer
 
 NOW = datetime(2026, 3, 4, 15, 30, 0, 250_000, tzinfo=UTC)
@@ -81,7 +81,7 @@ def test_merging_and_closing_are_stamped(repository: DemoRepository, clock: Manu
 def test_random_changes_are_of_every_kind_and_the_same_for_the_same_seed() -> None:
     def told(seed: int) -> list[str]:
         clock = ManualClock(NOW)
-        activity = RepositoryActivity(sample_repository(NOW, workflows=12, runs_per_day=40, clock=clock), seed=seed)
+        activity = RandomChanges(edge_case_repository(NOW, workflows=12, runs_per_day=40, clock=clock), seed=seed)
         changes = []
         for _ in range(60):
             clock.advance(4 * MINUTE)
@@ -97,8 +97,8 @@ def test_random_changes_are_of_every_kind_and_the_same_for_the_same_seed() -> No
 
 def test_time_that_passes_brings_pushes_and_completions() -> None:
     clock = ManualClock(NOW)
-    repository = sample_repository(NOW, workflows=12, runs_per_day=480, days=2, clock=clock)
-    activity = RepositoryActivity(repository, runs_per_day=480)
+    repository = edge_case_repository(NOW, workflows=12, runs_per_day=480, days=2, clock=clock)
+    activity = RandomChanges(repository, runs_per_day=480)
     before = {run.id: run for run in repository.runs}
     assert activity.catch_up() == 0
 
@@ -117,8 +117,8 @@ def test_time_that_passes_brings_pushes_and_completions() -> None:
 
 def test_it_is_read_and_changed_from_many_threads_at_once() -> None:
     clock = ManualClock(NOW)
-    repository = sample_repository(NOW, workflows=12, runs_per_day=100, days=2, clock=clock)
-    activity = RepositoryActivity(repository)
+    repository = edge_case_repository(NOW, workflows=12, runs_per_day=100, days=2, clock=clock)
+    activity = RandomChanges(repository)
 
     def read(server: GitHubServer) -> int:
         total = 0

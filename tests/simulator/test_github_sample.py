@@ -8,10 +8,11 @@ from datetime import UTC, datetime, timedelta
 from typing import get_args
 
 import pytest
+from simulator_support.github_edge_cases import edge_case_repository
 
 from metta_checks.simulator.github_records import Conclusion, DemoPullRequest, DemoWorkflowRun
 from metta_checks.simulator.github_repository import DemoRepository
-from metta_checks.simulator.github_sample import BENCHMARKS, TESTS_BLOCKING_MERGE, sample_repository
+from metta_checks.simulator.github_sample import BENCHMARKS, TESTS_BLOCKING_MERGE
 
 NOW = datetime(2026, 3, 4, 15, 30, 12, tzinfo=UTC)
 DAY, WEEK, SECOND = timedelta(days=1), timedelta(days=7), timedelta(seconds=1)
@@ -23,12 +24,12 @@ EDGE_RUNS = 40
 @pytest.fixture(scope="module", params=[(28, 90), (40, 600)], ids=lambda size: f"{size[0]}/{size[1]}")
 def repository(request: pytest.FixtureRequest) -> DemoRepository:
     workflows, runs_per_day = request.param
-    return sample_repository(NOW, workflows=workflows, runs_per_day=runs_per_day)
+    return edge_case_repository(NOW, workflows=workflows, runs_per_day=runs_per_day)
 
 
 def test_the_same_arguments_give_the_same_repository() -> None:
     def snapshot(**arguments: int) -> tuple[object, ...]:
-        made = sample_repository(NOW, workflows=12, runs_per_day=20, days=3, **arguments)
+        made = edge_case_repository(NOW, workflows=12, runs_per_day=20, days=3, **arguments)
         return made.workflows, made.runs, made.pull_requests, made.issues
 
     assert snapshot() == snapshot()
@@ -37,7 +38,7 @@ def test_the_same_arguments_give_the_same_repository() -> None:
 
 def test_it_stands_relative_to_now() -> None:
     def ages(now: datetime) -> list[tuple[timedelta, timedelta]]:
-        runs = sample_repository(now, workflows=12, runs_per_day=20, days=3).runs
+        runs = edge_case_repository(now, workflows=12, runs_per_day=20, days=3).runs
         return [(now - run.created_at, now - run.run_started_at) for run in runs]
 
     assert ages(NOW) == ages(NOW + 1000 * DAY)
@@ -45,7 +46,7 @@ def test_it_stands_relative_to_now() -> None:
 
 @pytest.mark.parametrize(("workflows", "runs_per_day"), [(28, 90), (40, 600), (120, 2_500)])
 def test_a_days_listing_of_main_has_the_number_of_runs_asked_for(workflows: int, runs_per_day: int) -> None:
-    repository = sample_repository(NOW, workflows=workflows, runs_per_day=runs_per_day, days=3)
+    repository = edge_case_repository(NOW, workflows=workflows, runs_per_day=runs_per_day, days=3)
     assert len(repository.workflows) == workflows
     for day in range(3):
         runs = repository.runs_created(NOW - (day + 1) * DAY, NOW - day * DAY - SECOND)
@@ -56,7 +57,7 @@ def test_a_days_listing_of_main_has_the_number_of_runs_asked_for(workflows: int,
 
 def test_too_few_workflows_are_refused() -> None:
     with pytest.raises(ValueError, match="at least 10 workflows, not 9"):
-        sample_repository(NOW, workflows=9)
+        edge_case_repository(NOW, workflows=9)
 
 
 def test_nothing_lies_in_the_future(repository: DemoRepository) -> None:

@@ -15,11 +15,11 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
+from simulator_support.github_edge_cases import edge_case_repository
 
 from metta_checks.ci.check import CiCheck
 from metta_checks.simulator.github_api import API
 from metta_checks.simulator.github_refusals import permission_missing, primary_limit_exceeded, secondary_limit_exceeded
-from metta_checks.simulator.github_sample import sample_repository
 from metta_checks.simulator.github_server import GitHubServer
 
 graphql = pytest.importorskip("graphql", reason="graphql-core is needed to read GitHub's SDL")
@@ -46,7 +46,7 @@ def schema() -> Any:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[GitHubServer]:
-    with GitHubServer(sample_repository(NOW, workflows=28, runs_per_day=60, days=4)) as running:
+    with GitHubServer(edge_case_repository(NOW, workflows=28, runs_per_day=60, days=4)) as running:
         yield running
 
 

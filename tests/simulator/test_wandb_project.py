@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from simulator_support.wandb_projects import bulk_project, edge_case_project
 
-from metta_checks.simulator.wandb_project import ACTIVE, ENDED, DemoProject, DemoRun, bulk_project, sample_project
+from metta_checks.simulator.wandb_project import ACTIVE, ENDED, DemoProject, DemoRun
 
 NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)
 WEEK = timedelta(days=7)
@@ -17,11 +18,11 @@ WEEK = timedelta(days=7)
 
 @pytest.fixture(scope="module")
 def project() -> DemoProject:
-    return sample_project(NOW)
+    return edge_case_project(NOW)
 
 
 def test_there_are_as_many_runs_as_asked_for() -> None:
-    assert [len(sample_project(NOW, runs=count)) for count in (0, 1, 50, 300, 1_000)] == [0, 1, 50, 300, 1_000]
+    assert [len(edge_case_project(NOW, runs=count)) for count in (0, 1, 50, 300, 1_000)] == [0, 1, 50, 300, 1_000]
 
 
 def test_the_seed_and_the_time_decide() -> None:
@@ -31,11 +32,11 @@ def test_the_seed_and_the_time_decide() -> None:
             for run in project.runs
         ]
 
-    later = sample_project(NOW + timedelta(days=100))
-    assert told(sample_project(NOW)) == told(sample_project(NOW))
-    assert told(sample_project(NOW, seed=8)) != told(sample_project(NOW))
-    assert [run.name for run in later.runs] == [run.name for run in sample_project(NOW).runs]
-    assert {run.created_at + timedelta(days=100) for run in sample_project(NOW).runs} == {
+    later = edge_case_project(NOW + timedelta(days=100))
+    assert told(edge_case_project(NOW)) == told(edge_case_project(NOW))
+    assert told(edge_case_project(NOW, seed=8)) != told(edge_case_project(NOW))
+    assert [run.name for run in later.runs] == [run.name for run in edge_case_project(NOW).runs]
+    assert {run.created_at + timedelta(days=100) for run in edge_case_project(NOW).runs} == {
         run.created_at for run in later.runs
     }
 
@@ -91,7 +92,7 @@ def test_display_names_repeat(project: DemoProject) -> None:
 
 
 def test_without_broken_runs_every_stored_text_is_readable() -> None:
-    readable = sample_project(NOW, broken=False)
+    readable = edge_case_project(NOW, broken=False)
     texts = [text for run in readable.runs for text in (run.summary_text(), run.system_metrics_text)]
     assert all(text is None or _parses(text) for text in texts)
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from simulator_support.wandb_projects import edge_case_project
 
-from metta_checks.simulator.wandb_project import DemoProject, sample_project
+from metta_checks.simulator.wandb_project import DemoProject
 from metta_checks.simulator.wandb_server import DEMO_API_KEY, WandbServer
 
 pytestmark = pytest.mark.skipif(
@@ -113,7 +114,7 @@ def comparable(runs: list[dict[str, Any]]) -> list[str]:
 
 
 def test_the_sdk_reads_what_the_project_holds(tmp_path: Path) -> None:
-    project = sample_project(NOW, runs=320, broken=False)
+    project = edge_case_project(NOW, runs=320, broken=False)
     with WandbServer(project) as server:
         read = read_with_sdk(server, project, tmp_path)
         assert not any(request.path not in ("/graphql", "/sdk/otel/v1/metrics") for request in server.requests)

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 import requests
+from simulator_support.wandb_projects import bulk_project
 
-from metta_checks.simulator.wandb_project import DemoProject, bulk_project
+from metta_checks.simulator.wandb_project import DemoProject
 from metta_checks.simulator.wandb_server import DEMO_API_KEY, WandbServer
 
 NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)

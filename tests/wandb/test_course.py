@@ -9,10 +9,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from simulator_support.wandb_projects import edge_case_project
 from wandb_support.watch import START, Received, Watch, a_summary
 
 from metta_checks.cli.recount_wandb import Asked, SdkRun, recount
-from metta_checks.simulator.wandb_project import ACTIVE, ENDED, DemoRun, sample_project
+from metta_checks.simulator.wandb_project import ACTIVE, ENDED, DemoRun
 
 Watches = Callable[..., Watch]
 
@@ -261,7 +262,7 @@ def as_told(run: DemoRun) -> SdkRun:
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_any_course(watch: Watches, seed: int) -> None:
-    project = sample_project(START, seed=seed, runs=60, broken=False)
+    project = edge_case_project(START, seed=seed, runs=60, broken=False)
     for run in project.runs:
         run.system_metrics = run.system_metrics if isinstance(run.system_metrics, dict) else None
         run.display_name = (run.display_name or "").replace("\ud83d", "") or None

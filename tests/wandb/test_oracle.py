@@ -10,11 +10,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from simulator_support.wandb_projects import edge_case_project
 from wandb_support.watch import START, Received, Series, Watch, a_summary
 
 from metta_checks.cli.recount_wandb import Asked, SdkRun, recount, recount_points
 from metta_checks.cli.wandb_sdk import Question, is_installed, read_project
-from metta_checks.simulator.wandb_project import ACTIVE, DemoProject, sample_project
+from metta_checks.simulator.wandb_project import ACTIVE, DemoProject
 from metta_checks.simulator.wandb_server import DEMO_API_KEY
 from metta_checks.wandb.check import WandbCheck
 
@@ -156,7 +157,7 @@ def differences(ours: Mapping[Series, float], theirs: Mapping[Series, float]) ->
 
 def test_the_check_says_what_the_sdk_says(watch: Callable[..., Watch]) -> None:
     """Three times: a first collection, a delta after twenty minutes, and the hourly listing."""
-    watched = watch(project=sample_project(START, runs=330, broken=False))
+    watched = watch(project=edge_case_project(START, runs=330, broken=False))
     assert len(watched.project) >= 300
     checks = {name: watched.new_check(**options) for name, options in INSTANCES.items()}
     oracles = {name: Oracle(Asked.of(options_of(check))) for name, check in checks.items()}
@@ -180,7 +181,7 @@ def test_the_check_says_what_the_sdk_says(watch: Callable[..., Watch]) -> None:
 
 def test_the_oracle_is_not_blind(watch: Callable[..., Watch]) -> None:
     """Every wrong, missing or invented figure is a difference."""
-    watched = watch(project=sample_project(START, runs=120, broken=False))
+    watched = watch(project=edge_case_project(START, runs=120, broken=False))
     expected = recount(with_the_sdk(watched), Asked.of(options_of(watched.check)), watched.now)
     gauges = watched.collect().gauges
     assert differences(gauges, expected) == []

@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from simulator_support.wandb_projects import bulk_project
 
-from metta_checks.simulator.wandb_project import DEMO_ENTITY, DEMO_PROJECT, DemoProject, bulk_project
+from metta_checks.simulator.wandb_project import DEMO_ENTITY, DEMO_PROJECT, DemoProject
 from metta_checks.simulator.wandb_server import WandbServer
 
 Figures = dict[str, dict[tuple[str, ...], float]]

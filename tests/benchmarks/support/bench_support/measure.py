@@ -13,7 +13,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from metta_checks.simulator.wandb_project import DemoProject, bulk_project
+from simulator_support.wandb_projects import bulk_project
+
+from metta_checks.simulator.wandb_project import DemoProject
 from metta_checks.simulator.wandb_server import DEMO_API_KEY, WandbServer
 
 CLIENTS = Path(__file__).with_name("clients.py")

@@ -9,11 +9,12 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
+from simulator_support.github_edge_cases import edge_case_repository
+from simulator_support.wandb_projects import bulk_project
+
 from metta_checks.simulator.github_clock import ManualClock
 from metta_checks.simulator.github_repository import DemoRepository
-from metta_checks.simulator.github_sample import sample_repository
 from metta_checks.simulator.github_server import GitHubServer
-from metta_checks.simulator.wandb_project import bulk_project
 from metta_checks.simulator.wandb_server import WandbServer
 
 
@@ -46,6 +47,6 @@ def _serve(pipe: Any, now: datetime, projects: int, runs: int, repositories: int
 
 def _repository(now: datetime, number: int, runs: int) -> DemoRepository:
     """Runs of two days, which is as far as the check looks back."""
-    return sample_repository(
+    return edge_case_repository(
         now, workflows=12, runs_per_day=runs // 2, days=2, seed=number, full_name=f"demo-org/r{number}"
     )

@@ -11,16 +11,19 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
+from simulator_support.github_changes import RandomChanges
+from simulator_support.github_edge_cases import edge_case_repository
+from simulator_support.wandb_projects import edge_case_project
+
 from metta_checks.ci.check import CiCheck
 from metta_checks.core import MettaCheck
 from metta_checks.eval.check import EvalCheck
-from metta_checks.simulator.github_activity import RepositoryActivity
 from metta_checks.simulator.github_clock import ManualClock
 from metta_checks.simulator.github_repository import DemoRepository
-from metta_checks.simulator.github_sample import BENCHMARKS, TESTS_BLOCKING_MERGE, sample_repository
+from metta_checks.simulator.github_sample import BENCHMARKS, TESTS_BLOCKING_MERGE
 from metta_checks.simulator.github_server import GitHubServer
 from metta_checks.simulator.server import LoopbackServer, Request, Response
-from metta_checks.simulator.wandb_project import DemoProject, sample_project
+from metta_checks.simulator.wandb_project import DemoProject
 from metta_checks.simulator.wandb_server import WandbServer
 from metta_checks.training.check import TrainingCheck
 from metta_checks.wandb.check import WandbCheck
@@ -114,7 +117,7 @@ def of_github(of: DemoRepository) -> GitHubServer:
 
 def project() -> DemoProject:
     """Runs with every name and value that a check would not wish for."""
-    return sample_project(BEGIN, runs=110)
+    return edge_case_project(BEGIN, runs=110)
 
 
 def later_project() -> DemoProject:
@@ -128,12 +131,12 @@ def later_project() -> DemoProject:
 
 
 def repository() -> DemoRepository:
-    return sample_repository(BEGIN, workflows=12, runs_per_day=60, days=3, seed=7)
+    return edge_case_repository(BEGIN, workflows=12, runs_per_day=60, days=3, seed=7)
 
 
 def later_repository() -> DemoRepository:
     later = repository()
-    activity = RepositoryActivity(later, runs_per_day=600)
+    activity = RandomChanges(later, runs_per_day=600)
     assert isinstance(later.clock, ManualClock)
     later.clock.advance(THEN - BEGIN)
     activity.catch_up()

@@ -1,4 +1,4 @@
-"""Sample metrics as training code writes them, and as no check would wish them."""
+"""Summaries and system metrics: ordinary ones, and ones with edge cases."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
-from metta_checks.simulator.wandb_runs import Blob
+from metta_checks.simulator.wandb_project import Blob
 
 FILLER = ("losses/policy_loss", "losses/value_loss", "losses/entropy", "experience/rewards", "env_agent/energy.gained")
 

@@ -1,4 +1,4 @@
-"""The demo's stage: one instance of each check, and the loopback servers behind them."""
+"""The sandbox of the demo: an instance of each check, and the loopback servers and files that it reads."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from metta_checks.simulator.github_repository import DemoRepository
 from metta_checks.simulator.github_sample import BENCHMARKS, TESTS_BLOCKING_MERGE, sample_repository
 from metta_checks.simulator.github_server import GitHubServer
 from metta_checks.simulator.health import write_sample_records
-from metta_checks.simulator.wandb_project import DemoProject, sample_project
+from metta_checks.simulator.wandb_project import DemoProject
+from metta_checks.simulator.wandb_sample import sample_project
 from metta_checks.simulator.wandb_server import DEMO_API_KEY, WandbServer
 
 DEMO_TOKEN: Final = "demo-token-for-loopback"  # noqa: S105 (opens nothing but the server beside it)
@@ -26,10 +27,10 @@ _COMMON: Final = {"skip_proxy": True, "tags": ["env:demo", "team:research"]}
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class DemoSandbox:
     """`instances` holds, by slug, the options with which a check runs against the sample data.
 
-    The data behind it, for those who move it: the W&B project, the GitHub repository, the folder of the records.
+    The other fields are the data: the W&B project, the GitHub repository, the folder of the health records.
     """
 
     instances: Mapping[str, Mapping[str, Any]]
@@ -39,9 +40,9 @@ class Scene:
 
 
 @contextmanager
-def scene(
+def sandbox(
     clock: Clock = utcnow, *, host: str = "127.0.0.1", wandb_port: int = 0, github_port: int = 0
-) -> Iterator[Scene]:
+) -> Iterator[DemoSandbox]:
     """Servers and files with sample data, as of the clock's time, for as long as the block lasts.
 
     A port that is 0 is any free one.
@@ -55,7 +56,7 @@ def scene(
         TemporaryDirectory(prefix="metta-checks-demo-") as folder,
     ):
         write_sample_records(Path(folder), now)
-        sandbox = Sandbox(
+        sources = Sandbox(
             servers={
                 "wandb": SimulatedServer(wandb.url, DEMO_API_KEY, {"entity": project.entity, "project": project.name}),
                 "github": SimulatedServer(
@@ -70,8 +71,8 @@ def scene(
             },
             folder=Path(folder),
         )
-        yield Scene(
-            instances={definition.slug: {**definition.example(sandbox), **_COMMON} for definition in CHECKS},
+        yield DemoSandbox(
+            instances={definition.slug: {**definition.example(sources), **_COMMON} for definition in CHECKS},
             project=project,
             repository=repository,
             folder=Path(folder),
