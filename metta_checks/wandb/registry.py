@@ -132,6 +132,9 @@ def _ended_again(run: Run, known: RunRegistry) -> bool:
     seen, counted = known.ended_seen[run.id], known.counted.get(run.id)
     if not run.ended or run.compute_seconds is None or counted is None or run.heartbeat_at is None:
         return False
+    # After a restart this stands for any earlier moment. What was computed since is counted at the next end.
+    if known.began is not None and seen <= known.began + timedelta(seconds=1):
+        return False
     return run.heartbeat_at > seen and run.compute_seconds >= counted + 1
 
 
