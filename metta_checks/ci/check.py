@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
 from typing import ClassVar, Final
@@ -21,6 +22,7 @@ from metta_checks.ci.verdicts import verdicts_of
 from metta_checks.core import Dropped, DropReason, MettaCheck, Result, Target, tag
 from metta_checks.core.credentials import CredentialPlaces
 from metta_checks.core.environment import Variables
+from metta_checks.core.errors import SourceError
 from metta_checks.core.state import StateFormat, TargetStates
 
 UNDECIDED: Final = (
@@ -51,11 +53,17 @@ class CiCheck(ConfigMixin, MettaCheck):
         return [Target(f"{settings.repo}, branch {settings.branch}", identity, tags)]
 
     def read(self, target: Target, now: datetime) -> Result:
-        """All figures of the window that ends `now`. Raises SourceError, CredentialError or ConfigurationError."""
+        """All figures of the window that ends `now`; a failed result keeps what was read. Raises SourceError,
+        CredentialError or ConfigurationError where nothing was."""
         settings = self.settings
         self.github.begin(now)
         ledger: Ledger = self.states.of(target).copy()
-        snapshot = Reading(self.github, ledger, now, max_pages=self.config.max_pages).take()
+        reading = Reading(self.github, ledger, now, max_pages=self.config.max_pages)
+        try:
+            snapshot = reading.take()
+        except SourceError as error:
+            # What was read until then is not read again.
+            return replace(self.failed(target, error, now), state=ledger)
         figures = figures_of(snapshot, settings.max_age)
         verdicts = verdicts_of(settings, figures.judged)
         events = list(flip_events(settings, verdicts, ledger.verdicts, snapshot)) if self.config.events else []
@@ -72,6 +80,7 @@ class CiCheck(ConfigMixin, MettaCheck):
             dropped=[_undecided(snapshot)],
             unknown=figures.unknown,
             warnings=warnings,
+            progress=snapshot.progress,
         )
 
     def failed(self, target: Target, error: Exception, now: datetime) -> Result:
