@@ -29,7 +29,8 @@ PATIENCE_WITH_COUNTS: Final = 2
 class GapReader:
     """Reads the gaps of a ledger, which holds what is left of them at any moment.
 
-    `admit` takes a page of runs. `short` says how many runs the ranges that were short this time listed.
+    `admit` takes a page of runs. `short` are the gaps that were short this time, `lacking` the known runs that were
+    not listed.
     """
 
     def __init__(self, github: GitHub, ledger: Ledger, pages: RunPages, admit: Callable[[RunPage], None]) -> None:
@@ -38,6 +39,7 @@ class GapReader:
         self._pages = pages
         self._admit = admit
         self.short: list[Gap] = []
+        self.lacking: set[int] = set()
 
     def open(self, gap: Gap) -> None:
         """Note that the runs in this range are not known."""
@@ -63,11 +65,13 @@ class GapReader:
                 raise part.error
         if part.error is not None:
             raise part.error
-        lacks = lacks_known(self._ledger, whole.since, whole.until, listed)
-        is_short = lacks or len({run.id for run in runs}) < max(part.total, gap.remaining)
+        lacks = lacking(self._ledger, whole.since, whole.until, listed)
+        self.lacking |= lacks
+        lacks_known = bool(lacks)
+        is_short = lacks_known or len({run.id for run in runs}) < max(part.total, gap.remaining)
         if not is_short and with_buckets and not self._agrees_with_front(whole):
-            is_short = lacks = True
-        if not is_short or self._is_accepted(whole, listed, lacks_known=lacks):
+            is_short = lacks_known = True
+        if not is_short or self._is_accepted(whole, listed, lacks_known=lacks_known):
             self._replace(gap, None)
             return
         buckets = self._ledger.buckets.items()
@@ -123,10 +127,10 @@ class GapReader:
         return left or gap
 
 
-def lacks_known(ledger: Ledger, since: datetime, until: datetime, listed: Collection[int]) -> bool:
-    """Whether a run of this range that is known, and not known to be deleted, was not listed."""
-    return any(
-        since <= known.run.created_at <= until and run_id not in listed
+def lacking(ledger: Ledger, since: datetime, until: datetime, listed: Collection[int]) -> set[int]:
+    """The runs of this range that are known, and not known to be deleted, and were not listed."""
+    return {
+        run_id
         for run_id, known in ledger.runs.items()
-        if not known.gone
-    )
+        if since <= known.run.created_at <= until and run_id not in listed and not known.gone
+    }

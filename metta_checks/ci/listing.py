@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from metta_checks.ci.client import GitHub
-from metta_checks.ci.gaps import GapReader, lacks_known
+from metta_checks.ci.gaps import GapReader, lacking
 from metta_checks.ci.ledger import PAGE_SIZE, Bucket, Gap, Ledger
 from metta_checks.ci.pages import LISTED, RunPages, goes_on
 from metta_checks.ci.records import Run
@@ -68,7 +68,7 @@ class Listing:
         ledger.collected_at = self._now
         if page is not None and not self.cold and not self._reaches_back(page, self._pages.size):
             self._follow()
-        self._gaps.read(with_buckets=not ledger.is_whole)
+        self._read_gaps(with_buckets=not ledger.is_whole)
 
     def maintain(self) -> None:
         """Look at what lies behind the first page: a new bucket when enough has gathered, else the one that was not
@@ -87,7 +87,7 @@ class Listing:
         if buckets and (opened is None or ledger.look_is_due):
             self._check(min(buckets, key=lambda bucket: (not bucket.stale, bucket.checked_at, bucket.until)))
         ledger.look_is_due = opened is not None and not ledger.look_is_due
-        self._gaps.read(with_buckets=False)
+        self._read_gaps(with_buckets=False)
 
     def reread(self, runs: Iterable[Run]) -> list[SourceError]:
         """Read these runs again, neighbours in one request. Returns why some could not be read."""
@@ -111,6 +111,13 @@ class Listing:
                 until = oldest
         except SourceError as error:
             return pages, error
+
+    def _read_gaps(self, *, with_buckets: bool) -> None:
+        try:
+            self._gaps.read(with_buckets=with_buckets)
+        finally:
+            # They may be deleted, which GraphQL answers.
+            self.read -= self._gaps.lacking
 
     def _take_front(self, page: RunPage) -> None:
         """The first page, and the gap behind it. It counts as read only where no run is missing that is known: a
@@ -151,11 +158,15 @@ class Listing:
             assert behind is not None  # noqa: S101 (only a conditional request can be answered with 304)
             self._admit(behind)
             others = tuple(one for one in ledger.gaps if one != gap)
-            if self._reaches_back(behind, size):
+            if behind.runs and self._is_known(behind.runs[-1]):
                 ledger.gaps = others
                 return
-            gap = replace(gap, until=min(gap.until, behind.runs[-1].created_at))
-            ledger.gaps = (*others, gap)
+            if behind.runs:
+                gap = replace(gap, until=min(gap.until, behind.runs[-1].created_at))
+                ledger.gaps = (*others, gap)
+            if not goes_on(behind, size):
+                # It ends before what was known: whether it was short, the range shows.
+                return
 
     def _check(self, bucket: Bucket) -> None:
         """Ask for a bucket. Where runs are missing that are known, it was not read, and is asked for again."""
@@ -168,7 +179,7 @@ class Listing:
         follows = goes_on(page, bucket.size)
         listed = {run.id for run in page.runs}
         is_all = bucket.page == 1 and not follows
-        if is_all and lacks_known(self._ledger, bucket.since, bucket.until, listed):
+        if is_all and lacking(self._ledger, bucket.since, bucket.until, listed):
             self._ledger.buckets[bucket.key] = replace(bucket, etag=None, stale=False)
             return
         newest = page.runs[0].created_at if page.runs else bucket.since
@@ -208,10 +219,11 @@ class Listing:
 
     def _reaches_back(self, page: RunPage, size: int) -> bool:
         """Whether the runs behind this page are known, too old, or none."""
-        if not goes_on(page, size):
-            return True
-        oldest = page.runs[-1]
-        return oldest.created_at < self._since or oldest.id in self._known_before
+        return not goes_on(page, size) or self._is_known(page.runs[-1])
+
+    def _is_known(self, run: Run) -> bool:
+        """Whether what is older than this run is known, or too old to count."""
+        return run.created_at < self._since or run.id in self._known_before
 
     def _admit(self, page: RunPage) -> None:
         for run in page.runs:
