@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
 from typing import ClassVar, Final
@@ -55,12 +56,19 @@ class CiCheck(ConfigMixin, MettaCheck):
         return [Target(f"{settings.repo}, branch {settings.branch}", identity, tags)]
 
     def read(self, target: Target, now: datetime) -> Result:
-        """All figures of the window that ends `now`. Raises SourceError, CredentialError or ConfigurationError."""
+        """All figures of the window that ends `now`; a failed result keeps what was read. Raises SourceError,
+        CredentialError or ConfigurationError where nothing was."""
         settings = self.settings
         self.github.begin(now)
         before: Ledger = self.states.of(target)
         ledger = before.copy()
-        snapshot = Reading(self.github, ledger, now, max_pages=self.config.max_pages).take()
+        reading = Reading(self.github, ledger, now, max_pages=self.config.max_pages)
+        try:
+            snapshot = reading.take()
+        except SourceError as error:
+            # What was read until then is not read again, so that runs which ended in it would not be noted later.
+            self._note_jobs(before, ledger, now)
+            return replace(self.failed(target, error, now), state=ledger)
         figures = figures_of(snapshot, settings.max_age)
         verdicts = verdicts_of(settings, figures.judged)
         events = list(flip_events(settings, verdicts, ledger.verdicts, snapshot)) if self.config.events else []
@@ -86,6 +94,7 @@ class CiCheck(ConfigMixin, MettaCheck):
             dropped=[_undecided(snapshot), *_lost_jobs(jobs)],
             unknown=figures.unknown,
             warnings=warnings,
+            progress=snapshot.progress,
         )
 
     def failed(self, target: Target, error: Exception, now: datetime) -> Result:
