@@ -7,7 +7,7 @@ from functools import partial
 from typing import Final
 
 from metta_checks.ci.client import GitHub
-from metta_checks.ci.ledger import LOST_ATTEMPT, Ledger, letter_of
+from metta_checks.ci.ledger import Ledger, Outcome, outcome_of
 from metta_checks.ci.together import together
 from metta_checks.ci.wire import attempt_conclusion
 from metta_checks.core.errors import Kind, SourceError
@@ -23,42 +23,47 @@ Place = tuple[int, int]
 """A run's id and the number of one of its attempts."""
 
 
-def resolve_flakiness(github: GitHub, ledger: Ledger, run_ids: Iterable[int]) -> None:
+def resolve_flakiness(github: GitHub, ledger: Ledger, run_ids: Iterable[int]) -> SourceError | None:
     """Ask for the attempts that decide whether these runs are flaky, and remember them. The last but one comes first:
     a run is run again because that one failed, so that one request is nearly always enough.
 
-    An attempt that cannot be read leaves its run undecided, unless an older one failed. One that does not exist is
-    not asked for again, the others are by the next collection. Raises SourceError for what every request would end in.
+    An attempt that cannot be read leaves its run undecided, unless an older one failed, and is asked for again by the
+    next collection; one that does not exist is, three times in all. Returns why it stopped before all were asked for
+    where the time was up. Raises SourceError for what every other request would end in.
     """
     open_ids = list(run_ids)
-    unreadable: set[Place] = set()
-    while asked := [place for run_id in open_ids if (place := _next(ledger, run_id, unreadable))]:
+    done: set[Place] = set()
+    unreadable: list[SourceError] = []
+    while asked := [place for run_id in open_ids if (place := _next(ledger, run_id, done))]:
         for start in range(0, len(asked), MOST_UNREADABLE):
             if len(unreadable) >= MOST_UNREADABLE:
-                return
+                return unreadable[-1] if github.out_of_time else None
             batch = asked[start : start + MOST_UNREADABLE]
-            letters = together([partial(_letter, github, *place) for place in batch])
-            for place, letter in zip(batch, letters, strict=True):
-                if letter is None:
-                    unreadable.add(place)
+            for place, outcome in zip(batch, together([partial(_outcome, github, *one) for one in batch]), strict=True):
+                done.add(place)
+                if isinstance(outcome, Outcome):
+                    ledger.note_attempt(*place, outcome)
+                elif outcome.kind is Kind.NOT_FOUND:
+                    ledger.note_attempt(*place, ledger.runs[place[0]].outcome_of(place[1]).after_not_found)
                 else:
-                    ledger.note_attempt(*place, letter)
+                    unreadable.append(outcome)
+    return unreadable[-1] if unreadable and github.out_of_time else None
 
 
-def _next(ledger: Ledger, run_id: int, unreadable: set[Place]) -> Place | None:
+def _next(ledger: Ledger, run_id: int, done: set[Place]) -> Place | None:
     """The latest attempt of a run that is to be asked for; None where there is none."""
     open_places = [(run_id, attempt) for attempt in ledger.runs[run_id].open_attempts]
-    return max((place for place in open_places if place not in unreadable), default=None)
+    return max((place for place in open_places if place not in done), default=None)
 
 
-def _letter(github: GitHub, run_id: int, attempt: int) -> str | None:
-    """What the ledger notes of an attempt; None where it could not be read this time."""
+def _outcome(github: GitHub, run_id: int, attempt: int) -> Outcome | SourceError:
+    """How an attempt ended, or why it could not be read. Raises SourceError for what every other would end in."""
     about = f"attempt {attempt} of workflow run {run_id}"
     parameters = {"exclude_pull_requests": "true"}
     path = f"/actions/runs/{run_id}/attempts/{attempt}"
     try:
-        return letter_of(attempt_conclusion(github.get_of_repo(path, about=about, params=parameters)))
+        return outcome_of(attempt_conclusion(github.get_of_repo(path, about=about, params=parameters)))
     except SourceError as error:
-        if error.kind in OF_ALL_REQUESTS or github.out_of_time:
+        if error.kind in OF_ALL_REQUESTS:
             raise
-        return LOST_ATTEMPT if error.kind is Kind.NOT_FOUND else None
+        return error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
 from typing import ClassVar, Final
@@ -13,7 +14,7 @@ from metta_checks.ci.client import GitHub
 from metta_checks.ci.config_models import ConfigMixin
 from metta_checks.ci.figures import figures_of
 from metta_checks.ci.flips import decided, flip_events
-from metta_checks.ci.jobs import JobsReader, JobsReading
+from metta_checks.ci.jobs import JobsReader, JobsReading, note_ended
 from metta_checks.ci.ledger import Ledger
 from metta_checks.ci.ledger_text import VERSION, from_text, to_text
 from metta_checks.ci.metrics import duration_samples, job_samples, judged_samples, plain_samples, queue_samples
@@ -55,11 +56,19 @@ class CiCheck(ConfigMixin, MettaCheck):
         return [Target(f"{settings.repo}, branch {settings.branch}", identity, tags)]
 
     def read(self, target: Target, now: datetime) -> Result:
-        """All figures of the window that ends `now`. Raises SourceError, CredentialError or ConfigurationError."""
+        """All figures of the window that ends `now`; a failed result keeps what was read. Raises SourceError,
+        CredentialError or ConfigurationError where nothing was."""
         settings = self.settings
         self.github.begin(now)
-        ledger: Ledger = self.states.of(target).copy()
-        snapshot = Reading(self.github, ledger, now, max_pages=self.config.max_pages).take()
+        before: Ledger = self.states.of(target)
+        ledger = before.copy()
+        reading = Reading(self.github, ledger, now, max_pages=self.config.max_pages)
+        try:
+            snapshot = reading.take()
+        except SourceError as error:
+            # What was read until then is not read again, so that runs which ended in it would not be noted later.
+            self._note_jobs(before, ledger, now)
+            return replace(self.failed(target, error, now), state=ledger)
         figures = figures_of(snapshot, settings.max_age)
         verdicts = verdicts_of(settings, figures.judged)
         events = list(flip_events(settings, verdicts, ledger.verdicts, snapshot)) if self.config.events else []
@@ -73,7 +82,8 @@ class CiCheck(ConfigMixin, MettaCheck):
                 samples += queue_samples(settings, QueueReader(self.github, ledger, now).read())
             except SourceError as error:
                 warnings.append(f"the queue is unknown: {error}")
-        jobs = self._read_jobs(target, ledger)
+        self._note_jobs(before, ledger, now)
+        jobs = self._read_jobs(ledger)
         samples += job_samples(settings, jobs.jobs)
         warnings += _about_jobs(jobs, ledger)
         return Result(
@@ -84,6 +94,7 @@ class CiCheck(ConfigMixin, MettaCheck):
             dropped=[_undecided(snapshot), *_lost_jobs(jobs)],
             unknown=figures.unknown,
             warnings=warnings,
+            progress=snapshot.progress,
         )
 
     def failed(self, target: Target, error: Exception, now: datetime) -> Result:
@@ -139,13 +150,15 @@ class CiCheck(ConfigMixin, MettaCheck):
         names_token = given.named("token") or given.named("token_secret")
         return bool(self.config.app_id) and (given.instance.get("app_id") is not None or not names_token)
 
-    def _read_jobs(self, target: Target, ledger: Ledger) -> JobsReading:
-        """The jobs of the runs that ended; none where they are off, or where each request counts."""
-        if not self.config.jobs or self.github.anonymous:
+    def _note_jobs(self, before: Ledger, ledger: Ledger, now: datetime) -> None:
+        """Whose jobs are to be read; nobody's where they are off, or where each request counts."""
+        if self.config.jobs and not self.github.anonymous:
+            note_ended(self.settings, before, ledger, now)
+        else:
             ledger.jobs = ()
-            return JobsReading()
-        before = self.states.of(target)
-        return JobsReader(self.github, before, ledger, budget=self.config.max_job_requests).read()
+
+    def _read_jobs(self, ledger: Ledger) -> JobsReading:
+        return JobsReader(self.github, ledger, budget=self.config.max_job_requests).read()
 
     def _remarks(self, snapshot: Snapshot) -> Iterator[str]:
         settings = self.settings

@@ -6,10 +6,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Final
 
 from metta_checks.ci.reading import Snapshot
 from metta_checks.ci.records import CANCELLED, TIMED, Run
 from metta_checks.core.target import Unknown
+
+OF_THE_WINDOW: Final = ("ci.workflow.success", "ci.workflow.cancelled", "ci.workflow.duration.p90")
+"""The judged figures that need every run of the window, beside the flaky ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,23 +41,32 @@ def figures_of(snapshot: Snapshot, max_age: timedelta | None = None) -> Figures:
     """
     if snapshot.default_branch is not None:
         return Figures({}, None, None, {}, {}, unknown=())
-    runs = [known.run for known in snapshot.runs]
+    unknown, notes = [], []
+    known_runs = snapshot.runs
+    if snapshot.unread is not None:
+        known_runs = ()
+    runs = [known.run for known in known_runs]
     decisive = [run for run in runs if run.decisive]
     minutes = sorted(run.duration_minutes for run in runs if run.conclusion in TIMED)
-    judged: dict[str, float] = {
-        "ci.workflow.flaky_tests": sum(known.flaky for known in snapshot.runs),
-        "ci.workflow.cancelled": sum(run.conclusion == CANCELLED for run in runs),
-        **snapshot.counts,
-    }
+    judged: dict[str, float] = {**snapshot.counts}
+    if snapshot.unread is None:
+        judged["ci.workflow.cancelled"] = sum(run.conclusion == CANCELLED for run in runs)
+    else:
+        unknown += [Unknown(metric, snapshot.unread) for metric in OF_THE_WINDOW]
+    flaky_problem = snapshot.unread or snapshot.flaky_problem
+    if flaky_problem is None:
+        judged["ci.workflow.flaky_tests"] = sum(known.flaky for known in known_runs)
+    else:
+        unknown.append(Unknown("ci.workflow.flaky_tests", flaky_problem))
     if decisive:
         judged["ci.workflow.success"] = all(run.succeeded for run in decisive)
     if minutes:
         judged["ci.workflow.duration.p90"] = percentile(minutes, 0.9)
-    unknown, notes = [], []
-    if snapshot.files_problem is None:
+    others_problem = snapshot.unread or snapshot.lists_problem or snapshot.files_problem or _others_unread(snapshot)
+    if others_problem is None:
         judged["ci.workflow.other_failing"] = len(other_failing(snapshot))
     else:
-        unknown.append(Unknown("ci.workflow.other_failing", snapshot.files_problem))
+        unknown.append(Unknown("ci.workflow.other_failing", others_problem))
     for metric in snapshot.lists:
         selection, problem = snapshot.lists[metric], _list_problem(snapshot, metric, max_age)
         failed = any(one in snapshot.latest and not snapshot.latest[one].succeeded for one in selection.ids)
@@ -68,7 +81,7 @@ def figures_of(snapshot: Snapshot, max_age: timedelta | None = None) -> Figures:
         judged=judged,
         success_ratio=sum(run.succeeded for run in decisive) / len(decisive) if decisive else None,
         p50=percentile(minutes, 0.5) if minutes else None,
-        outcomes=_outcomes(snapshot, runs),
+        outcomes=_outcomes(snapshot, runs) if snapshot.unread is None else {},
         latest=_latest_by_file(snapshot),
         unknown=tuple(unknown),
         notes=tuple(notes),
@@ -93,15 +106,32 @@ def other_failing(snapshot: Snapshot) -> list[Run]:
     ]
 
 
+def _others_unread(snapshot: Snapshot) -> str | None:
+    """Why it is not known of every workflow that no option lists whether its latest decisive run failed."""
+    unread = [one for one in sorted(snapshot.unread_histories) if one in snapshot.existing]
+    if not unread:
+        return None
+    files = ", ".join(snapshot.workflows[one].file for one in unread)
+    return f"the runs of {files} could not be read: {snapshot.unread_histories[unread[0]]}"
+
+
 def _list_problem(snapshot: Snapshot, metric: str, max_age: timedelta | None) -> str | None:
     """Why it is not known whether every listed workflow succeeded; None where it is, and where none is listed."""
     selection = snapshot.lists[metric]
     option = f"{metric.rpartition('.')[2]}_workflows"
+    if snapshot.lists_problem is not None:
+        return snapshot.lists_problem
     if selection.unknown:
         return f"`{option}` lists {', '.join(selection.unknown)}, which {snapshot.repo} does not have"
     if selection.excluded:
         return f"`{option}` lists {', '.join(selection.excluded)}, which `exclude_workflows` leaves out"
     silent = [snapshot.workflows[one].file for one in sorted(selection.ids) if one not in snapshot.latest]
+    if silent and snapshot.unread is not None:
+        return snapshot.unread
+    unread = [one for one in sorted(selection.ids) if one in snapshot.unread_histories]
+    if unread:
+        files = ", ".join(snapshot.workflows[one].file for one in unread)
+        return f"`{option}` lists {files}, whose runs could not be read: {snapshot.unread_histories[unread[0]]}"
     if silent:
         return f"`{option}` lists {', '.join(silent)}, without a run on the branch that succeeded or failed"
     off = [snapshot.workflows[one].file for one in sorted(selection.ids) if one not in snapshot.existing]

@@ -18,10 +18,22 @@ KINDS: Final[Mapping[str, Kind]] = {
     "FORBIDDEN": Kind.FORBIDDEN,
     "INSUFFICIENT_SCOPES": Kind.FORBIDDEN,
     "NOT_FOUND": Kind.NOT_FOUND,
+    "MAX_NODE_LIMIT_EXCEEDED": Kind.SERVER_ERROR,
+    "RESOURCE_LIMITS_EXCEEDED": Kind.SERVER_ERROR,
 }
 """What GitHub's error types mean; the others are a query that it does not like."""
 
-TOO_HEAVY: Final = ("something went wrong while executing your query", "timeout", "timedout", "resource limits")
+TOO_HEAVY: Final = (
+    "something went wrong while executing your query",
+    "timeout",
+    "timedout",
+    "in time",
+    "resource limits",
+    "node limit",
+    "possible nodes",
+    "complexity",
+    "too large",
+)
 """The words of an answer that was too much work; GitHub gives such errors no type, or one of several."""
 
 

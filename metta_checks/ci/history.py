@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from metta_checks.ci.client import GitHub
-from metta_checks.ci.listing import LISTED, PER_PAGE
+from metta_checks.ci.pages import LISTED, MAY_BE_TOO_LARGE, SIZES, goes_on
 from metta_checks.ci.question import HISTORY
 from metta_checks.ci.records import Run, Workflow
 from metta_checks.ci.reply import PastRun
 from metta_checks.ci.wire import run_page
+from metta_checks.core.errors import SourceError
 
 
 def settled_by_graphql(past_runs: Sequence[PastRun], branch: str, since: datetime) -> list[Run] | None:
@@ -34,24 +35,31 @@ def settled_by_graphql(past_runs: Sequence[PastRun], branch: str, since: datetim
     return runs if len(past_runs) < HISTORY else None
 
 
-def read_by_rest(github: GitHub, workflow: Workflow) -> list[Run]:
+def read_by_rest(github: GitHub, workflow: Workflow, size: int) -> list[Run]:
     """The runs on the branch down to the latest decisive one, newest first, as far as GitHub lists them: a request
-    for each hundred. Raises SourceError."""
+    for each page of `size`, or of fewer where that is too much for the server. Raises SourceError."""
+    for smaller in SIZES:
+        if smaller <= size:
+            try:
+                return _read_in_pages(github, workflow, smaller)
+            except SourceError as error:
+                if error.kind not in MAY_BE_TOO_LARGE or not github.has_time or smaller == SIZES[-1]:
+                    raise
+    raise AssertionError(f"{size} is smaller than any page")
+
+
+def _read_in_pages(github: GitHub, workflow: Workflow, size: int) -> list[Run]:
     runs: list[Run] = []
-    for number in range(1, LISTED // PER_PAGE + 1):
+    for number in range(1, LISTED // size + 1):
         parameters = {
             "branch": github.settings.branch,
-            "per_page": str(PER_PAGE),
+            "per_page": str(size),
             "page": str(number),
             "exclude_pull_requests": "true",
         }
         path = f"/actions/workflows/{workflow.id}/runs"
         page = run_page(github.get_of_repo(path, about=f"the runs of {workflow.file}", params=parameters))
         runs += page.runs
-        if (
-            not page.runs
-            or not (page.has_next or len(page.runs) >= PER_PAGE)
-            or any(run.own and run.decisive for run in page.runs)
-        ):
+        if not goes_on(page, size) or any(run.own and run.decisive for run in page.runs):
             return runs
     return runs

@@ -6,7 +6,7 @@ is still to be read is part of the state, so that each job is submitted at most 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -16,6 +16,7 @@ from metta_checks.ci.attempts import OF_ALL_REQUESTS
 from metta_checks.ci.client import GitHub
 from metta_checks.ci.ledger import Known, Ledger
 from metta_checks.ci.records import Job, Run, WaitingJobs
+from metta_checks.ci.settings import Settings
 from metta_checks.ci.together import THREADS, together
 from metta_checks.ci.wire import JobPage, job_page
 from metta_checks.ci.workflows import Exclusion
@@ -54,13 +55,35 @@ class JobsReading:
     problem: SourceError | None = None
 
 
-class JobsReader:
-    """Reads the jobs of one repository with at most `budget` requests. `before` is the ledger of the last collection;
-    `ledger` gets what is still to be read."""
+def note_ended(settings: Settings, before: Ledger, ledger: Ledger, now: datetime) -> None:
+    """Note the attempts that have ended since `before`, the ledger of the last collection, the oldest run first. In the
+    first collection ever that is none: what had ended before belongs to another time.
 
-    def __init__(self, github: GitHub, before: Ledger, ledger: Ledger, *, budget: int) -> None:
+    To be called whenever `ledger` is kept, also where the rest of a collection failed: the next one compares with it.
+    """
+    if before.started_at is None or ledger.was_set_back:
+        return
+    exclusion = Exclusion(settings.exclude_workflows)
+    ended: list[WaitingJobs] = []
+    for run_id, known in sorted(ledger.runs.items()):
+        run, last = known.run, before.runs.get(run_id)
+        first, latest = _last_ended(last.run if last else None) + 1, _last_ended(run)
+        if first > latest or not _may_count(known, ledger, now - settings.look_back):
+            continue
+        if exclusion.excludes_run(run, ledger.workflows):
+            continue
+        ended += [WaitingJobs(run.id, attempt, run.file) for attempt in range(first, min(latest + 1, run.attempt))]
+        if latest == run.attempt and run.conclusion not in WITHOUT_JOBS:
+            ended.append(WaitingJobs(run.id, latest, run.file, started_at=run.started_at))
+    ledger.jobs = (*ledger.jobs, *ended)
+
+
+class JobsReader:
+    """Reads the jobs of one repository that `ledger` notes, with at most `budget` requests; what is still to be read
+    stays noted."""
+
+    def __init__(self, github: GitHub, ledger: Ledger, *, budget: int) -> None:
         self._github = github
-        self._before = before
         self._ledger = ledger
         self._budget = self._left = budget
         self._reading = JobsReading()
@@ -68,7 +91,7 @@ class JobsReader:
 
     def read(self) -> JobsReading:
         """The jobs of the attempts that have waited longest. Raises no SourceError: this part fails alone."""
-        waiting = [*self._ledger.jobs, *self._newly_ended()]
+        waiting = list(self._ledger.jobs)
         # Those with more pages than there may be requests would be in the way of the others for ever.
         too_long = [one for one in waiting if one.pages > self._budget]
         waiting = [one for one in waiting if one.pages <= self._budget]
@@ -83,36 +106,6 @@ class JobsReader:
             again += self._read_batch(batch)
         self._ledger.jobs = (*again, *waiting)
         return self._reading
-
-    def _newly_ended(self) -> Iterator[WaitingJobs]:
-        """The attempts that have ended since the last collection, the oldest run first. None in the first one ever:
-        what had ended before belongs to another time."""
-        if self._before.started_at is None or self._ledger.was_set_back:
-            return
-        exclusion = Exclusion(self._github.settings.exclude_workflows)
-        for run_id, known in sorted(self._ledger.runs.items()):
-            run, last = known.run, self._before.runs.get(run_id)
-            first, latest = _last_ended(last.run if last else None) + 1, _last_ended(run)
-            if first > latest or not self._may_count(known) or exclusion.excludes_run(run, self._ledger.workflows):
-                continue
-            for attempt in range(first, latest + 1):
-                if attempt < run.attempt:
-                    yield WaitingJobs(run.id, attempt, run.file)
-                elif run.conclusion not in WITHOUT_JOBS:
-                    yield WaitingJobs(run.id, attempt, run.file, started_at=run.started_at)
-
-    def _may_count(self, known: Known) -> bool:
-        run, settings, now = known.run, self._github.settings, self._ledger.collected_at
-        recent = now is not None and run.created_at >= now.replace(microsecond=0) - settings.look_back
-        ended_before = run.conclusion is not None and run.ended_at < self._watched_since
-        return run.own and recent and not known.gone and not ended_before
-
-    @property
-    def _watched_since(self) -> datetime:
-        """The first collection ever. Raises ValueError before it is over."""
-        if self._ledger.started_at is None:
-            raise ValueError("the first collection is not over")
-        return self._ledger.started_at.replace(microsecond=0)
 
     def _may_go_on(self) -> bool:
         return self._reading.problem is None and self._failures < MOST_FAILURES and not self._github.out_of_time
@@ -165,7 +158,8 @@ class JobsReader:
 
     def _counts(self, job: Job, one: WaitingJobs) -> bool:
         """Whether a job did its work in this attempt, and since the first collection."""
-        if not job.ran or job.completed_at is None or job.completed_at < self._watched_since:
+        since = _watched_since(self._ledger)
+        if not job.ran or job.completed_at is None or since is None or job.completed_at < since:
             return False
         return one.attempt == 1 or not _is_carried_over(job, one)
 
@@ -194,6 +188,17 @@ class JobsReader:
 
     def _leave_out(self, some: Iterable[WaitingJobs]) -> None:
         self._reading.over_limit += [_name(one) for one in some]
+
+
+def _may_count(known: Known, ledger: Ledger, created_since: datetime) -> bool:
+    run, since = known.run, _watched_since(ledger)
+    ended_before = since is None or (run.conclusion is not None and run.ended_at < since)
+    return run.own and run.created_at >= created_since and not known.gone and not ended_before
+
+
+def _watched_since(ledger: Ledger) -> datetime | None:
+    """The first collection ever; None before it is over."""
+    return ledger.started_at.replace(microsecond=0) if ledger.started_at else None
 
 
 def _last_ended(run: Run | None) -> int:

@@ -26,7 +26,8 @@ MOST_PAGES: Final = 10
 in the window are among those that were updated in it; a label given to thousands at once brings more than that."""
 
 LOOK_AGAIN: Final = timedelta(hours=1)
-"""How long it holds that no label of the repository has a name in any case."""
+"""How long it holds that no label of the repository has a name in any case, and that a label has too many pull
+requests."""
 
 MOST_LIST_PAGES: Final = 20
 """Pages of a hundred labels; no repository comes near."""
@@ -76,10 +77,17 @@ class LabelCounts:
         self._since = now - self._settings.label_window
         options = dict.fromkeys(option for labels in self._settings.labels.values() for option in labels)
         self._labels = [_Label(option, ledger.labels.get(option) or option) for option in options]
+        for label in self._labels:
+            found_at = ledger.crowded_labels.get(label.option)
+            if found_at is not None and timedelta(0) <= now - found_at < LOOK_AGAIN:
+                label.fault = self._crowded(label.option)
         self._names: dict[str, str] = {}
         self._names_after: str | None = None
         self._names_pages = 0
-        self._wants_names = any(ledger.labels.get(one) is None and not self._is_known_missing(one) for one in options)
+        self._wants_names = any(
+            label.is_open and ledger.labels.get(label.option) is None and not self._is_known_missing(label.option)
+            for label in self._labels
+        )
         self._found: dict[str, int] = {}
         self._faults: dict[str, SourceError] = {}
 
@@ -179,8 +187,8 @@ class LabelCounts:
         if page.after is None or (page.merged and page.merged[-1][2] < self._since):
             self._settle(label, label.spelling)
         elif label.pages == MOST_PAGES:
-            came_back = f"more than {MOST_PAGES} pages of merged pull requests were updated in the window"
-            raise self._too_many(came_back, label.option, "It is counted again once fewer of them were.")
+            self._ledger.crowded_labels[label.option] = self._now
+            raise self._crowded(label.option)
         else:
             label.after = page.after
 
@@ -220,6 +228,7 @@ class LabelCounts:
 
     def _settle(self, label: _Label, spelling: str | None) -> None:
         label.missing, label.complete = False, True
+        self._ledger.crowded_labels.pop(label.option, None)
         self._ledger.labels[label.option] = spelling
 
     def _is_known_missing(self, option: str) -> bool:
@@ -227,6 +236,10 @@ class LabelCounts:
         known, looked_at = self._ledger.labels, self._ledger.labels_at
         fresh = looked_at is not None and timedelta(0) <= self._now - looked_at < LOOK_AGAIN
         return fresh and option in known and known[option] is None
+
+    def _crowded(self, option: str) -> SourceError:
+        came_back = f"more than {MOST_PAGES} pages of merged pull requests were updated in the window"
+        return self._too_many(came_back, option, "It is counted again within the hour.")
 
     def _too_many(self, came_back: str, option: str, remedy: str) -> SourceError:
         tried = f"{self._github.source}: the label {option} of {self._settings.repo}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Final
 
 from metta_checks.ci.records import FAILED, QueuePage, Run, WaitingJobs, Workflow
@@ -12,11 +13,41 @@ from metta_checks.ci.records import FAILED, QueuePage, Run, WaitingJobs, Workflo
 CLOCK_SLACK: Final = timedelta(hours=1)
 """A clock that was set back by more than this makes what is remembered worthless."""
 
-FAILED_ATTEMPT: Final = "f"
-OTHER_ATTEMPT: Final = "o"
-LOST_ATTEMPT: Final = "l"
-OPEN_ATTEMPT: Final = "?"
-"""The letters of `Known.earlier`: it failed, it ended otherwise, GitHub has no record of it, not known yet."""
+
+class Outcome(StrEnum):
+    """What is known of an attempt before a run's latest one; the letters of `Known.earlier`.
+
+    GitHub answers 404 for attempts that it shows a moment later: one is lost when it was not found three times.
+    """
+
+    FAILED = "f"
+    OTHER = "o"
+    OPEN = "?"
+    NOT_FOUND_ONCE = "1"
+    NOT_FOUND_TWICE = "2"
+    LOST = "l"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is worth another request."""
+        return self in {Outcome.OPEN, Outcome.NOT_FOUND_ONCE, Outcome.NOT_FOUND_TWICE}
+
+    @property
+    def after_not_found(self) -> Outcome:
+        """What it is after a 404."""
+        return {Outcome.OPEN: Outcome.NOT_FOUND_ONCE, Outcome.NOT_FOUND_ONCE: Outcome.NOT_FOUND_TWICE}.get(
+            self, Outcome.LOST
+        )
+
+
+PAGE_SIZE: Final = 100
+"""Runs on a page of a listing, unless the server refuses as many."""
+
+QUESTION_SIZE: Final = 1_500
+"""Runs that one GraphQL question asks for, unless the server refuses as many."""
+
+SIZE_HOLDS: Final = timedelta(hours=6)
+"""How long a smaller size is used before the usual one is tried again."""
 
 KEPT_PER_WORKFLOW: Final = 20
 """Runs older than the look-back that are kept for a workflow at most."""
@@ -40,18 +71,24 @@ class Known:
     @property
     def flaky(self) -> bool:
         """The last attempt succeeded after an earlier one of the same run failed."""
-        return self.run.succeeded and FAILED_ATTEMPT in self.earlier
+        return self.run.succeeded and Outcome.FAILED in self.earlier
 
     @property
     def undecided(self) -> bool:
         """Whether it is flaky depends on an attempt that was not read."""
-        unread = OPEN_ATTEMPT in self.earlier or LOST_ATTEMPT in self.earlier
-        return self.run.succeeded and unread and FAILED_ATTEMPT not in self.earlier
+        unread = any(letter not in {Outcome.FAILED, Outcome.OTHER} for letter in self.earlier)
+        return self.run.succeeded and unread and Outcome.FAILED not in self.earlier
 
     @property
     def open_attempts(self) -> list[int]:
         """The numbers of the attempts that can still decide whether it is flaky."""
-        return [number for number, letter in enumerate(self.earlier, 1) if self.undecided and letter == OPEN_ATTEMPT]
+        if not self.undecided:
+            return []
+        return [number for number, letter in enumerate(self.earlier, 1) if Outcome(letter).is_open]
+
+    def outcome_of(self, attempt: int) -> Outcome:
+        """What is known of an earlier attempt."""
+        return Outcome(self.earlier[attempt - 1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +104,26 @@ class Bucket:
     newest: datetime
     checked_at: datetime
     stale: bool = False
+    size: int = PAGE_SIZE
 
     @property
     def key(self) -> tuple[datetime, datetime, int]:
         return self.since, self.until, self.page
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A range of times of creation, both ends included, whose runs are not all read yet.
+
+    `remaining` is how many runs GitHub counts in it, 0 where it was not asked yet. `short_answers` counts the
+    collections in which GitHub listed fewer runs than there are, `listed` how many it listed in the last of them.
+    """
+
+    since: datetime
+    until: datetime
+    remaining: int = 0
+    short_answers: int = 0
+    listed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +144,12 @@ class Ledger:
     the options have in the repository, None where there was none when its labels were listed, at `labels_at`.
     `files` are the names in the branch's folder of workflows, None while they are not known; `files_etag` and
     `files_at` are of REST's answer. `queue` has the pages of the queue by status and number. `jobs` are the attempts
-    whose jobs are still to be read, the longest-waiting first. `was_set_back` says of the running collection alone that
-    the clock was.
+    whose jobs are still to be read, the longest-waiting first. `was_set_back` says that the clock was, until the first
+    reading after that is complete. `gaps` are the ranges that are not read yet, and `is_whole` says that the first
+    reading was complete once.
+    `page_size` and `question_size` are what the server answered, since `sizes_at` where they are smaller than usual.
+    `look_is_due` says that the last collection did not look at a bucket that it had. `crowded_labels` are those with
+    more pull requests than are read, and when that was found.
     """
 
     started_at: datetime | None = None
@@ -118,6 +175,13 @@ class Ledger:
     jobs: tuple[WaitingJobs, ...] = ()
     queue: dict[tuple[str, int], QueuePage] = field(default_factory=dict)
     was_set_back: bool = False
+    gaps: tuple[Gap, ...] = ()
+    is_whole: bool = False
+    page_size: int = PAGE_SIZE
+    question_size: int = QUESTION_SIZE
+    sizes_at: datetime | None = None
+    look_is_due: bool = False
+    crowded_labels: dict[str, datetime] = field(default_factory=dict)
 
     def copy(self) -> Ledger:
         """One that can be changed without changing this one; the records inside are frozen and shared."""
@@ -129,6 +193,7 @@ class Ledger:
             searched=set(self.searched),
             verdicts=dict(self.verdicts),
             labels=dict(self.labels),
+            crowded_labels=dict(self.crowded_labels),
         )
 
     def begin(self, now: datetime, since: datetime) -> None:
@@ -146,26 +211,27 @@ class Ledger:
             )
             for name in Ledger.__slots__:
                 setattr(self, name, getattr(fresh, name))
-        else:
-            self.was_set_back = False
-        self.collected_at = now
+        if self.sizes_at is not None and not timedelta(0) <= now - self.sizes_at < SIZE_HOLDS:
+            self.page_size, self.question_size, self.sizes_at = PAGE_SIZE, QUESTION_SIZE, None
+        clipped = (replace(gap, since=max(gap.since, since)) for gap in self.gaps)
+        self.gaps = tuple(gap for gap in clipped if gap.since <= gap.until)
 
     def admit(self, run: Run) -> None:
         """Take note of a run as it was just read. An answer that is behind what is known already is left aside:
         GitHub answers from replicas."""
         known = self.runs.get(run.id)
         if known is None:
-            self.runs[run.id] = Known(run, OPEN_ATTEMPT * (run.attempt - 1), False, run.updated_at)
+            self.runs[run.id] = Known(run, Outcome.OPEN * (run.attempt - 1), False, run.updated_at)
         elif known.gone or (replace(run, ended_at=known.run.ended_at) != known.run and _later(run, known.run)):
             earlier = known.earlier + _letters(known.run, run.attempt)
             if known.run.attempt == run.attempt and known.run.conclusion is not None:
                 run = replace(run, ended_at=known.run.ended_at)
             self.runs[run.id] = Known(run, earlier, known.measured, run.updated_at)
 
-    def note_attempt(self, run_id: int, attempt: int, letter: str) -> None:
+    def note_attempt(self, run_id: int, attempt: int, outcome: Outcome) -> None:
         """An earlier attempt was asked for."""
         known = self.runs[run_id]
-        earlier = known.earlier[: attempt - 1] + letter + known.earlier[attempt:]
+        earlier = known.earlier[: attempt - 1] + outcome + known.earlier[attempt:]
         self.runs[run_id] = replace(known, earlier=earlier)
 
     def note_change(self, run_id: int, stamp: datetime) -> None:
@@ -198,6 +264,7 @@ class Ledger:
             run, counts = known.run, known.run.own and not first_ever
             if counts and run.created_at >= since and run.ended_at >= started_at.replace(microsecond=0):
                 yield run
+        self.was_set_back = False
 
     def _beginning(self, now: datetime) -> datetime:
         """`now`, unless runs have ended later than that by GitHub's clock: ours may have been set back."""
@@ -243,10 +310,10 @@ def _letters(known: Run, attempt: int) -> str:
     """The letters of the attempts from the known one up to `attempt`, which is the latest now."""
     if attempt <= known.attempt:
         return ""
-    seen = OPEN_ATTEMPT if known.conclusion is None else letter_of(known.conclusion)
-    return seen + OPEN_ATTEMPT * (attempt - known.attempt - 1)
+    seen = Outcome.OPEN if known.conclusion is None else outcome_of(known.conclusion)
+    return seen + Outcome.OPEN * (attempt - known.attempt - 1)
 
 
-def letter_of(conclusion: str | None) -> str:
-    """What is noted of an attempt that ended so."""
-    return FAILED_ATTEMPT if conclusion in FAILED else OTHER_ATTEMPT
+def outcome_of(conclusion: str | None) -> Outcome:
+    """What an attempt that ended so is."""
+    return Outcome.FAILED if conclusion in FAILED else Outcome.OTHER

@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import zlib
 from collections.abc import Iterator
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
-from pydantic import AwareDatetime, BaseModel, PlainSerializer
+from pydantic import AwareDatetime, BaseModel, PlainSerializer, StringConstraints
 
-from metta_checks.ci.ledger import Bucket, Known, Ledger, ListPage
+from metta_checks.ci.ledger import Bucket, Gap, Known, Ledger, ListPage
 from metta_checks.ci.records import QueuePage, Run, WaitingJobs, Workflow
 
 VERSION: Final = 2
@@ -45,6 +45,14 @@ def to_text(ledger: Ledger) -> str:
         watch_again_at=ledger.watch_again_at,
         jobs=ledger.jobs,
         queue=[(*key, page) for key, page in ledger.queue.items()],
+        was_set_back=ledger.was_set_back,
+        gaps=ledger.gaps,
+        is_whole=ledger.is_whole,
+        page_size=ledger.page_size,
+        question_size=ledger.question_size,
+        sizes_at=ledger.sizes_at,
+        look_is_due=ledger.look_is_due,
+        crowded_labels=ledger.crowded_labels,
     )
     return base64.b85encode(zlib.compress(document.model_dump_json().encode(), 6)).decode("ascii")
 
@@ -88,7 +96,7 @@ class _Columns(BaseModel):
     own: list[bool]
     ended_at: list[Moment]
     name: list[str]
-    earlier: list[str]
+    earlier: list[Annotated[str, StringConstraints(pattern=r"^[fo?12l]*$")]]
     measured: list[bool]
     stamp: list[Moment]
     gone: list[bool]
@@ -117,6 +125,15 @@ class _Document(BaseModel):
     watch_again_at: AwareDatetime | None
     jobs: tuple[WaitingJobs, ...] = ()
     queue: list[tuple[str, int, QueuePage]] = []
+    was_set_back: bool = False
+    gaps: tuple[Gap, ...] = ()
+    # Older versions saved complete readings only.
+    is_whole: bool = True
+    page_size: Literal[100, 50, 25, 10] = 100
+    question_size: Literal[1500, 400, 100] = 1500
+    sizes_at: AwareDatetime | None = None
+    look_is_due: bool = False
+    crowded_labels: dict[str, AwareDatetime] = {}
 
 
 def _columns(ledger: Ledger) -> _Columns:
@@ -167,6 +184,14 @@ def _ledger(document: _Document) -> Ledger:
         watch_again_at=document.watch_again_at,
         jobs=document.jobs,
         queue={(status, number): page for status, number, page in document.queue},
+        was_set_back=document.was_set_back,
+        gaps=document.gaps,
+        is_whole=document.is_whole,
+        page_size=document.page_size,
+        question_size=document.question_size,
+        sizes_at=document.sizes_at,
+        look_is_due=document.look_is_due,
+        crowded_labels=document.crowded_labels,
     )
 
 

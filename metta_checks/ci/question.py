@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial, reduce
 from typing import Final
 
 from metta_checks.ci.client import GitHub
 from metta_checks.ci.graphql import QueryField
+from metta_checks.ci.ledger import QUESTION_SIZE, Ledger
+from metta_checks.ci.pages import MAY_BE_TOO_LARGE
 from metta_checks.ci.records import Run, Workflow
 from metta_checks.ci.reply import IDS_PER_FIELD, Reply, parse_reply
 from metta_checks.ci.together import together
@@ -17,8 +20,8 @@ from metta_checks.core.errors import Kind, SourceError
 HISTORY: Final = 20
 """How many of a quiet workflow's latest runs are asked for: those of all branches, since none can be named."""
 
-WATCHED_PER_QUERY: Final = 1_500
-"""Runs in one question; a repository with more of them in the look-back is asked in several."""
+SIZES: Final = (QUESTION_SIZE, 400, 100)
+"""How many runs one question asks for, from the usual number to the smallest that is tried."""
 
 HISTORY_ALIAS: Final = "history"
 CLOSE_ALIAS: Final = "close"
@@ -46,6 +49,11 @@ class Question:
     closely_watched: Sequence[Run] = ()
     tree: Sequence[QueryField] = ()
 
+    @property
+    def weight(self) -> int:
+        """How many runs it asks for."""
+        return HISTORY * len(self.histories) + len(self.closely_watched) + len(self.watched)
+
     def without_check_suites(self) -> Question:
         """What is left for a token that may not read them: when the closely watched runs changed, not their outcome."""
         return replace(self, histories=(), watched=(*self.watched, *self.closely_watched), closely_watched=())
@@ -58,10 +66,48 @@ class Question:
         return asked and of_a_field and (error.field is None or error.field.startswith((HISTORY_ALIAS, CLOSE_ALIAS)))
 
 
-def ask(github: GitHub, question: Question) -> Reply:
-    """Put the question, in one request unless very many runs are watched. Raises SourceError."""
-    replies = together([partial(_ask_part, github, part) for part in _parts(question)])
+def ask(github: GitHub, question: Question, size: int = QUESTION_SIZE) -> Reply:
+    """Put the question, in one request unless it asks for more than `size` runs. Raises SourceError."""
+    replies = together([partial(_ask_part, github, part) for part in _parts(question, size)])
     return reduce(Reply.joined, replies, Reply())
+
+
+class Questioner:
+    """Puts questions as the server answers them: in the size that is not too much for it, which the ledger remembers,
+    and without what the token must not read."""
+
+    def __init__(self, github: GitHub, ledger: Ledger, now: datetime) -> None:
+        self._github = github
+        self._ledger = ledger
+        self._now = now
+
+    def put(self, question: Question) -> Reply:
+        """The reply; for a token that must not read check suites, the one without them. Raises SourceError."""
+        if not self._github.reads_check_suites:
+            return self._put_in_size(question.without_check_suites())
+        try:
+            return self._put_in_size(question)
+        except SourceError as error:
+            if not question.is_refused_check_suites(error):
+                raise
+        reply = self._put_in_size(question.without_check_suites())
+        self._github.note_refused_check_suites()
+        return reply
+
+    def _put_in_size(self, question: Question) -> Reply:
+        size = self._ledger.question_size
+        while True:
+            try:
+                reply = ask(self._github, question, size)
+                break
+            except SourceError as error:
+                smaller = next((one for one in SIZES if one < min(size, question.weight)), None)
+                if error.kind not in MAY_BE_TOO_LARGE or smaller is None or not self._github.has_time:
+                    raise
+                size = smaller
+        if size != self._ledger.question_size:
+            self._ledger.question_size, self._ledger.sizes_at = size, self._now
+        return reply
 
 
 def _ask_part(github: GitHub, part: Question) -> Reply:
@@ -79,14 +125,19 @@ def _ask_part(github: GitHub, part: Question) -> Reply:
     )
 
 
-def _parts(question: Question) -> Iterator[Question]:
-    close = question.closely_watched[:WATCHED_PER_QUERY]
-    first = WATCHED_PER_QUERY - len(close)
-    yield Question(question.labels, question.states, question.histories, question.watched[:first], close, question.tree)
-    for start in range(first, len(question.watched), WATCHED_PER_QUERY):
-        yield Question(watched=question.watched[start : start + WATCHED_PER_QUERY])
-    for start in range(WATCHED_PER_QUERY, len(question.closely_watched), WATCHED_PER_QUERY):
-        yield Question(closely_watched=question.closely_watched[start : start + WATCHED_PER_QUERY])
+def _parts(question: Question, size: int) -> Iterator[Question]:
+    """The question in parts of at most `size` runs; the first has all that asks for none."""
+    others = Question(question.labels, question.states, tree=question.tree)
+    histories, close, watched = question.histories, question.closely_watched, question.watched
+    while True:
+        past = histories[: max(size // HISTORY, 1)]
+        left = max(size - HISTORY * len(past), 0)
+        near, far = close[:left], watched[: max(left - len(close), 0)]
+        yield replace(others, histories=past, closely_watched=near, watched=far)
+        others = Question()
+        histories, close, watched = histories[len(past) :], close[len(near) :], watched[len(far) :]
+        if not (histories or close or watched):
+            return
 
 
 def _fields(question: Question) -> Iterator[QueryField]:

@@ -24,9 +24,8 @@ IN_PROGRESS: Final = "in_progress"
 """The statuses that are listed. What waits for an approval or for a concurrency group (`waiting`, `pending`) needs no
 runner yet."""
 
-PER_PAGE: Final = 100
-MOST_PAGES: Final = 10
-"""GitHub lists a thousand runs for a status; with more the queue is unknown."""
+MOST_RUNS: Final = 1_000
+"""GitHub lists no more for a status; with more the queue is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +46,8 @@ class QueueReader:
         self._ledger = ledger
         self._now = now
         self._since = now - github.settings.look_back
+        # As many as the server was seen to answer (cli/cli#6560).
+        self._per_page = ledger.page_size
         self._pages: dict[tuple[str, int], QueuePage] = {}
 
     def read(self) -> Queue:
@@ -71,17 +72,17 @@ class QueueReader:
         """The runs of one status that were created within the look-back."""
         found: dict[int, QueuedRun] = {}
         rows = 0
-        for number in range(1, MOST_PAGES + 1):
+        for number in range(1, -(-MOST_RUNS // self._per_page) + 1):
             page = self._page(status, number)
             rows += len(page.runs)
             found |= {run.id: run for run in page.runs if run.created_at >= self._since}
             # Newest first: what follows is older still.
             if page.runs and page.runs[-1].created_at < self._since:
                 return list(found.values())
-            if not page.runs or not (page.has_next or len(page.runs) >= PER_PAGE):
+            if not page.runs or not (page.has_next or len(page.runs) >= self._per_page):
                 self._require_all(status, rows, page.total)
                 return list(found.values())
-        detail = f"more than {MOST_PAGES * PER_PAGE:,} runs"
+        detail = f"more than {MOST_RUNS:,} runs"
         raise SourceError(Kind.OVERSIZED, self._operation(status), detail, "Leave the queue out: `queue: false`.")
 
     def _page(self, status: str, number: int) -> QueuePage:
@@ -91,7 +92,7 @@ class QueueReader:
             about=f"the {status} runs",
             params={
                 "status": status,
-                "per_page": str(PER_PAGE),
+                "per_page": str(self._per_page),
                 "exclude_pull_requests": "true",
                 **({"page": str(number)} if number > 1 else {}),
             },

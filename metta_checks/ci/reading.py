@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
@@ -14,7 +14,7 @@ from metta_checks.ci.client import GitHub
 from metta_checks.ci.labels import LabelCounts
 from metta_checks.ci.ledger import Known, Ledger
 from metta_checks.ci.listing import Listing
-from metta_checks.ci.question import Question, ask
+from metta_checks.ci.question import Question, Questioner
 from metta_checks.ci.records import Run, Workflow
 from metta_checks.ci.reply import Pulse, Reply
 from metta_checks.ci.settings import Settings
@@ -45,7 +45,12 @@ class Snapshot:
     its id, `lists` the workflows that decide a metric, `counts` the merged pull requests by metric. `problems` say what
     could not be read, and what is unknown for it. `default_branch` is the repository's, where the watched branch does
     not exist; the rest is then worth nothing. `existing` are the workflows that are active and whose file is there;
-    where `files_problem` says that the files could not be read, every active one."""
+    where `files_problem` says that the files could not be read, every active one.
+
+    `progress` says how far a reading got that is not complete, and why; `unread` is the same where not all runs are
+    known, so that `latest` has only what no run can change that is still to be read. `lists_problem` says why the list
+    of workflows is not known, `flaky_problem` why the flaky runs are not, and `unread_histories` by workflow why its
+    latest decisive run is not."""
 
     now: datetime
     runs: tuple[Known, ...]
@@ -60,10 +65,15 @@ class Snapshot:
     existing: frozenset[int] = frozenset()
     files_problem: str | None = None
     default_branch: str | None = None
+    progress: str = ""
+    unread: str | None = None
+    lists_problem: str | None = None
+    flaky_problem: str | None = None
+    unread_histories: Mapping[int, str] = field(default_factory=dict)
 
 
 class Reading:
-    """Reads GitHub into `ledger`, a copy that is thrown away when an error comes; one object per collection."""
+    """Reads GitHub into `ledger`, a copy that is saved whatever comes; one object per collection."""
 
     def __init__(self, github: GitHub, ledger: Ledger, now: datetime, *, max_pages: int) -> None:
         self._github = github
@@ -74,34 +84,78 @@ class Reading:
         self._since = now.replace(microsecond=0) - self._settings.look_back
         ledger.begin(now, self._since)
         self._listing = Listing(github, ledger, now, self._since, max_pages=max_pages)
+        self._questioner = Questioner(github, ledger, now)
         self._exclusion = Exclusion(self._settings.exclude_workflows)
         self._files = WorkflowFiles(github, ledger, now)
         self._labels = LabelCounts(github, ledger, now)
         self._graphql_answers = not github.anonymous
+        self._graphql_has_histories = True
+        self._default_branch: str | None = None
         self._problems: list[str] = []
+        self._interrupted: SourceError | None = None
+        self._unread_histories: dict[int, str] = {}
+        self._hidden = 0
 
     def take(self) -> Snapshot:
-        """Everything that the figures need. Raises SourceError; the ledger is then worthless."""
+        """Everything that the figures need, or what there is of it where the time is up in a first reading.
+
+        Raises SourceError; the ledger then has what was read until then.
+        """
+        try:
+            self._read()
+        except SourceError as error:
+            if self._ledger.is_whole or not self._github.out_of_time:
+                raise
+            self._interrupted = error
+            self._labels.fail(error)
+            self._problems.append(f"the collection ended before everything was read: {error}")
+        return self._snapshot()
+
+    def _read(self) -> None:
         self._listing.refresh()
         # A branch with runs of its own in the window is there, or was a moment ago.
-        default = (
-            None if self._coming_into_question() else branch.default_in_place_of_missing(self._github, self._ledger)
-        )
-        if default is not None:
-            return replace(self._snapshot(), default_branch=default)
+        if not self._coming_into_question():
+            self._default_branch = branch.default_in_place_of_missing(self._github, self._ledger)
+            if self._default_branch is not None:
+                return
         if workflows.list_is_due(self._ledger, self._listing.read, self._now):
-            workflows.refresh(self._github, self._ledger, self._now)
-        if not self._listing.cold and self._can_afford_care():
-            self._listing.maintain()
+            self._refresh_workflows()
+        if not self._listing.cold and not self._ledger.gaps and self._can_afford_care():
+            self._look_behind()
         if self._graphql_answers:
             self._ask()
         if not self._graphql_answers:
             self._files.read_by_rest()
-        self._search_the_past()
-        attempts.resolve_flakiness(self._github, self._ledger, self._coming_into_question())
+        if not self._ledger.gaps:
+            self._search_the_past()
+        late = attempts.resolve_flakiness(self._github, self._ledger, self._coming_into_question())
+        if late is not None and not self._ledger.is_whole:
+            self._interrupted = late
+            self._problems.append(f"the collection ended before everything was read: {late}")
         # Last, since it may take long and fails alone.
         self._labels.finish()
-        return self._snapshot()
+
+    def _refresh_workflows(self) -> None:
+        """The list of workflows; where one is known already, it does for as long as GitHub does not give another."""
+        try:
+            workflows.refresh(self._github, self._ledger, self._now)
+        except SourceError as error:
+            if self._ledger.workflows_at is None or self._ends_all(error):
+                raise
+            self._problems.append(f"the list of workflows is that of {self._ledger.workflows_at:%H:%M} UTC: {error}")
+
+    def _look_behind(self) -> None:
+        """Older runs that changed, or that GitHub lists late; they can wait for the next collection."""
+        try:
+            self._listing.maintain()
+        except SourceError as error:
+            if self._ends_all(error):
+                raise
+            self._problems.append(f"changes to older workflow runs show late: {error}")
+
+    def _ends_all(self, error: SourceError) -> bool:
+        """Whether every other request would end in this error too."""
+        return error.kind in attempts.OF_ALL_REQUESTS or self._github.out_of_time
 
     def _can_afford_care(self) -> bool:
         github = self._github
@@ -115,7 +169,7 @@ class Reading:
             Question(
                 labels=self._labels.fields(),
                 states=list(self._ledger.workflows.values()),
-                histories=self._quiet_workflows(),
+                histories=() if self._ledger.gaps else self._quiet_workflows(),
                 watched=[known.run for known in watched if not self._is_unsettled(known)],
                 closely_watched=unsettled,
                 tree=self._files.fields(),
@@ -135,46 +189,39 @@ class Reading:
         What watching the runs would have shown, the buckets show, only later. The labels are then asked for alone.
         """
         try:
-            reply = self._ask_what_is_allowed(question)
+            reply = self._questioner.put(question)
         except SourceError as error:
             return self._put_less(question, error)
         self._labels.take(reply.data)
         return reply
 
     def _put_less(self, question: Question, refused: SourceError) -> Reply | None:
-        if refused.kind is Kind.SERVER_ERROR and (question.watched or question.closely_watched):
-            with suppress(SourceError):
-                reply = self._ask_what_is_allowed(replace(question, watched=(), closely_watched=()))
-                self._ledger.watch_again_at = self._now + WATCH_PAUSE
-                self._labels.take(reply.data)
-                return reply
+        if refused.kind is Kind.SERVER_ERROR:
+            without_watched = replace(question, watched=(), closely_watched=())
+            for less in (without_watched, replace(without_watched, histories=())):
+                if less.weight == question.weight:
+                    continue
+                with suppress(SourceError):
+                    reply = self._questioner.put(less)
+                    if question.watched or question.closely_watched:
+                        self._ledger.watch_again_at = self._now + WATCH_PAUSE
+                    self._graphql_has_histories = bool(less.histories) or not question.histories
+                    self._labels.take(reply.data)
+                    return reply
         if refused.kind in ANSWERS_LESS and question.labels and self._github.has_time:
             with suppress(SourceError):
-                return self._ask_what_is_allowed(replace(question, labels=()))
+                return self._questioner.put(replace(question, labels=()))
         self._labels.fail(refused)
         self._problems.append(
             f"changes to older workflow runs show late, since GitHub's GraphQL does not answer: {refused}"
         )
         return None
 
-    def _ask_what_is_allowed(self, question: Question) -> Reply:
-        """The reply; for a token that must not read check suites, the one without them."""
-        if not self._github.reads_check_suites:
-            return ask(self._github, question.without_check_suites())
-        try:
-            return ask(self._github, question)
-        except SourceError as error:
-            if not question.is_refused_check_suites(error):
-                raise
-        reply = ask(self._github, question.without_check_suites())
-        self._github.note_refused_check_suites()
-        return reply
-
     def _go_on_by_rest(self) -> None:
         """Without GraphQL: the states of the workflows are those of REST's list, and pasts are looked up there."""
         self._graphql_answers = False
         if self._ledger.workflows_at != self._now:
-            workflows.refresh(self._github, self._ledger, self._now)
+            self._refresh_workflows()
 
     def _watched(self) -> Iterator[Known]:
         """The runs of which no answer of this collection has spoken yet."""
@@ -194,12 +241,25 @@ class Reading:
         changed = {run_id: pulse for run_id, pulse in reply.pulses.items() if _has_changed(known[run_id], pulse)}
         unsure = {run.id for run in unsettled if self._is_unsure(run, reply)}
         before = {run_id: known[run_id].run for run_id in changed}
-        self._listing.reread(known[run_id].run for run_id in changed.keys() | unsure)
+        faults = self._listing.reread(known[run_id].run for run_id in changed.keys() | unsure)
+        for error in faults:
+            if self._ends_all(error):
+                raise error
+        if faults:
+            self._problems.append(f"runs that changed are read again by the next collection: {faults[0]}")
+        self._note_hidden(reply)
         for run_id, pulse in changed.items():
             if self._is_shown(before[run_id], known[run_id].run, pulse):
                 self._ledger.note_change(run_id, pulse.updated_at)
         for run_id in reply.gone:
             self._ledger.note_deletion(run_id)
+
+    def _note_hidden(self, reply: Reply) -> None:
+        """Whether the first page of the listing lacked most of the runs that it should have, and that do exist: newer
+        ones may be missing too."""
+        missing = [run_id for run_id in self._listing.missing if run_id in reply.pulses]
+        if len(missing) > len(self._listing.read):
+            self._hidden = len(missing)
 
     def _is_shown(self, before: Run, now_read: Run, pulse: Pulse) -> bool:
         """Whether REST shows the change that GraphQL announced; until then the run is asked for again. The two need not
@@ -248,14 +308,32 @@ class Reading:
         """Find the latest decisive run of the workflows of which none is known. A workflow may have come to be one of
         them in the course of this collection: its latest run is under way again, or it was switched on."""
         quiet = [workflow for workflow in self._quiet_workflows() if workflow.id not in self._asked]
-        if quiet and self._graphql_answers and self._github.reads_check_suites:
+        by_graphql = self._graphql_answers and self._graphql_has_histories and self._github.reads_check_suites
+        if quiet and by_graphql:
             # What GraphQL does not answer is asked of REST below.
             with suppress(SourceError):
-                self._take_histories(self._ask_what_is_allowed(Question(histories=quiet)))
+                self._take_histories(self._questioner.put(Question(histories=quiet)))
         left = self._quiet_workflows()
-        histories = together([partial(history.read_by_rest, self._github, workflow) for workflow in left])
-        for workflow, runs in zip(left, histories, strict=True):
-            self._remember(workflow, runs)
+        for start in range(0, len(left), attempts.MOST_UNREADABLE):
+            batch = left[start : start + attempts.MOST_UNREADABLE]
+            if len(self._unread_histories) >= attempts.MOST_UNREADABLE:
+                reason = next(iter(self._unread_histories.values()))
+                self._unread_histories |= {workflow.id: reason for workflow in left[start:]}
+                return
+            for workflow, past in zip(batch, together([partial(self._past, one) for one in batch]), strict=True):
+                if isinstance(past, SourceError):
+                    self._unread_histories[workflow.id] = str(past)
+                else:
+                    self._remember(workflow, past)
+
+    def _past(self, workflow: Workflow) -> list[Run] | SourceError:
+        """The runs of a quiet workflow, or why they could not be read."""
+        try:
+            return history.read_by_rest(self._github, workflow, self._ledger.page_size)
+        except SourceError as error:
+            if self._ends_all(error):
+                raise
+            return error
 
     def _take_histories(self, reply: Reply) -> None:
         self._asked.update(reply.histories)
@@ -289,23 +367,53 @@ class Reading:
 
     def _snapshot(self) -> Snapshot:
         ledger = self._ledger
-        completed = tuple(run for run in ledger.newly_completed(self._now, self._since) if self._counts(run))
+        progress = "" if self._default_branch is not None else self._progress()
+        ledger.is_whole = ledger.is_whole or not progress
+        # A first reading over several collections is the first collection ever.
+        completed = tuple(ledger.newly_completed(self._now, self._since)) if ledger.is_whole else ()
         ledger.prune(self._since)
-        included = self._included_workflows()
+        lists_problem = progress if ledger.workflows_at is None else None
+        is_all = not ledger.gaps and not self._hidden and ledger.collected_at == self._now and lists_problem is None
+        read_from = max((gap.until for gap in ledger.gaps), default=self._since)
+        latest = {one: run for one, run in ledger.latest_decisive().items() if self._counts(run)}
         return Snapshot(
             now=self._now,
             runs=tuple(self._in_window()),
-            workflows=included,
-            latest={one: run for one, run in ledger.latest_decisive().items() if self._counts(run)},
+            workflows=self._included_workflows(),
+            latest={one: run for one, run in latest.items() if is_all or run.created_at > read_from},
             lists=self._lists(),
             counts=self._labels.counts,
-            completed=completed,
+            completed=tuple(run for run in completed if self._counts(run)),
             existing=self._existing(),
             files_problem=str(self._files.problem) if self._files.problem else None,
             problems=(*self._problems, *self._labels.problems),
             repo=ledger.full_name or self._settings.repo,
             web_url=ledger.web_url or f"https://github.com/{self._settings.repo}",
+            default_branch=self._default_branch,
+            progress=progress,
+            unread=None if is_all else progress,
+            lists_problem=lists_problem,
+            flaky_problem=progress if self._interrupted else None,
+            unread_histories=self._unread_histories,
         )
+
+    def _progress(self) -> str:
+        """How far the reading got, and why no further; empty where it is complete."""
+        ledger, short = self._ledger, self._listing.short
+        known = sum(known.run.created_at >= self._since for known in ledger.runs.values())
+        remaining = sum(gap.remaining for gap in ledger.gaps)
+        read = f"{known:,} of {known + remaining:,} runs" if remaining else f"{known:,} runs"
+        if short:
+            listed = sum(gap.listed or 0 for gap in short)
+            return (
+                f"{read} are read: GitHub listed {listed:,} runs of a period that has more, which happens for some "
+                "minutes; the next collection asks again"
+            )
+        if self._hidden:
+            return f"GitHub's list of runs lacks {self._hidden:,} that exist; the next collection asks again"
+        if self._interrupted is not None or ledger.gaps:
+            return f"the first reading has {read} so far; the next collection continues it"
+        return ""
 
 
 def _has_changed(known: Known, pulse: Pulse) -> bool:

@@ -181,7 +181,11 @@ class Diagnostics:
         what = "last good collection"
         if self._last is None:
             return self._warn(what, "none yet in this process", "Wait for the first collection.")
+        progress = {result.target.name: result.progress for result in self._results if result.progress}
         for name in self._errors():
+            if name in progress:
+                self._warn(what, f"in progress: {progress[name]}", "Wait for the next collections.", name)
+                continue
             read_at = self._read_at.get(name)
             if read_at is None:
                 remedy = "See the diagnoses of the source and the credential."

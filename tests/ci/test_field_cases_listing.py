@@ -12,7 +12,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from ci_support.expectations import not_yet
 from ci_support.scene import NAMESPACE, Scene
 
 from metta_checks.simulator.github_json import RestPayloads
@@ -46,7 +45,6 @@ def rewritten(scene: Scene, request: Request, change: Callable[[dict[str, Any]],
     return replace(response, body=json.dumps(change(json.loads(response.body))).encode(), headers=headers)
 
 
-@not_yet("a range that came back empty or short counts as read")
 @pytest.mark.parametrize("shown", [0, 40], ids=["empty", "40 of 200"])
 def test_g2_a_range_that_came_back_short_is_read_again(empty_scene: SceneMaker, shown: int) -> None:
     """cli/cli#5440, action-download-artifact#147: filtered listings are empty or short for minutes."""
@@ -72,7 +70,6 @@ def test_g2_a_range_that_came_back_short_is_read_again(empty_scene: SceneMaker, 
     assert watched.collect().find(RATIO) == pytest.approx(1 / 3)
 
 
-@not_yet("a first reading that runs out of time keeps nothing")
 def test_g7_a_repository_that_is_too_slow_for_one_collection_is_read_in_several(empty_scene: SceneMaker) -> None:
     """cli/cli#6560, tap-github#461: 2,500 runs at 2.5 s a page. Here six pages are answered in a collection, and the
     others never."""
@@ -97,7 +94,6 @@ def test_g7_a_repository_that_is_too_slow_for_one_collection_is_read_in_several(
     assert collected.find(RATIO) == pytest.approx(1 / 2)
 
 
-@not_yet("a page that the server refuses as too large is not asked for in parts")
 @pytest.mark.parametrize("status", [502, 504])
 def test_g7_a_page_that_is_too_large_for_the_server_is_asked_for_in_smaller_ones(
     empty_scene: SceneMaker, status: int

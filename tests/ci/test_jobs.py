@@ -389,6 +389,18 @@ class TestRestarts:
 
         assert watched.points().durations.total() == 1
 
+    def test_one_that_fails_after_it_saw_a_run_end_loses_none(self, watched: Watched) -> None:
+        """What it read is kept, so that the next collection sees no run end."""
+        run = watched.run("failure")
+        watched.repository.rerun(run.id, at=run.updated_at + MINUTE, conclusion="success", duration=MINUTE)
+        watched.scene.server.refuse(bad_credentials(), f"/repos/demo-org/arena/actions/runs/{run.id}/attempts/1")
+        watched.scene.later(10 * MINUTE)
+        assert watched.scene.collect().error
+        watched.scene.server.relent()
+
+        assert watched.points().durations.total() == 2
+        assert watched.points().durations.total() == 0
+
     def test_switched_on_later_it_begins_with_what_ends_then(self, watch: Callable[..., Watched]) -> None:
         watched = watch(jobs=False)
         watched.run()

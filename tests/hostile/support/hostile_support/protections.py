@@ -19,7 +19,7 @@ from urllib.parse import urljoin
 
 import pytest
 
-from metta_checks.ci import graphql, ledger, listing, reply, wire, workflows
+from metta_checks.ci import graphql, ledger, pages, reply, wire, workflows
 from metta_checks.core import transport
 from metta_checks.core.options_loader import OptionsLoader
 from metta_checks.health import document, local, s3_errors
@@ -97,7 +97,7 @@ def links(patch: pytest.MonkeyPatch) -> None:
 def whole_listings(patch: pytest.MonkeyPatch) -> None:
     """A listing is believed: what it says twice counts twice, and it ends where it says."""
     patch.setattr(wandb_listing.RunListings, "read", _every_run)
-    patch.setattr(listing.Listing, "_range_pages", _until_total)
+    patch.setattr(pages.RunPages, "of_range", _until_total)
     patch.setattr(ledger.Ledger, "admit", _admit_each)
     patch.setattr(workflows, "refresh", _every_workflow)
     patch.setattr(OptionsLoader, "timeout", lambda _: 3.0)
@@ -105,7 +105,7 @@ def whole_listings(patch: pytest.MonkeyPatch) -> None:
 
 def page_limit(patch: pytest.MonkeyPatch) -> None:
     """As many pages as a listing promises."""
-    patch.setattr(listing.Listing, "_page", _without_limit(listing.Listing._page))
+    patch.setattr(pages.RunPages, "_page", _without_limit(pages.RunPages._page))
 
 
 def told_once(patch: pytest.MonkeyPatch) -> None:
@@ -175,11 +175,11 @@ def _every_run(
             return wandb_listing.RunListing(found, ())
 
 
-def _until_total(self: listing.Listing, since: datetime, until: datetime) -> Any:
-    pages = [self._range_page(since, until, 1)]
-    while sum(len(page.runs) for page, _ in pages) < pages[0][0].total:
-        pages.append(self._range_page(since, until, len(pages) + 1))
-    return pages, True
+def _until_total(self: pages.RunPages, since: datetime, until: datetime) -> pages.RangePages:
+    read = [self._range_page(since, until, 1, self.size)]
+    while sum(len(page.runs) for page, _ in read) < read[0][0].total:
+        read.append(self._range_page(since, until, len(read) + 1, self.size))
+    return pages.RangePages(tuple(read), self.size, read[0][0].total, is_whole=True)
 
 
 def _admit_each(self: ledger.Ledger, run: Any) -> None:
@@ -200,8 +200,8 @@ def _every_workflow(github: Any, known: ledger.Ledger, now: datetime) -> None:
 
 
 def _without_limit(page: Callable[..., Any]) -> Callable[..., Any]:
-    def unlimited(self: listing.Listing, *arguments: Any, **options: Any) -> Any:
-        self._pages_left = 10**9
+    def unlimited(self: pages.RunPages, *arguments: Any, **options: Any) -> Any:
+        self._left = 10**9
         return page(self, *arguments, **options)
 
     return unlimited
