@@ -23,6 +23,7 @@ def _example(sandbox: Sandbox) -> Mapping[str, Any]:
 DEFINITION: Final = CheckDefinition(
     slug="ci",
     class_path="metta_checks.ci.check.CiCheck",
+    credential_hint="`gh auth token` prints your own token where the GitHub CLI is logged in; it is not run here",
     description="GitHub CI: workflow health, flaky and cancelled runs, weekly labels",
     variables=("GITHUB_REPOSITORY", "GITHUB_TOKEN"),
     cost_path="metta_checks.ci.cost.FORMULA",

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from metta_checks.board import library
-from metta_checks.board.client_models import MissingClientError
-from metta_checks.board.contract import contract
-from metta_checks.board.document import Dashboard, DocumentError, parse_board, parse_json
-from metta_checks.board.findings import Rule
-from metta_checks.board.lint import findings_in
-from metta_checks.board.page import page
-from metta_checks.board.recording import Recording, RecordingError, recorded
 from metta_checks.checks import CHECKS
+from metta_checks.cli.extras import install_command, require_simulator
+from metta_checks.cli.group import ConfigurationFault
 from metta_checks.cli.output import output_file, require_written
 from metta_checks.cli.render import outcomes_json
 from metta_checks.cli.runner import Outcome, new_check, prepare_stubs, run_once
-from metta_checks.cli.simulated import require_simulator
-from metta_checks.cli.terminal import echo
+from metta_checks.cli.terminal import Progress, echo
 from metta_checks.core.clock import utcnow
 from metta_checks.core.files import STANDARD_OUTPUT, WriteError, is_standard_output
 from metta_checks.core.printable import printable
+
+if TYPE_CHECKING:
+    from metta_checks.board.document import Dashboard
+    from metta_checks.board.recording import Recording
 
 DEMO = "demo"
 
@@ -67,6 +65,11 @@ def lint(context: click.Context, files: tuple[Path, ...], tags: tuple[str, ...],
       metta-checks board lint
       metta-checks board lint --tag team my-dashboard.json
     """
+    from metta_checks.board.contract import contract
+    from metta_checks.board.findings import Rule
+    from metta_checks.board.lint import findings_in
+    from metta_checks.board.client_models import MissingClientError
+
     if rules:
         for rule in Rule:
             echo(f"{rule:<11} {rule.meaning}")
@@ -74,11 +77,15 @@ def lint(context: click.Context, files: tuple[Path, ...], tags: tuple[str, ...],
     texts = {str(path): _read(path) for path in files} if files else _ours()
     emitted = contract().with_tags(tags)
     found = 0
-    for name, text in texts.items():
+    progress = Progress()
+    for number, (name, text) in enumerate(texts.items(), 1):
+        progress.show(f"{number} of {len(texts)}: {name} …")
         try:
             findings = findings_in(text, emitted)
-        except MissingClientError as error:
-            raise click.UsageError(str(error)) from None
+        except MissingClientError:
+            text = "the linter needs Datadog's API client, which is not installed"
+            raise ConfigurationFault(f"{text}: {install_command('board')}") from None
+        progress.clear()
         found += len(findings)
         for finding in findings:
             echo(printable(f"{name}: {finding}"))
@@ -123,6 +130,8 @@ def preview(dashboards: tuple[str, ...], sources: tuple[str, ...], variables: tu
       metta-checks collect ci --repeat 5 --pause 60 --format json --output ci.json
       metta-checks board preview ci --from ci.json --var branch=main -o ci.html
     """
+    from metta_checks.board.page import page
+
     chosen = _dashboards(dashboards)
     values = _values(variables, chosen)
     require_written(output, page(chosen, _recording(sources or (DEMO,)), values))
@@ -153,6 +162,8 @@ def export_command(directory: Path, page_to: str, ticket_to: str, site: str, run
       metta-checks board export boards
       metta-checks board export boards --page-to @pagerduty-training --ticket-to @slack-training
     """
+    from metta_checks.board import library
+
     if directory == STANDARD_OUTPUT:
         raise click.UsageError("standard output takes one file, and these are several: name a folder")
     try:
@@ -166,21 +177,31 @@ def export_command(directory: Path, page_to: str, ticket_to: str, site: str, run
 
 def board_of(outcomes: Mapping[str, Sequence[Outcome]]) -> str:
     """The page of all our dashboards, drawn from collections by the name of their check."""
+    from metta_checks.board.page import page
+    from metta_checks.board.recording import recorded
+
     documents = {name: outcomes_json(name, collections) for name, collections in outcomes.items()}
     return page(_dashboards(()), recorded(documents))
 
 
 def _ours() -> dict[str, str]:
+    from metta_checks.board import library
+
     return {
         f"{kind}/{name}.json": library.text_of(kind, name) for kind in library.KINDS for name in library.names(kind)
     }
 
 
 def _dashboards(wanted: Sequence[str]) -> dict[str, Dashboard]:
+    from metta_checks.board import library
+
     return dict(_dashboard(name) for name in wanted or library.names("dashboards"))
 
 
 def _dashboard(name: str) -> tuple[str, Dashboard]:
+    from metta_checks.board import library
+    from metta_checks.board.document import Dashboard, DocumentError, parse_board, parse_json
+
     if not name.endswith(".json"):
         try:
             return name, library.dashboard(name)
@@ -197,6 +218,8 @@ def _dashboard(name: str) -> tuple[str, Dashboard]:
 
 
 def _recording(sources: Sequence[str]) -> Recording:
+    from metta_checks.board.recording import RecordingError, recorded
+
     documents: dict[str, str] = {}
     for source in sources:
         documents |= _demo_documents() if source == DEMO else {source: _read(Path(source))}

@@ -1,9 +1,11 @@
-"""`metta-checks collect`: one check, run now, as the Agent would run it."""
+"""`metta-checks collect`: checks, run now, as the Agent would run them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -11,16 +13,29 @@ import click
 
 from metta_checks.checks import CHECKS
 from metta_checks.cli.agent_config import AgentConfig
-from metta_checks.cli.check_names import METAVAR, completed, named_check
-from metta_checks.cli.dogstatsd import AddressError, NoAgentError, destination
+from metta_checks.cli.arguments import (
+    ALL,
+    METAVAR,
+    completed,
+    config_or_environment,
+    several_checks,
+)
+from metta_checks.cli.conf_files import ConfFile, found_at
+from metta_checks.cli.dogstatsd import (
+    AddressError,
+    MissingClientError,
+    NoAgentError,
+    Pusher,
+    destination,
+    require_client,
+)
+from metta_checks.cli.group import INTERRUPTED, ConfigurationFault
 from metta_checks.cli.log import log_shown
-from metta_checks.cli.options import config_option, config_or_environment
+from metta_checks.cli.option_faults import faults_of_instance
 from metta_checks.cli.output import output_file, require_written
-from metta_checks.cli.progress import Progress
-from metta_checks.cli.push import MissingClientError, Pusher, require_client
-from metta_checks.cli.render import outcome_text, outcomes_json, sent_text
+from metta_checks.cli.render import document_json, outcome_text, sent_text
 from metta_checks.cli.runner import Outcome, collections, new_check, prepare_stubs, refused
-from metta_checks.cli.terminal import echo
+from metta_checks.cli.terminal import Progress, echo, wrapped
 from metta_checks.core.definition import CheckDefinition
 from metta_checks.core.files import STANDARD_OUTPUT
 from metta_checks.core.printable import printable_lines
@@ -38,9 +53,32 @@ ENOUGH: Final = "\b\nEnvironment variables that are enough instead of a configur
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One instance to collect: its check, and where its options are. `path` is None for the environment."""
+
+    definition: CheckDefinition
+    config: AgentConfig
+    number: int
+    path: Path | None
+
+
 @click.command(epilog=ENOUGH)
-@click.argument("check", callback=named_check, metavar=METAVAR, shell_complete=completed)
-@config_option
+@click.argument(
+    "checks",
+    nargs=-1,
+    required=True,
+    callback=several_checks,
+    metavar=f"{METAVAR[:-1]}|{ALL}]...",
+    shell_complete=completed,
+)
+@click.option(
+    "--config",
+    "config_path",
+    type=click.Path(path_type=Path),
+    help="Configuration in the Agent's format (init_config, instances), or a folder of them, such as a conf.d. Without "
+    "it, the environment is enough.",
+)
 @click.option("--instance", type=click.IntRange(min=1), help="Only this instance of the file, counted from 1.")
 @click.option("--dry-run", is_flag=True, help="Collect and show, send nothing. This is the default.")
 @click.option("--push", is_flag=True, help="Also send it to the local Agent through DogStatsD, once.")
@@ -67,7 +105,7 @@ ENOUGH: Final = "\b\nEnvironment variables that are enough instead of a configur
 @click.pass_context
 def collect(
     context: click.Context,
-    check: CheckDefinition,
+    checks: tuple[CheckDefinition, ...],
     config_path: Path | None,
     instance: int | None,
     dry_run: bool,
@@ -80,9 +118,10 @@ def collect(
     quiet: bool,
     verbose: bool,
 ) -> None:
-    """Run a check now and show what the Agent would receive.
+    """Run checks now and show what the Agent would receive.
 
-    The real check class runs through the Agent's own entry point; what it submits is shown instead of sent.
+    The real check class runs through the Agent's own entry point; what it submits is shown instead of sent. With
+    `all`, every check runs that --config or the environment configures.
 
     With --push the same figures also go to the local Agent through DogStatsD, to see one set of them in Datadog
     before the Agent runs the check. Its address: DD_DOGSTATSD_URL (unix:///path or udp://host:port), else
@@ -90,47 +129,60 @@ def collect(
     what the check would have given it: metta.check.up 0. The Agent puts its own host on what it is pushed, which
     makes other series than the check's own; --hostless keeps it off.
 
+    The JSON document of one check is an object, that of several a list of them. After Ctrl-C, the document has the
+    collections that were complete.
+
     \b
     Exit status:
-      0  every collection succeeded
-      1  a collection failed: the source, the network, a credential; or no Agent took what was pushed
-      2  the command line or the configuration is wrong
+      0    every collection succeeded
+      1    a collection failed (source, network, credential), or no Agent took what was pushed
+      2    the command line or the configuration is wrong
+      130  interrupted with Ctrl-C
 
     \b
     Examples:
       metta-checks collect wandb --config conf.d/metta_wandb.d/conf.yaml
       WANDB_ENTITY=my-team WANDB_PROJECT=my-project metta-checks collect wandb
+      metta-checks collect all --config conf.d
       metta-checks collect wandb --repeat 3 --pause 120 --format json --output collections.json
       DD_DOGSTATSD_URL=unix:///var/run/datadog/dsd.socket metta-checks collect wandb --push --hostless
     """
     _refuse_contradictions(dry_run=dry_run, push=push, hostless=hostless, quiet=quiet, verbose=verbose)
     output = None if output == STANDARD_OUTPUT else output
     prepare_stubs()
-    config = config_or_environment(config_path)
-    numbers = _numbers(config, instance)
+    jobs = list(_jobs(checks, config_path, instance))
     progress = Progress(quiet=quiet)
-    outcomes: list[Outcome] = []
+    outcomes: dict[str, list[Outcome]] = {job.definition.name: [] for job in jobs}
     tables: list[str] = []
+    interrupted = False
     with _pusher(hostless=hostless) if push else nullcontext() as pusher:
-        for number in numbers:
-            progress.say(f"{check.name}: collecting instance {number} of {len(config.instances)} …")
-            for outcome in _instance_outcomes(check, config, number, repeat, pause, verbose=verbose):
-                progress.clear()
-                outcomes.append(outcome)
-                tables.append("\n".join(outcome_text(check.name, outcome, every_series=verbose)))
-                if form == "table" and output is None and not quiet:
-                    echo(tables[-1] if len(tables) == 1 else f"\n{tables[-1]}")
-                _report(check, outcome, verbose=verbose)
-                if pusher is not None:
-                    _push(pusher, outcome, aside=form == "json", quiet=quiet)
+        try:
+            for job in jobs:
+                name = job.definition.name
+                progress.show(f"{name}: collecting instance {job.number} of {len(job.config.instances)} …")
+                for outcome in _outcomes(job, repeat, pause, verbose=verbose):
+                    progress.clear()
+                    outcomes[name].append(outcome)
+                    tables.append("\n".join(outcome_text(name, outcome, every_series=verbose)))
+                    if form == "table" and output is None and not quiet:
+                        echo(tables[-1] if len(tables) == 1 else f"\n{tables[-1]}")
+                    _report(job, outcome, verbose=verbose)
+                    if pusher is not None:
+                        _push(pusher, outcome, aside=form == "json", quiet=quiet)
+                    if repeat > 1 and outcome.collection < repeat:
+                        progress.show(f"{name}: collection {outcome.collection + 1} of {repeat} …")
+        except KeyboardInterrupt:
+            interrupted = True
+            progress.clear()
+            echo(f"interrupted after {len(tables):,} collection{'' if len(tables) == 1 else 's'}", err=True)
     if form == "json":
-        _deliver(outcomes_json(check.name, outcomes), output)
+        _deliver(document_json(outcomes), output)
     elif output is not None:
         _deliver(printable_lines("\n\n".join(tables)), output)
-    context.exit(exit_status(outcomes))
+    context.exit(INTERRUPTED if interrupted else exit_status([one for some in outcomes.values() for one in some]))
 
 
-def exit_status(outcomes: list[Outcome]) -> int:
+def exit_status(outcomes: Sequence[Outcome]) -> int:
     """2 when a configuration is wrong, else 1 when a collection failed, else 0."""
     failures = {outcome.failure for outcome in outcomes}
     if "configuration" in failures:
@@ -142,31 +194,52 @@ def _refuse_contradictions(*, dry_run: bool, push: bool, hostless: bool, quiet: 
     if push and dry_run:
         raise click.UsageError("--push sends and --dry-run does not: give one of them")
     if hostless and not push:
-        raise click.UsageError("--hostless says how to push: give --push too")
+        raise click.UsageError("--hostless is about pushing: give --push too")
     if quiet and verbose:
         raise click.UsageError("--quiet and --verbose contradict each other")
 
 
-@contextmanager
-def _pusher(*, hostless: bool) -> Iterator[Pusher]:
-    """The way to the Agent, found before the source is asked; an Agent that is not there is a failure."""
-    try:
-        require_client()
-        target = destination()
-    except (MissingClientError, AddressError) as error:
-        raise click.UsageError(str(error)) from None
-    try:
-        with Pusher(target, hostless=hostless) as pusher:
-            yield pusher
-    except NoAgentError as error:
-        raise click.ClickException(f"not pushed: {error}") from None
+def _jobs(checks: Sequence[CheckDefinition], path: Path | None, instance: int | None) -> Iterator[Job]:
+    """The instances to collect. Raises ConfigurationFault where there is none, or a file cannot be used."""
+    found = False
+    for definition, file in _files(checks, path):
+        config = config_or_environment(file)
+        for number in _numbers(config, instance):
+            found = True
+            yield Job(definition, config, number, file)
+    if not found:
+        names = ", ".join(definition.name for definition in checks)
+        where = f"{path} has no configuration of {names}" if path else f"no variable of {names} is set"
+        raise ConfigurationFault(f"{where}: nothing to collect")
 
 
-def _push(pusher: Pusher, outcome: Outcome, *, aside: bool, quiet: bool) -> None:
-    """Send all that the Agent would have received, the `up 0` of a failed collection too, and tell of it."""
-    sent = pusher.send(outcome.series)
-    if not quiet:
-        echo("\n".join(sent_text(sent, pusher.destination, len(outcome.events))), err=aside)
+def _files(checks: Sequence[CheckDefinition], path: Path | None) -> Iterator[tuple[CheckDefinition, Path | None]]:
+    """Each check with each of its files; with None for the environment."""
+    if path is None:
+        for definition in checks:
+            if len(checks) == 1 or _has_variables(definition):
+                yield definition, None
+            else:
+                echo(f"{definition.name}: left out, none of {', '.join(definition.variables)} is set", err=True)
+    elif not path.is_dir() or (len(checks) == 1 and not _conf_files(path, checks)):
+        if len(checks) > 1:
+            raise click.UsageError(f"--config {path} is one file: name its check alone, or give a folder")
+        yield checks[0], path
+    else:
+        files = _conf_files(path, checks)
+        yield from ((one, file.path) for one in checks for file in files if file.definition == one)
+
+
+def _conf_files(path: Path, checks: Iterable[CheckDefinition]) -> list[ConfFile]:
+    try:
+        return [one for one in found_at(path, None) if isinstance(one, ConfFile) and one.definition in checks]
+    except OSError as error:
+        raise ConfigurationFault(f"{error.filename}: {(error.strerror or 'cannot be read').lower()}") from None
+
+
+def _has_variables(definition: CheckDefinition) -> bool:
+    variables = definition.check_class().VARIABLES.values()
+    return any(os.environ.get(variable.name, "").strip() for variable in variables)
 
 
 def _numbers(config: AgentConfig, wanted: int | None) -> list[int]:
@@ -177,24 +250,67 @@ def _numbers(config: AgentConfig, wanted: int | None) -> list[int]:
     return [wanted]
 
 
-def _instance_outcomes(
-    definition: CheckDefinition, config: AgentConfig, number: int, repeat: int, pause: float, *, verbose: bool
-) -> Iterator[Outcome]:
+@contextmanager
+def _pusher(*, hostless: bool) -> Iterator[Pusher]:
+    """The way to the Agent, found before the source is asked; an Agent that is not there is a failure."""
     try:
-        check = new_check(definition, config.init_config, config.instances[number - 1])
+        require_client()
+        target = destination()
+    except (MissingClientError, AddressError) as error:
+        raise ConfigurationFault(str(error)) from None
+    try:
+        with Pusher(target, hostless=hostless) as pusher:
+            yield pusher
+    except NoAgentError as error:
+        raise click.ClickException(f"not pushed: {error}") from None
+
+
+def _push(pusher: Pusher, outcome: Outcome, *, aside: bool, quiet: bool) -> None:
+    """Send all that the Agent would have received, the `up 0` of a failed collection too, and report it."""
+    sent = pusher.send(outcome.series)
+    if not quiet:
+        echo("\n".join(sent_text(sent, pusher.destination, len(outcome.events))), err=aside)
+
+
+def _outcomes(job: Job, repeat: int, pause: float, *, verbose: bool) -> Iterator[Outcome]:
+    try:
+        check = new_check(job.definition, job.config.init_config, job.config.instances[job.number - 1])
     except Exception as error:
-        yield refused(error, instance=number)
+        yield refused(error, instance=job.number)
         return
     with log_shown(check) if verbose else nullcontext():
-        yield from collections(check, instance=number, repeat=repeat, pause=pause)
+        yield from collections(check, instance=job.number, repeat=repeat, pause=pause)
 
 
-def _report(definition: CheckDefinition, outcome: Outcome, *, verbose: bool) -> None:
+def _report(job: Job, outcome: Outcome, *, verbose: bool) -> None:
+    """The error of a failed collection; where the configuration is at fault, all of its faults."""
     if outcome.error is None:
         return
-    echo(f"{definition.name}, instance {outcome.instance}: {outcome.error}", err=True)
+    definition, config = job.definition, job.config
+    given = config.instances[job.number - 1]
+    is_configuration = outcome.failure == "configuration"
+    faults = list(faults_of_instance(definition, config.init_config, given)) if is_configuration else []
+    texts = [f"`{fault.option}`: {fault.text}" if fault.option else fault.text for fault in faults]
+    # The text of a model's error is not for an operator, and has several lines.
+    texts = texts if len(texts) > 1 or (texts and "\n" in outcome.error) else [outcome.error]
+    unset = _unset_credentials(job) if is_configuration else []
+    if unset:
+        texts.append(f"{' and '.join(unset)} is not set either")
+    if definition.credential_hint and (unset or outcome.lacks_credential):
+        texts.append(definition.credential_hint)
+    for text in texts:
+        for paragraph in f"{definition.name}, instance {outcome.instance}: {text}".split("\n"):
+            for line in wrapped(paragraph, err=True):
+                echo(line, err=True)
     if verbose:
         echo(outcome.traceback, err=True)
+
+
+def _unset_credentials(job: Job) -> list[str]:
+    """The variables that would hold the credential, where the options come from the environment and it has none."""
+    of_options = {variable.name for variable in job.definition.check_class().VARIABLES.values()}
+    named = [name for name in job.definition.variables if name not in of_options]
+    return [] if job.path is not None or any(os.environ.get(name, "").strip() for name in named) else named
 
 
 def _deliver(text: str, output: Path | None) -> None:

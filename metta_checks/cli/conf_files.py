@@ -15,6 +15,8 @@ from metta_checks.core.definition import CheckDefinition
 SUFFIXES: Final = (".yaml", ".yml", ".yaml.default", ".yml.default")
 """Endings of the files that the Agent reads."""
 
+EXAMPLE: Final = "conf.yaml.example"
+
 ROOT_FOLDER: Final = "conf.d"
 
 
@@ -34,7 +36,7 @@ def found_at(path: Path, wanted: CheckDefinition | None) -> Iterator[Found]:
     """What there is at `path`: a file, a check's folder, a `conf.d`, or an Agent's whole folder.
 
     A `.json` file is one of health records. Configurations of other integrations are passed over. `wanted` is the
-    check of a file whose place does not tell. Raises OSError.
+    check of a file whose place does not show it. Raises OSError.
     """
     if not path.is_dir():
         yield path if path.suffix == ".json" else _conf_file(path, wanted)
@@ -67,9 +69,13 @@ def _in_check_folder(folder: Path) -> Iterator[Found]:
             known = ", ".join(f"{each.name}.d" for each in CHECKS)
             yield Finding("fault", folder, f"there is no check `{name}`; the folders are {known}")
         return
-    for child in sorted(folder.iterdir()):
-        if child.is_file() and child.name.endswith(SUFFIXES):
-            yield ConfFile(child, definition)
+    children = sorted(folder.iterdir())
+    files = [child for child in children if child.is_file() and child.name.endswith(SUFFIXES)]
+    yield from (ConfFile(child, definition) for child in files)
+    if not files:
+        has_example = any(child.name == EXAMPLE for child in children)
+        remedy = f"copy {EXAMPLE} to conf.yaml beside it and edit that" if has_example else "the Agent does not run it"
+        yield Finding("note", folder, f"{definition.name} has no conf.yaml: {remedy}")
 
 
 def _conf_file(path: Path, wanted: CheckDefinition | None) -> Found:
@@ -81,7 +87,7 @@ def _conf_file(path: Path, wanted: CheckDefinition | None) -> Found:
     if meant is not None:
         return Finding("fault", path, f"the folder `{parent}` has to be called {meant.name}.d")
     remedy = "put it into a folder such as metta_wandb.d, or name the check with --check"
-    return Finding("fault", path, f"its place does not tell which check it is for: {remedy}")
+    return Finding("fault", path, f"its place does not show which check it is for: {remedy}")
 
 
 def _is_check_folder(path: Path) -> bool:

@@ -1,22 +1,62 @@
-"""`metta-checks demo`: every check against servers on loopback."""
+"""`metta-checks demo`: every check against loopback servers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from tempfile import gettempdir
+from tempfile import gettempdir, mkdtemp
+from typing import Final, NamedTuple
 
 import click
 
 from metta_checks.checks import CHECKS
-from metta_checks.cli.board import board_of
 from metta_checks.cli.collect import exit_status
+from metta_checks.cli.extras import require_simulator
 from metta_checks.cli.output import output_file
-from metta_checks.cli.render import outcome_text
-from metta_checks.cli.runner import Outcome, new_check, prepare_stubs, run_once
-from metta_checks.cli.simulated import require_simulator
-from metta_checks.cli.terminal import echo
+from metta_checks.cli.render import number_text, outcome_text
+from metta_checks.cli.runner import Outcome, Series, new_check, prepare_stubs, run_once
+from metta_checks.cli.terminal import echo, show_table, wrapped
 from metta_checks.core.files import WriteError, is_standard_output, write_output
+
+
+class Figure(NamedTuple):
+    """A figure of the screen: its words, the metric, the tags that its series have, and how they become one number."""
+
+    words: str
+    metric: str
+    tags: tuple[str, ...] = ()
+    of: str = "sum"
+
+
+SHOWN: Final = 5
+"""Figures of a check."""
+
+FIGURES: Final[Mapping[str, Sequence[Figure]]] = {
+    "wandb": (
+        Figure("running", "wandb.runs", ("state:running",)),
+        Figure("failed in 7 days", "wandb.runs", ("state:failed",)),
+        Figure("finished", "wandb.runs", ("state:finished",)),
+        Figure("hours of the longest run", "wandb.run.duration_hours", of="max"),
+        Figure("steps a second of the fastest run", "wandb.run.sps", of="max"),
+    ),
+    "ci": (
+        Figure("success ratio", "metta.infra.cron.ci.workflow.success_ratio", of="max"),
+        Figure("flaky tests", "metta.infra.cron.ci.workflow.flaky_tests"),
+        Figure("other workflows failing", "metta.infra.cron.ci.workflow.other_failing"),
+        Figure("minutes of the 90th percentile", "metta.infra.cron.ci.workflow.duration.p90", of="max"),
+        Figure("verdicts that fail", "metta.infra.health.state", of="failing"),
+    ),
+}
+
+OF_RECORDS: Final = (
+    Figure("verdicts", "metta.infra.health.state", of="count"),
+    Figure("pass", "metta.infra.health.state", of="passing"),
+    Figure("fail", "metta.infra.health.state", of="failing"),
+    Figure("unknown", "metta.infra.health.state", of="unknown"),
+    Figure("hours of the oldest record", "metta.infra.health.age_seconds", of="hours"),
+)
+"""The figures of a check that reads health records."""
 
 
 @click.command()
@@ -26,7 +66,7 @@ from metta_checks.core.files import WriteError, is_standard_output, write_output
     "board_path",
     type=click.Path(path_type=Path),
     callback=output_file,
-    help="Where to draw the dashboards. [default: metta-checks-board.html in the temporary folder]",
+    help="Where to draw the dashboards. [default: a file of your own in the temporary folder]",
 )
 @click.pass_context
 def demo(context: click.Context, verbose: bool, board_path: Path | None) -> None:
@@ -49,7 +89,7 @@ def demo(context: click.Context, verbose: bool, board_path: Path | None) -> None
     require_simulator()
     from metta_checks.simulator.sandbox import sandbox
 
-    path = board_path or Path(gettempdir(), "metta-checks-board.html")
+    path = board_path or default_board()
     aside = is_standard_output(path)
     prepare_stubs()
     outcomes: dict[str, Outcome] = {}
@@ -58,20 +98,88 @@ def demo(context: click.Context, verbose: bool, board_path: Path | None) -> None
             check = new_check(definition, {}, demo.instances[definition.slug])
             outcome = run_once(check, instance=1, collection=1)
             outcomes[definition.name] = outcome
-            for line in outcome_text(definition.name, outcome, every_series=verbose):
-                echo(line, err=aside)
-            echo(err=aside)
+            if verbose:
+                for line in outcome_text(definition.name, outcome, every_series=True):
+                    echo(line, err=aside)
+                echo(err=aside)
             if outcome.error:
                 echo(outcome.error, err=True)
+    if not verbose and not aside:
+        _show(outcomes)
     _draw(outcomes, path, aside=aside)
     context.exit(exit_status(list(outcomes.values())))
 
 
+def default_board() -> Path:
+    """A file in the temporary folder that this user can write, whoever else has run the demo."""
+    path = Path(gettempdir(), f"metta-checks-board-{os.getuid()}.html" if hasattr(os, "getuid") else "board.html")
+    try:
+        ours = not path.is_symlink() and (not path.exists() or path.stat().st_uid == os.getuid())
+    except OSError:
+        ours = False
+    return path if ours else Path(mkdtemp(prefix="metta-checks-"), "board.html")
+
+
+def figures_of(slug: str, series: Sequence[Series]) -> Iterator[str]:
+    """At most `SHOWN` figures of a collection, each as words and a number; those that the data do not have are left
+    out."""
+    chosen = FIGURES.get(slug, OF_RECORDS if any(one.metric == OF_RECORDS[0].metric for one in series) else ())
+    for figure in chosen or _first_metrics(series):
+        values = [
+            one.value for one in series if one.metric == figure.metric and all(text in one.tags for text in figure.tags)
+        ]
+        if values:
+            yield f"{figure.words} {number_text(_one_number(values, figure.of))}"
+
+
+def _first_metrics(series: Sequence[Series]) -> list[Figure]:
+    own = dict.fromkeys(one.metric for one in series if not one.metric.startswith("metta.check."))
+    return [Figure(metric, metric) for metric in list(own)[:SHOWN]]
+
+
+def _one_number(values: Sequence[float], of: str) -> float:
+    match of:
+        case "max":
+            return max(values)
+        case "count":
+            return len(values)
+        case "passing" | "unknown" | "failing":
+            return values.count({"passing": 0, "unknown": 1, "failing": 2}[of])
+        case "hours":
+            return max(values) / 3600
+        case _:
+            return sum(values)
+
+
+def _show(outcomes: Mapping[str, Outcome]) -> None:
+    """A table of the checks, and the figures of each."""
+    rows = [
+        (
+            definition.name,
+            "ok" if outcomes[definition.name].ok else "FAILED",
+            f"{len(outcomes[definition.name].series):,}",
+            f"{outcomes[definition.name].requests:,}",
+            definition.description,
+        )
+        for definition in CHECKS
+    ]
+    show_table(("CHECK", "RESULT", "SERIES", "REQUESTS", "WATCHES"), rows, right=(2, 3))
+    echo()
+    for definition in CHECKS:
+        figures = list(figures_of(definition.slug, outcomes[definition.name].series))
+        for line in wrapped(f"{definition.name}: {'; '.join(figures)}"):
+            echo(line)
+    echo()
+    echo("Every series of each check: metta-checks demo --verbose")
+
+
 def _draw(outcomes: Mapping[str, Outcome], path: Path, *, aside: bool) -> None:
-    """The dashboards as a page; a demo that cannot write it is none the worse."""
+    """The dashboards as a page; the demo goes on where it cannot be written."""
+    from metta_checks.cli.board import board_of
+
     try:
         write_output(path, board_of({name: [outcome] for name, outcome in outcomes.items()}))
     except WriteError as error:
         echo(f"the dashboards could not be drawn: {error}", err=True)
         return
-    echo(f"the dashboards, to open in a browser: {path}", err=aside)
+    echo(f"The dashboards, to open in a browser: {path}", err=aside)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import traceback
 from importlib import import_module
 from typing import Any, Final
@@ -10,7 +12,16 @@ import click
 
 from metta_checks.cli.terminal import printable_faults
 
+INTERRUPTED: Final = 130
+"""The exit status after Ctrl-C, as shells have it: 128 and the number of the signal."""
+
 _ARGUMENTS: Final = "metta_checks.arguments"
+
+
+class ConfigurationFault(click.ClickException):
+    """A file or the environment is wrong, and not the command line: the error stands alone, without a usage text."""
+
+    exit_code = 2
 
 
 class LazyCommand(click.Command):
@@ -41,18 +52,55 @@ class Commands(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.meta[_ARGUMENTS] = tuple(args)
-        with printable_faults():
-            return super().parse_args(ctx, args)
+        try:
+            with printable_faults():
+                return super().parse_args(ctx, args)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise click.ClickException(_system_fault(error)) from None
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             with printable_faults():
-                return super().invoke(ctx)
+                try:
+                    return super().invoke(ctx)
+                finally:
+                    # A full disk under standard output is known only now.
+                    sys.stdout.flush()
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
+        except KeyboardInterrupt:
+            click.echo("\ninterrupted", err=True)
+            raise click.exceptions.Exit(INTERRUPTED) from None
+        except OSError as error:
+            self._show_place(ctx, error)
+            raise click.ClickException(_system_fault(error)) from None
         except Exception as error:
-            if {"-v", "--verbose"} & set(ctx.meta[_ARGUMENTS]):
-                # Where, and of what type; not the text, which may hold anything.
-                click.echo("".join(traceback.format_tb(error.__traceback__)), nl=False, err=True)
+            self._show_place(ctx, error)
             again = "metta-checks --verbose with the same arguments shows where"
             raise click.ClickException(f"a fault of this command, {type(error).__name__}: {again}") from None
+
+    def _show_place(self, ctx: click.Context, error: Exception) -> None:
+        if {"-v", "--verbose"} & set(ctx.meta[_ARGUMENTS]):
+            # Where, and of what type; not the text, which may hold anything.
+            click.echo("".join(traceback.format_tb(error.__traceback__)), nl=False, err=True)
+
+
+def _system_fault(error: OSError) -> str:
+    """What the operating system refused, and where: a file, or standard output where it names none."""
+    detail = (error.strerror or type(error).__name__).lower()
+    if error.filename is not None:
+        return f"{error.filename}: {detail}. Check the path, its mode, and the space on its file system"
+    _discard_output()
+    return f"standard output: {detail}. Free space on the disk that it goes to, or send it elsewhere"
+
+
+def _discard_output() -> None:
+    """Have Python throw away what it could not write, instead of reporting it a second time at its end."""
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+    except (OSError, ValueError):
+        return

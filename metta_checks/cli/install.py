@@ -1,4 +1,4 @@
-"""`metta-checks install` and `uninstall`: what the Agent needs in its own folders, and away with it."""
+"""`metta-checks install` and `uninstall`: the files that the Agent needs in its own folders."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import click
 
 from metta_checks.checks import CHECKS
 from metta_checks.cli.agent_files import CONFIGURATIONS, AgentFile, MissingFilesError, example_of, shim_of
-from metta_checks.cli.check_names import completed, listed_checks
+from metta_checks.cli.arguments import completed, listed_checks
 from metta_checks.cli.installation import Change, Installation
 from metta_checks.cli.terminal import echo
 from metta_checks.core.definition import CheckDefinition
@@ -48,12 +48,18 @@ def _common_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command()
 @_common_options
-def install(agent_dir: Path, checks: tuple[CheckDefinition, ...], dry_run: bool) -> None:
+@click.option("--check", is_flag=True, help="Change nothing; fail unless everything is in place and can be imported.")
+@click.pass_context
+def install(
+    context: click.Context, agent_dir: Path, checks: tuple[CheckDefinition, ...], dry_run: bool, check: bool
+) -> None:
     """Put the checks where the Agent looks for them.
 
     Writes checks.d/<check>.py, a few lines that import the check, and conf.d/<check>.d/conf.yaml.example, which
     explains every option. A conf.yaml is yours: it is never written. Doing it again changes nothing; after an
     upgrade of the package it renews what is old, but not what was changed by hand.
+
+    With --check, for the build of an image: run it with the Agent's own Python after `install`.
 
     Files are 0644 and folders 0755; run as root, they get the owner of the Agent's folder. On the way to that folder
     links are followed that belong to root or to the user who runs this, below it none. Root writes to no folder that
@@ -62,7 +68,7 @@ def install(agent_dir: Path, checks: tuple[CheckDefinition, ...], dry_run: bool)
     \b
     Exit status:
       0  everything is in place, or would be
-      1  a file cannot be written
+      1  a file cannot be written; with --check, something is missing, old, or cannot be imported
       2  the command line is wrong
 
     \b
@@ -70,7 +76,10 @@ def install(agent_dir: Path, checks: tuple[CheckDefinition, ...], dry_run: bool)
       metta-checks install --dry-run
       sudo metta-checks install --checks wandb,ci
       metta-checks install --agent-dir ./agent
+      metta-checks install --check --agent-dir ./agent
     """
+    if check:
+        context.exit(1 if list(_show_faults(agent_dir, checks)) else 0)
     with _installation(agent_dir, checks, dry_run=dry_run) as installation:
         for definition in checks:
             for file in _files(definition):
@@ -78,16 +87,16 @@ def install(agent_dir: Path, checks: tuple[CheckDefinition, ...], dry_run: bool)
             for own in _configurations(installation, definition):
                 echo(str(Change("keep", own, "yours")))
         bare = [definition for definition in checks if not _configurations(installation, definition)]
-    _tell_what_is_next(agent_dir, bare, dry_run=dry_run)
+    _show_next_step(agent_dir, bare, dry_run=dry_run)
 
 
 @click.command()
 @_common_options
 def uninstall(agent_dir: Path, checks: tuple[CheckDefinition, ...], dry_run: bool) -> None:
-    """Take away what `install` wrote.
+    """Remove what `install` wrote.
 
     What was changed by hand stays, and so does every conf.yaml: as long as one is there, the Agent tries to load
-    its check and says in its status that it cannot.
+    its check and reports in its status that it cannot.
 
     \b
     Exit status:
@@ -103,13 +112,48 @@ def uninstall(agent_dir: Path, checks: tuple[CheckDefinition, ...], dry_run: boo
     with _installation(agent_dir, checks, dry_run=dry_run) as installation:
         for definition in checks:
             for file in _files(definition):
-                change = installation.take_away(file)
+                change = installation.remove(file)
                 if change is not None:
                     echo(str(change))
             for own in _configurations(installation, definition):
-                echo(str(Change("keep", own, "yours; the Agent will miss the check until it is gone")))
+                echo(str(Change("keep", own, "yours; the Agent reports an error until you delete it")))
     if dry_run:
         echo("Nothing was changed: --dry-run.")
+
+
+def _show_faults(agent_dir: Path, checks: Iterable[CheckDefinition]) -> Iterator[str]:
+    """What keeps the Agent from loading the checks, each shown as it is found."""
+    with _installation(agent_dir, checks, dry_run=True) as installation:
+        for definition in checks:
+            faults = [_fault_of(installation.put(file)) for file in _files(definition)]
+            faults.append(_import_fault(definition))
+            for fault in filter(None, faults):
+                echo(f"{definition.name}: fault: {fault}")
+                yield fault
+            if not any(faults):
+                echo(f"{definition.name}: ok")
+
+
+def _fault_of(change: Change) -> str:
+    match change.verb:
+        case "create":
+            return f"{change.target} is missing: run `metta-checks install`"
+        case "update" | "keep":
+            return (
+                f"{change.target} is not of this version: move it away if it is yours, and run `metta-checks install`"
+            )
+        case "repair":
+            return f"{change.target}: {change.why}: run `metta-checks install`"
+        case _:
+            return ""
+
+
+def _import_fault(definition: CheckDefinition) -> str:
+    try:
+        definition.check_class()
+    except ImportError as error:
+        return f"cannot be imported by {sys.executable}: {error}"
+    return ""
 
 
 @contextmanager
@@ -139,7 +183,7 @@ def _configurations(installation: Installation, definition: CheckDefinition) -> 
     return [f"{folder}/{name}" for name in installation.names(folder) if name.endswith((".yaml", ".yml"))]
 
 
-def _tell_what_is_next(agent_dir: Path, bare: list[CheckDefinition], *, dry_run: bool) -> None:
+def _show_next_step(agent_dir: Path, bare: list[CheckDefinition], *, dry_run: bool) -> None:
     if dry_run:
         echo("Nothing was changed: --dry-run.")
         return

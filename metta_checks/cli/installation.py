@@ -17,7 +17,7 @@ from metta_checks.cli.agent_files import SHIMS, AgentFile
 from metta_checks.core.safe_files import SafeFolder
 
 LEDGER: Final = f"{SHIMS}/.metta-checks.json"
-"""Which files were written, each with the SHA-256 of its content: what is changed by hand is told from what is old."""
+"""Which files were written, each with the SHA-256 of its content: it separates what is old from what was changed."""
 
 FILE_MODE: Final = 0o644
 """As the Agent's own packages have them: its user has to read them, and there is no secret in them."""
@@ -60,7 +60,7 @@ class Installation:
             self._written = dict(_parse_ledger(_found(folder, LEDGER)))
 
     def require_safe(self, files: Iterable[AgentFile]) -> None:
-        """Look at all that `put` and `take_away` would use, so that one refusal comes before the first change."""
+        """Look at all that `put` and `remove` would use, so that one refusal comes before the first change."""
         for file in files:
             with self._folder_of(file.target) as folder:
                 _found(folder, file.target)
@@ -85,7 +85,7 @@ class Installation:
             self._written[file.target] = _hash(file.text.encode())
         return change
 
-    def take_away(self, file: AgentFile) -> Change | None:
+    def remove(self, file: AgentFile) -> Change | None:
         """Remove `file` if it is as it was written; None when it is not there."""
         with self._folder_of(file.target) as folder:
             found = _found(folder, file.target)

@@ -4,22 +4,38 @@ from __future__ import annotations
 
 import sys
 from io import TextIOWrapper
+from typing import Any
 
 import click
 
 from metta_checks.__about__ import __version__
 from metta_checks.cli.group import Commands, LazyCommand
+from metta_checks.cli.terminal import set_colour
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="metta-checks")
 @click.option("-v", "--verbose", is_flag=True, help="Show where this command itself fails, should it.")
-def main(verbose: bool) -> None:  # noqa: ARG001 (the group looks for it among the arguments)
+@click.option(
+    "--color",
+    "colour",
+    type=click.Choice(["auto", "always", "never"]),
+    default="auto",
+    help="Colour in the output. By default on a terminal, unless NO_COLOR is set.",
+)
+def main(verbose: bool, colour: Any) -> None:  # noqa: ARG001 (the group looks for `verbose` among the arguments)
     """Datadog Agent checks for a team that trains models.
 
     Try `metta-checks demo` first: it needs no account. Then, in the order of their use: `install` puts the checks
     into the Agent's folder, `validate` finds what is wrong with a configuration, `collect` runs a check without an
-    Agent, `estimate` says what it will cost. Each command explains itself with --help.
+    Agent, `estimate` shows what it will cost. Each command explains itself with --help.
+
+    \b
+    Exit status of every command:
+      0    success
+      1    a problem outside the configuration (a source, an Agent, a file), or a fault found
+      2    the command line or the configuration is wrong
+      130  interrupted with Ctrl-C
 
     \b
     Completion of commands and options, for the shell's start-up file:
@@ -27,15 +43,16 @@ def main(verbose: bool) -> None:  # noqa: ARG001 (the group looks for it among t
       zsh    eval "$(_METTA_CHECKS_COMPLETE=zsh_source metta-checks)"
       fish   _METTA_CHECKS_COMPLETE=fish_source metta-checks | source
     """
+    set_colour(colour)
     for stream in (sys.stdout, sys.stderr):
-        # Runs are called as people like, rockets included, and not every container's output is UTF-8.
+        # Names of runs have any characters, and not every container's output is UTF-8.
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 for name, place, summary in (
     ("demo", "demo:demo", "Run every check against sample data on this machine."),
-    ("list", "listing:list_checks", "Show the checks and where they are installed."),
+    ("list", "list:list_checks", "Show the checks and where they are installed."),
     ("install", "install:install", "Put the checks where the Agent looks for them."),
     ("uninstall", "install:uninstall", "Remove what `install` wrote."),
     ("validate", "validate:validate", "Check configurations and files of health records."),

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Final
 
-from metta_checks.cli.dogstatsd import Destination
-from metta_checks.cli.push import Sent
+from metta_checks.cli.dogstatsd import Destination, Sent
 from metta_checks.cli.runner import Outcome, Series
+from metta_checks.cli.terminal import columns, wrapped
 
 WIDTH: Final = 100
-"""Columns that a table may take."""
+"""Columns of a table where they are not those of the terminal."""
 
 EXAMPLES: Final = 2
 """Series that are shown of each metric, unless all are asked for."""
@@ -27,8 +27,14 @@ def outcomes_json(check_name: str, outcomes: Iterable[Outcome]) -> str:
     return json.dumps(document, indent=1)
 
 
+def document_json(outcomes: Mapping[str, Sequence[Outcome]]) -> str:
+    """The document of one check as an object, those of several as a list; each as `outcomes_json` has it."""
+    documents = [outcomes_json(name, some) for name, some in outcomes.items()]
+    return documents[0] if len(documents) == 1 else "[\n" + ",\n".join(documents) + "\n]"
+
+
 def outcome_text(check_name: str, outcome: Outcome, *, every_series: bool) -> Iterator[str]:
-    """One collection as lines of at most `WIDTH` columns: a headline, then a table of the metrics."""
+    """One collection as lines that fit the terminal: a headline, then a table of the metrics."""
     gauges = sum(series.kind == "gauge" for series in outcome.series)
     points = len(outcome.series) - gauges
     parts = [
@@ -46,7 +52,7 @@ def outcome_text(check_name: str, outcome: Outcome, *, every_series: bool) -> It
 
 
 def sent_text(sent: Sent, destination: Destination, events: int) -> Iterator[str]:
-    """What was pushed, in lines of at most `WIDTH` columns."""
+    """What was pushed, in lines that fit the terminal."""
     parts = [_plural(sent.gauges, "series", "series")]
     if sent.points:
         parts.append(_plural(sent.points, "distribution point", "distribution points"))
@@ -60,18 +66,6 @@ def sent_text(sent: Sent, destination: Destination, events: int) -> Iterator[str
         )
     if events:
         yield from wrapped(f"not pushed: {_plural(events, 'event', 'events')}; only figures are", indent="  ")
-
-
-def wrapped(text: str, *, indent: str = "") -> Iterator[str]:
-    """`text` in lines of at most `WIDTH` columns, the first flush, the others indented by two more."""
-    line = indent
-    for word in text.split():
-        if line.strip() and len(line) + 1 + len(word) > WIDTH:
-            yield line
-            line = indent + "  "
-        line += word if not line.strip() else f" {word}"
-    if line.strip():
-        yield line
 
 
 def _outcome_json(outcome: Outcome) -> dict[str, Any]:
@@ -106,22 +100,26 @@ def _table(all_series: Sequence[Series], *, every_series: bool) -> Iterator[str]
         yield f"  {metric:<44} {kind:<13} {_plural(len(members), *units):>12}  {_span(members)}".rstrip()
         for series in members if every_series else members[:EXAMPLES]:
             own = " ".join(text for text in series.tags if text not in shared)
-            yield from _example(f"    {_number(series.value):>12}  ", own, whole=every_series)
+            yield from _example(f"    {number_text(series.value):>12}  ", own, whole=every_series)
+        if not every_series and len(members) > EXAMPLES:
+            yield f"    {'':>12}  and {len(members) - EXAMPLES:,} more; --verbose shows all"
 
 
 def _span(members: Sequence[Series]) -> str:
     values = [series.value for series in members]
-    return f"{_number(min(values))} … {_number(max(values))}" if len(values) > EXAMPLES else ""
+    return f"{number_text(min(values))} … {number_text(max(values))}" if len(values) > EXAMPLES else ""
 
 
 def _example(start: str, tags: str, *, whole: bool) -> Iterator[str]:
-    """`start` and the tags: cut with an ellipsis, or `whole` however long they are."""
-    room = WIDTH - len(start)
-    yield (start + (tags if whole or len(tags) <= room else tags[: room - 1] + "…")).rstrip()
+    """`start` and the tags; on a terminal cut with an ellipsis, unless they are wanted `whole`."""
+    width = columns()
+    room = None if whole or width is None else max(width - len(start), 8)
+    yield (start + (tags if room is None or len(tags) <= room else tags[: room - 1] + "…")).rstrip()
 
 
-def _number(value: float) -> str:
-    return f"{value:.0f}" if value.is_integer() and abs(value) < 1e9 else f"{value:.4g}"
+def number_text(value: float) -> str:
+    """A figure in a few characters."""
+    return f"{value:.0f}" if float(value).is_integer() and abs(value) < 1e9 else f"{value:.4g}"
 
 
 def _plural(count: int, one: str, many: str) -> str:

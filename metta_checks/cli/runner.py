@@ -20,7 +20,7 @@ from metta_checks.core import MettaCheck
 from metta_checks.core.agent_options import agent_tags
 from metta_checks.core.clock import utcnow
 from metta_checks.core.definition import CheckDefinition
-from metta_checks.core.errors import error_text, is_for_operator
+from metta_checks.core.errors import CredentialError, SourceError, error_text, is_for_operator
 from metta_checks.core.sample import SampleKind
 
 Failure = Literal["configuration", "collection"]
@@ -40,7 +40,10 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One collection of one instance, counted from 1. `traceback` is empty unless it failed; `at` is UTC."""
+    """One collection of one instance, counted from 1. `traceback` is empty unless it failed; `at` is UTC.
+
+    `lacks_credential` is set where it failed for want of a credential, or of a good one.
+    """
 
     instance: int
     collection: int
@@ -52,6 +55,7 @@ class Outcome:
     requests: int
     series: tuple[Series, ...]
     events: tuple[Mapping[str, Any], ...]
+    lacks_credential: bool = False
     at: datetime = field(default_factory=utcnow)
 
     @property
@@ -111,18 +115,23 @@ def run_once(check: MettaCheck, *, instance: int, collection: int) -> Outcome:
         instance=instance,
         collection=collection,
         failure=_failure(error, report),
-        error=_told(error, report),
+        error=_reported(error, report),
         traceback=report[0]["traceback"] if report else "",
         warnings=tuple(check.get_warnings()),
         duration_seconds=duration,
         requests=check.collection.requests,
         series=tuple(_received(check)),
         events=tuple(aggregator.events),
+        lacks_credential=_lacks_credential(error),
         at=check.collection.now,
     )
 
 
-def _told(error: Exception | None, report: list[Any]) -> str | None:
+def _lacks_credential(error: Exception | None) -> bool:
+    return isinstance(error, CredentialError) or (isinstance(error, SourceError) and error.refuses_credential)
+
+
+def _reported(error: Exception | None, report: list[Any]) -> str | None:
     if not report:
         return None
     message: str = report[0]["message"]

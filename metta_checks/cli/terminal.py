@@ -1,25 +1,168 @@
-"""What the command writes for a person: names and messages come from files and sources, and a terminal obeys some."""
+"""What the command writes for a person: text without escape sequences of others, tables, colour, a status line."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Final, Literal
 
 import click
 
-from metta_checks.core.printable import printable_lines
+from metta_checks.core.printable import printable, printable_lines
+
+Colour = Literal["auto", "always", "never"]
+
+NARROWEST: Final = 40
+"""Columns that a table has at least."""
+
+_COLOURS: Final = {
+    "ok": "green",
+    "FAILED": "red",
+    "fault": "red",
+    "warning": "yellow",
+    "Error": "red",
+}
+"""The words that have a colour at the beginning of a line, or after a name and a colon."""
+
+_CLEAR: Final = "\r\x1b[K"
+
+
+class _Setting:
+    colour: Colour = "auto"
+
+
+def set_colour(colour: Colour) -> None:
+    """Decide for the rest of the process whether output is coloured."""
+    _Setting.colour = colour
+
+
+def is_coloured(*, err: bool = False) -> bool:
+    """Whether output has colour: by `--color`, else on a terminal without NO_COLOR (https://no-color.org)."""
+    if _Setting.colour != "auto":
+        return _Setting.colour == "always"
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return False
+    return (sys.stderr if err else sys.stdout).isatty()
+
+
+def columns(*, err: bool = False) -> int | None:
+    """The width of the terminal; None where output goes elsewhere, so that lines are as long as they are."""
+    if not (sys.stderr if err else sys.stdout).isatty():
+        return None
+    return max(shutil.get_terminal_size().columns, NARROWEST)
 
 
 def echo(text: object = "", *, err: bool = False) -> None:
-    """Write `text` and a line break, without the characters that a terminal would obey."""
-    click.echo(printable_lines(str(text)), err=err)
+    """Write `text` and a line break, without the characters that a terminal would obey; its verdicts have a colour."""
+    clean = printable_lines(str(text))
+    if not is_coloured(err=err):
+        click.echo(clean, err=err)
+        return
+    click.echo("\n".join(map(_coloured, clean.split("\n"))), err=err, color=True)
+
+
+def _coloured(line: str) -> str:
+    for word, colour in _COLOURS.items():
+        start = line.lstrip()
+        indent = line[: len(line) - len(start)]
+        if start == word or start.startswith((f"{word}:", f"{word} ", f"{word},")):
+            return indent + click.style(word, fg=colour, bold=True) + start[len(word) :]
+        head, found, rest = line.partition(f": {word}")
+        if found and (not rest or rest[0] in ", ") and " " not in head.strip().rpartition("/")[2].partition(",")[0]:
+            return f"{head}: {click.style(word, fg=colour, bold=True)}{rest}"
+    return line
+
+
+def wrapped(text: str, *, indent: str = "", err: bool = False) -> Iterator[str]:
+    """`text` in lines that fit the terminal, the first flush, the others indented by two more; in a pipe one line."""
+    width = columns(err=err)
+    line = indent
+    for word in text.split():
+        if width is not None and line.strip() and len(line) + 1 + len(word) > width:
+            yield line
+            line = indent + "  "
+        line += word if not line.strip() else f" {word}"
+    if line.strip():
+        yield line
+
+
+def show_table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> None:
+    """A table: drawn by rich on a terminal where the extra `terminal` is installed, else in aligned columns.
+
+    The columns in `right` are numbers. The last column may be long; on a terminal it goes on in the next line.
+    """
+    cells = [[printable(cell) for cell in row] for row in rows]
+    if columns() is not None and find_spec("rich") is not None:
+        _show_rich_table(headers, cells, right)
+        return
+    widths = [max(map(len, column)) for column in zip(headers, *cells, strict=True)]
+    for row in (headers, *cells):
+        padded = [
+            cell.rjust(width) if number in right else cell.ljust(width)
+            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        for line in wrapped_row(padded):
+            echo(line)
+
+
+def wrapped_row(padded: Sequence[str]) -> Iterator[str]:
+    """One row of aligned cells; what does not fit of the last cell is indented below it."""
+    start = "".join(f"{cell}  " for cell in padded[:-1])
+    width, last = columns(), padded[-1].rstrip()
+    if width is None or len(start) + len(last) <= width:
+        yield (start + last).rstrip()
+        return
+    indent = " " * len(start) if len(start) + 20 < width else "    "
+    lines = list(wrapped(last, indent=indent))
+    yield (start + lines[0].strip()).rstrip() if len(indent) == len(start) else start.rstrip()
+    yield from lines[1:] if len(indent) == len(start) else lines
+
+
+def _show_rich_table(headers: Sequence[str], cells: Sequence[Sequence[str]], right: Sequence[int]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for number, header in enumerate(headers):
+        table.add_column(header, justify="right" if number in right else "left", overflow="fold")
+    for row in cells:
+        table.add_row(*(Text(cell, style=_COLOURS.get(cell, "")) for cell in row))
+    coloured = is_coloured()
+    console = Console(file=sys.stdout, width=columns(), no_color=not coloured, force_terminal=coloured, highlight=False)
+    console.print(table)
 
 
 @contextmanager
 def printable_faults() -> Iterator[None]:
-    """The same for the errors that click shows by itself."""
+    """The errors that click shows by itself, without the characters that a terminal would obey."""
     try:
         yield
     except click.ClickException as error:
         setattr(error, "message", printable_lines(error.message))  # noqa: B010 (declared as final)
         raise
+
+
+class Progress:
+    """A status line on standard error while a command works, gone when it is done. It is silent where standard error is
+    no terminal, or where `quiet` asks for that."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._shown = sys.stderr.isatty() and not quiet
+
+    def show(self, text: str) -> None:
+        """Replace the line."""
+        self._write(_CLEAR + printable(text)[: (columns(err=True) or NARROWEST) - 1])
+
+    def clear(self) -> None:
+        """Remove the line, before something else is written."""
+        self._write(_CLEAR)
+
+    def _write(self, text: str) -> None:
+        if self._shown:
+            click.echo(text, nl=False, err=True)

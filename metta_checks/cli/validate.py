@@ -1,25 +1,25 @@
-"""`metta-checks validate`: everything wrong with configurations and health records, before the Agent meets it."""
+"""`metta-checks validate`: everything wrong with configurations and health records, before the Agent reads them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Final
 
 import click
 
-from metta_checks.cli.check_names import METAVAR, completed, optional_check
+from metta_checks.cli.arguments import METAVAR, completed, optional_check
 from metta_checks.cli.conf_faults import CheckedFile, check_file
 from metta_checks.cli.conf_files import ConfFile, found_at
 from metta_checks.cli.conf_warnings import same_twice, warnings_of
 from metta_checks.cli.findings import Finding
-from metta_checks.cli.inventory import credential_of
+from metta_checks.cli.group import ConfigurationFault
+from metta_checks.cli.list import credential_of
 from metta_checks.cli.record_files import record_findings
-from metta_checks.cli.render import wrapped
 from metta_checks.cli.runner import prepare_stubs
-from metta_checks.cli.terminal import echo
+from metta_checks.cli.terminal import echo, wrapped
 from metta_checks.core.definition import CheckDefinition
 from metta_checks.core.printable import printable
 
@@ -33,7 +33,7 @@ _ORDER: Final = {"fault": 0, "warning": 1, "note": 2, "credential": 3}
     callback=optional_check,
     metavar=METAVAR,
     shell_complete=completed,
-    help="What a configuration, or a file of health records, is for whose place does not tell.",
+    help="The check of a configuration, or of a file of health records, whose place does not show it.",
 )
 @click.option("--daemonset", is_flag=True, help="The files go to the Agent of every node.")
 @click.option("--lenient", is_flag=True, help="Allow slips in health records, as `publish --lenient` does.")
@@ -52,17 +52,18 @@ def validate(
     """Look for faults in configurations and files of health records. Nothing is asked of any source.
 
     PATH is a configuration, a check's folder, a conf.d, an Agent's whole folder, or a .json file of health records.
-    The options are loaded by the checks themselves, so that what passes here loads in the Agent. Options that come
-    from the environment are looked for in the environment of this command: run it with the Agent's.
+    Files are read as the Agent reads them, and the options are loaded by the checks themselves, so that what passes
+    here loads in the Agent. Options that come from the environment are looked for in the environment of this command:
+    run it with the Agent's.
 
-    A fault keeps a check from running as it is meant to. A warning is about what will hurt: a missing `env:` tag,
-    series that change with the host, an interval that leaves holes in graphs, a plain secret, the same thing watched
-    twice, instances whose outages are one series, and what goes wrong on a cluster.
+    A fault keeps a check from running as it is meant to. A warning is about what causes trouble later: a missing
+    `env:` tag, series that change with the host, an interval that leaves gaps in graphs, a plain secret, the same
+    thing watched twice, instances whose outages are one series, and what goes wrong on a cluster. A note is neither.
 
     \b
     Exit status:
       0  no fault; there may be warnings, unless --strict is given
-      1  a fault
+      1  a fault; with --strict, a warning
       2  the command line is wrong, or there is nothing to validate
 
     \b
@@ -72,25 +73,28 @@ def validate(
       metta-checks validate --strict --daemonset deploy/conf.d results/training.json
     """
     prepare_stubs()
-    files, findings, credentials = _looked_at(paths, check, daemonset=daemonset, lenient=lenient)
-    if not files and not findings:
-        raise click.UsageError("there is no configuration of these checks and no file of health records")
+    files, findings, credentials = _read(paths, check, daemonset=daemonset, lenient=lenient)
+    if not files and not any(finding.level == "fault" for finding in findings):
+        missing = "; ".join(f"{finding.path}: {finding.text}" for finding in findings)
+        detail = f" ({missing})" if missing else ""
+        raise ConfigurationFault(f"there is no configuration of these checks and no file of health records{detail}")
     findings.sort(key=_place)
-    faults = sum(finding.level == "fault" for finding in findings)
+    faults, warnings = (sum(one.level == level for one in findings) for level in ("fault", "warning"))
     if form == "json":
         document = {
             "files": sorted(map(str, files)),
+            "verdicts": {str(path): _verdict(path, findings) for path in sorted(files)},
             "findings": [one.as_json() for one in findings],
             "credentials": [one.as_json() for one in credentials],
         }
         echo(json.dumps(document, indent=1))
     else:
-        _show([*findings, *credentials])
-        echo(f"{_count(len(files), 'file')}: {_count(faults, 'fault')}, {_count(len(findings) - faults, 'warning')}")
-    context.exit(1 if faults or (strict and findings) else 0)
+        _show([*findings, *credentials], files)
+        echo(f"{_count(len(files), 'file')}: {_count(faults, 'fault')}, {_count(warnings, 'warning')}")
+    context.exit(1 if faults or (strict and warnings) else 0)
 
 
-def _looked_at(
+def _read(
     paths: Iterable[Path], check: CheckDefinition | None, *, daemonset: bool, lenient: bool
 ) -> tuple[set[Path], list[Finding], list[Finding]]:
     """The files that were read, what was found in them and around them, and where credentials come from and go."""
@@ -124,15 +128,26 @@ def _found(paths: Iterable[Path], check: CheckDefinition | None) -> Iterable[Con
         for path in paths:
             yield from found_at(path, check)
     except OSError as error:
-        raise click.UsageError(f"{error.filename}: {error.strerror}") from None
+        detail = (error.strerror or "cannot be read").lower()
+        raise ConfigurationFault(f"{error.filename}: {detail}; run this as the Agent's user, or as root") from None
 
 
-def _show(findings: Iterable[Finding]) -> None:
-    for path, group in groupby(sorted(findings, key=_place), key=lambda finding: finding.path):
-        echo(printable(str(path)))
-        for finding in group:
+def _show(findings: Sequence[Finding], files: Collection[Path]) -> None:
+    """A line with the verdict for each file, and what was found in it below."""
+    by_path = {path: list(group) for path, group in groupby(sorted(findings, key=_place), key=lambda one: one.path)}
+    for path in sorted({*files, *by_path}):
+        found = by_path.get(path, [])
+        echo(f"{printable(str(path))}: {_verdict(path, found)}")
+        for finding in found:
             for line in wrapped(f"{finding.level}: {finding}", indent="  "):
                 echo(line)
+
+
+def _verdict(path: Path, findings: Iterable[Finding]) -> str:
+    """`ok`, or how many faults and warnings the file has."""
+    levels = [finding.level for finding in findings if finding.path == path]
+    counts = [_count(levels.count(level), level) for level in ("fault", "warning") if level in levels]
+    return ", ".join(counts) or "ok"
 
 
 def _place(finding: Finding) -> tuple[str, int, int, int]:

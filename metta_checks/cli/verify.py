@@ -12,12 +12,12 @@ from datadog_checks.base.stubs import datadog_agent
 
 from metta_checks.checks import find_check
 from metta_checks.cli.agent_config import AgentConfig
-from metta_checks.cli.options import config_option, config_or_environment
-from metta_checks.cli.progress import Progress
+from metta_checks.cli.arguments import config_option, config_or_environment
+from metta_checks.cli.extras import install_command
+from metta_checks.cli.group import ConfigurationFault
 from metta_checks.cli.recount_wandb import Asked, Series, recount
-from metta_checks.cli.render import WIDTH, wrapped
 from metta_checks.cli.runner import Outcome, new_check, prepare_stubs, run_once
-from metta_checks.cli.terminal import echo
+from metta_checks.cli.terminal import Progress, echo, wrapped
 from metta_checks.cli.verdict_wandb import Difference, Moment, Verdict, run_of, tag_value, verdict
 from metta_checks.cli.verify_ci import verify_ci
 from metta_checks.cli.wandb_sdk import Question, Reading, SdkError, is_installed, read_project
@@ -88,7 +88,7 @@ def verify_wandb(
     where it cannot decode one of them. `max_runs` does not count here, and `run_tags: [host]` is not compared, since
     the SDK does not tell it.
 
-    It needs the SDK, which no check does: pip install 'metta-checks[wandb]'.
+    It needs the SDK, which no check does: pip install wandb.
 
     \b
     Exit status:
@@ -102,7 +102,7 @@ def verify_wandb(
       metta-checks verify wandb --config conf.yaml --instance 2 --verbose
     """
     if not is_installed():
-        raise click.UsageError("the wandb SDK is not installed: pip install 'metta-checks[wandb]'")
+        raise ConfigurationFault(f"the wandb SDK is not installed: {install_command('wandb')}")
     prepare_stubs()
     config = config_or_environment(config_path)
     numbers = range(1, len(config.instances) + 1) if instance is None else [instance]
@@ -179,7 +179,7 @@ class Comparison:
         return check
 
     def _collected(self, check: MettaCheck) -> Outcome:
-        self._progress.say(f"{self.title}: the check collects …")
+        self._progress.show(f"{self.title}: the check collects …")
         # Each collection is a first one, to which every run in the timeframe is news.
         datadog_agent.reset()
         outcome = run_once(check, instance=self._number, collection=1)
@@ -188,7 +188,7 @@ class Comparison:
         return outcome
 
     def _read(self, check: MettaCheck, asked: Asked, before: Outcome) -> Reading:
-        self._progress.say(f"{self.title}: the SDK reads …")
+        self._progress.show(f"{self.title}: the SDK reads …")
         base_url = check.targets()[0].identity["base_url"]
         try:
             key = check.credentials.get().value
@@ -267,7 +267,7 @@ def _table(differences: tuple[Difference, ...]) -> Iterator[str]:
 
 def _row(metric: str, run_id: str, details: str, ours: str, theirs: str) -> str:
     line = f"  {metric:<33} {_cut(run_id, 10):<10} {_cut(details, 26):<26} {ours:>11} {theirs:>11}"
-    return line[:WIDTH].rstrip()
+    return line.rstrip()
 
 
 def _cut(text: str, width: int) -> str:

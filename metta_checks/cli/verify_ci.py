@@ -13,11 +13,10 @@ from datadog_checks.base.stubs import datadog_agent
 
 from metta_checks.checks import find_check
 from metta_checks.cli.agent_config import AgentConfig
-from metta_checks.cli.options import config_option, config_or_environment
-from metta_checks.cli.progress import Progress
+from metta_checks.cli.arguments import config_option, config_or_environment
 from metta_checks.cli.recount_ci import CiQuestion, Figure, Get, recount_ci
 from metta_checks.cli.runner import Outcome, new_check, prepare_stubs, run_once
-from metta_checks.cli.terminal import echo
+from metta_checks.cli.terminal import Progress, echo
 from metta_checks.core import CredentialError, MettaCheck
 from metta_checks.core.transport import BearerAuth
 
@@ -73,12 +72,12 @@ def _compared(config: AgentConfig, number: int) -> tuple[list[str], bool]:
     check = _check(config, number)
     question = CiQuestion.of(check.config)
     try:
-        progress.say("the check collects …")
+        progress.show("the check collects …")
         before = _collected(check, number)
-        progress.say("GitHub is read page by page …")
+        progress.show("GitHub is read page by page …")
         requests_sent: list[str] = []
         theirs = recount_ci(_getter(check, requests_sent), question, before.at)
-        progress.say("the check collects again …")
+        progress.show("the check collects again …")
         after = _collected(_check(config, number), number)
     finally:
         progress.clear()

@@ -70,6 +70,7 @@ class CheckDefinition:
     `counts` are the gauges that count things, so that their sum over series has a meaning and their mean has none.
     `shares` are the gauges whose mean over time has a meaning, such as a utilisation.
     `example` makes the options of the instance that `metta-checks demo` runs.
+    `credential_hint` is where a person may find the credential.
     """
 
     slug: str
@@ -84,6 +85,7 @@ class CheckDefinition:
     records: Origin | None = None
     counts: frozenset[str] = frozenset()
     shares: frozenset[str] = frozenset()
+    credential_hint: str = ""
 
     @property
     def name(self) -> str:

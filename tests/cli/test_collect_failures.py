@@ -32,9 +32,11 @@ def nobody() -> str:
 
 
 def assert_failed_well(result: Result, status: int, *words: str) -> None:
-    """One line on standard error, and of the collection nothing but telemetry, with `up` 0."""
+    """One error (and where a credential may be found), and of the collection nothing but telemetry, with `up` 0."""
     assert result.exit_code == status
-    (line,) = result.stderr.splitlines()
+    line, *hints = result.stderr.splitlines()
+    assert len(hints) <= 1
+    assert all(".netrc" in hint for hint in hints)
     assert line.startswith("metta_wandb, instance 1: ")
     assert [word for word in words if word not in line] == []
     (collection,) = json.loads(result.stdout)["collections"]
@@ -147,7 +149,11 @@ def test_a_configuration_that_the_check_refuses(
     (collection,) = json.loads(result.stdout)["collections"]
     assert collection["ok"] is False
     assert [word for word in words if word not in collection["error"]] == []
-    assert collection["error"] in result.stderr
+    (option,) = options
+    if "\n" not in collection["error"]:
+        assert collection["error"] in result.stderr
+    assert result.stderr.startswith("metta_wandb, instance 1: ")
+    assert f"`{option}`" in result.stderr
     assert server.requests == []
 
 

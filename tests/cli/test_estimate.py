@@ -156,7 +156,6 @@ def test_the_table(command: Command, conf: Conf) -> None:
     assert lines[0] == "metta_wandb, instance 1: about 187 billed series in an average hour"
     assert "  of a series_budget of 100: it would warn" in lines
     assert any(line.startswith("metta_wandb, instance 2: ") for line in lines)
-    assert max(map(len, lines)) <= 100
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,6 @@ def test_each_check_has_a_line(command: Callable[..., Result]) -> None:
     head, *lines = result.stdout.splitlines()
     assert head.split() == ["SLUG", "CHECK", "WATCHES"]
     assert ["wandb", "metta_wandb", "Weights"] in [line.split()[:3] for line in lines]
-    assert max(map(len, lines)) <= 100
 
 
 NEITHER = "neither `api_key` nor WANDB_API_KEY is set; left is the AWS secret wandb/api-key, which is not asked now"
@@ -46,7 +45,7 @@ GOOD = {"entity": "a", "project": "b", "min_collection_interval": 120}
         ({"api_key": "ENC[a;b]"}, {}, 120, "the option `api_key`, which the Agent's secret backend resolves"),
         ({"api_key": "two\nlines"}, {}, 120, "W&B API key: the option `api_key` holds a line break"),
         ({"project": None, "api_key": KEY}, {}, 120, "the option `api_key`"),
-        ({"min_collection_interval": "often"}, {}, None, "unknown: the options do not hold"),
+        ({"min_collection_interval": "often"}, {}, None, "unknown, since the options have faults"),
         ({"min_collection_interval": None}, {}, None, NEITHER),
     ],
 )
@@ -74,7 +73,7 @@ def test_what_a_configured_instance_shows(
 def test_a_check_that_is_not_configured_shows_its_example(command: Callable[..., Result], tmp_path: Path) -> None:
     lines = " ".join(command("list", "--agent-dir", tmp_path).stdout.split())
     for interval in (120, 240):
-        assert f"not configured; the example runs it every {interval} s" in lines
+        assert f"not installed; the example runs it every {interval} s" in lines
     assert "credential: none of its own is needed" in lines
 
 
@@ -83,7 +82,7 @@ def test_a_file_that_cannot_be_read_is_named(command: Callable[..., Result], tmp
     path.parent.mkdir(parents=True)
     path.write_text("instances: 5")
     result = command("list", "--agent-dir", tmp_path)
-    assert result.exit_code == 0
+    assert result.exit_code == 1
     assert f"{path}: line 1: `instances` has to be a list, and it is a number" in " ".join(result.stdout.split())
 
 

@@ -110,7 +110,7 @@ def test_no_command_shows_a_secret(command: Command, places: dict[str, Any], way
 @pytest.mark.parametrize(
     ("patched", "arguments"),
     [
-        ("metta_checks.cli.listing.inventory_of", ["list"]),
+        ("metta_checks.cli.list.inventory_of", ["list"]),
         ("metta_checks.cli.validate.check_file", ["validate", "{wandb}"]),
         ("metta_checks.cli.estimate.new_check", ["estimate", "--config", "{wandb}"]),
         ("metta_checks.cli.install.Installation", ["install", "--agent-dir", "{agent}"]),

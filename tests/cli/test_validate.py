@@ -51,6 +51,7 @@ def test_a_good_configuration(command: Command, tree: Callable[..., Path]) -> No
     result = command("validate", tree(GOOD))
     shown = result.stdout.splitlines()
     assert (result.exit_code, shown[-1], result.stderr) == (0, "1 file: 0 faults, 0 warnings", "")
+    assert shown[0].endswith("/metta_wandb.d/conf.yaml: ok")
     assert " ".join(" ".join(shown[1:-1]).split()) == (
         "credential: instance 1: neither `api_key` nor WANDB_API_KEY is set; left is the AWS secret wandb/api-key, "
         "which is not asked now; it is sent to https://api.wandb.ai"
@@ -411,8 +412,3 @@ def test_refusals(command: Command, tmp_path: Path, arguments: list[str], said: 
     result = command("validate", *(text.format(empty=tmp_path) for text in arguments))
     assert result.exit_code == 2
     assert said in " ".join(result.stderr.split())
-
-
-def test_lines_fit_into_a_terminal(command: Command, tree: Callable[..., Path]) -> None:
-    result = command("validate", tree({"zzz": 1, "timefrme": 2, "api_key": "x" * 20}))
-    assert max(map(len, result.stdout.splitlines()[1:])) <= 100
