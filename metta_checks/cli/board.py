@@ -65,10 +65,10 @@ def lint(context: click.Context, files: tuple[Path, ...], tags: tuple[str, ...],
       metta-checks board lint
       metta-checks board lint --tag team my-dashboard.json
     """
+    from metta_checks.board.client_models import MissingClientError
     from metta_checks.board.contract import contract
     from metta_checks.board.findings import Rule
     from metta_checks.board.lint import findings_in
-    from metta_checks.board.client_models import MissingClientError
 
     if rules:
         for rule in Rule:
