@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import pytest
 from ci_support.scene import NOW, Scene
+from ci_support.truth import DAY
 from datadog_checks.base.stubs.aggregator import AggregatorStub
 from simulator_support.github_edge_cases import edge_case_repository
 
@@ -42,6 +43,30 @@ def test_what_a_collection_costs(aggregator: AggregatorStub, workflows: int, run
     # Points of the network's latency, not of this machine's speed: requests that follow one another.
     assert max(warm, restarted) < cold
     assert busy <= warm + 4
+
+
+def test_what_a_first_reading_of_a_slow_server_costs(aggregator: AggregatorStub) -> None:
+    """2,500 runs at 2.5 s a page and 10 s a collection, with the times divided by five: a page is read once, and once
+    more where a collection ended in it."""
+    repository = sample_repository(NOW, workflows=40, runs_per_day=1_250, days=2)
+    with Scene(repository, aggregator, collection_timeout=2, read_timeout=30) as scene:
+        scene.server.latency = 0.5
+        asked: list[tuple[str, str]] = []
+        collections = 0
+        while True:
+            collections += 1
+            collected = scene.collect()
+            assert collected.error is None
+            asked += [(r.query["created"], r.query["page"]) for r in collected.requests if "created" in r.query]
+            if collected.value("metta.check.up") == 1:
+                break
+            assert collections < 40
+            scene.later()
+        pages = -(-sum(known.run.created_at >= scene.clock() - 2 * DAY for known in scene.ledger.runs.values()) // 100)
+    sys.__stdout__.write(f"slow: {collections} collections, {len(asked)} requests for {pages} pages of runs\n")
+
+    # At most four are under way when a collection ends.
+    assert len(asked) <= pages + 4 * collections
 
 
 def measure(scene: Scene, name: str) -> int:

@@ -1,7 +1,4 @@
-"""Cases that users met, each with its source: listings that lag, are slow, are short, or change unseen.
-
-What this version does not do yet is expected to fail, by its value or its metric.
-"""
+"""Cases that users met, each with its source: listings that lag, are slow, are short, or change unseen."""
 
 from __future__ import annotations
 
@@ -12,28 +9,17 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from ci_support.runs import LISTING, add_runs
 from ci_support.scene import NAMESPACE, Scene
 
 from metta_checks.simulator.github_json import RestPayloads
-from metta_checks.simulator.github_records import DemoWorkflowRun
 from metta_checks.simulator.github_refusals import JSON_HEADERS, graphql_errors, server_error
 from metta_checks.simulator.server import Answer, Fault, Request, Response
 
 SceneMaker = Callable[..., Scene]
 
-LISTING = "/repos/demo-org/arena/actions/runs"
 RATIO = f"{NAMESPACE}ci.workflow.success_ratio"
 RUNS = f"{NAMESPACE}ci.workflow.runs"
-
-
-def add_runs(scene: Scene, count: int, conclusion: str, *, youngest: timedelta) -> list[DemoWorkflowRun]:
-    """Runs of `ci.yml`, a minute apart and back from `youngest` ago."""
-    workflow = scene.repository.workflows[0].id
-    times = [scene.clock() - youngest - timedelta(seconds=10 * number) for number in range(count)]
-    brief = timedelta(minutes=2)
-    return [
-        scene.repository.new_run(workflow, conclusion=conclusion, created_at=moment, duration=brief) for moment in times
-    ]
 
 
 def rewritten(scene: Scene, request: Request, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Response:

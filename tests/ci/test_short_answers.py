@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from ci_support.runs import LISTING, add_runs
 from ci_support.scene import NAMESPACE, Collected, Scene
 
 from metta_checks.simulator.github_json import RestPayloads
@@ -22,20 +23,9 @@ from metta_checks.simulator.server import Request, Response
 SceneMaker = Callable[..., Scene]
 Change = Callable[[list[Any], int], list[Any]]
 
-LISTING = "/repos/demo-org/arena/actions/runs"
 RATIO = f"{NAMESPACE}ci.workflow.success_ratio"
 RUNS = f"{NAMESPACE}ci.workflow.runs"
 FLAKY = f"{NAMESPACE}ci.workflow.flaky_tests"
-
-
-def add_runs(scene: Scene, count: int, conclusion: str, *, youngest: timedelta) -> list[DemoWorkflowRun]:
-    """Runs of `ci.yml`, ten seconds apart and back from `youngest` ago."""
-    workflow = scene.repository.workflows[0].id
-    times = [scene.clock() - youngest - timedelta(seconds=10 * number) for number in range(count)]
-    brief = timedelta(minutes=2)
-    return [
-        scene.repository.new_run(workflow, conclusion=conclusion, created_at=moment, duration=brief) for moment in times
-    ]
 
 
 def shorten(scene: Scene, change: Change, *, total: Callable[[int], int] | None = None, ranges: bool = True) -> None:
