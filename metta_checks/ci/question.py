@@ -101,7 +101,7 @@ class Questioner:
                 reply = ask(self._github, question, size)
                 break
             except SourceError as error:
-                smaller = next((one for one in SIZES if one < min(size, question.weight)), None)
+                smaller = next((one for one in SIZES if 2 * one <= min(size, question.weight)), None)
                 if error.kind not in MAY_BE_TOO_LARGE or smaller is None or not self._github.has_time:
                     raise
                 size = smaller
