@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from tempfile import gettempdir
 
 import click
 
 from metta_checks.checks import CHECKS
-from metta_checks.cli.board import board_of
+from metta_checks.cli.board import demo_board
 from metta_checks.cli.collect import exit_status
 from metta_checks.cli.output import output_file, write_output
 from metta_checks.cli.render import outcome_text
@@ -33,7 +32,7 @@ def demo(context: click.Context, verbose: bool, board_path: Path | None) -> None
     """Run every check against sample data on this machine; no account, no network.
 
     Servers that implement the W&B and GitHub APIs are started on free loopback ports and stopped at the end.
-    The dashboards are drawn from what was collected; `metta-checks board preview` shows them over two hours.
+    The dashboards are drawn from two hours of the same sample data, as `metta-checks board preview` draws them.
 
     \b
     Exit status:
@@ -63,14 +62,14 @@ def demo(context: click.Context, verbose: bool, board_path: Path | None) -> None
             echo(err=aside)
             if outcome.error:
                 echo(outcome.error, err=True)
-    _draw(outcomes, path, aside=aside)
+    _draw(path, aside=aside)
     context.exit(exit_status(list(outcomes.values())))
 
 
-def _draw(outcomes: Mapping[str, Outcome], path: Path, *, aside: bool) -> None:
+def _draw(path: Path, *, aside: bool) -> None:
     """The dashboards as a page; a demo that cannot write it is none the worse."""
     try:
-        write_output(path, board_of({name: [outcome] for name, outcome in outcomes.items()}))
+        write_output(path, demo_board())
     except WriteError as error:
         echo(f"the dashboards could not be drawn: {error}", err=True)
         return
