@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+<<<<<<< HEAD
 import os
 from collections.abc import Iterator, Mapping, Sequence
+=======
+>>>>>>> board21
 from pathlib import Path
 from tempfile import gettempdir, mkdtemp
 from typing import Final, NamedTuple
@@ -11,6 +14,10 @@ from typing import Final, NamedTuple
 import click
 
 from metta_checks.checks import CHECKS
+<<<<<<< HEAD
+=======
+from metta_checks.cli.board import demo_board
+>>>>>>> board21
 from metta_checks.cli.collect import exit_status
 from metta_checks.cli.extras import require_simulator
 from metta_checks.cli.output import output_file
@@ -73,7 +80,7 @@ def demo(context: click.Context, verbose: bool, board_path: Path | None) -> None
     """Run every check against sample data on this machine; no account, no network.
 
     Servers that implement the W&B and GitHub APIs are started on free loopback ports and stopped at the end.
-    The dashboards are drawn from what was collected; `metta-checks board preview` shows them over two hours.
+    The dashboards are drawn from two hours of the same sample data, as `metta-checks board preview` draws them.
 
     \b
     Exit status:
@@ -104,6 +111,7 @@ def demo(context: click.Context, verbose: bool, board_path: Path | None) -> None
                 echo(err=aside)
             if outcome.error:
                 echo(outcome.error, err=True)
+<<<<<<< HEAD
     if not verbose and not aside:
         _show(outcomes)
     _draw(outcomes, path, aside=aside)
@@ -177,8 +185,16 @@ def _draw(outcomes: Mapping[str, Outcome], path: Path, *, aside: bool) -> None:
     """The dashboards as a page; the demo goes on where it cannot be written."""
     from metta_checks.cli.board import board_of
 
+=======
+    _draw(path, aside=aside)
+    context.exit(exit_status(list(outcomes.values())))
+
+
+def _draw(path: Path, *, aside: bool) -> None:
+    """The dashboards as a page; a demo that cannot write it is none the worse."""
+>>>>>>> board21
     try:
-        write_output(path, board_of({name: [outcome] for name, outcome in outcomes.items()}))
+        write_output(path, demo_board())
     except WriteError as error:
         echo(f"the dashboards could not be drawn: {error}", err=True)
         return

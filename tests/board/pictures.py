@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 DOCS = Path(__file__).parents[2] / "docs"
-PICTURES = {"wall": ("health_wall", "dark", 1120, 630), "wandb-board": ("wandb_runs", "light", 1040, 800)}
+PICTURES = {"wall": ("health_wall", "dark", 1088, 612), "wandb-board": ("wandb_runs", "light", 1040, 740)}
 
 
 def main() -> None:
