@@ -175,19 +175,12 @@ def export_command(directory: Path, page_to: str, ticket_to: str, site: str, run
         raise click.UsageError(f"writing {error}") from None
 
 
-<<<<<<< HEAD
-def board_of(outcomes: Mapping[str, Sequence[Outcome]]) -> str:
-    """The page of all our dashboards, drawn from collections by the name of their check."""
+def demo_board() -> str:
+    """The page of all our dashboards, drawn from two hours of sample data."""
     from metta_checks.board.page import page
     from metta_checks.board.recording import recorded
 
-    documents = {name: outcomes_json(name, collections) for name, collections in outcomes.items()}
-    return page(_dashboards(()), recorded(documents))
-=======
-def demo_board() -> str:
-    """The page of all our dashboards, drawn from two hours of sample data."""
     return page(_dashboards(()), recorded(_demo_documents()))
->>>>>>> board21
 
 
 def _ours() -> dict[str, str]:

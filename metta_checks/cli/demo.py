@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-<<<<<<< HEAD
 import os
 from collections.abc import Iterator, Mapping, Sequence
-=======
->>>>>>> board21
 from pathlib import Path
 from tempfile import gettempdir, mkdtemp
 from typing import Final, NamedTuple
@@ -14,10 +11,6 @@ from typing import Final, NamedTuple
 import click
 
 from metta_checks.checks import CHECKS
-<<<<<<< HEAD
-=======
-from metta_checks.cli.board import demo_board
->>>>>>> board21
 from metta_checks.cli.collect import exit_status
 from metta_checks.cli.extras import require_simulator
 from metta_checks.cli.output import output_file
@@ -111,10 +104,9 @@ def demo(context: click.Context, verbose: bool, board_path: Path | None) -> None
                 echo(err=aside)
             if outcome.error:
                 echo(outcome.error, err=True)
-<<<<<<< HEAD
     if not verbose and not aside:
         _show(outcomes)
-    _draw(outcomes, path, aside=aside)
+    _draw(path, aside=aside)
     context.exit(exit_status(list(outcomes.values())))
 
 
@@ -181,18 +173,10 @@ def _show(outcomes: Mapping[str, Outcome]) -> None:
     echo("Every series of each check: metta-checks demo --verbose")
 
 
-def _draw(outcomes: Mapping[str, Outcome], path: Path, *, aside: bool) -> None:
-    """The dashboards as a page; the demo goes on where it cannot be written."""
-    from metta_checks.cli.board import board_of
-
-=======
-    _draw(path, aside=aside)
-    context.exit(exit_status(list(outcomes.values())))
-
-
 def _draw(path: Path, *, aside: bool) -> None:
-    """The dashboards as a page; a demo that cannot write it is none the worse."""
->>>>>>> board21
+    """The dashboards as a page; the demo goes on where it cannot be written."""
+    from metta_checks.cli.board import demo_board
+
     try:
         write_output(path, demo_board())
     except WriteError as error:

@@ -48,7 +48,7 @@ def test_what_a_collection_costs(aggregator: AggregatorStub, workflows: int, run
 def test_what_a_first_reading_of_a_slow_server_costs(aggregator: AggregatorStub) -> None:
     """2,500 runs at 2.5 s a page and 10 s a collection, with the times divided by five: a page is read once, and once
     more where a collection ended in it."""
-    repository = sample_repository(NOW, workflows=40, runs_per_day=1_250, days=2)
+    repository = edge_case_repository(NOW, workflows=40, runs_per_day=1_250, days=2)
     with Scene(repository, aggregator, collection_timeout=2, read_timeout=30) as scene:
         scene.server.latency = 0.5
         asked: list[tuple[str, str]] = []
