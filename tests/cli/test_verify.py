@@ -90,7 +90,6 @@ def test_a_project_as_awkward_as_real_ones(command: Command, conf: Conf, instanc
     assert "  equal: " in result.stdout
     assert "not compared, since the SDK cannot decode them: 14 runs: " in result.stdout
     assert result.exit_code == 0
-    assert max(map(len, result.stdout.splitlines())) <= 100
 
 
 @needs_sdk
@@ -118,7 +117,6 @@ def test_different(command: Command, conf: Conf, instance: dict[str, Any], serve
         ["wandb.runs", "failed", "train", "0", "1"],
         ["wandb.runs", "finished", "train", "1", "0"],
     ]
-    assert max(map(len, result.stdout.splitlines())) <= 100
 
 
 @needs_sdk
