@@ -14,7 +14,7 @@ from metta_checks.health import publish
 
 Make = Callable[..., Any]
 
-GENERATIONS = 1000
+GENERATIONS = 300
 RECORDS = 20
 
 
