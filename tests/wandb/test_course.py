@@ -16,8 +16,6 @@ from metta_checks.simulator.wandb_project import ACTIVE, ENDED, DemoRun, sample_
 
 Watches = Callable[..., Watch]
 
-STEPS = 200
-
 HOUR = timedelta(hours=1)
 
 TIMEFRAME = 12 * HOUR
@@ -257,8 +255,10 @@ def as_told(run: DemoRun) -> SdkRun:
     )
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_any_course(watch: Watches, seed: int) -> None:
+@pytest.mark.parametrize(
+    ("seed", "steps"), [(1, 60), *(pytest.param(seed, 200, marks=pytest.mark.slow) for seed in (1, 2))]
+)
+def test_any_course(watch: Watches, seed: int, steps: int) -> None:
     project = sample_project(START, seed=seed, runs=60, broken=False)
     for run in project.runs:
         run.system_metrics = run.system_metrics if isinstance(run.system_metrics, dict) else None
@@ -266,7 +266,7 @@ def test_any_course(watch: Watches, seed: int) -> None:
     course = Course(watch(project=project, **OPTIONS), seed)
     try:
         course.verify(course.watch.collect())
-        for _ in range(STEPS):
+        for _ in range(steps):
             course.step()
     except AssertionError as error:
         error.add_note("\n".join(course.story[-50:]))
