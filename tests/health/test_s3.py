@@ -280,6 +280,7 @@ def test_a_listing_is_read_to_its_end(
     assert (collected.hearts, collected.requests) == ([0.91], len(pages) + 2)
 
 
+@pytest.mark.slow
 def test_a_prefix_with_too_many_objects_is_an_error(
     collect: Make, server: ObjectServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

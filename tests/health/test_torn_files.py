@@ -14,12 +14,12 @@ from metta_checks.health import publish
 
 Make = Callable[..., Any]
 
-GENERATIONS = 300
 RECORDS = 20
 
 
+@pytest.mark.parametrize("generations", [150, pytest.param(1_000, marks=pytest.mark.slow)])
 def test_a_reader_that_polls_never_sees_a_torn_file(
-    record: Make, write: Make, make_check: Make, run: Make, now: Any
+    generations: int, record: Make, write: Make, make_check: Make, run: Make, now: Any
 ) -> None:
     def generation(number: int) -> list[dict[str, Any]]:
         return [record(value=number, condition=">= 0", tags={"n": n}) for n in range(RECORDS)]
@@ -29,7 +29,7 @@ def test_a_reader_that_polls_never_sees_a_torn_file(
 
     def publish_all() -> None:
         try:
-            for number in range(1, GENERATIONS + 1):
+            for number in range(1, generations + 1):
                 publish(generation(number), path, now=now)
         except Exception as error:
             failures.append(error)
@@ -38,7 +38,7 @@ def test_a_reader_that_polls_never_sees_a_torn_file(
     writer.start()
     check = make_check(path)
     seen: list[float] = []
-    while writer.is_alive() and len(seen) < 50 * GENERATIONS:
+    while writer.is_alive() and len(seen) < 50 * generations:
         collected = run(check)
         assert (collected.up, collected.dropped("invalid"), collected.warnings) == (1, 0, ())
         assert len(collected.hearts) == RECORDS
@@ -48,7 +48,7 @@ def test_a_reader_that_polls_never_sees_a_torn_file(
 
     assert (failures, seen) == ([], sorted(seen))
     assert len(set(seen)) > 10
-    assert run(check).hearts == [GENERATIONS] * RECORDS
+    assert run(check).hearts == [generations] * RECORDS
 
 
 CALLS = ("open", "write", "fchown", "fchmod", "fsync", "close", "rename", "unlink")

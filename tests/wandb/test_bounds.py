@@ -68,7 +68,7 @@ def summary(values: int) -> str:
     return json.dumps({f"{number:x}": number + 0.5 for number in range(values)})
 
 
-@pytest.mark.parametrize("cursor", ["c" * MAX_CURSOR, EMOJI + "c" * 10_000_000])
+@pytest.mark.parametrize("cursor", ["c" * MAX_CURSOR, EMOJI + "c" * 10_000_000], ids=["by a little", "by far"])
 def test_a_cursor_is_as_long_as_those_of_wandb(pages: Pages, cursor: str) -> None:
     """Each is remembered while pages are read, and sent back."""
     pages.cursor = cursor
@@ -105,6 +105,7 @@ def test_of_a_long_name_a_beginning_is_kept(pages: Pages, field: str) -> None:
     assert max(map(len, (run.id, run.name, *run.labels))) <= MAX_NAME
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["", "k" * 100], ids=["short keys", "long keys"])
 def test_the_values_of_all_pages_have_a_limit(pages: Pages, key: str) -> None:
     values = {f"{key}{number:x}": number + 0.5 for number in range(100_000)}
@@ -117,6 +118,7 @@ def test_the_values_of_all_pages_have_a_limit(pages: Pages, key: str) -> None:
     assert len(pages.requests) <= 17
 
 
+@pytest.mark.slow
 def test_what_is_known_does_not_grow_beyond_it_by_deltas(pages: Pages) -> None:
     pages.length = 4
     pages.nodes = [{**running(summaryMetrics=summary(200_000)), "state": "finished"}]

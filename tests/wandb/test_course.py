@@ -17,8 +17,6 @@ from metta_checks.simulator.wandb_project import ACTIVE, ENDED, DemoRun
 
 Watches = Callable[..., Watch]
 
-STEPS = 200
-
 HOUR = timedelta(hours=1)
 
 TIMEFRAME = 12 * HOUR
@@ -260,8 +258,10 @@ def as_told(run: DemoRun) -> SdkRun:
     )
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_any_course(watch: Watches, seed: int) -> None:
+@pytest.mark.parametrize(
+    ("seed", "steps"), [(1, 60), *(pytest.param(seed, 200, marks=pytest.mark.slow) for seed in (1, 2))]
+)
+def test_any_course(watch: Watches, seed: int, steps: int) -> None:
     project = edge_case_project(START, seed=seed, runs=60, broken=False)
     for run in project.runs:
         run.system_metrics = run.system_metrics if isinstance(run.system_metrics, dict) else None
@@ -269,7 +269,7 @@ def test_any_course(watch: Watches, seed: int) -> None:
     course = Course(watch(project=project, **OPTIONS), seed)
     try:
         course.verify(course.watch.collect())
-        for _ in range(STEPS):
+        for _ in range(steps):
             course.step()
     except AssertionError as error:
         error.add_note("\n".join(course.story[-50:]))

@@ -155,6 +155,7 @@ def differences(ours: Mapping[Series, float], theirs: Mapping[Series, float]) ->
     ]
 
 
+@pytest.mark.slow
 def test_the_check_says_what_the_sdk_says(watch: Callable[..., Watch]) -> None:
     """Three times: a first collection, a delta after twenty minutes, and the hourly listing."""
     watched = watch(project=edge_case_project(START, runs=330, broken=False))

@@ -17,7 +17,10 @@ Figures = dict[str, dict[tuple[str, ...], float]]
 Collect = Callable[..., Figures]
 
 
-@pytest.mark.parametrize(("runs", "requests"), [(1_000, 1), (1_001, 2), (10_000, 10)])
+@pytest.mark.parametrize(
+    ("runs", "requests"),
+    [(1_000, 1), (1_001, 2), pytest.param(10_000, 10, marks=pytest.mark.slow)],
+)
 def test_one_request_per_thousand_active_runs(
     server: WandbServer, now: datetime, figures: Collect, runs: int, requests: int
 ) -> None:
