@@ -61,8 +61,9 @@ SHIPPED = {
 
 MODULES = [
     "metta_checks.wandb.check",
+    "metta_checks.ci.check",
     # The modules of the commands, which are imported when a command runs.
-    *(f"metta_checks.cli.{name}" for name in ("board", "collect", "demo", "estimate", "install", "listing")),
+    *(f"metta_checks.cli.{name}" for name in ("board", "collect", "demo", "estimate", "install", "list")),
     *(f"metta_checks.cli.{name}" for name in ("publish", "schema", "validate", "verify")),
 ]
 
