@@ -247,7 +247,7 @@ def test_several_faults_of_one_file_at_once(validated: Callable[..., list[str]],
             ("run_types:", "  - {name: a, pattern: 5}", "  - {name: b, pattern: '['}"),
             ["entry 1, `pattern` is", "'b' is"],
         ),
-        (("projects: {include: ['a b', c, 'd/e']}", "project:"), ["lists 'a b'", "lists 'd/e'"]),
+        (("projects: {include: ['a(b', c, 'd[e']}", "project:"), ["`a(b`", "`d[e`"]),
     ],
 )
 def test_every_entry_of_a_list_at_once(

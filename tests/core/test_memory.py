@@ -162,7 +162,7 @@ def test_a_huge_wanted_value_is_passed_over(
         assert check.run() == ""
     values = [one.value for one in aggregator.metrics("wandb.run.metric")]
     assert sorted(values) == [0.25, 0.5]
-    assert dropped(aggregator, "not_finite") == 1
+    assert dropped(aggregator, "invalid") == 1
 
 
 @pytest.mark.parametrize("field", ["summaryMetrics", "systemMetrics"])
