@@ -227,12 +227,13 @@ class Listing:
         return run.created_at < self._since or run.id in self._known_before
 
     def _admit(self, page: RunPage) -> None:
+        # A cold reading ends with its pages; what is remembered must not grow beyond that from one to the next.
+        new = sum(run.id not in self._ledger.runs for run in page.runs)
+        if len(self._ledger.runs) + new > self._max_runs + KEPT_PER_WORKFLOW * len(self._ledger.workflows):
+            raise self._pages.too_many("more runs than `max_pages` allows")
         for run in page.runs:
             self._ledger.admit(run)
             self.read.add(run.id)
-        # A cold reading ends with its pages; what is remembered must not grow beyond that from one to the next.
-        if len(self._ledger.runs) > self._max_runs + KEPT_PER_WORKFLOW * len(self._ledger.workflows):
-            raise self._pages.too_many("more runs than `max_pages` allows")
         self._ledger.full_name = page.full_name or self._ledger.full_name
         self._ledger.web_url = page.web_url or self._ledger.web_url
 
