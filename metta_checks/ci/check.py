@@ -25,7 +25,7 @@ from metta_checks.ci.verdicts import verdicts_of
 from metta_checks.core import Dropped, DropReason, MettaCheck, Result, Target, tag
 from metta_checks.core.credentials import CredentialPlaces
 from metta_checks.core.environment import Variables
-from metta_checks.core.errors import SourceError
+from metta_checks.core.errors import Kind, SourceError
 from metta_checks.core.state import StateFormat, TargetStates
 
 UNDECIDED: Final = (
@@ -68,7 +68,9 @@ class CiCheck(ConfigMixin, MettaCheck):
         except SourceError as error:
             # What was read until then is not read again, so that runs which ended in it would not be noted later.
             self._note_jobs(before, ledger, now)
-            return replace(self.failed(target, error, now), state=ledger)
+            # More than `max_pages` allows is not kept: nothing would fit in until it is out of the look-back.
+            kept = None if error.kind is Kind.OVERSIZED else ledger
+            return replace(self.failed(target, error, now), state=kept)
         figures = figures_of(snapshot, settings.max_age)
         verdicts = verdicts_of(settings, figures.judged)
         events = list(flip_events(settings, verdicts, ledger.verdicts, snapshot)) if self.config.events else []

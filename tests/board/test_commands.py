@@ -71,7 +71,7 @@ def test_lint_says_how_to_get_the_client(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setitem(sys.modules, "datadog_api_client", None)
     result = board("lint")
     assert result.exit_code == 2
-    assert "pip install 'metta-checks[board]'" in result.output
+    assert "pip install 'datadog-api-client" in result.output
 
 
 def test_preview_draws_one_dashboard_from_documents(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_the_demo_draws_the_boards(tmp_path: Path) -> None:
     target = tmp_path / "demo.html"
     result = CliRunner().invoke(main, ["demo", "--board", str(target)])
     assert result.exit_code == 0
-    assert f"the dashboards, to open in a browser: {target}" in result.output
+    assert f"The dashboards, to open in a browser: {target}" in result.output
     assert 'data-widget="CI failing"' in target.read_text(encoding="utf-8")
 
 

@@ -13,7 +13,7 @@ from simulator_support.github_changes import RandomChanges
 
 from metta_checks.simulator.github_repository import DemoRepository
 
-COLD = 20
+COLD = 21
 WARM = 5
 """Without the list of workflows, which is one more each hour."""
 WITH_130_NEW_RUNS = 7

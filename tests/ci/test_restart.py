@@ -10,8 +10,6 @@ from ci_support.truth import Truth
 from datadog_checks.base.stubs import datadog_agent
 from simulator_support.github_changes import RandomChanges
 
-from metta_checks.simulator.github_refusals import server_error
-
 AFTER_A_RESTART = 5
 
 
@@ -104,18 +102,6 @@ def test_state_belongs_to_what_is_watched(watched, option, value):
     other = watched.new_check()
 
     assert watched.check.targets() == same.targets() != other.targets()
-
-
-def test_a_failed_collection_leaves_the_state_alone(watched):
-    watched.collect()
-    before = stored(watched)
-    watched.later()
-    watched.repository.new_run(watched.repository.workflows[0].id, conclusion="success")
-    # The new run is read before the older ones fail.
-    watched.server.intercept = lambda request: server_error(500) if "created" in request.query else None
-
-    assert watched.collect().error is not None
-    assert stored(watched) == before
 
 
 def test_what_a_quiet_workflow_did_in_a_long_pause_is_found_out(watched):

@@ -39,7 +39,8 @@ def test_a_field(play: Callable[..., Any], kind: Kind, nodes: fields.Nodes, fiel
             it.gate.stand(fault)
             outcome = it.suffer(30.0)
             if outcome.error is None:
-                assert outcome.up == 1, name
+                # A reading that is not complete says so.
+                assert outcome.up == 1 or outcome.warnings, name
                 it.forget()
             else:
                 assert isinstance(outcome.error, SourceError), (name, repr(outcome.error))

@@ -221,7 +221,7 @@ STATUSES: Final[Mapping[str, Fault]] = {
     "408": Fault(answering(b"", 408), Kind.REJECTED, "HTTP 408", REFUSED),
     "409": Fault(answering(message("conflict"), 409), Kind.REJECTED, "HTTP 409", REFUSED),
     "410": Fault(answering(b"", 410), Kind.NOT_FOUND, "HTTP 410", (*REFUSED, Kind.NOT_FOUND)),
-    "413": Fault(answering(b"", 413), Kind.REJECTED, "HTTP 413", REFUSED),
+    "413": Fault(answering(b"", 413), Kind.OVERSIZED, "HTTP 413", REFUSED),
     "429": Fault(answering(b"", 429), Kind.RATE_LIMITED, "HTTP 429", (*REFUSED, *FAILED)),
     "429 with Retry-After": Fault(
         answering(b"", 429, {"Retry-After": "120"}), Kind.RATE_LIMITED, "2026-03-01T12:1", (*REFUSED, *FAILED)
