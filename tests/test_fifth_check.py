@@ -156,21 +156,21 @@ def test_its_cost_is_estimated(copy: Copy, configuration: Path) -> None:
 def test_the_demo_runs_it(copy: Copy, tmp_path: Path) -> None:
     lines = copy.command("demo", "--board", tmp_path / "board.html").splitlines()
     for name in NAMES:
-        assert any(line.startswith(f"{name}, instance 1, collection 1: ok, ") for line in lines), name
+        assert any(line.split()[:2] == [name, "ok"] for line in lines), name
 
 
 def test_the_linter_has_its_metrics(copy: Copy, tmp_path: Path) -> None:
     pytest.importorskip("datadog_api_client", reason="the linter needs the API client")
     assert "nothing found" in copy.command("board", "lint")
     text = (ROOT / "tests/board/fixtures/clean-monitor.json").read_text(encoding="utf-8")
-    query = "min:metta.check.up{check_name:metta_ci} by {repo,branch}"
+    query = "min:metta.check.up{check_name:metta_ci} by {env,repo,branch}"
     assert query in text
     for replaced, problem in (
-        ("sum:queue.jobs_waiting{partition:gpu} by {queue_file}", None),
-        ("sum:queue.jobs_waiting{color:red} by {queue_file}", "queue.jobs_waiting has no tag 'color'"),
-        ("sum:queue.jobs_wating{partition:gpu} by {queue_file}", "no check emits queue.jobs_wating"),
-        ("avg:queue.jobs_waiting{partition:gpu} by {queue_file}", "queue.jobs_waiting counts things"),
-        ("min:metta.check.up{check_name:metta_queue} by {queue_file}", None),
+        ("sum:queue.jobs_waiting{partition:gpu} by {env,queue_file}", None),
+        ("sum:queue.jobs_waiting{color:red} by {env,queue_file}", "queue.jobs_waiting has no tag 'color'"),
+        ("sum:queue.jobs_wating{partition:gpu} by {env,queue_file}", "no check emits queue.jobs_wating"),
+        ("avg:queue.jobs_waiting{partition:gpu} by {env,queue_file}", "queue.jobs_waiting counts things"),
+        ("min:metta.check.up{check_name:metta_queue} by {env,queue_file}", None),
     ):
         path = tmp_path / "monitor.json"
         path.write_text(text.replace(query, replaced), encoding="utf-8")

@@ -17,7 +17,7 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 MOST_ATTEMPTS: Final = 1_000
 """A run may be run again fifty times; what is remembered of a run grows with its attempts."""
 
-MOST_LISTED: Final = 100
+MOST_LISTED: Final = 200
 """GitHub lists no more on a page, of whatever; what is remembered grows with what a page may hold."""
 
 MAX_TEXT: Final = 500

@@ -130,14 +130,14 @@ def test_a_node_id_is_refused_rather_than_cut(source: Source) -> None:
 @pytest.mark.parametrize("path", [RUNS, WORKFLOWS])
 def test_a_page_longer_than_any_of_github_is_refused(source: Source, path: str) -> None:
     if path == RUNS:
-        source.put(RUNS, listing(*map(run, range(1, 102))))
+        source.put(RUNS, listing(*map(run, range(1, 202))))
     else:
-        source.put(WORKFLOWS, {"total_count": 101, "workflows": workflows()["workflows"] * 101})
+        source.put(WORKFLOWS, {"total_count": 201, "workflows": workflows()["workflows"] * 201})
 
     error = error_of(check_of(source))
 
     assert error.kind is Kind.MALFORMED
-    assert "100 items" in str(error)
+    assert "200 items" in str(error)
 
 
 def test_what_is_remembered_does_not_grow_from_one_collection_to_the_next(source: Source) -> None:

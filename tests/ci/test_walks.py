@@ -16,8 +16,8 @@ import pytest
 from ci_support.runs import LISTING
 from ci_support.scene import Scene
 from ci_support.truth import Key, Truth
+from simulator_support.github_changes import RandomChanges
 
-from metta_checks.simulator.github_activity import RepositoryActivity
 from metta_checks.simulator.github_refusals import graphql_errors, server_error
 from metta_checks.simulator.server import Request, Response
 
@@ -122,7 +122,7 @@ def wrong(found: Mapping[Key, float], expected: Mapping[Key, float]) -> dict[Key
 def test_figures_are_right_or_absent_after_each_step_of_a_walk(scene: Callable[..., Scene], seed: int) -> None:
     rng = random.Random(seed)
     watched = scene(10, 110, days=3, seed=seed)
-    truth, activity = Truth(watched.repository), RepositoryActivity(watched.repository, runs_per_day=110, seed=seed)
+    truth, activity = Truth(watched.repository), RandomChanges(watched.repository, runs_per_day=110, seed=seed)
     points: Counter[Any] = Counter()
     expected_points: Counter[Any] = Counter()
     was_faulty = False

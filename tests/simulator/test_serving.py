@@ -91,7 +91,7 @@ def test_without_the_extra_the_command_says_in_one_line_what_to_install(command:
     without = "import sys; sys.modules['graphql'] = None; from metta_checks.cli import main; main()"
     ran = subprocess.run([sys.executable, "-c", without, *command], capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stdout) == (1, "")
-    assert ran.stderr.startswith("Error: the simulated servers need graphql-core")
+    assert ran.stderr.startswith("Error: graphql-core, which the simulated servers need, is not installed")
     assert ran.stderr.endswith("pip install 'graphql-core>=3.2'\n")
 
 
