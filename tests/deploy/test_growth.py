@@ -28,7 +28,7 @@ VALUES = ("cluster-checks.yaml", "growth.yaml")
 NOW = datetime(2026, 3, 1, 12, 0, 0, 250_000, tzinfo=UTC)
 
 WANDB_A_COLLECTION = 1
-CI_REST_AN_HOUR, CI_POINTS_AN_HOUR, CI_FIRST = 16, 15, 39
+CI_REST_AN_HOUR, CI_POINTS_AN_HOUR, CI_FIRST = 36, 15, 39
 WANDB_SECONDS, CI_SECONDS = 1, 2
 """How long a collection is taken to last."""
 
