@@ -218,7 +218,9 @@ class WebReader:
         try:
             answer = self._transport().send("GET", self._url, about="health records", headers=_conditions(previous))
         except SourceError as error:
-            raise oversized(self.shown, limits) if error.kind is Kind.OVERSIZED else error from None
+            # A 413 is the server's own limit.
+            too_large = error.kind is Kind.OVERSIZED and error.status != 413
+            raise oversized(self.shown, limits) if too_large else error from None
         if answer.status == 304 and previous is not None:
             return previous.with_time(http_date(answer.headers.get("last-modified", "")))
         modified = http_date(answer.headers.get("last-modified", ""))
