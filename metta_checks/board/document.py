@@ -70,10 +70,6 @@ class NumberFormat(_Model):
     unit: NumberUnit = NumberUnit()
 
 
-class FormulaStyle(_Model):
-    palette: str | None = None
-
-
 class FormulaEntry(_Model):
     """One formula of a request: a line, a column, or the value."""
 

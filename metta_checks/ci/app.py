@@ -9,16 +9,17 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Annotated, Final
+from datetime import datetime, timedelta
+from typing import Final
 
 import jwt
-from pydantic import AwareDatetime, BaseModel, Field
 
+from metta_checks.ci.settings import REST_HEADERS
+from metta_checks.ci.wire import issued_token
 from metta_checks.core.clock import Clock
 from metta_checks.core.credentials import Credential, Credentials, Origin, Place, with_fresh_credential
 from metta_checks.core.errors import CredentialError, Kind, SourceError
-from metta_checks.core.transport import Answer, BearerAuth, ShapeError, Transport
+from metta_checks.core.transport import Answer, BearerAuth, Transport
 
 ALGORITHM: Final = "RS256"
 
@@ -109,15 +110,10 @@ class AppAccess:
     def _new_token(self) -> _Token:
         key = self._private_key.get()
         answer = with_fresh_credential(self._request, key, self._private_key.renewed)
-        try:
-            issued = answer.model(_Issued)
-        except ShapeError as error:
-            detail = f"an answer of an unknown shape ({error})"
-            remedy = "Is `api_url` the address of a GitHub API?"
-            raise SourceError(Kind.MALFORMED, answer.tried, detail, remedy, status=answer.status) from None
+        issued = issued_token(answer)
         self._register(issued.token)
         origin = Origin(Place.APP, f"{self._app_id} (installation {self._installation_id})")
-        return _Token(Credential(issued.token, origin), issued.expires_at.astimezone(UTC), self._now())
+        return _Token(Credential(issued.token, origin), issued.ends_at, self._now())
 
     def _request(self, key: Credential) -> Answer:
         try:
@@ -148,7 +144,7 @@ class AppAccess:
             self._url,
             about=f"a token of the GitHub App {self._app_id}",
             auth=BearerAuth(token),
-            headers={"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"},
+            headers=REST_HEADERS,
         )
 
     def _signed(self, key: Credential) -> str:
@@ -190,8 +186,3 @@ class AppAccess:
                 return error.with_remedy(f"GitHub gives {app} no token for installation {installation}.")
             case _:
                 return error
-
-
-class _Issued(BaseModel):
-    token: Annotated[str, Field(min_length=1, pattern=r"^[\x21-\x7e]+$")]
-    expires_at: AwareDatetime

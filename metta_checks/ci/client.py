@@ -11,14 +11,13 @@ from metta_checks.ci.access import Access
 from metta_checks.ci.advice import advised
 from metta_checks.ci.app import AppAccess
 from metta_checks.ci.graphql import Data, QueryField, graphql_data
-from metta_checks.ci.settings import Settings
+from metta_checks.ci.settings import REST_HEADERS, Settings
 from metta_checks.core.credentials import Credential, with_fresh_credential
 from metta_checks.core.errors import Kind, SourceError
 from metta_checks.core.faults import whole_number
 from metta_checks.core.transport import Answer, BearerAuth, NoAuth, Transport
 
 SEARCH: Final = "/search/issues"
-REST_HEADERS: Final = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
 
 
 CHECK_SUITES_AGAIN: Final = timedelta(hours=24)
@@ -154,6 +153,6 @@ class GitHub:
         return self._transport.time_left > 0.5
 
     def _note_quota(self, headers: Mapping[str, str]) -> None:
-        told = whole_number(headers.get("x-ratelimit-remaining", ""))
-        if told is not None and headers.get("x-ratelimit-resource", "core") == "core":
-            self.remaining = told
+        remaining = whole_number(headers.get("x-ratelimit-remaining", ""))
+        if remaining is not None and headers.get("x-ratelimit-resource", "core") == "core":
+            self.remaining = remaining

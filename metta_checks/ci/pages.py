@@ -10,7 +10,7 @@ from typing import Final
 
 from metta_checks.ci.client import GitHub
 from metta_checks.ci.ledger import PAGE_SIZE, Bucket, Ledger
-from metta_checks.ci.records import Run
+from metta_checks.ci.records import QueuePage, Run
 from metta_checks.ci.together import together_until_error
 from metta_checks.ci.wire import RunPage, run_page
 from metta_checks.core.errors import Kind, SourceError
@@ -154,7 +154,7 @@ class RunPages:
         return SourceError(Kind.OVERSIZED, operation, detail, "Raise `max_pages`, or shorten `window`.")
 
 
-def goes_on(page: RunPage, size: int) -> bool:
+def goes_on(page: RunPage | QueuePage, size: int) -> bool:
     """Whether another page may follow one that was asked for with `size` runs: a page may be short of runs that GitHub
     hides, and a proxy may drop the links."""
     return bool(page.runs) and (page.has_next or len(page.runs) >= size)

@@ -13,6 +13,7 @@ from typing import Final
 
 from metta_checks.ci.client import GitHub
 from metta_checks.ci.ledger import Ledger
+from metta_checks.ci.pages import LISTED, goes_on
 from metta_checks.ci.records import QueuedRun, QueuePage
 from metta_checks.ci.together import together
 from metta_checks.ci.wire import queue_page
@@ -23,9 +24,6 @@ QUEUED: Final = "queued"
 IN_PROGRESS: Final = "in_progress"
 """The statuses that are listed. What waits for an approval or for a concurrency group (`waiting`, `pending`) needs no
 runner yet."""
-
-MOST_RUNS: Final = 1_000
-"""GitHub lists no more for a status; with more the queue is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +70,17 @@ class QueueReader:
         """The runs of one status that were created within the look-back."""
         found: dict[int, QueuedRun] = {}
         rows = 0
-        for number in range(1, -(-MOST_RUNS // self._per_page) + 1):
+        for number in range(1, -(-LISTED // self._per_page) + 1):
             page = self._page(status, number)
             rows += len(page.runs)
             found |= {run.id: run for run in page.runs if run.created_at >= self._since}
             # Newest first: what follows is older still.
             if page.runs and page.runs[-1].created_at < self._since:
                 return list(found.values())
-            if not page.runs or not (page.has_next or len(page.runs) >= self._per_page):
+            if not goes_on(page, self._per_page):
                 self._require_all(status, rows, page.total)
                 return list(found.values())
-        detail = f"more than {MOST_RUNS:,} runs"
+        detail = f"more than {LISTED:,} runs"
         raise SourceError(Kind.OVERSIZED, self._operation(status), detail, "Leave the queue out: `queue: false`.")
 
     def _page(self, status: str, number: int) -> QueuePage:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 PUBLIC_API: Final = "https://api.github.com"
 
+REST_HEADERS: Final = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
+"""What every REST request has."""
+
 VARIABLES: Final[Variables] = {
     "repo": Variable("GITHUB_REPOSITORY"),
     "branch": Variable("GITHUB_BRANCH"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Final, NamedTuple, TypeVar
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, RootModel
@@ -18,7 +19,8 @@ MOST_ATTEMPTS: Final = 1_000
 """A run may be run again fifty times; what is remembered of a run grows with its attempts."""
 
 MOST_LISTED: Final = 200
-"""GitHub lists no more on a page, of whatever; what is remembered grows with what a page may hold."""
+"""Twice what GitHub lists on a page, of whatever: one that has each entry twice is seen through. What is remembered
+grows with what a page may hold."""
 
 MAX_TEXT: Final = 500
 """Characters of a name that are kept: a file's name has 255 at most, and runs are remembered for days."""
@@ -107,6 +109,18 @@ def workflow_page(answer: Answer) -> WorkflowPage:
 def file_names(answer: Answer) -> frozenset[str]:
     """The names in a folder of the repository."""
     return frozenset(entry.name for entry in _parse(answer, _Folder).root)
+
+
+class IssuedToken(NamedTuple):
+    """A token of a GitHub App's installation, and when it ends (UTC)."""
+
+    token: str
+    ends_at: datetime
+
+
+def issued_token(answer: Answer) -> IssuedToken:
+    parsed = _parse(answer, _IssuedToken)
+    return IssuedToken(parsed.token, parsed.expires_at)
 
 
 def attempt_conclusion(answer: Answer) -> str | None:
@@ -227,6 +241,11 @@ class _Workflow(_Wire):
 class _Workflows(_Wire):
     total_count: Number
     workflows: Annotated[list[_Workflow], Field(max_length=MOST_LISTED)]
+
+
+class _IssuedToken(_Wire):
+    token: Annotated[str, Field(min_length=1, pattern=r"^[\x21-\x7e]+$")]
+    expires_at: Moment
 
 
 class _Attempt(_Wire):

@@ -58,7 +58,8 @@ def identity_fault(error: Exception) -> IdentityFault | None:
     operation = str(getattr(error, "operation_name", ""))
     if operation in _OPERATIONS:
         service, remedy = _OPERATIONS[operation]
-        return IdentityFault(f"{service} refuses {operation}{_code(error)}", remedy)
+        code = error_code(error)
+        return IdentityFault(f"{service} refuses {operation}{f' ({code})' if code else ''}", remedy)
     if isinstance(error, OSError):
         return _file_fault(error)
     if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
@@ -69,7 +70,7 @@ def identity_fault(error: Exception) -> IdentityFault | None:
         remedy = "Check the file AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE, or AWS_CONTAINER_AUTHORIZATION_TOKEN."
         return IdentityFault("the pod identity token of AWS is no token", remedy)
     if name == "CredentialRetrievalError":
-        return _retrieval_fault(str(_details(error).get("provider", "")))
+        return _retrieval_fault(str(details_of(error).get("provider", "")))
     if name == "ParamValidationError" and "WebIdentityToken" in str(error):
         remedy = "Check the projected volume of the service account's token."
         return IdentityFault("the web identity token of AWS is empty", remedy)
@@ -109,13 +110,18 @@ def _retrieval_fault(provider: str) -> IdentityFault:
     return IdentityFault(f"the source {provider or 'that is configured'} gives no AWS credentials", remedy)
 
 
-def _code(error: Exception) -> str:
+def response_of(error: Exception) -> dict[str, Any]:
+    """What AWS answered, where an exception of the client is about an answer."""
     response = getattr(error, "response", None)
-    code = response.get("Error", {}).get("Code") if isinstance(response, dict) else None
-    return f" ({code})" if code else ""
+    return response if isinstance(response, dict) else {}
 
 
-def _details(error: Exception) -> dict[str, Any]:
+def error_code(error: Exception) -> str:
+    """The code that AWS answered with, empty where the error is about no answer."""
+    return str(response_of(error).get("Error", {}).get("Code", ""))
+
+
+def details_of(error: Exception) -> dict[str, Any]:
     """What the client knows of one of its own exceptions."""
     details = getattr(error, "kwargs", None)
     return details if isinstance(details, dict) else {}

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
 from metta_checks.core.address import has_path_of, is_same_server
-from metta_checks.core.aws_identity_errors import identity_fault
+from metta_checks.core.aws_identity_errors import error_code, identity_fault, response_of
 from metta_checks.core.deadline import Deadline
 from metta_checks.core.decode import parse_json
 from metta_checks.core.errors import CredentialError, NoCredentialError, SourceError
@@ -383,8 +383,8 @@ def _aws_error(error: Exception) -> _AwsError:
         return _AwsError(f"{fault.detail}. {fault.remedy.rstrip('.')}")
     if name in _PLAIN:
         return _AwsError(_PLAIN[name], settled=name in {"NoCredentialsError", "NoRegionError"})
-    if isinstance(response := getattr(error, "response", None), dict):
-        code = response.get("Error", {}).get("Code", "with an error")
+    if response_of(error):
+        code = error_code(error) or "with an error"
         return _AwsError(f"AWS answers {code}", settled=code == "ResourceNotFoundException")
     return _AwsError(f"AWS client fault {name}")
 

@@ -228,8 +228,7 @@ class Transport:
     @property
     def time_left(self) -> float:
         """The share of the collection's time that is left, from 1 down to 0."""
-        deadline = self._running.deadline
-        return deadline.remaining / deadline.seconds
+        return self._running.time_left()
 
     @property
     def _running(self) -> Collection:

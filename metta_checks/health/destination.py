@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from metta_checks.core.aws_identity_errors import error_code
 from metta_checks.core.deadline import Deadline
 from metta_checks.core.errors import Kind, SourceError
 from metta_checks.core.files import STANDARD_OUTPUT, WriteError, resolved, write_output
@@ -15,7 +16,7 @@ from metta_checks.health.document import Document, Limits
 from metta_checks.health.local import os_fault, read_file
 from metta_checks.health.merge_lock import merge_lock
 from metta_checks.health.s3 import SCHEME, Address, get_object, parse_address, s3_client, s3_within
-from metta_checks.health.s3_errors import Access, error_code, s3_errors
+from metta_checks.health.s3_errors import Access, s3_errors
 
 MERGE_ATTEMPTS: Final = 5
 """How often a merge into an S3 object starts again because another publisher was quicker."""

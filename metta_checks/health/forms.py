@@ -157,19 +157,19 @@ def _no_json_number(data: bytes, max_values: int) -> Malformed | None:
             return Malformed("its texts are in single quotes", _JSON_DUMP) if single else None
         word = found[1].decode()
         not_finite = word.lower().lstrip("-").startswith(("nan", "inf"))
-        return Malformed(f"{_place(data, found, 1)} is {word}", remedy if not_finite else _JSON_DUMP)
+        return Malformed(f"{_place(data, found)} is {word}", remedy if not_finite else _JSON_DUMP)
     found = next((match for match in _NOT_FINITE.finditer(data[:_SEARCHED]) if match[1]), None)
     if found is None:
         return Malformed("it holds NaN or Infinity, which are no numbers of JSON", remedy)
-    return Malformed(f"{_place(data, found, 1)} is {found[1].decode()}, which is no number of JSON", remedy)
+    return Malformed(f"{_place(data, found)} is {found[1].decode()}, which is no number of JSON", remedy)
 
 
 _JSON_DUMP: Final = "That is Python's own notation: write the list with `json.dump(records, file)`."
 
 
-def _place(data: bytes, found: re.Match[bytes], group: int) -> str:
-    """The line and column of a match, from 1."""
-    before = data[: found.start(group)]
+def _place(data: bytes, found: re.Match[bytes]) -> str:
+    """The line and column of the word that matched, from 1."""
+    before = data[: found.start(1)]
     last_break = before.rfind(b"\n")
     line = before.count(b"\n") + 1
     return f"line {line:,}, column {len(before) - last_break:,}"

@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
-from metta_checks.core.aws_identity_errors import identity_fault
+from metta_checks.core.aws_identity_errors import details_of, error_code, identity_fault, response_of
 from metta_checks.core.errors import Kind, SourceError
 
 
@@ -53,20 +53,15 @@ def s3_error(error: Exception, operation: str, access: Access) -> SourceError:
     return SourceError(Kind.REJECTED, operation, f"S3 answers {code}", remedy, status=status)
 
 
-def error_code(error: Exception) -> str:
-    """The code that S3 answered with, empty where the error is about no answer."""
-    return str(_response(error).get("Error", {}).get("Code", ""))
-
-
 def status_of(error: Exception) -> int | None:
     """The HTTP status of the answer that the error is about."""
-    status = _response(error).get("ResponseMetadata", {}).get("HTTPStatusCode")
+    status = response_of(error).get("ResponseMetadata", {}).get("HTTPStatusCode")
     return status if isinstance(status, int) else None
 
 
 def header_of(error: Exception, name: str) -> str:
     """A header of that answer, empty where there is none."""
-    return str(_response(error).get("ResponseMetadata", {}).get("HTTPHeaders", {}).get(name, ""))
+    return str(response_of(error).get("ResponseMetadata", {}).get("HTTPHeaders", {}).get(name, ""))
 
 
 _Fault = tuple[Kind, str, str]
@@ -92,7 +87,7 @@ def _key_fault(error: Exception) -> _Fault | None:
 
 def _region_fault(error: Exception, code: str, access: Access) -> _Fault | None:
     """A bucket that is in another region than the one that was asked."""
-    region = header_of(error, "x-amz-bucket-region") or str(_response(error).get("Error", {}).get("Region", ""))
+    region = header_of(error, "x-amz-bucket-region") or str(response_of(error).get("Error", {}).get("Region", ""))
     if code not in _OTHER_REGION and not (region and status_of(error) in {301, 307}):
         return None
     if not _REGION.fullmatch(region):
@@ -239,8 +234,7 @@ _FAULTS: Final[tuple[tuple[set[str], Kind, str, str | Mapping[Access, str]], ...
 
 def _host(error: Exception) -> str:
     """Who did not answer: S3, or what gives the AWS client its credentials."""
-    details = getattr(error, "kwargs", None)
-    endpoint = str(details.get("endpoint_url", "")) if isinstance(details, dict) else ""
+    endpoint = str(details_of(error).get("endpoint_url", ""))
     try:
         host = urlsplit(endpoint).hostname or ""
     except ValueError:
@@ -250,10 +244,4 @@ def _host(error: Exception) -> str:
 
 def _message(error: Exception) -> str:
     """The text of the answer, which is matched and never shown: it may hold names of the account."""
-    return str(_response(error).get("Error", {}).get("Message", ""))
-
-
-def _response(error: Exception) -> dict[str, Any]:
-    """What S3 answered, where the error is about an answer."""
-    response = getattr(error, "response", None)
-    return response if isinstance(response, dict) else {}
+    return str(response_of(error).get("Error", {}).get("Message", ""))
