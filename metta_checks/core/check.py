@@ -106,7 +106,7 @@ class MettaCheck(CheckInstance, ABC):
 
     def new_states(self, empty: Callable[[], S], format: StateFormat[S] | None = None) -> TargetStates[S]:
         """States of this check's targets, persistent with a `format`."""
-        return TargetStates(self.name, datadog_agent, empty, format, author=self.provenance.untrusted or "")
+        return TargetStates(self.name, datadog_agent, empty, format, author=self._author)
 
     def new_discovery(
         self,
@@ -117,7 +117,13 @@ class MettaCheck(CheckInstance, ABC):
     ) -> Discovery:
         """A discovery whose list, that of `identity`, survives a restart; the rest is as for `Discovery`."""
         stored = {**identity, "names": selection.key}
-        return Discovery(what, selection, read_page, new_store(self.name, datadog_agent, stored, LIST_FORMAT))
+        store = new_store(self.name, datadog_agent, stored, LIST_FORMAT, author=self._author)
+        return Discovery(what, selection, read_page, store)
+
+    @property
+    def _author(self) -> str:
+        """The provider of the configuration where it is not trusted, else empty."""
+        return self.provenance.untrusted or ""
 
     # One collection.
 

@@ -111,8 +111,7 @@ class StateFormat(Generic[S]):
 class TargetStates(Generic[S]):
     """What a check knows of its targets, in memory and, with a `format`, in the Agent's persistent cache.
 
-    A target that nothing is known of has the state that `empty` makes. `author` is the provider of a configuration that
-    the Agent's operator does not trust: what it leads the check to must not become what a trusted instance believes.
+    A target that nothing is known of has the state that `empty` makes. `author` is as for `new_store`.
     """
 
     def __init__(
@@ -125,7 +124,7 @@ class TargetStates(Generic[S]):
         author: str = "",
     ) -> None:
         self._check = check
-        self._author = {"author": author} if author else {}
+        self._author = author
         self._cache = cache
         self._empty = empty
         self._format = format
@@ -166,13 +165,21 @@ class TargetStates(Generic[S]):
 
     def _store(self, target: Target, format: StateFormat[S]) -> Store:
         if target.key not in self._stores:
-            identity = {**target.identity, **self._author}
-            self._stores[target.key] = target, new_store(self._check, self._cache, identity, format)
+            store = new_store(self._check, self._cache, target.identity, format, author=self._author)
+            self._stores[target.key] = target, store
         return self._stores[target.key][1]
 
 
-def new_store(check: str, cache: PersistentCache, identity: Mapping[str, str], format: StateFormat[Any]) -> Store:
-    """The store of one document of what `identity` names."""
+def new_store(
+    check: str, cache: PersistentCache, identity: Mapping[str, str], format: StateFormat[Any], *, author: str = ""
+) -> Store:
+    """The store of one document of what `identity` names.
+
+    `author` is the provider of a configuration that the Agent's operator does not trust: what it leads the check to
+    must not become what a trusted instance believes.
+    """
+    if author:
+        identity = {**identity, "author": author}
     # The form that newer base classes give the key of a check with a cache id of its own.
     return Store(cache, f"{check}:{identity_hash(check, identity)}_{format.key}", format.version)
 

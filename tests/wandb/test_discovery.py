@@ -267,6 +267,24 @@ def test_when_the_list_fails_the_last_one_stays_in_use(entity: Callable[..., Ent
     assert watched.statuses() == {"read": 2}
 
 
+@pytest.mark.parametrize("provider", ["kubernetes-container-allinone", "container"])
+def test_a_list_that_a_stranger_led_the_check_to_is_not_believed_by_a_trusted_instance(
+    entity: Callable[..., Entity], provider: str
+) -> None:
+    """With a proxy of theirs a stranger can answer in the server's place."""
+    watched = entity(project_of("arena"), project_of("planted"))
+    watched.check.provider = provider
+    watched.collect()
+    assert watched.by_project("metta.check.up") == {"arena": 1.0, "planted": 1.0}
+    watched.remove("planted")
+    watched.restart()
+    watched.check.provider = "file"
+
+    watched.collect(minutes=1)
+
+    assert watched.by_project("metta.check.up") == {"arena": 1.0}
+
+
 @pytest.mark.parametrize(
     ("document", "words"),
     [
