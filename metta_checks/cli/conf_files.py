@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from metta_checks.checks import CHECKS
+from metta_checks.cli.agent_files import EXAMPLE
 from metta_checks.cli.findings import Finding
 from metta_checks.cli.hints import meant_check
 from metta_checks.core.definition import CheckDefinition
 
 SUFFIXES: Final = (".yaml", ".yml", ".yaml.default", ".yml.default")
 """Endings of the files that the Agent reads."""
-
-EXAMPLE: Final = "conf.yaml.example"
 
 ROOT_FOLDER: Final = "conf.d"
 
@@ -70,12 +69,17 @@ def _in_check_folder(folder: Path) -> Iterator[Found]:
             yield Finding("fault", folder, f"there is no check `{name}`; the folders are {known}")
         return
     children = sorted(folder.iterdir())
-    files = [child for child in children if child.is_file() and child.name.endswith(SUFFIXES)]
+    files = config_files(children)
     yield from (ConfFile(child, definition) for child in files)
     if not files:
         has_example = any(child.name == EXAMPLE for child in children)
         remedy = f"copy {EXAMPLE} to conf.yaml beside it and edit that" if has_example else "the Agent does not run it"
         yield Finding("note", folder, f"{definition.name} has no conf.yaml: {remedy}")
+
+
+def config_files(children: Iterable[Path]) -> list[Path]:
+    """Those in a check's folder that the Agent reads: a FIFO is none, which would hold up whoever opens it."""
+    return [child for child in children if child.is_file() and child.name.endswith(SUFFIXES)]
 
 
 def _conf_file(path: Path, wanted: CheckDefinition | None) -> Found:

@@ -16,7 +16,7 @@ from datadog_checks.base import ConfigurationError
 from metta_checks.checks import CHECKS
 from metta_checks.cli.agent_config import AgentConfig, ConfigFileError, read_agent_config
 from metta_checks.cli.agent_files import CONFIGURATIONS, EXAMPLE, SHIMS, MissingFilesError, example_of
-from metta_checks.cli.conf_files import SUFFIXES
+from metta_checks.cli.conf_files import config_files
 from metta_checks.cli.install import AGENT_DIR
 from metta_checks.cli.runner import new_check, prepare_stubs
 from metta_checks.cli.terminal import echo, wrapped
@@ -99,17 +99,17 @@ def inventory_of(definition: CheckDefinition, agent_dir: Path) -> Inventory:
     configured: list[Configured] = []
     problems: list[str] = []
     try:
-        names = _names_in(folder)
-        has_shim = f"{definition.name}.py" in _names_in(agent_dir / SHIMS)
+        children = _children(folder)
+        files = config_files(children)
+        has_shim = agent_dir / SHIMS / f"{definition.name}.py" in _children(agent_dir / SHIMS)
     except OSError as error:
         problem = f"{error.filename}: {(error.strerror or 'cannot be read').lower()}"
         return Inventory(definition, "unreadable", (), (f"{problem}; run this as the Agent's user, or as root",))
-    for name in names:
-        if name.endswith(SUFFIXES):
-            try:
-                configured += _instances(definition, folder / name, read_agent_config(folder / name))
-            except ConfigFileError as error:
-                problems.append(str(error))
+    for path in files:
+        try:
+            configured += _instances(definition, path, read_agent_config(path))
+        except ConfigFileError as error:
+            problems.append(str(error))
     if problems:
         return Inventory(definition, "unreadable", tuple(configured), tuple(problems))
     if configured:
@@ -117,7 +117,7 @@ def inventory_of(definition: CheckDefinition, agent_dir: Path) -> Inventory:
             problems.append(f"{agent_dir / SHIMS}/{definition.name}.py is missing: run `metta-checks install`")
         return Inventory(definition, "configured", tuple(configured), tuple(problems))
     from_environment = Configured(None, 1, _interval_of_the_example(definition), _credential(definition, {}, {}))
-    if not has_shim and EXAMPLE not in names:
+    if not has_shim and folder / EXAMPLE not in children:
         return Inventory(definition, "not installed", (from_environment,), ())
     remedy = f"copy {folder / EXAMPLE} to conf.yaml beside it and edit that"
     return Inventory(definition, "installed, no conf.yaml", (from_environment,), (remedy,))
@@ -137,10 +137,10 @@ def _problem_of_folder(folder: Path) -> str:
         return (error.strerror or "cannot be read").lower()
 
 
-def _names_in(folder: Path) -> list[str]:
-    """The names in a folder, sorted; none where it is missing. Raises OSError."""
+def _children(folder: Path) -> list[Path]:
+    """What is in a folder, sorted; nothing where it is missing. Raises OSError."""
     try:
-        return sorted(path.name for path in folder.iterdir())
+        return sorted(folder.iterdir())
     except FileNotFoundError:
         return []
 
