@@ -11,13 +11,13 @@ variable "monitors" {
 }
 
 variable "page_to" {
-  description = "Whom the monitors that page notify, such as @pagerduty-training. Empty: nobody."
+  description = "Who is paged, such as @pagerduty-training. Empty: nobody."
   type        = string
   default     = ""
 }
 
 variable "ticket_to" {
-  description = "Whom the other monitors notify, such as @slack-training. Empty: nobody."
+  description = "Who is notified by the other monitors, such as @slack-training. Empty: nobody."
   type        = string
   default     = ""
 }

@@ -186,7 +186,7 @@ def _reducing_findings(
 def _rollup_findings(
     definition: Definition, request: Request, query: MetricQuery, metric: Emitted
 ) -> Iterator[Finding]:
-    """A time bucket of several collections holds the mean of states, which is none of them, unless told otherwise."""
+    """Without a rollup, a time bucket of several collections holds the mean of their states, which is no state."""
     if metric.name not in states() or query.aggregator not in {"max", "min"}:
         return
     span = _span_of(definition)

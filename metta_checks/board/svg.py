@@ -26,7 +26,7 @@ PALETTES: Final[Mapping[str, Sequence[str]]] = {
     "orange": ("#e08a1e", "#f0a860", "#c2651c"),
     "gray": ("#8b95a5", "#b3bac6", "#656f80"),
 }
-"""Colours that can be told apart on dark and on light ground; an unknown palette is `classic`."""
+"""Colours that differ clearly on a dark and on a light background; an unknown palette is `classic`."""
 
 Kind = Literal["area", "bars", "line"]
 

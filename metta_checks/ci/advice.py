@@ -58,8 +58,8 @@ def _about_permissions(settings: Settings, *, anonymous: bool) -> str:
     if anonymous:
         return f"GitHub does not answer this without a token: set `token` or GITHUB_TOKEN, to read {names}."
     return (
-        f"The token is good but may not do this: let it read {names} of {settings.repo} (a classic one needs the scope "
-        f"`{CLASSIC_SCOPE}`)."
+        f"The token is valid but lacks a permission: let it read {names} of {settings.repo} (a classic one needs the "
+        f"scope `{CLASSIC_SCOPE}`)."
     )
 
 

@@ -141,8 +141,10 @@ def preview(dashboards: tuple[str, ...], sources: tuple[str, ...], variables: tu
 
 @board.command("export")
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--page-to", default="", metavar="HANDLE", help="Whom monitors page, such as @pagerduty-training.")
-@click.option("--ticket-to", default="", metavar="HANDLE", help="Whom the other monitors notify: @slack-training.")
+@click.option("--page-to", default="", metavar="HANDLE", help="Who is paged, such as @pagerduty-training.")
+@click.option(
+    "--ticket-to", default="", metavar="HANDLE", help="Who is notified by the other monitors, such as @slack-training."
+)
 @click.option("--site", default="", metavar="SITE", help="The Datadog site of the links. [default: datadoghq.com]")
 @click.option("--runbook", default="", metavar="URL", help="The runbook to link to. [default: no link]")
 @click.option("--all", "with_optional", is_flag=True, help="Optional monitors too: wandb_gpu_hours_lost.")

@@ -70,7 +70,7 @@ def verdict(before: Moment, after: Moment, unreadable: Collection[str]) -> Verdi
         if _agree(series, before) or _agree(series, after):
             compared += 1
         elif series[0] == GPUS_IN_USE and (moved or unreadable):
-            # A sum over runs, whose parts cannot be told.
+            # A sum over runs: how much of it comes from each is not known.
             unjudged += 1
         elif run_id in moved or (run_id is None and _distance(series, before, after) <= changed_class[_class(series)]):
             unjudged += 1

@@ -35,8 +35,8 @@ class SdkError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Which project to read: its runs that have not ended, and those heard of or created since `since` (aware); None
-    for all."""
+    """Which project to read: its runs that have not ended, and those that sent a heartbeat or were created since
+    `since` (aware); None for all."""
 
     base_url: str
     api_key: str = field(repr=False)
@@ -147,8 +147,8 @@ def _answer(asked: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _runs(api: Any, asked: Mapping[str, Any], *, lazy: bool) -> Iterator[Any]:
-    """The runs in question. Those heard of or created lately come from the heads of two orders and not from a filter,
-    so that the check's filter is itself put to the test."""
+    """The runs in question. Recent ones, by heartbeat and by creation, come from the heads of two orders and not from a
+    filter, so that the check's filter is tested too."""
     options = {"per_page": PER_PAGE, "lazy": lazy}
     if asked["since"] is None:
         yield from api.runs(asked["path"], **options)

@@ -89,8 +89,8 @@ def runs_query(
 
 
 def active_filter(since: datetime, names: Iterable[str] = ()) -> str:
-    """Runs that have not ended, those heard of or created since then, and those in `names`: W&B's filter language as
-    JSON. A run that ends before its first heartbeat has its creation alone.
+    """Runs that have not ended, those that sent a heartbeat or were created since then, and those in `names`: W&B's
+    filter language as JSON. A run that ends before its first heartbeat has its creation alone.
 
     `names` are run ids: a crashed run changes its state without a heartbeat, so a run last seen running has to be
     asked for by name.

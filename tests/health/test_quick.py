@@ -28,13 +28,16 @@ def test_no_text_takes_the_square_of_its_length(
     collect: Callable[..., Any], write: Callable[..., Any], record: Callable[..., Any], field: str, text: str
 ) -> None:
     """Where its pattern does, a document of two megabytes takes ten seconds of the Agent's Python."""
-    path = write([record(**{field: text, "task": f"task {number}"}) for number in range(RECORDS)])
-    began = time.process_time()
-    collect(path)
-    used = time.process_time() - began
 
-    plain = write([record(task=f"task {number}") for number in range(RECORDS)], "plain.json")
-    began = time.process_time()
-    collect(plain)
+    def took(path: Any) -> float:
+        """The least of three, since whatever else runs can only add to it."""
+        times = []
+        for _ in range(3):
+            began = time.process_time()
+            collect(path)
+            times.append(time.process_time() - began)
+        return min(times)
 
-    assert used < 2 * (time.process_time() - began)
+    used = took(write([record(**{field: text, "task": f"task {number}"}) for number in range(RECORDS)]))
+    plain = took(write([record(task=f"task {number}") for number in range(RECORDS)], "plain.json"))
+    assert used < 5 * plain

@@ -3,40 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import pytest
+from wandb_support.runs import RUN
+from wandb_support.watch import START as NOW
 
 from metta_checks.core import Sample
 from metta_checks.wandb.metrics import SampleOptions, completed_samples, count_samples, run_samples, selected
 from metta_checks.wandb.models import STATES, Run, RunState, RunTypes
 
-NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 IDENTITY = ("wandb_entity:metta-research", "wandb_project:metta")
 OPTIONS = SampleOptions(RunTypes([("train", r"^github\.sky\."), ("sweep", "(?i)sweep")]), "7d", IDENTITY)
 
-RUN = Run(
-    id="3x5ezzw0",
-    name="github.sky.main",
-    state=RunState.RUNNING,
-    wandb_state="running",
-    created_at=NOW - 6 * HOUR,
-    heartbeat_at=NOW - timedelta(seconds=30),
-    logged_at=None,
-    run_type="train",
-    sps=None,
-    metrics={},
-    system={},
-    gpus=0.0,
-    compute_seconds=None,
-    labels=(),
-    completed_labels=(),
-    not_finite=0,
-    invalid=(),
-    unreadable=(),
-)
 ENDED = replace(RUN, state=RunState.FINISHED)
 TAGS = ("run_id:3x5ezzw0", "run_type:train", "state:running", "run_name:github.sky.main", *IDENTITY)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from wandb_support.runs import RUN
 from wandb_support.watch import START, Watch, a_summary
 
 from metta_checks.wandb import registry
@@ -18,25 +20,14 @@ WEEK = timedelta(days=7)
 
 
 def a_run(run_id: str, state: RunState = RunState.FINISHED) -> Run:
-    return Run(
+    return replace(
+        RUN,
         id=run_id,
         name=run_id,
         state=state,
-        wandb_state="running",
         created_at=START - WEEK,
         heartbeat_at=START,
-        logged_at=None,
         run_type="all",
-        sps=None,
-        metrics={},
-        system={},
-        gpus=0.0,
-        compute_seconds=None,
-        labels=(),
-        completed_labels=(),
-        not_finite=0,
-        invalid=(),
-        unreadable=(),
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from wandb_support.runs import RUN
 from wandb_support.watch import START
 
 from metta_checks.wandb.metrics import SampleCache, SampleOptions, run_samples
@@ -13,25 +14,17 @@ from metta_checks.wandb.models import Run, RunState, RunTypes
 
 OPTIONS = SampleOptions(RunTypes([]), "7d", ("wandb_entity:metta-research", "wandb_project:metta"))
 
-ENDED = Run(
+ENDED = replace(
+    RUN,
     id="ended",
     name="ended",
     state=RunState.FINISHED,
-    wandb_state="running",
     created_at=START - timedelta(hours=2),
     heartbeat_at=START,
-    logged_at=None,
     run_type="all",
     sps=10.0,
     metrics={"overview/reward": 1.0},
     system={"gpu_utilization": 50.0},
-    gpus=0.0,
-    compute_seconds=None,
-    labels=(),
-    completed_labels=(),
-    not_finite=0,
-    invalid=(),
-    unreadable=(),
 )
 ALIVE = replace(ENDED, id="alive", state=RunState.RUNNING)
 LATER = START + timedelta(minutes=2)
