@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from metta_checks.board.document import Dashboard, parse_board, parse_json
-from metta_checks.core.files import make_folder, write_file
+from metta_checks.core.atomic_write import make_folder, write_file
 
 Kind = Literal["dashboards", "monitors"]
 

@@ -82,6 +82,6 @@ class Access:
         self.missing = None
         return credential
 
-    def renewed(self, refused: Credential) -> Credential | None:
+    def refresh(self, refused: Credential) -> Credential | None:
         """Another token in place of a refused one, if AWS has one by now."""
-        return self._credentials.renewed(refused)
+        return self._credentials.refresh(refused)

@@ -65,7 +65,7 @@ def _about_permissions(settings: Settings, *, anonymous: bool) -> str:
 
 def _about_policy(error: SourceError) -> str | None:
     """What to do about a refusal that no permission of the token's would change; None for any other."""
-    message = error.came_back.lower()
+    message = error.detail.lower()
     if "saml" in message or "single sign-on" in message or error.authorise_at:
         where = error.authorise_at or "https://github.com/settings/tokens, at the token under Configure SSO"
         return f"The organisation requires single sign-on: authorise the token for it at {where}."
@@ -90,7 +90,7 @@ def _about_policy(error: SourceError) -> str | None:
 
 def _about_limits(error: SourceError, *, anonymous: bool) -> str:
     when = f"it ends at {error.reset_at:%Y-%m-%dT%H:%M:%SZ}" if error.reset_at else "GitHub does not say until when"
-    if any(word in error.came_back.lower() for word in ("secondary", "abuse")):
+    if any(word in error.detail.lower() for word in ("secondary", "abuse")):
         return (
             f"This is the secondary limit (abuse detection), for too much at once, and {when}: do not "
             f"run several collectors on one token at the same moment, and raise `min_collection_interval`."

@@ -19,7 +19,7 @@ from metta_checks.ci.wire import issued_token
 from metta_checks.core.clock import Clock
 from metta_checks.core.credentials import Credential, Credentials, Origin, Place, with_fresh_credential
 from metta_checks.core.errors import CredentialError, Kind, SourceError
-from metta_checks.core.transport import Answer, BearerAuth, Transport
+from metta_checks.core.transport import BearerAuth, Response, Transport
 
 ALGORITHM: Final = "RS256"
 
@@ -92,7 +92,7 @@ class AppAccess:
                 self._token = self._new_token()
             return self._token.credential
 
-    def renewed(self, refused: Credential) -> Credential | None:
+    def refresh(self, refused: Credential) -> Credential | None:
         """Another token in place of a refused one; None where that was just made. Raises as `credential` does."""
         with self._lock:
             token = self._token
@@ -109,13 +109,13 @@ class AppAccess:
 
     def _new_token(self) -> _Token:
         key = self._private_key.get()
-        answer = with_fresh_credential(self._request, key, self._private_key.renewed)
+        answer = with_fresh_credential(self._request, key, self._private_key.refresh)
         issued = issued_token(answer)
         self._register(issued.token)
         origin = Origin(Place.APP, f"{self._app_id} (installation {self._installation_id})")
         return _Token(Credential(issued.token, origin), issued.ends_at, self._now())
 
-    def _request(self, key: Credential) -> Answer:
+    def _request(self, key: Credential) -> Response:
         try:
             return self._ask(key)
         except SourceError as error:
@@ -136,7 +136,7 @@ class AppAccess:
         self._clocks_differ = differ
         return True
 
-    def _ask(self, key: Credential) -> Answer:
+    def _ask(self, key: Credential) -> Response:
         token = self._signed(key)
         self._register(token)
         return self._transport.send(
@@ -180,7 +180,7 @@ class AppAccess:
                     f"`app_installation_id` (the number at the end of the address of the installation's settings) and "
                     f"`api_url`."
                 )
-            case Kind.FORBIDDEN if "suspend" in error.came_back.lower():
+            case Kind.FORBIDDEN if "suspend" in error.detail.lower():
                 return error.with_remedy(f"Installation {installation} of {app} is suspended: have an owner resume it.")
             case Kind.FORBIDDEN:
                 return error.with_remedy(f"GitHub gives {app} no token for installation {installation}.")

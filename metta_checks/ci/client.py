@@ -14,8 +14,8 @@ from metta_checks.ci.graphql import Data, QueryField, graphql_data
 from metta_checks.ci.settings import REST_HEADERS, Settings
 from metta_checks.core.credentials import Credential, with_fresh_credential
 from metta_checks.core.errors import Kind, SourceError
-from metta_checks.core.faults import whole_number
-from metta_checks.core.transport import Answer, BearerAuth, NoAuth, Transport
+from metta_checks.core.http_errors import whole_number
+from metta_checks.core.transport import BearerAuth, NoAuth, Response, Transport
 
 SEARCH: Final = "/search/issues"
 
@@ -84,7 +84,7 @@ class GitHub:
         about: str,
         params: Mapping[str, str] | None = None,
         etag: str | None = None,
-    ) -> Answer:
+    ) -> Response:
         """One REST answer; `path` begins with a slash. With an `etag` it may be a 304, which costs no quota."""
         headers = dict(REST_HEADERS)
         if etag:
@@ -98,7 +98,7 @@ class GitHub:
         about: str,
         params: Mapping[str, str] | None = None,
         etag: str | None = None,
-    ) -> Answer:
+    ) -> Response:
         """The same, below the repository."""
         return self.get(f"/repos/{self.settings.repo}{path}", about=about, params=params, etag=etag)
 
@@ -119,8 +119,8 @@ class GitHub:
             raise self._explained(error) from None
         return Data(data.values, {alias: self._explained(error) for alias, error in data.faults.items()})
 
-    def _send(self, method: str, url: str, *, about: str, **options: Any) -> Answer:
-        def once(credential: Credential | None) -> Answer:
+    def _send(self, method: str, url: str, *, about: str, **options: Any) -> Response:
+        def once(credential: Credential | None) -> Response:
             auth = BearerAuth(credential.value) if credential else NoAuth()
             return self._transport.send(method, url, about=about, auth=auth, **options)
 
@@ -137,7 +137,7 @@ class GitHub:
             return None
         with self._lock:
             if self._credential == refused:
-                self._credential = self._access.renewed(refused) or refused
+                self._credential = self._access.refresh(refused) or refused
             return self._credential if self._credential != refused else None
 
     def _explained(self, error: SourceError, url: str = "") -> SourceError:

@@ -95,8 +95,8 @@ class GapReader:
         """What is left of a gap behind these pages. Raises SourceError where that is as much as before."""
         oldest = min(run.created_at for run in part.runs)
         if part.error is None and oldest >= gap.until:
-            tried = f"{self._github.source}: the workflow runs of {self._github.settings.repo}"
-            raise SourceError(Kind.OVERSIZED, tried, f"more than {LISTED} in one second", "Watch another branch.")
+            operation = f"{self._github.source}: the workflow runs of {self._github.settings.repo}"
+            raise SourceError(Kind.OVERSIZED, operation, f"more than {LISTED} in one second", "Watch another branch.")
         return replace(gap, until=oldest, remaining=max(part.total - len(part.runs), 0))
 
     def _agrees_with_front(self, gap: Gap) -> bool:

@@ -9,8 +9,8 @@ from typing import Any, Final, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from metta_checks.core.errors import Kind, SourceError
-from metta_checks.core.faults import reset_time, sign_on_address
-from metta_checks.core.transport import Answer
+from metta_checks.core.http_errors import reset_time, sign_on_address
+from metta_checks.core.transport import Response
 
 KINDS: Final[Mapping[str, Kind]] = {
     "RATE_LIMITED": Kind.RATE_LIMITED,
@@ -76,7 +76,7 @@ class _Envelope(BaseModel):
     errors: tuple[_Error, ...] = Field(default=())
 
 
-def graphql_data(answer: Answer, now: datetime, apart: Collection[str] = ()) -> Data:
+def graphql_data(answer: Response, now: datetime, apart: Collection[str] = ()) -> Data:
     """The data of an answer. Nodes that do not exist any more are None in it: that is their news, not an error.
 
     The errors of the aliases in `apart` are returned beside the data. Raises SourceError for every other error in the
@@ -85,9 +85,9 @@ def graphql_data(answer: Answer, now: datetime, apart: Collection[str] = ()) -> 
     try:
         envelope = _Envelope.model_validate(answer.json())
     except ValidationError:
-        came_back = "neither data nor errors"
+        detail = "neither data nor errors"
         remedy = "Is `api_url` the address of a GitHub API? A proxy may have answered in its place."
-        raise SourceError(Kind.MALFORMED, answer.tried, came_back, remedy, status=answer.status) from None
+        raise SourceError(Kind.MALFORMED, answer.operation, detail, remedy, status=answer.status) from None
     faults: dict[str, SourceError] = {}
     for error in envelope.errors:
         if envelope.data and error.alias is not None and error.alias in apart:
@@ -96,11 +96,11 @@ def graphql_data(answer: Answer, now: datetime, apart: Collection[str] = ()) -> 
             raise _fault(error, answer, now)
     if not envelope.data:
         remedy = "The next collection tries again; if it lasts, look at GitHub's status page."
-        raise SourceError(Kind.MALFORMED, answer.tried, "no data", remedy, status=answer.status)
+        raise SourceError(Kind.MALFORMED, answer.operation, "no data", remedy, status=answer.status)
     return Data(envelope.data, faults)
 
 
-def _fault(error: _Error, answer: Answer, now: datetime) -> SourceError:
+def _fault(error: _Error, answer: Response, now: datetime) -> SourceError:
     kind = KINDS.get(error.type or "", Kind.REJECTED)
     if kind in {Kind.REJECTED, Kind.FORBIDDEN} and any(words in error.message.lower() for words in LIMITED):
         kind = Kind.RATE_LIMITED
@@ -111,12 +111,12 @@ def _fault(error: _Error, answer: Answer, now: datetime) -> SourceError:
         Kind.REJECTED: "This server's GraphQL does not know the question: a GitHub Enterprise Server may be too old.",
     }.get(kind, "")
     named = answer.quoted(error.type or "without a type")
-    came_back = f'HTTP {answer.status} with the GraphQL error {named}, "{answer.quoted(error.message)}"'
+    detail = f'HTTP {answer.status} with the GraphQL error {named}, "{answer.quoted(error.message)}"'
     reset_at = reset_time(answer.headers, now) if kind is Kind.RATE_LIMITED else None
     return SourceError(
         kind,
-        answer.tried,
-        came_back,
+        answer.operation,
+        detail,
         remedy,
         status=answer.status,
         reset_at=reset_at,

@@ -126,17 +126,17 @@ class LabelCounts:
 
     def take(self, data: Data) -> None:
         """Read the answer to `fields`."""
-        tried = f"{self._github.source}: POST {self._settings.graphql_url} for the labels of {self._settings.repo}"
+        operation = f"{self._github.source}: POST {self._settings.graphql_url} for the labels of {self._settings.repo}"
         asked = [(f"label{number}", label) for number, label in enumerate(self._labels) if label.is_open]
         wanted_names = self._wants_names
         for alias, label in asked:
             try:
-                self._take_page(label, labelled_page(data, alias, tried=tried))
+                self._take_page(label, labelled_page(data, alias, operation=operation))
             except SourceError as error:
                 label.fault = error
         if wanted_names:
             try:
-                self._take_names(*label_names(data, LIST, tried=tried))
+                self._take_names(*label_names(data, LIST, operation=operation))
             except SourceError as error:
                 self._names_failed(error)
 
@@ -221,9 +221,9 @@ class LabelCounts:
 
     def _respell(self, label: _Label, spelling: str) -> None:
         if label.respelt or spelling == label.spelling:
-            tried = f"{self._github.source}: the label {label.option} of {self._settings.repo}"
+            operation = f"{self._github.source}: the label {label.option} of {self._settings.repo}"
             remedy = "It may have been renamed at this moment; the next collection tries again."
-            raise SourceError(Kind.MALFORMED, tried, "it is there and not there", remedy)
+            raise SourceError(Kind.MALFORMED, operation, "it is there and not there", remedy)
         label.respell(spelling)
 
     def _settle(self, label: _Label, spelling: str | None) -> None:
@@ -238,12 +238,12 @@ class LabelCounts:
         return fresh and option in known and known[option] is None
 
     def _crowded(self, option: str) -> SourceError:
-        came_back = f"more than {MOST_PAGES} pages of merged pull requests were updated in the window"
-        return self._too_many(came_back, option, "It is counted again within the hour.")
+        detail = f"more than {MOST_PAGES} pages of merged pull requests were updated in the window"
+        return self._too_many(detail, option, "It is counted again within the hour.")
 
-    def _too_many(self, came_back: str, option: str, remedy: str) -> SourceError:
-        tried = f"{self._github.source}: the label {option} of {self._settings.repo}"
-        return SourceError(Kind.OVERSIZED, tried, came_back, remedy)
+    def _too_many(self, detail: str, option: str, remedy: str) -> SourceError:
+        operation = f"{self._github.source}: the label {option} of {self._settings.repo}"
+        return SourceError(Kind.OVERSIZED, operation, detail, remedy)
 
     def _search(self) -> None:
         """One search for each metric, which finds labels in any case."""

@@ -117,7 +117,7 @@ def _ask_part(github: GitHub, part: Question) -> Reply:
     apart = frozenset(field.alias for field in (*part.labels, *part.tree))
     return parse_reply(
         github.query(fields, about=f"labels and runs of {github.settings.repo}", apart=apart),
-        tried=f"{github.source}: POST {github.settings.graphql_url}",
+        operation=f"{github.source}: POST {github.settings.graphql_url}",
         states=part.states,
         histories=part.histories,
         watched=part.watched,

@@ -64,13 +64,13 @@ class Reply:
 def parse_reply(
     data: Data,
     *,
-    tried: str,
+    operation: str,
     states: Sequence[Workflow],
     histories: Sequence[Workflow],
     watched: Sequence[Run],
     closely_watched: Sequence[Run],
 ) -> Reply:
-    """The reply to a question about these; `tried` is for the message of the SourceError that is raised when it is
+    """The reply to a question about these; `operation` is for the message of the SourceError that is raised when it is
     of another shape."""
     try:
         pulses = _pulses(watched, closely_watched, data.values)
@@ -82,7 +82,7 @@ def parse_reply(
             gone=frozenset(run.id for run in (*watched, *closely_watched) if run.id not in pulses),
         )
     except ValueError as error:
-        raise _unknown_shape(error, tried) from None
+        raise _unknown_shape(error, operation) from None
 
 
 class LabelledPage(NamedTuple):
@@ -99,9 +99,9 @@ class LabelledPage(NamedTuple):
     after: str | None
 
 
-def labelled_page(data: Data, alias: str, *, tried: str) -> LabelledPage:
+def labelled_page(data: Data, alias: str, *, operation: str) -> LabelledPage:
     """Raises SourceError: the error of that alias, or one for an answer of another shape."""
-    parsed = _alone(data, alias, _LABELLED, tried)
+    parsed = _alone(data, alias, _LABELLED, operation)
     return LabelledPage(
         full_name=parsed.name_with_owner,
         web_url=parsed.url,
@@ -111,19 +111,19 @@ def labelled_page(data: Data, alias: str, *, tried: str) -> LabelledPage:
     )
 
 
-def label_names(data: Data, alias: str, *, tried: str) -> tuple[list[str], str | None]:
+def label_names(data: Data, alias: str, *, operation: str) -> tuple[list[str], str | None]:
     """One page of the names of a repository's labels, and the cursor of the next. Raises SourceError."""
-    labels = _alone(data, alias, _LABELS, tried).labels
+    labels = _alone(data, alias, _LABELS, operation).labels
     return [node.name for node in labels.nodes], labels.page_info.after
 
 
-def tree_names(data: Data, alias: str, *, tried: str) -> frozenset[str]:
+def tree_names(data: Data, alias: str, *, operation: str) -> frozenset[str]:
     """The names in a folder of the repository; none where there is no such folder. Raises SourceError."""
-    tree = _alone(data, alias, _TREES, tried).object
+    tree = _alone(data, alias, _TREES, operation).object
     return frozenset(entry.name for entry in tree.entries) if tree else frozenset()
 
 
-def _alone(data: Data, alias: str, adapter: TypeAdapter[ModelT], tried: str) -> ModelT:
+def _alone(data: Data, alias: str, adapter: TypeAdapter[ModelT], operation: str) -> ModelT:
     """A value that may fail alone. What does not exist is null and an error beside it; that error counts only where
     the value cannot be read."""
     fault = data.faults.get(alias)
@@ -132,14 +132,14 @@ def _alone(data: Data, alias: str, adapter: TypeAdapter[ModelT], tried: str) -> 
     try:
         return adapter.validate_python(data.values.get(alias))
     except ValueError as error:
-        raise fault or _unknown_shape(error, tried) from None
+        raise fault or _unknown_shape(error, operation) from None
 
 
-def _unknown_shape(error: ValueError, tried: str) -> SourceError:
+def _unknown_shape(error: ValueError, operation: str) -> SourceError:
     problem = first_problem(error) if isinstance(error, ValidationError) else str(error)
-    came_back = f"an answer of an unknown shape ({problem})"
+    detail = f"an answer of an unknown shape ({problem})"
     remedy = "Is `api_url` the address of a GitHub API? If it is, this version does not know its answers."
-    return SourceError(Kind.MALFORMED, tried, came_back, remedy)
+    return SourceError(Kind.MALFORMED, operation, detail, remedy)
 
 
 class _Wire(BaseModel):

@@ -46,9 +46,9 @@ class WorkflowFiles:
         """Read the answer to `fields`."""
         if not self._are_needed:
             return
-        tried = f"{self._github.source}: POST {self._settings.graphql_url} for {WORKFLOW_FOLDER} of {self._place}"
+        operation = f"{self._github.source}: POST {self._settings.graphql_url} for {WORKFLOW_FOLDER} of {self._place}"
         try:
-            self._ledger.files = tree_names(data, ALIAS, tried=tried)
+            self._ledger.files = tree_names(data, ALIAS, operation=operation)
             self._is_read = True
         except SourceError as error:
             self._fail(error)

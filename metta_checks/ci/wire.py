@@ -10,7 +10,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from metta_checks.ci.records import Job, QueuedRun, QueuePage, Run, Workflow, file_of
 from metta_checks.core.clock import in_utc
 from metta_checks.core.errors import Kind, SourceError
-from metta_checks.core.transport import Answer, ShapeError
+from metta_checks.core.transport import Response, ShapeError
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -61,12 +61,12 @@ class JobPage(NamedTuple):
     total: int
 
 
-def job_page(answer: Answer, run_id: int) -> JobPage:
+def job_page(answer: Response, run_id: int) -> JobPage:
     parsed = _parse(answer, _Jobs)
     return JobPage(tuple(_job(job, run_id) for job in parsed.jobs), parsed.total_count)
 
 
-def queue_page(answer: Answer) -> QueuePage:
+def queue_page(answer: Response) -> QueuePage:
     parsed = _parse(answer, _Queue)
     return QueuePage(
         runs=tuple(
@@ -87,7 +87,7 @@ def queue_page(answer: Answer) -> QueuePage:
     )
 
 
-def run_page(answer: Answer) -> RunPage:
+def run_page(answer: Response) -> RunPage:
     parsed = _parse(answer, _Runs)
     repository = parsed.workflow_runs[0].repository if parsed.workflow_runs else None
     return RunPage(
@@ -100,13 +100,13 @@ def run_page(answer: Answer) -> RunPage:
     )
 
 
-def workflow_page(answer: Answer) -> WorkflowPage:
+def workflow_page(answer: Response) -> WorkflowPage:
     parsed = _parse(answer, _Workflows)
     workflows = tuple(Workflow(w.id, w.node_id, w.name, w.path, w.state) for w in parsed.workflows)
     return WorkflowPage(workflows, parsed.total_count, answer.headers.get("etag"))
 
 
-def file_names(answer: Answer) -> frozenset[str]:
+def file_names(answer: Response) -> frozenset[str]:
     """The names in a folder of the repository."""
     return frozenset(entry.name for entry in _parse(answer, _Folder).root)
 
@@ -118,12 +118,12 @@ class IssuedToken(NamedTuple):
     ends_at: datetime
 
 
-def issued_token(answer: Answer) -> IssuedToken:
+def issued_token(answer: Response) -> IssuedToken:
     parsed = _parse(answer, _IssuedToken)
     return IssuedToken(parsed.token, parsed.expires_at)
 
 
-def attempt_conclusion(answer: Answer) -> str | None:
+def attempt_conclusion(answer: Response) -> str | None:
     """How an attempt ended."""
     return _parse(answer, _Attempt).conclusion
 
@@ -138,21 +138,21 @@ class Repository(BaseModel):
     default_branch: Text
 
 
-def repository(answer: Answer) -> Repository:
+def repository(answer: Response) -> Repository:
     return _parse(answer, Repository)
 
 
-def branch_name(answer: Answer) -> str:
+def branch_name(answer: Response) -> str:
     """The name of the branch that GitHub gave."""
     return _parse(answer, _Branch).name
 
 
-def search_count(answer: Answer) -> int:
+def search_count(answer: Response) -> int:
     """How many items a search found. Raises SourceError when GitHub gave up before it had looked at all of them."""
     parsed = _parse(answer, _Search)
     if parsed.incomplete_results:
         remedy = "GitHub's search is slow at the moment; the next collection tries again."
-        raise SourceError(Kind.SERVER_ERROR, answer.tried, "the search was not completed in time", remedy)
+        raise SourceError(Kind.SERVER_ERROR, answer.operation, "the search was not completed in time", remedy)
     return parsed.total_count
 
 
@@ -302,16 +302,16 @@ def _job(parsed: _Job, run_id: int) -> Job:
     )
 
 
-def _has_next(answer: Answer) -> bool:
+def _has_next(answer: Response) -> bool:
     return 'rel="next"' in answer.headers.get("link", "")
 
 
-def _parse(answer: Answer, model: type[ModelT]) -> ModelT:
+def _parse(answer: Response, model: type[ModelT]) -> ModelT:
     """The body as a `model`. A page of runs has a megabyte of which this needs a hundredth: it goes from bytes to the
     model without a detour through Python objects. Raises SourceError for anything else."""
     try:
         return answer.model(model)
     except ShapeError as error:
-        came_back = f"an answer of an unknown shape ({error})"
+        detail = f"an answer of an unknown shape ({error})"
         remedy = "Is `api_url` the address of a GitHub API? If it is, this version does not know its answers."
-        raise SourceError(Kind.MALFORMED, answer.tried, came_back, remedy, status=answer.status) from None
+        raise SourceError(Kind.MALFORMED, answer.operation, detail, remedy, status=answer.status) from None

@@ -53,9 +53,9 @@ def refresh(github: GitHub, ledger: Ledger, now: datetime) -> None:
     more = True
     while more:
         if len(pages) == MOST_PAGES:
-            tried = f"{github.source}: the workflows of {github.settings.repo}"
+            operation = f"{github.source}: the workflows of {github.settings.repo}"
             remedy = "Is `api_url` the address of a GitHub API? Something on the way may repeat its pages."
-            raise SourceError(Kind.OVERSIZED, tried, f"more than {MOST_PAGES} pages", remedy)
+            raise SourceError(Kind.OVERSIZED, operation, f"more than {MOST_PAGES} pages", remedy)
         old = remembered[len(pages)] if len(pages) < len(remembered) else None
         page = _read_page(github, len(pages) + 1, old.etag if old else None)
         if page is None and old is not None:

@@ -15,8 +15,8 @@ from metta_checks.cli.output import output_file, require_written
 from metta_checks.cli.render import outcomes_json
 from metta_checks.cli.runner import Outcome, new_check, prepare_stubs, run_once
 from metta_checks.cli.terminal import Progress, echo
+from metta_checks.core.atomic_write import STANDARD_OUTPUT, WriteError, is_standard_output
 from metta_checks.core.clock import utcnow
-from metta_checks.core.files import STANDARD_OUTPUT, WriteError, is_standard_output
 from metta_checks.core.printable import printable
 
 if TYPE_CHECKING:

@@ -36,8 +36,8 @@ from metta_checks.cli.output import output_file, require_written
 from metta_checks.cli.render import document_json, outcome_text, sent_text
 from metta_checks.cli.runner import Outcome, collections, new_check, prepare_stubs, refused
 from metta_checks.cli.terminal import Progress, echo, wrapped
+from metta_checks.core.atomic_write import STANDARD_OUTPUT
 from metta_checks.core.definition import CheckDefinition
-from metta_checks.core.files import STANDARD_OUTPUT
 from metta_checks.core.printable import printable_lines
 
 

@@ -17,7 +17,7 @@ from metta_checks.cli.output import output_file
 from metta_checks.cli.render import number_text, outcome_text
 from metta_checks.cli.runner import Outcome, Series, new_check, prepare_stubs, run_once
 from metta_checks.cli.terminal import echo, show_table, wrapped
-from metta_checks.core.files import WriteError, is_standard_output, write_output
+from metta_checks.core.atomic_write import WriteError, is_standard_output, write_output
 
 
 class Figure(NamedTuple):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from metta_checks.core.files import STANDARD_OUTPUT, WriteError, resolved, write_output
+from metta_checks.core.atomic_write import STANDARD_OUTPUT, WriteError, resolved, write_output
 
 
 def output_file(context: click.Context, parameter: click.Parameter, value: Path | None) -> Path | None:

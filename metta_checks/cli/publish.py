@@ -12,8 +12,8 @@ import click
 
 from metta_checks.cli.terminal import echo
 from metta_checks.core import SourceError
+from metta_checks.core.atomic_write import WriteError, is_standard_output, write_output
 from metta_checks.core.clock import utcnow
-from metta_checks.core.files import WriteError, is_standard_output, write_output
 from metta_checks.core.printable import printable
 from metta_checks.core.target import first_three
 from metta_checks.health.destination import destination_of

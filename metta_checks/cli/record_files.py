@@ -28,7 +28,7 @@ def record_findings(path: Path, suite: str | None = None, *, lenient: bool) -> I
     try:
         document = read_file(path, Limits())
     except SourceError as error:
-        yield Finding("fault", path, f"{error.came_back}. {error.remedy}")
+        yield Finding("fault", path, f"{error.detail}. {error.remedy}")
         return
     refused = list(_refused_by_one(document.entries)) if suite is None else []
     faults = sorted(

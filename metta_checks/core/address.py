@@ -8,7 +8,7 @@ from urllib.parse import urlencode, urljoin, urlsplit
 from metta_checks.core.errors import Kind, SourceError
 
 
-def require_address(url: str, tried: str) -> None:
+def require_address(url: str, operation: str) -> None:
     """Raises SourceError where `url` is no http or https address, or holds a user name."""
     try:
         split = urlsplit(url)
@@ -19,9 +19,9 @@ def require_address(url: str, tried: str) -> None:
     if named:
         # Every library on the way would write it into the log, and it is not sent: that is for `auth`.
         remedy = "Use the options `username` and `password` instead."
-        raise SourceError(Kind.UNREACHABLE, tried, "the address holds a user name", remedy)
+        raise SourceError(Kind.UNREACHABLE, operation, "the address holds a user name", remedy)
     if not usable:
-        raise SourceError(Kind.UNREACHABLE, tried, "the address is not a URL", "Write it as https://host/path.")
+        raise SourceError(Kind.UNREACHABLE, operation, "the address is not a URL", "Write it as https://host/path.")
 
 
 def plain_address(text: str) -> str:

@@ -21,7 +21,7 @@ from botocore.session import Session
 from urllib3 import exceptions
 
 from metta_checks.core.deadline import Deadline
-from metta_checks.core.quiet import quieten_aws
+from metta_checks.core.log_redaction import quieten_aws
 from metta_checks.core.watchdog import Watchdog, watched_pools
 
 MAX_BYTES: Final = 8 * 1024 * 1024

@@ -279,5 +279,5 @@ class MettaCheck(CheckInstance, ABC):
             return
         self._has_metadata = True
         self.set_metadata("version", self.check_version)
-        if self.credential_places() is not None and (credential := self.credentials.at_hand()):
+        if self.credential_places() is not None and (credential := self.credentials.peek()):
             self.set_metadata("credential_origin", str(credential.origin))

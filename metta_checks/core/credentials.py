@@ -180,12 +180,12 @@ class Credentials:
             self._kept_since = time.monotonic() - KEPT_SECONDS + AWAY_SECONDS
             return kept
 
-    def at_hand(self) -> Credential | None:
+    def peek(self) -> Credential | None:
         """The credential, if it can be known without asking AWS. Raises CredentialError for an unusable one, and
         ConfigurationError for one that must not go to its host."""
         return self._near() or self._kept
 
-    def renewed(self, refused: Credential) -> Credential | None:
+    def refresh(self, refused: Credential) -> Credential | None:
         """After a 401: the secret as AWS has it now, if that is another one than the `refused`; else None, also when
         AWS cannot be asked: the 401 is then what the operator has to hear of.
 
@@ -222,7 +222,7 @@ class Credentials:
         places = self._places
         if (places.given or "").strip().startswith("ENC["):
             return f"the option `{places.option}`, which the Agent's secret backend resolves"
-        if (found := self.at_hand()) is not None:
+        if (found := self.peek()) is not None:
             return str(found.origin)
         if places.named_secret:
             return f"{self._aws_origin}, which is not asked now"
@@ -298,15 +298,15 @@ class Credentials:
 def with_fresh_credential(
     request: Callable[[C], T],
     credential: C,
-    renewed: Callable[[C], C | None],
+    refresh: Callable[[C], C | None],
     refuses: Callable[[SourceError], bool] = lambda error: error.refuses_credential,
 ) -> T:
-    """What `request` returns with the credential, or, where the source refuses that one, with the one that `renewed`
+    """What `request` returns with the credential, or, where the source refuses that one, with the one that `refresh`
     gives in its place. Raises SourceError."""
     try:
         return request(credential)
     except SourceError as error:
-        fresh = renewed(credential) if refuses(error) else None
+        fresh = refresh(credential) if refuses(error) else None
         if fresh is None:
             raise
     return request(fresh)

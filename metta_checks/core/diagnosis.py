@@ -120,7 +120,7 @@ class Diagnostics:
             if isinstance(error, CredentialError):
                 return self._fail("credential", str(error), "Set one of the places that the message names.")
         try:
-            found = self._check.credentials.at_hand()
+            found = self._check.credentials.peek()
         except (ConfigurationError, CredentialError) as unusable:
             return self._fail("credential", str(unusable), "Put it right at the place that the message names.")
         if found is not None:
@@ -263,7 +263,7 @@ class Diagnostics:
 
 
 def _what_came(error: SourceError) -> str:
-    return f"{error.tried}: {error.came_back} ({error.kind})"
+    return f"{error.operation}: {error.detail} ({error.kind})"
 
 
 def _clock(moment: datetime) -> str:

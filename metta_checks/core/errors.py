@@ -40,8 +40,8 @@ class SourceError(Exception):
     def __init__(
         self,
         kind: Kind,
-        tried: str,
-        came_back: str,
+        operation: str,
+        detail: str,
         remedy: str,
         *,
         status: int | None = None,
@@ -51,10 +51,10 @@ class SourceError(Exception):
         answered_at: datetime | None = None,
     ) -> None:
         self.kind = kind
-        self.tried = printable(tried)
-        self.came_back = printable(came_back)
+        self.operation = printable(operation)
+        self.detail = printable(detail)
         self.remedy = printable(remedy)
-        super().__init__(f"{self.tried}: {self.came_back} ({kind}). {self.remedy}")
+        super().__init__(f"{self.operation}: {self.detail} ({kind}). {self.remedy}")
         self.status = status
         self.reset_at = reset_at
         self.field = field
@@ -70,8 +70,8 @@ class SourceError(Exception):
         """The same error with an advice that fits the object better."""
         return SourceError(
             self.kind,
-            self.tried,
-            self.came_back,
+            self.operation,
+            self.detail,
             remedy,
             status=self.status,
             reset_at=self.reset_at,

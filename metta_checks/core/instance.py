@@ -18,10 +18,10 @@ from metta_checks.core.credentials import CredentialHost, CredentialPlaces, Cred
 from metta_checks.core.deadline import Deadline
 from metta_checks.core.environment import NO_VARIABLES, Variables, with_environment
 from metta_checks.core.errors import release_frames
+from metta_checks.core.log_redaction import scrub_log
 from metta_checks.core.option_errors import OptionError
 from metta_checks.core.options_loader import OptionsLoader
 from metta_checks.core.printable import printable, printable_lines
-from metta_checks.core.quiet import scrub_log
 from metta_checks.core.required_options import SIZE_LIMITS
 from metta_checks.core.secrets import PROXY_VARIABLES, Scrubber, proxy_secrets, secrets_of
 from metta_checks.core.tags import keys_of, tag

@@ -27,7 +27,7 @@ from metta_checks.core.decode import (
     without_long_strings,
 )
 from metta_checks.core.errors import Kind, SourceError
-from metta_checks.core.faults import (
+from metta_checks.core.http_errors import (
     MAX_QUOTED,
     REQUEST_FAULTS,
     RETRIED_STATUSES,
@@ -39,12 +39,12 @@ from metta_checks.core.faults import (
     retry_after,
     whole_number,
 )
+from metta_checks.core.log_redaction import without_urls_in_the_log
 from metta_checks.core.printable import Scrub, printable, unchanged
-from metta_checks.core.quiet import without_urls_in_the_log
 from metta_checks.core.watchdog import Watchdog
 
 if TYPE_CHECKING:
-    from requests import PreparedRequest, Response
+    import requests
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -78,10 +78,10 @@ _CONDITIONS: Final = frozenset({"if-none-match", "if-modified-since"})
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """A 2xx or 304 answer. `headers` are case-insensitive; `body` is decompressed."""
 
-    tried: str
+    operation: str
     status: int
     headers: Mapping[str, str]
     body: bytes
@@ -102,9 +102,9 @@ class Answer:
             raise self._oversized(error) from None
         except ValueError as error:
             page = self.body.lstrip()[:1] == b"<"
-            came_back = "an HTML page instead of JSON" if page else f"no valid JSON ({error})"
+            detail = "an HTML page instead of JSON" if page else f"no valid JSON ({error})"
             remedy = "Check the address: a login page, a proxy or another service may answer there."
-            raise SourceError(Kind.MALFORMED, self.tried, came_back, remedy, status=self.status) from None
+            raise SourceError(Kind.MALFORMED, self.operation, detail, remedy, status=self.status) from None
 
     def model(self, model: type[M], *, with_blobs: bool = False) -> M:
         """The body as `model`; `with_blobs` leaves long strings in it that are documents of their own.
@@ -125,13 +125,13 @@ class Answer:
 
     def _oversized(self, error: TooManyValuesError) -> SourceError:
         remedy = "No answer of this API has so many: check the address, or ask for smaller pages if there is an option."
-        return SourceError(Kind.OVERSIZED, self.tried, str(error), remedy, status=self.status)
+        return SourceError(Kind.OVERSIZED, self.operation, str(error), remedy, status=self.status)
 
 
 class NoAuth(AuthBase):
     """Sends no credential. Given explicitly, since `requests` would otherwise take one from a netrc file."""
 
-    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         return request
 
 
@@ -141,7 +141,7 @@ class BearerAuth(AuthBase):
     def __init__(self, token: str) -> None:
         self._token = token
 
-    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         request.headers["Authorization"] = f"Bearer {self._token}"
         return request
 
@@ -188,8 +188,8 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         params: Mapping[str, str] | None = None,
         json: Any = None,
-        is_transient: Callable[[Answer], bool] = lambda _: False,
-    ) -> Answer:
+        is_transient: Callable[[Response], bool] = lambda _: False,
+    ) -> Response:
         """Send one request and read the whole answer: 2xx, or 304 where `headers` made it conditional.
 
         Without `auth` the one from the HTTP options is used (`username`, `password` …), and none where there is none.
@@ -199,8 +199,8 @@ class Transport:
         on the same server; to another one no request, and so no credential, goes. Raises SourceError for everything
         else.
         """
-        tried = f"{self.source}: {method} {display_url(url)} for {about}"
-        require_address(url, tried)
+        operation = f"{self.source}: {method} {display_url(url)} for {about}"
+        require_address(url, operation)
         options = {
             "auth": auth or self._http.options["auth"] or NoAuth(),
             "extra_headers": {"Accept-Encoding": ", ".join(_ENCODINGS), **_sendable(headers or {})},
@@ -209,21 +209,21 @@ class Transport:
         whole = with_params(url, params)
         conditional = any(name.lower() in _CONDITIONS for name in options["extra_headers"])
         for attempt in range(RETRIES + 1):
-            outcome = self._attempt(method, whole, tried, options)
-            good = isinstance(outcome, Answer) and _is_good(outcome, conditional=conditional)
+            outcome = self._attempt(method, whole, operation, options)
+            good = isinstance(outcome, Response) and _is_good(outcome, conditional=conditional)
             transient = _may_pass(outcome, is_transient)
             if good and not transient:
                 break
-            self._check_time(tried)
+            self._check_time(operation)
             if attempt == RETRIES or not transient or not self._wait(attempt, outcome):
                 break
-        if isinstance(outcome, Answer):
+        if isinstance(outcome, Response):
             if good:
                 return outcome
             raise fault_of_status(
-                outcome.status, outcome.headers, outcome.body, tried, url, self._running.present, self.scrub
+                outcome.status, outcome.headers, outcome.body, operation, url, self._running.present, self.scrub
             )
-        raise fault_of(outcome, tried, url, self.scrub)
+        raise fault_of(outcome, operation, url, self.scrub)
 
     @property
     def time_left(self) -> float:
@@ -236,18 +236,18 @@ class Transport:
             raise RuntimeError("a request was sent outside of a collection")
         return self._collection
 
-    def _attempt(self, method: str, url: str, tried: str, options: dict[str, Any]) -> Answer | RequestFault:
+    def _attempt(self, method: str, url: str, operation: str, options: dict[str, Any]) -> Response | RequestFault:
         try:
             with without_urls_in_the_log():
-                return self._follow(method, url, tried, options)
+                return self._follow(method, url, operation, options)
         except REQUEST_FAULTS as error:
             # Handed back, so that it is no context of the error that is raised for it: the traceback in the Agent's
             # status would show its text, the whole URL included.
             return error
 
-    def _follow(self, method: str, url: str, tried: str, options: dict[str, Any]) -> Answer:
+    def _follow(self, method: str, url: str, operation: str, options: dict[str, Any]) -> Response:
         for _ in range(MAX_REDIRECTS + 1):
-            answer = self._once(method, url, tried, options)
+            answer = self._once(method, url, operation, options)
             location = answer.headers.get("location", "")
             if method != "GET" or answer.status not in {301, 302, 303, 307, 308} or not location:
                 return answer
@@ -256,11 +256,11 @@ class Transport:
                 return answer
             url = target
         remedy = "The server sends its clients round in a circle: check the address."
-        raise SourceError(Kind.REDIRECTED, tried, f"more than {MAX_REDIRECTS} redirects", remedy)
+        raise SourceError(Kind.REDIRECTED, operation, f"more than {MAX_REDIRECTS} redirects", remedy)
 
-    def _once(self, method: str, url: str, tried: str, options: dict[str, Any]) -> Answer:
+    def _once(self, method: str, url: str, operation: str, options: dict[str, Any]) -> Response:
         collection = self._running
-        self._check_time(tried)
+        self._check_time(operation)
         self._watch_session()
         # Zero would be refused as a timeout.
         remaining = max(collection.deadline.remaining, 0.001)
@@ -268,7 +268,7 @@ class Transport:
         # Apart, since the wrapper writes the address into the Agent's log.
         address, query = split_query(url)
         collection.count_request()
-        response: Response = getattr(self._http, method.lower())(
+        response: requests.Response = getattr(self._http, method.lower())(
             address,
             params=query or None,
             # The wrapper consumes `extra_headers`, so that each request needs a copy of its own.
@@ -279,18 +279,18 @@ class Transport:
             allow_redirects=False,
         )
         with response:
-            body = self._read(response, tried)
-        self._check_time(tried)
+            body = self._read(response, operation)
+        self._check_time(operation)
         self._note_quota(response.headers)
-        self._http.logger.debug("%s: HTTP %d, %d bytes", tried, response.status_code, len(body))
-        return Answer(tried, response.status_code, response.headers, body, self.scrub)
+        self._http.logger.debug("%s: HTTP %d, %d bytes", operation, response.status_code, len(body))
+        return Response(operation, response.status_code, response.headers, body, self.scrub)
 
-    def _read(self, response: Response, tried: str) -> bytes:
+    def _read(self, response: requests.Response, operation: str) -> bytes:
         encoding = response.headers.get("content-encoding", "").strip().lower()
         if encoding and encoding not in {*_ENCODINGS, "x-gzip", "identity"}:
-            came_back = "an answer compressed more than once, or not as it was asked for"
+            detail = "an answer compressed more than once, or not as it was asked for"
             remedy = "No API does that: look at what stands between here and the server."
-            raise SourceError(Kind.MALFORMED, tried, came_back, remedy)
+            raise SourceError(Kind.MALFORMED, operation, detail, remedy)
         # A list of parts would take twice the memory when it is joined.
         content = BytesIO()
         # Not by `iter_content`: in a chunked answer urllib3 itself reads the line before a chunk without a limit.
@@ -299,28 +299,28 @@ class Transport:
             size = content.tell() + len(part)
             if size > self._max_bytes:
                 remedy = "Raise `max_response_bytes` if the source is to be trusted, or ask for less."
-                raise SourceError(Kind.OVERSIZED, tried, f"more than {self._max_bytes:,} bytes", remedy)
+                raise SourceError(Kind.OVERSIZED, operation, f"more than {self._max_bytes:,} bytes", remedy)
             if size > max(_UNSUSPICIOUS, MAX_RATIO * response.raw.tell()):
-                came_back = f"compressed bytes that grow more than {MAX_RATIO} times"
+                detail = f"compressed bytes that grow more than {MAX_RATIO} times"
                 remedy = "No API does that: look at what stands between here and the server."
-                raise SourceError(Kind.OVERSIZED, tried, came_back, remedy)
+                raise SourceError(Kind.OVERSIZED, operation, detail, remedy)
             content.write(part)
-            self._check_time(tried)
+            self._check_time(operation)
         return content.getvalue()
 
-    def _check_time(self, tried: str) -> None:
+    def _check_time(self, operation: str) -> None:
         deadline = self._running.deadline
         if deadline.expired:
             remedy = "Look at the source's status page; `collection_timeout` sets how long a collection may take."
-            came_back = f"not answered within the collection's {deadline.seconds:g} s"
-            raise SourceError(Kind.TIMED_OUT, tried, came_back, remedy)
+            detail = f"not answered within the collection's {deadline.seconds:g} s"
+            raise SourceError(Kind.TIMED_OUT, operation, detail, remedy)
 
-    def _wait(self, attempt: int, outcome: Answer | RequestFault) -> bool:
+    def _wait(self, attempt: int, outcome: Response | RequestFault) -> bool:
         """Pause before the next attempt; False when the server asks for more patience, or time, than there is."""
         collection = self._running
         pause = self.pause * 2**attempt * random.uniform(0.5, 1.5)  # noqa: S311 (jitter, no cryptography)
         present = collection.present
-        if isinstance(outcome, Answer) and (asked := retry_after(outcome.headers, present)) is not None:
+        if isinstance(outcome, Response) and (asked := retry_after(outcome.headers, present)) is not None:
             pause = max(pause, (asked - present).total_seconds())
         if pause > min(LONGEST_PAUSE, collection.deadline.remaining):
             return False
@@ -354,12 +354,12 @@ def _sendable(headers: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _is_good(answer: Answer, *, conditional: bool) -> bool:
+def _is_good(answer: Response, *, conditional: bool) -> bool:
     """A 304 to a request without a condition says that nothing changed since never: callers would have no page."""
     return 200 <= answer.status < 300 or (answer.status == 304 and conditional)
 
 
-def _may_pass(outcome: Answer | RequestFault, is_transient: Callable[[Answer], bool]) -> bool:
-    if isinstance(outcome, Answer):
+def _may_pass(outcome: Response | RequestFault, is_transient: Callable[[Response], bool]) -> bool:
+    if isinstance(outcome, Response):
         return outcome.status in RETRIED_STATUSES or is_transient(outcome)
     return is_reset(outcome)

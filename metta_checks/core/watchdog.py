@@ -21,7 +21,7 @@ from urllib3.connection import HTTPConnection
 from urllib3.exceptions import ConnectTimeoutError
 
 from metta_checks.core.deadline import Deadline
-from metta_checks.core.faults import tls_errors_in_disguise
+from metta_checks.core.http_errors import tls_errors_in_disguise
 from metta_checks.core.work import LateError, Work
 
 PoolClasses = Mapping[str, type[HTTPConnectionPool]]
@@ -100,7 +100,7 @@ class Watchdog:
         with self._lock:
             self._deadline = deadline
 
-    def bite(self) -> None:
+    def close_all(self) -> None:
         """Shut every watched socket down: blocked readers see the end of the stream at once."""
         with self._lock:
             held = list(self._sockets.values())
@@ -108,7 +108,7 @@ class Watchdog:
             _shut_down(handle)
 
     def stop(self) -> None:
-        self.bite()
+        self.close_all()
         with self._lock:
             self._deadline = None
             held = list(self._sockets.values())
@@ -149,7 +149,7 @@ class Watchdog:
 class _Guard:
     def __init__(self, watchdog: Watchdog, deadline: Deadline) -> None:
         self._watchdog = watchdog
-        self._timer = threading.Timer(deadline.remaining, watchdog.bite)
+        self._timer = threading.Timer(deadline.remaining, watchdog.close_all)
         self._timer.daemon = True
         self._deadline = deadline
 

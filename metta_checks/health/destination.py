@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from metta_checks.core.atomic_write import STANDARD_OUTPUT, WriteError, resolved, write_output
 from metta_checks.core.aws_identity_errors import error_code
 from metta_checks.core.deadline import Deadline
 from metta_checks.core.errors import Kind, SourceError
-from metta_checks.core.files import STANDARD_OUTPUT, WriteError, resolved, write_output
 from metta_checks.core.printable import printable
 from metta_checks.health.document import Document, Limits
 from metta_checks.health.local import os_fault, read_file

@@ -93,13 +93,13 @@ def parse_document(
     Bad records become faults, the others count. `modified` is the document's own time (aware, UTC). Raises SourceError
     when the document as a whole cannot be used: empty, too large, not JSON, too deep, NaN or Infinity, another shape.
     """
-    tried = f"reading health records from {name}"
+    operation = f"reading health records from {name}"
     if len(data) > limits.max_bytes:
         raise oversized(name, limits)
-    items = _items(tried, data.removeprefix(_BYTE_ORDER_MARK), limits)
+    items = _items(operation, data.removeprefix(_BYTE_ORDER_MARK), limits)
     if len(items) > limits.max_records:
-        came_back = f"{len(items):,} records where {limits.max_records:,} are allowed"
-        raise SourceError(Kind.OVERSIZED, tried, came_back, "Publish fewer records, or raise `max_records`.")
+        detail = f"{len(items):,} records where {limits.max_records:,} are allowed"
+        raise SourceError(Kind.OVERSIZED, operation, detail, "Publish fewer records, or raise `max_records`.")
     entries: list[Entry] = []
     faults: list[EntryFault] = []
     for position, item in enumerate(items, 1):
@@ -114,14 +114,14 @@ def parse_document(
 
 def oversized(name: str, limits: Limits) -> SourceError:
     """The error for a document over `limits.max_bytes`, which is known before all of it is read."""
-    tried = f"reading health records from {name}"
-    came_back = f"more than {limits.max_bytes:,} bytes"
-    return SourceError(Kind.OVERSIZED, tried, came_back, "Publish fewer records, or raise `max_bytes`.")
+    operation = f"reading health records from {name}"
+    detail = f"more than {limits.max_bytes:,} bytes"
+    return SourceError(Kind.OVERSIZED, operation, detail, "Publish fewer records, or raise `max_bytes`.")
 
 
-def _items(tried: str, data: bytes, limits: Limits) -> Sequence[Any]:
+def _items(operation: str, data: bytes, limits: Limits) -> Sequence[Any]:
     def malformed(cause: Malformed) -> SourceError:
-        return SourceError(Kind.MALFORMED, tried, *cause)
+        return SourceError(Kind.MALFORMED, operation, *cause)
 
     if not data.strip():
         raise malformed(Malformed("it is empty", LIST_OF_RECORDS))
@@ -129,7 +129,7 @@ def _items(tried: str, data: bytes, limits: Limits) -> Sequence[Any]:
         content = parse_json(data, max_values=limits.max_values)
     except TooManyValuesError as error:
         remedy = "Publish fewer records, or fewer fields and tags in each; a higher `max_records` allows more."
-        raise SourceError(Kind.OVERSIZED, tried, str(error), remedy) from None
+        raise SourceError(Kind.OVERSIZED, operation, str(error), remedy) from None
     except ValueError as error:
         raise malformed(malformed_text(data, error, limits.max_values)) from None
     items = content.get("records") if isinstance(content, dict) else content

@@ -46,12 +46,12 @@ class EmptyResultsError(InvalidResultsError):
 
 
 class DestinationError(PublishError, SourceError):
-    """The destination cannot be written, or read for a merge. `kind`, `came_back` and `remedy` say why."""
+    """The destination cannot be written, or read for a merge. `kind`, `detail` and `remedy` say why."""
 
     @classmethod
     def of(cls, error: SourceError) -> DestinationError:
         """The same error as one of publishing."""
-        return cls(error.kind, error.tried, error.came_back, error.remedy, status=error.status)
+        return cls(error.kind, error.operation, error.detail, error.remedy, status=error.status)
 
 
 class DestinationNameError(PublishError, ValueError):

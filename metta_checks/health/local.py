@@ -84,9 +84,9 @@ class LocalReader:
         except OSError as error:
             raise os_fault(error, listing) from None
         except DeadlineExpiredError:
-            came_back = f"not all of its entries were listed within {collection.deadline.seconds:g} s"
+            detail = f"not all of its entries were listed within {collection.deadline.seconds:g} s"
             remedy = "Keep fewer files there, name fewer in `source`, or raise `collection_timeout`."
-            raise SourceError(Kind.TIMED_OUT, listing, came_back, remedy) from None
+            raise SourceError(Kind.TIMED_OUT, listing, detail, remedy) from None
 
     def _read_several(
         self, root: Path, paths: Iterable[Path], collection: Collection, limits: Limits, cache: DocumentCache
@@ -104,12 +104,12 @@ def read_file(path: Path, limits: Limits, previous: Document | None = None, *, r
     is read, at most `limits.max_bytes` of it. Raises SourceError.
     """
     name = printable(str(path))
-    tried = f"reading health records from {name}"
+    operation = f"reading health records from {name}"
 
     def read() -> Document:
-        handle = _open_inside(root or path.parent, path, tried)
+        handle = _open_inside(root or path.parent, path, operation)
         try:
-            document = _read_handle(handle, name, tried, limits, previous)
+            document = _read_handle(handle, name, operation, limits, previous)
             return replace(document, warning=_UNLINKED.format(name)) if _is_unlinked(handle, path) else document
         finally:
             os.close(handle)
@@ -117,7 +117,7 @@ def read_file(path: Path, limits: Limits, previous: Document | None = None, *, r
     try:
         return _once_more(read)
     except OSError as error:
-        raise os_fault(error, tried) from None
+        raise os_fault(error, operation) from None
 
 
 def _once_more(work: Callable[[], T]) -> T:
@@ -136,7 +136,7 @@ _REPLACED: Final = {errno.ESTALE, errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 
 def read_bytes(path: Path, limits: Limits) -> bytes:
     """What a publisher has in the file or the pipe `path`, at most `limits.max_bytes` of it. Raises SourceError."""
-    tried = f"reading {printable(str(path))}"
+    operation = f"reading {printable(str(path))}"
     try:
         # A pipe has a writer, in `<(command)`, and is waited for.
         flags = os.O_RDONLY | os.O_CLOEXEC | (0 if path.is_fifo() else os.O_NONBLOCK | os.O_NOCTTY)
@@ -144,13 +144,13 @@ def read_bytes(path: Path, limits: Limits) -> bytes:
         try:
             status = os.fstat(handle)
             if not stat.S_ISFIFO(status.st_mode):
-                _require_regular(status, tried, "Name a file, or - for standard input.")
+                _require_regular(status, operation, "Name a file, or - for standard input.")
             with os.fdopen(handle, "rb", closefd=False) as file:
                 content: bytes = file.read(limits.max_bytes + 1)
         finally:
             os.close(handle)
     except OSError as error:
-        fault = os_fault(error, tried)
+        fault = os_fault(error, operation)
         remedy = "Check the path, and that the step that writes it has run."
         raise (fault.with_remedy(remedy) if fault.kind is Kind.NOT_FOUND else fault) from None
     if len(content) > limits.max_bytes:
@@ -158,16 +158,16 @@ def read_bytes(path: Path, limits: Limits) -> bytes:
     return content
 
 
-def os_fault(error: OSError, tried: str) -> SourceError:
+def os_fault(error: OSError, operation: str) -> SourceError:
     """What an error of the operating system means for the operator."""
-    came_back = (error.strerror or type(error).__name__).lower()
+    detail = (error.strerror or type(error).__name__).lower()
     if error.errno in {errno.ENOENT, errno.ENOTDIR}:
-        return SourceError(Kind.NOT_FOUND, tried, came_back, "Check the path, and that the pipeline has published.")
+        return SourceError(Kind.NOT_FOUND, operation, detail, "Check the path, and that the pipeline has published.")
     if error.errno in {errno.EACCES, errno.EPERM}:
         return SourceError(
-            Kind.FORBIDDEN, tried, came_back, "Check the modes of the file and its directories, and whose they are."
+            Kind.FORBIDDEN, operation, detail, "Check the modes of the file and its directories, and whose they are."
         )
-    return SourceError(Kind.UNREACHABLE, tried, came_back, "Check the path and the file system.")
+    return SourceError(Kind.UNREACHABLE, operation, detail, "Check the path and the file system.")
 
 
 def _candidate(path: Path, root: Path, limits: Limits) -> Candidate:
@@ -184,7 +184,7 @@ def _candidate(path: Path, root: Path, limits: Limits) -> Candidate:
     return Candidate(name, status.st_size, _modified(status) or LONG_AGO, read)
 
 
-def _open_inside(root: Path, path: Path, tried: str) -> int:
+def _open_inside(root: Path, path: Path, operation: str) -> int:
     """A descriptor of the regular file that `path` leads to, which lies below `root`.
 
     The links are resolved first, and the way is then walked without following any: one that is planted in between
@@ -194,7 +194,7 @@ def _open_inside(root: Path, path: Path, tried: str) -> int:
     target = _resolved(path)
     if not target.is_relative_to(root):
         remedy = "Name the file itself in `source`, or publish it there."
-        raise SourceError(Kind.FORBIDDEN, tried, f"a symbolic link leads out of {printable(str(root))}", remedy)
+        raise SourceError(Kind.FORBIDDEN, operation, f"a symbolic link leads out of {printable(str(root))}", remedy)
     *directories, name = target.relative_to(root).parts or (".",)
     directory = os.open(root, _DIRECTORY)
     try:
@@ -202,7 +202,7 @@ def _open_inside(root: Path, path: Path, tried: str) -> int:
             below = os.open(part, _DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
             os.close(directory)
             directory = below
-        _require_regular(os.stat(name, dir_fd=directory, follow_symlinks=False), tried)
+        _require_regular(os.stat(name, dir_fd=directory, follow_symlinks=False), operation)
         return os.open(name, _FILE, dir_fd=directory)
     finally:
         os.close(directory)
@@ -216,10 +216,10 @@ def _resolved(path: Path) -> Path:
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from None
 
 
-def _read_handle(handle: int, name: str, tried: str, limits: Limits, previous: Document | None) -> Document:
+def _read_handle(handle: int, name: str, operation: str, limits: Limits, previous: Document | None) -> Document:
     for _ in range(READ_ATTEMPTS):
         before = os.fstat(handle)
-        _require_regular(before, tried)
+        _require_regular(before, operation)
         if previous is not None and previous.fingerprint == _fingerprint(before):
             return previous
         if before.st_size > limits.max_bytes:
@@ -228,7 +228,7 @@ def _read_handle(handle: int, name: str, tried: str, limits: Limits, previous: D
         if len(data) == before.st_size and _fingerprint(os.fstat(handle)) == _fingerprint(before):
             return parse_document(name, data, limits, fingerprint=_fingerprint(before), modified=_modified(before))
     remedy = "Write it under another name and rename it, as `metta-checks publish` does."
-    raise SourceError(Kind.MALFORMED, tried, f"it changed while it was read, {READ_ATTEMPTS} times", remedy)
+    raise SourceError(Kind.MALFORMED, operation, f"it changed while it was read, {READ_ATTEMPTS} times", remedy)
 
 
 def _is_unlinked(handle: int, path: Path) -> bool:
@@ -254,10 +254,10 @@ def _content(handle: int, most: int) -> bytes:
     return bytes(content)
 
 
-def _require_regular(status: os.stat_result, tried: str, remedy: str = "Name a regular file in `source`.") -> None:
+def _require_regular(status: os.stat_result, operation: str, remedy: str = "Name a regular file in `source`.") -> None:
     if not stat.S_ISREG(status.st_mode):
         kind = next((word for test, word in _KINDS if test(status.st_mode)), "something else")
-        raise SourceError(Kind.REJECTED, tried, f"it is {kind}, not a file", remedy)
+        raise SourceError(Kind.REJECTED, operation, f"it is {kind}, not a file", remedy)
 
 
 _KINDS: Final = (

@@ -13,8 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from metta_checks.core.atomic_write import open_folder
 from metta_checks.core.errors import Kind, SourceError
-from metta_checks.core.files import open_folder
 from metta_checks.core.printable import printable
 from metta_checks.health.local import os_fault
 
@@ -41,16 +41,16 @@ def merge_lock(document: Path) -> Iterator[None]:
     folder cannot be opened.
     """
     path = document.with_name(f".{document.name}.lock")
-    tried = f"publishing to {printable(str(document))}: locking {printable(str(path))}"
+    operation = f"publishing to {printable(str(document))}: locking {printable(str(path))}"
     handle = None
     try:
         with open_folder(path.parent) as folder:
-            handle = _opened(folder, path.name, tried)
-        _wait_for(handle, tried)
+            handle = _opened(folder, path.name, operation)
+        _wait_for(handle, operation)
     except OSError as error:
         if handle is not None:
             os.close(handle)
-        raise _fault(error, path, tried) from None
+        raise _fault(error, path, operation) from None
     except BaseException:
         if handle is not None:
             os.close(handle)
@@ -61,7 +61,7 @@ def merge_lock(document: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _opened(parent: int, name: str, tried: str) -> int:
+def _opened(parent: int, name: str, operation: str) -> int:
     # A file of its own: the document's is replaced, and its lock would go with it.
     # By the descriptor of its folder: the file gets that one's owner, and must not be made in another one.
     folder = os.fstat(parent)
@@ -74,7 +74,7 @@ def _opened(parent: int, name: str, tried: str) -> int:
     try:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
-            raise SourceError(Kind.REJECTED, tried, "it is not a regular file", "Remove it and publish again.")
+            raise SourceError(Kind.REJECTED, operation, "it is not a regular file", "Remove it and publish again.")
         mode = _mode_for(folder)
         if is_new:
             with suppress(PermissionError):
@@ -101,12 +101,12 @@ def _mode_for(folder: os.stat_result) -> int:
     return 0o600 | writers | writers << 1
 
 
-def _wait_for(handle: int, tried: str) -> None:
+def _wait_for(handle: int, operation: str) -> None:
     until = time.monotonic() + LOCK_SECONDS
     while not _locked(handle):
         if time.monotonic() > until:
             remedy = "Another publisher merges for too long: see what it does."
-            raise SourceError(Kind.TIMED_OUT, tried, f"it stays locked for {LOCK_SECONDS:g} s", remedy)
+            raise SourceError(Kind.TIMED_OUT, operation, f"it stays locked for {LOCK_SECONDS:g} s", remedy)
         time.sleep(0.02)
 
 
@@ -126,14 +126,14 @@ def _locked(handle: int) -> bool:
     return True
 
 
-def _fault(error: OSError, path: Path, tried: str) -> SourceError:
+def _fault(error: OSError, path: Path, operation: str) -> SourceError:
     if error.errno in _NO_LOCKS:
         remedy = (
             "This file system has no locks, which --merge (`merge=True`) needs: publish without it, each pipeline to a "
             "document of its own, and let the check read their folder; or publish to s3:// itself."
         )
-        return SourceError(Kind.REJECTED, tried, (error.strerror or "no locks").lower(), remedy)
+        return SourceError(Kind.REJECTED, operation, (error.strerror or "no locks").lower(), remedy)
     if isinstance(error, PermissionError) and os.path.lexists(path):
         remedy = "Give its group write permission, that of the folder, or remove it while nobody publishes."
-        return os_fault(error, tried).with_remedy(remedy)
-    return os_fault(error, tried)
+        return os_fault(error, operation).with_remedy(remedy)
+    return os_fault(error, operation)

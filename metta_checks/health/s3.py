@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from metta_checks.core.collection import Collection
 from metta_checks.core.deadline import Deadline
 from metta_checks.core.errors import Kind, SourceError
-from metta_checks.core.faults import http_date
+from metta_checks.core.http_errors import http_date
 from metta_checks.core.printable import printable
 from metta_checks.health.document import Document, Limits, oversized, parse_document
 from metta_checks.health.s3_errors import Access, header_of, s3_errors, status_of
@@ -117,15 +117,15 @@ class S3Reader:
             return Reading((document,))
 
     def _listed(self, limits: Limits) -> Iterator[Candidate]:
-        tried = f"listing {self.shown}"
+        operation = f"listing {self.shown}"
         try:
-            with s3_errors(tried):
-                yield from self._pages(tried, limits)
+            with s3_errors(operation):
+                yield from self._pages(operation, limits)
         except (KeyError, AttributeError):
             remedy = "Something else than S3 answers there: check AWS_ENDPOINT_URL and the proxy."
-            raise SourceError(Kind.MALFORMED, tried, "a listing of an unknown shape", remedy) from None
+            raise SourceError(Kind.MALFORMED, operation, "a listing of an unknown shape", remedy) from None
 
-    def _pages(self, tried: str, limits: Limits) -> Iterator[Candidate]:
+    def _pages(self, operation: str, limits: Limits) -> Iterator[Candidate]:
         bucket, prefix = self._address
         listed = 0
         for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
@@ -133,7 +133,7 @@ class S3Reader:
             listed += len(items)
             if listed > MAX_LISTED:
                 remedy = "Let a lifecycle rule delete old ones, or name a narrower prefix."
-                raise SourceError(Kind.OVERSIZED, tried, f"more than {MAX_LISTED:,} objects", remedy)
+                raise SourceError(Kind.OVERSIZED, operation, f"more than {MAX_LISTED:,} objects", remedy)
             for item in items:
                 if _is_visible(item["Key"].removeprefix(prefix)):
                     yield self._candidate(Address(bucket, item["Key"]), item, limits)
@@ -161,10 +161,10 @@ def get_object(
     from botocore.exceptions import ClientError
 
     name = str(address)
-    tried = f"reading health records from {name}"
+    operation = f"reading health records from {name}"
     place = {"Bucket": address.bucket, "Key": address.key}
     condition = {"IfNoneMatch": previous.fingerprint} if previous is not None and previous.fingerprint else {}
-    with s3_errors(tried, access):
+    with s3_errors(operation, access):
         try:
             answer = client.get_object(**place, **condition)
         except ClientError as error:

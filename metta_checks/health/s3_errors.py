@@ -47,8 +47,8 @@ def s3_error(error: Exception, operation: str, access: Access) -> SourceError:
     for codes, kind, detail, remedies in _FAULTS:
         if code in codes:
             remedy = remedies if isinstance(remedies, str) else remedies[access]
-            came_back = (detail or "S3 answers {code}").format(code=code, host=_host(error))
-            return SourceError(kind, operation, came_back, remedy, status=status)
+            wording = (detail or "S3 answers {code}").format(code=code, host=_host(error))
+            return SourceError(kind, operation, wording, remedy, status=status)
     remedy = "Check the address, the region and the AWS configuration of this machine."
     return SourceError(Kind.REJECTED, operation, f"S3 answers {code}", remedy, status=status)
 

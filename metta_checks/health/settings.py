@@ -11,7 +11,7 @@ from metta_checks.core.address import require_address
 from metta_checks.core.definition import Origin
 from metta_checks.core.duration import parse_duration
 from metta_checks.core.errors import SourceError
-from metta_checks.core.faults import display_url
+from metta_checks.core.http_errors import display_url
 from metta_checks.core.option_errors import parsed
 from metta_checks.core.printable import printable
 from metta_checks.core.tags import keys_of
@@ -104,7 +104,7 @@ def _require_address(url: str) -> None:
     try:
         require_address(url, "")
     except SourceError as error:
-        raise ValueError(f"{error.came_back}. {error.remedy}") from None
+        raise ValueError(f"{error.detail}. {error.remedy}") from None
 
 
 def _scheme(source: str) -> str:

@@ -13,7 +13,7 @@ from typing import Final, Generic, Protocol, TypeVar
 from metta_checks.core.collection import Collection
 from metta_checks.core.deadline import Deadline
 from metta_checks.core.errors import Kind, SourceError
-from metta_checks.core.faults import display_url, http_date
+from metta_checks.core.http_errors import display_url, http_date
 from metta_checks.core.transport import Transport
 from metta_checks.core.work import LateError, Work
 from metta_checks.health.document import Document, Limits, oversized, parse_document
@@ -84,9 +84,9 @@ def read_candidates(
     room = MAX_TOTAL * limits.max_records
     for candidate in chosen:
         if collection.deadline.expired:
-            came_back = f"{len(documents)} of {len(chosen)} documents within {collection.deadline.seconds:g} s"
+            detail = f"{len(documents)} of {len(chosen)} documents within {collection.deadline.seconds:g} s"
             remedy = "Keep fewer documents there, or raise `collection_timeout`; the next collection goes on from here."
-            raise SourceError(Kind.TIMED_OUT, f"reading health records from {shown}", came_back, remedy)
+            raise SourceError(Kind.TIMED_OUT, f"reading health records from {shown}", detail, remedy)
         try:
             document = candidate.read(cache.get(candidate.name))
         except SourceError as error:
@@ -142,8 +142,8 @@ def _none_of(shown: str, unreadable: Sequence[SourceError]) -> SourceError:
     first = unreadable[0]
     if len(unreadable) == 1:
         return first
-    came_back = f"none of its {len(unreadable)} documents can be read; the newest: {first.tried}: {first.came_back}"
-    return SourceError(first.kind, f"reading health records from {shown}", came_back, first.remedy, status=first.status)
+    detail = f"none of its {len(unreadable)} documents can be read; the newest: {first.operation}: {first.detail}"
+    return SourceError(first.kind, f"reading health records from {shown}", detail, first.remedy, status=first.status)
 
 
 T = TypeVar("T")
@@ -159,8 +159,8 @@ class Bounded(Generic[T]):
     a check that waited for it would hold one of the Agent's few workers.
     """
 
-    def __init__(self, tried: str) -> None:
-        self._tried = tried
+    def __init__(self, operation: str) -> None:
+        self._tried = operation
         self._left_behind: list[Work[T]] = []
 
     def run(self, work: Callable[[], T], deadline: Deadline) -> T:
@@ -179,9 +179,9 @@ class Bounded(Generic[T]):
                 raise
         raise self._timed_out(f"not read within the collection's {deadline.seconds:g} s")
 
-    def _timed_out(self, came_back: str) -> SourceError:
+    def _timed_out(self, detail: str) -> SourceError:
         remedy = "Check the file system or the bucket; `collection_timeout` sets how long a collection may take."
-        return SourceError(Kind.TIMED_OUT, self._tried, came_back, remedy)
+        return SourceError(Kind.TIMED_OUT, self._tried, detail, remedy)
 
 
 RESOLUTION: Final = timedelta(seconds=1)

@@ -11,7 +11,7 @@ from typing import Any
 import click
 import yaml
 
-from metta_checks.core.files import WriteError, make_folder, write_file
+from metta_checks.core.atomic_write import WriteError, make_folder, write_file
 from metta_checks.simulator.sandbox import sandbox
 
 

@@ -12,7 +12,7 @@ from requests.auth import HTTPBasicAuth
 from metta_checks.core import Kind, SourceError
 from metta_checks.core.credentials import Credential, Credentials, with_fresh_credential
 from metta_checks.core.discovery import ListPage
-from metta_checks.core.transport import Answer, ShapeError, Transport
+from metta_checks.core.transport import Response, ShapeError, Transport
 from metta_checks.wandb.api_models import (
     BatchAnswer,
     BatchData,
@@ -102,7 +102,7 @@ class WandbClient:
         """One page of one project. Raises SourceError."""
         project = request.project
         answer, parsed = self._ask(project, f"project {project}", 0, request.variables(), RunsAnswer)
-        return _page_of(parsed.data.project if parsed.data else None, answer.tried)
+        return _page_of(parsed.data.project if parsed.data else None, answer.operation)
 
     def pages(self, requests: Sequence[PageRequest]) -> list[RunPage | SourceError]:
         """A page of each of several projects of one entity, in one request; an error for each that has none.
@@ -119,7 +119,7 @@ class WandbClient:
         pages: list[RunPage | SourceError] = []
         for number, request in enumerate(requests):
             alias = f"{ALIAS}{number}"
-            operation = answer.tried.replace(about, f"project {request.project}")
+            operation = answer.operation.replace(about, f"project {request.project}")
             try:
                 if alias in faults:
                     raise _error_of(operation, faults[alias], answer.status)
@@ -136,14 +136,14 @@ class WandbClient:
         models = parsed.data.models if parsed.data else None
         if models is None:
             remedy = "Check `entity`, and that the key's user may see it."
-            raise SourceError(Kind.NOT_FOUND, answer.tried, "W&B has no such entity", remedy)
+            raise SourceError(Kind.NOT_FOUND, answer.operation, "W&B has no such entity", remedy)
         page = models.pageInfo
         names = dict.fromkeys((edge.node.name for edge in models.edges), "")
         return ListPage(names, (page.endCursor or "") if page.hasNextPage else None)
 
     def _ask(
         self, project: ProjectPath, about: str, query: int | str, variables: Mapping[str, Any], model: type[M]
-    ) -> tuple[Answer, M]:
+    ) -> tuple[Response, M]:
         """The answer to the runs query of so many projects (0: one, without an alias), or to another query."""
         while True:
             try:
@@ -157,7 +157,7 @@ class WandbClient:
                 return with_fresh_credential(
                     lambda credential: self._post(project, about, sent, credential, model),  # noqa: B023 (called now)
                     self._credentials.get(),
-                    self._credentials.renewed,
+                    self._credentials.refresh,
                     _refuses_key,
                 )
             except SourceError as error:
@@ -173,7 +173,7 @@ class WandbClient:
 
     def _leave_out(self, error: SourceError) -> bool:
         """Whether the server refused the query for a field, or an argument, that it can now be asked without."""
-        refused = _UNKNOWN_NAME.search(error.came_back) if error.kind is Kind.REJECTED else None
+        refused = _UNKNOWN_NAME.search(error.detail) if error.kind is Kind.REJECTED else None
         name = (refused[1] or refused[2]) if refused else ""
         if name not in DISPENSABLE or name in self._left_out:
             return False
@@ -183,7 +183,7 @@ class WandbClient:
 
     def _post(
         self, project: ProjectPath, about: str, sent: Mapping[str, Any], credential: Credential, model: type[M]
-    ) -> tuple[Answer, M]:
+    ) -> tuple[Response, M]:
         try:
             answer = self._transport.send(
                 "POST",
@@ -200,7 +200,7 @@ class WandbClient:
             raise
 
 
-def _parsed(answer: Answer, model: type[M]) -> M:
+def _parsed(answer: Response, model: type[M]) -> M:
     """The answer as `model`. Raises SourceError for another shape, and for an error that is not one part's alone."""
     problem: str | None = None
     try:
@@ -214,14 +214,14 @@ def _parsed(answer: Answer, model: type[M]) -> M:
         if isinstance(parsed, BatchAnswer) and parsed.data is not None:
             faults = _of_all(faults, parsed.data)
         if faults:
-            raise _error_of(answer.tried, worst(faults.values()), answer.status)
+            raise _error_of(answer.operation, worst(faults.values()), answer.status)
     if parsed is None:
-        raise _malformed(answer.tried, problem or "")
+        raise _malformed(answer.operation, problem or "")
     if parsed.data is None:
-        raise _malformed(answer.tried, "data: nothing, and no error that says why")
+        raise _malformed(answer.operation, "data: nothing, and no error that says why")
     if parsed.data.viewer is None and not parsed.data.shows:
         # W&B answers a wrong key with HTTP 200 and nulls where it answers at all.
-        raise SourceError(Kind.UNAUTHORISED, answer.tried, "W&B knows no user for this key", "")
+        raise SourceError(Kind.UNAUTHORISED, answer.operation, "W&B knows no user for this key", "")
     return parsed
 
 

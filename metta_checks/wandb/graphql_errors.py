@@ -10,7 +10,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from metta_checks.core import Kind
-from metta_checks.core.transport import Answer, ShapeError
+from metta_checks.core.transport import Response, ShapeError
 from metta_checks.wandb.api_models import ErrorsAnswer, GraphQLError
 
 _PATTERNS: Final[tuple[tuple[Kind, re.Pattern[str]], ...]] = tuple(
@@ -77,7 +77,7 @@ class GraphQLFault:
     message: str
 
 
-def graphql_faults(answer: Answer, parsed: ErrorsAnswer | None = None) -> dict[str, GraphQLFault]:
+def graphql_faults(answer: Response, parsed: ErrorsAnswer | None = None) -> dict[str, GraphQLFault]:
     """The errors that an HTTP 200 answer reports, by the field of the query that they are about ("" for the query
     itself); of several the one that explains the rest. `parsed` is the answer, where it could be read.
 
@@ -108,7 +108,7 @@ def _field(error: GraphQLError) -> str:
     return str(path[0]) if isinstance(path, list) and path else ""
 
 
-def is_transient(answer: Answer) -> bool:
+def is_transient(answer: Response) -> bool:
     """Whether the answer reports a fault of the server that may be gone in a moment: HTTP 500, or an error that means
     the same inside an HTTP 200."""
     if answer.status != 200:

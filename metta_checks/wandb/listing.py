@@ -324,7 +324,7 @@ def _goes_on(page: RunConnection, seen: set[str | None]) -> bool:
 def _is_too_large(error: SourceError) -> bool:
     """Whether a smaller page may help. Some servers refuse a query as too complex with an HTTP 400."""
     return error.kind is Kind.OVERSIZED or (
-        error.kind is Kind.REJECTED and kind_of_text(error.came_back) is Kind.OVERSIZED
+        error.kind is Kind.REJECTED and kind_of_text(error.detail) is Kind.OVERSIZED
     )
 
 

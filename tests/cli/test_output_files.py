@@ -18,7 +18,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from metta_checks.cli import main
-from metta_checks.core import files
+from metta_checks.core import atomic_write
 
 Write = Callable[[object], Result]
 
@@ -166,7 +166,7 @@ def test_a_fifo_is_written_in_place(write_anything: Write, tmp_path: Path) -> No
 def test_a_fifo_that_nobody_reads_is_an_error(
     write_anything: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "FIFO_SECONDS", 0.0)
+    monkeypatch.setattr(atomic_write, "FIFO_SECONDS", 0.0)
     os.mkfifo(tmp_path / "fifo")
 
     result = write_anything(tmp_path / "fifo")

@@ -15,7 +15,7 @@ from datadog_checks.base.utils.http import RequestsWrapper
 
 from metta_checks.core.collection import Collection
 from metta_checks.core.deadline import Deadline
-from metta_checks.core.transport import Answer, Transport
+from metta_checks.core.transport import Response, Transport
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -32,7 +32,7 @@ class Client:
         self.collection = Collection(NOW, Deadline(seconds))
         return self.collection
 
-    def get(self, url: str, *, method: str = "GET", seconds: float = 10.0, **options: Any) -> Answer:
+    def get(self, url: str, *, method: str = "GET", seconds: float = 10.0, **options: Any) -> Response:
         """A collection of one request."""
         with self.transport.during(self.new_collection(seconds)):
             return self.transport.send(method, url, about="the probe", **options)

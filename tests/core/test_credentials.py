@@ -67,4 +67,4 @@ def test_it_does_not_show_itself() -> None:
 
 def test_after_a_401_an_option_stays_what_it_is() -> None:
     found = credentials("a")
-    assert found.renewed(found.get()) is None
+    assert found.refresh(found.get()) is None

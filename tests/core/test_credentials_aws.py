@@ -213,7 +213,7 @@ def test_after_a_401_an_aws_that_is_away_gives_none(put: Callable[..., None], aw
     found = credentials()
     refused = found.get()
     aws("http://127.0.0.1:1")
-    assert found.renewed(refused) is None
+    assert found.refresh(refused) is None
 
 
 @pytest.mark.parametrize("absent", [True, False])
@@ -228,9 +228,9 @@ def test_it_is_read_again_after_a_401(put: Callable[..., None]) -> None:
     put(SecretString="token-1")
     found = credentials()
     refused = found.get()
-    assert found.renewed(refused) is None
+    assert found.refresh(refused) is None
     put(SecretString="token-2")
-    fresh = found.renewed(refused)
+    fresh = found.refresh(refused)
     assert fresh
     assert fresh.value == found.get().value == "token-2"
 
@@ -241,8 +241,8 @@ def test_several_threads_that_were_refused_all_get_the_new_one(put: Callable[...
     refused = found.get()
     put(SecretString="token-2")
     with ThreadPoolExecutor(4) as pool:
-        renewed = list(pool.map(found.renewed, [refused] * 4))
-    assert [fresh and fresh.value for fresh in renewed] == ["token-2"] * 4
+        refresh = list(pool.map(found.refresh, [refused] * 4))
+    assert [fresh and fresh.value for fresh in refresh] == ["token-2"] * 4
 
 
 @pytest.mark.parametrize("answers", [0, 3], ids=["silent", "drips"])

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 from core_support.servers import RawServer, Source, answering
 
-from metta_checks.core import SourceError
-from metta_checks.core.transport import Answer
+from metta_checks.core import SourceError, transport
 from metta_checks.simulator.server import Fault, Request, Response
 
 
@@ -59,7 +58,7 @@ def test_what_stays_is_not_tried_again(client: Callable[..., Any], source: Sourc
     assert len(source.requests) == 1
 
 
-def unfinished(answer: Answer) -> bool:
+def unfinished(answer: transport.Response) -> bool:
     """What a caller may recognise as transient."""
     return answer.body == b"busy" or answer.status == 500
 

@@ -35,9 +35,9 @@ BROKEN = [
 LIMITS = {"max_records": 100, "max_bytes": 20_000}
 
 
-@pytest.mark.parametrize(("content", "came_back"), BROKEN)
+@pytest.mark.parametrize(("content", "detail"), BROKEN)
 def test_an_only_document_that_cannot_be_used_fails_the_collection(
-    content: bytes, came_back: str, write: Make, collect: Make
+    content: bytes, detail: str, write: Make, collect: Make
 ) -> None:
     path = write(content)
 
@@ -45,12 +45,12 @@ def test_an_only_document_that_cannot_be_used_fails_the_collection(
 
     assert (collected.up, collected.data_missing) == (0, 1)
     assert isinstance(collected.error, SourceError)
-    assert str(collected.error).startswith(f"reading health records from {path}: {came_back}")
+    assert str(collected.error).startswith(f"reading health records from {path}: {detail}")
 
 
-@pytest.mark.parametrize(("content", "came_back"), BROKEN)
+@pytest.mark.parametrize(("content", "detail"), BROKEN)
 def test_one_of_several_is_left_out_and_named_and_the_others_count(
-    content: bytes, came_back: str, record: Make, write: Make, collect: Make
+    content: bytes, detail: str, record: Make, write: Make, collect: Make
 ) -> None:
     bad = write(content, "all/bad.json")
     good = write([record()], "all/good.json")
@@ -60,7 +60,7 @@ def test_one_of_several_is_left_out_and_named_and_the_others_count(
     assert (collected.up, collected.data_missing, collected.hearts) == (1, 0, [0.91])
     assert (collected.dropped("unreadable"), collected.dropped("invalid")) == (1, 0)
     (warning,) = collected.warnings
-    assert warning.startswith(f"1 left out (unreadable): reading health records from {bad}: {came_back}")
+    assert warning.startswith(f"1 left out (unreadable): reading health records from {bad}: {detail}")
 
 
 def test_several_of_which_none_can_be_used_fail_the_collection(write: Make, collect: Make) -> None:

@@ -28,9 +28,9 @@ from metta_checks.core import MettaCheck, SourceError
 from metta_checks.core.address import same_server
 from metta_checks.core.decode import parse_model
 from metta_checks.core.duration import parse_duration
-from metta_checks.core.faults import display_url, reset_time
+from metta_checks.core.http_errors import display_url, reset_time
 from metta_checks.core.secrets import secrets_of
-from metta_checks.core.transport import Answer
+from metta_checks.core.transport import Response
 from metta_checks.health.condition import parse_condition
 from metta_checks.training.check import TrainingCheck
 from metta_checks.wandb import state_codec
@@ -111,8 +111,8 @@ def as_bytes(value: Any) -> bytes:
     return json.dumps(value).encode()
 
 
-def answer(body: bytes) -> Answer:
-    return Answer("tried", 200, CaseInsensitiveDict(), body)
+def answer(body: bytes) -> Response:
+    return Response("tried", 200, CaseInsensitiveDict(), body)
 
 
 @given(body=listings.map(as_bytes) | anything.map(as_bytes) | st.binary(max_size=200))
@@ -139,7 +139,7 @@ def test_blobs(text: str) -> None:
 @pytest.mark.parametrize("parse", [run_page, workflow_page])
 @given(body=pages.map(as_bytes) | anything.map(as_bytes) | st.binary(max_size=200))
 @bounded
-def test_listings_of_github(parse: Callable[[Answer], object], body: bytes) -> None:
+def test_listings_of_github(parse: Callable[[Response], object], body: bytes) -> None:
     with suppress(SourceError):
         parse(answer(body))
 
@@ -175,10 +175,10 @@ def test_graphql_of_github(data: dict[str, Any]) -> None:
         parsed = graphql_data(answer(as_bytes({"data": data})), NOW)
         for read, alias in ((labelled_page, "label0"), (label_names, "labelList")):
             with suppress(SourceError):
-                read(parsed, alias, tried="tried")
+                read(parsed, alias, operation="tried")
         parse_reply(
             parsed,
-            tried="tried",
+            operation="tried",
             states=[WORKFLOW],
             histories=[WORKFLOW],
             watched=[RUN],

@@ -91,7 +91,7 @@ def test_one_that_stays_is_the_servers_error(server: WandbServer, prompt: NewChe
     report(server, refusal(message, data={"project": None}))
     error = fault(prompt())
     assert error.kind == "server error"
-    assert f'GraphQL error "{message}"' in error.came_back
+    assert f'GraphQL error "{message}"' in error.detail
     assert "The next collection tries again." in error.remedy
     assert "newer version" not in str(error)
     assert len(server.requests) == 3
@@ -154,7 +154,7 @@ def test_what_an_error_means(
 def test_of_several_errors_the_cause_is_reported(server: WandbServer, prompt: NewCheck, fault: Fault) -> None:
     report(server, refusal("project not found", "user is not logged in"))
     error = fault(prompt())
-    assert (error.kind, error.came_back) == ("unauthorised", 'GraphQL error "user is not logged in"')
+    assert (error.kind, error.detail) == ("unauthorised", 'GraphQL error "user is not logged in"')
 
 
 UNAUTHORISED = [

@@ -101,7 +101,7 @@ def test_of_a_run_that_comes_twice_the_later_word_counts(answers: Answers, figur
 def test_a_cursor_that_repeats_is_no_end(answers: Answers, server: WandbServer, fault: Fault, pages: list[Any]) -> None:
     answers(*pages)
     error = fault()
-    assert (error.kind, error.came_back) == ("malformed answer", "more pages, but the cursor repeats")
+    assert (error.kind, error.detail) == ("malformed answer", "more pages, but the cursor repeats")
     assert len(server.requests) <= 3
 
 

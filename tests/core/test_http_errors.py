@@ -16,7 +16,7 @@ from core_support.certificate import server_context
 from core_support.servers import RawServer, Source, answering
 
 from metta_checks.core import Kind, SourceError
-from metta_checks.core.faults import display_url
+from metta_checks.core.http_errors import display_url
 from metta_checks.core.transport import BearerAuth
 from metta_checks.simulator.server import Fault, Response
 
@@ -102,7 +102,7 @@ def test_what_the_server_said_about_it(client: Callable[..., Any], source: Sourc
     source.put("/", body, status=400)
     with pytest.raises(SourceError) as caught:
         client().get(source.url + "/")
-    assert caught.value.came_back == f"HTTP 400{said}"
+    assert caught.value.detail == f"HTTP 400{said}"
 
 
 NOBODY = Kind.UNREACHABLE

@@ -45,7 +45,7 @@ def display_url(url: str) -> str:
     return f"{split.scheme}://{host}{port}{split.path}"
 
 
-def fault_of(error: RequestFault, tried: str, url: str, scrub: Scrub = unchanged) -> SourceError:
+def fault_of(error: RequestFault, operation: str, url: str, scrub: Scrub = unchanged) -> SourceError:
     """What an exception of `requests`, urllib3 or the system below them means for the operator.
 
     The texts of those exceptions are not passed on: they hold whole URLs, and headers.
@@ -55,33 +55,33 @@ def fault_of(error: RequestFault, tried: str, url: str, scrub: Scrub = unchanged
     reason = printable(_innermost(chain), MAX_QUOTED, scrub)
     if any(isinstance(cause, exceptions.ProxyError) for cause in chain):
         remedy = "Check the `proxy` option, the Agent's proxy settings and the proxy itself."
-        return SourceError(Kind.UNREACHABLE, tried, f"the proxy did not let it through: {reason}", remedy)
+        return SourceError(Kind.UNREACHABLE, operation, f"the proxy did not let it through: {reason}", remedy)
     if any(isinstance(cause, ssl.SSLError | exceptions.SSLError) for cause in chain):
         remedy = "Check the address, its certificate and the `tls_*` options (`tls_ca_cert` for a private authority)."
-        return SourceError(Kind.UNREACHABLE, tried, f"TLS failed: {reason}", remedy)
+        return SourceError(Kind.UNREACHABLE, operation, f"TLS failed: {reason}", remedy)
     if any(isinstance(cause, NameResolutionError) for cause in chain):
         remedy = "Check the spelling of the address and the DNS of this machine."
-        return SourceError(Kind.UNREACHABLE, tried, f"the name {host} does not resolve", remedy)
+        return SourceError(Kind.UNREACHABLE, operation, f"the name {host} does not resolve", remedy)
     if isinstance(error, exceptions.ConnectTimeout):
         remedy = "Check the address, the firewall and the proxy; `connect_timeout` sets how long to wait."
-        return SourceError(Kind.TIMED_OUT, tried, f"no connection to {host} in time", remedy)
+        return SourceError(Kind.TIMED_OUT, operation, f"no connection to {host} in time", remedy)
     if any(isinstance(cause, exceptions.ReadTimeout | TimeoutError) for cause in chain):
         remedy = "The source is slow or hangs; look at its status page. `read_timeout` sets how long to wait."
-        return SourceError(Kind.TIMED_OUT, tried, "the server stopped sending", remedy)
+        return SourceError(Kind.TIMED_OUT, operation, "the server stopped sending", remedy)
     if isinstance(error, LocationParseError | exceptions.InvalidURL | exceptions.InvalidSchema):
         remedy = "Check the address, and the `proxy` option where it is set."
-        return SourceError(Kind.UNREACHABLE, tried, "the address, or that of the proxy, cannot be used", remedy)
+        return SourceError(Kind.UNREACHABLE, operation, "the address, or that of the proxy, cannot be used", remedy)
     if isinstance(error, ValueError):
         remedy = "Check the credential and the `headers` options for line breaks and characters outside of ASCII."
-        return SourceError(Kind.REJECTED, tried, "a header cannot be written", remedy)
+        return SourceError(Kind.REJECTED, operation, "a header cannot be written", remedy)
     if isinstance(error, exceptions.ContentDecodingError | DecodeError):
         remedy = "Something between here and the server changes its answers; look at the proxy."
-        return SourceError(Kind.MALFORMED, tried, "the answer's compression is broken", remedy)
+        return SourceError(Kind.MALFORMED, operation, "the answer's compression is broken", remedy)
     if any(isinstance(cause, ConnectionRefusedError) for cause in chain):
         remedy = "Nobody listens there: check the address and port, and that the service runs."
-        return SourceError(Kind.UNREACHABLE, tried, f"{host} refused the connection", remedy)
+        return SourceError(Kind.UNREACHABLE, operation, f"{host} refused the connection", remedy)
     remedy = "Check the network and the proxy; the next collection tries again."
-    return SourceError(Kind.UNREACHABLE, tried, f"the connection failed: {reason}", remedy)
+    return SourceError(Kind.UNREACHABLE, operation, f"the connection failed: {reason}", remedy)
 
 
 @contextmanager
@@ -104,20 +104,20 @@ def fault_of_status(
     status: int,
     headers: Headers,
     body: bytes,
-    tried: str,
+    operation: str,
     url: str,
     now: datetime,
     scrub: Scrub = unchanged,
 ) -> SourceError:
     """What an answer that is neither 2xx nor an expected 304 means. `headers` are case-insensitive."""
     said = _excerpt(headers, body, scrub)
-    came_back = f"HTTP {status}{f', {said}' if said else ''}"
+    detail = f"HTTP {status}{f', {said}' if said else ''}"
 
     def fault(kind: Kind, remedy: str, reset_at: datetime | None = None) -> SourceError:
         return SourceError(
             kind,
-            tried,
-            came_back,
+            operation,
+            detail,
             remedy,
             status=status,
             reset_at=reset_at,
