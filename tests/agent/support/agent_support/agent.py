@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[4]
 USUAL_PLACE = Path("/opt/datadog-agent/bin/agent/agent")
 BINARY, LIBRARIES, PYTHON = "DD_AGENT_BINARY", "DD_AGENT_LIBRARY_PATH", "DD_AGENT_PYTHONPATH"
 API_KEY = "a1b2c3d4" * 4
+HOST = "agent-under-test"
 
 _GIVEN = {name: os.environ[name] for name in (BINARY, LIBRARIES, PYTHON) if os.environ.get(name)}
 """Read when this is imported: the tests' environment has no variable of the machine's own Agent."""
@@ -138,9 +139,14 @@ class Agent:
         texts = [path.read_text(encoding="utf-8", errors="replace") for path in self.home.glob("agent.log*")]
         return "\n".join([*texts, (self.home / "output.txt").read_text(encoding="utf-8", errors="replace")])
 
+    def errors(self, check: str) -> list[str]:
+        """The error of the last collection of each instance of the check that failed, as `agent status` shows it."""
+        instances = self.status()["runnerStats"]["Checks"].get(check, {}).values()
+        return [one["LastError"] for one in instances if one["LastError"]]
+
     def status(self) -> dict[str, Any]:
-        """What `agent status` reports of the checks, by check and instance."""
-        done = self.program.run(self.home, "status", "--json")
+        """What `agent status` reports."""
+        done = self.program.run(self.home, "status", "collector", "--json")
         assert done.returncode == 0, done.stdout + done.stderr
         status: dict[str, Any] = json.loads(done.stdout[done.stdout.index("{") :])
         return status
@@ -180,7 +186,7 @@ def _settings(home: Path, intake: str) -> dict[str, Any]:
     """A datadog.yaml: everything stays in `home` and on loopback, and nothing but Python checks runs."""
     return {
         "api_key": API_KEY,
-        "hostname": "agent-under-test",
+        "hostname": HOST,
         "dd_url": intake,
         "confd_path": str(home / "conf.d"),
         "additional_checksd": str(ROOT / "checks.d"),

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from agent_support.payloads import Point, decompressed, series_v1, series_v2, sketches
-
 from metta_checks.simulator.server import LoopbackServer, Request, Response
 
 READERS = {"/api/v1/series": series_v1, "/api/v2/series": series_v2, "/api/beta/sketches": sketches}
@@ -52,15 +51,17 @@ class Intake(LoopbackServer):
         with self._news:
             return self._news.wait_for(condition, seconds)
 
-    def wait_for_metric(self, metric: str, value: float | None = None, *, after: int = 0, seconds: float = 90) -> None:
-        """Until a point of that metric is among those after the first `after`. Fails when none comes in time."""
+    def wait_for_metric(self, metric: str, value: float | None = None, *, tag: str = "", seconds: float = 90) -> None:
+        """Until a new point of that metric, value and tag comes. Fails when none comes in time."""
+        since = len(self.points)
 
         def came() -> bool:
             return any(
-                point.metric == metric and (value is None or point.value == value) for point in self.points[after:]
+                point.metric == metric and value in (None, point.value) and (not tag or tag in point.tags)
+                for point in self.points[since:]
             )
 
-        assert self.wait_for(came, seconds), f"no {metric} {'' if value is None else value} within {seconds} s"
+        assert self.wait_for(came, seconds), f"no {metric} {value} {tag} within {seconds} s"
 
     def _points(self, path: str, body: bytes) -> list[Point]:
         reader = READERS.get(path)
