@@ -8,20 +8,18 @@ from datetime import datetime
 from functools import cached_property
 from typing import ClassVar, Final
 
-from metta_checks.ci.access import Access, app_key_places, token_places
-from metta_checks.ci.app import AppAccess, Registry
+from metta_checks.ci.access import Access, AppAccess, Registry, app_key_places, token_places
 from metta_checks.ci.client import GitHub
 from metta_checks.ci.config_models import ConfigMixin
 from metta_checks.ci.figures import figures_of
-from metta_checks.ci.flips import decided, flip_events
 from metta_checks.ci.jobs import JobsReader, JobsReading, note_ended
 from metta_checks.ci.ledger import Ledger
-from metta_checks.ci.ledger_text import VERSION, from_text, to_text
 from metta_checks.ci.metrics import duration_samples, job_samples, judged_samples, plain_samples, queue_samples
 from metta_checks.ci.queue import QueueReader
 from metta_checks.ci.reading import Reading, Snapshot
 from metta_checks.ci.settings import PUBLIC_API, VARIABLES, Settings, resolve
-from metta_checks.ci.verdicts import verdicts_of
+from metta_checks.ci.state_codec import VERSION, from_text, to_text
+from metta_checks.ci.verdicts import decided, flip_events, verdicts_of
 from metta_checks.core import Dropped, DropReason, MettaCheck, Result, Target, tag
 from metta_checks.core.credentials import CredentialPlaces
 from metta_checks.core.environment import Variables

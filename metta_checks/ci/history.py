@@ -1,17 +1,76 @@
-"""The latest decisive run of a workflow that has had none in the look-back."""
+"""What lies behind the listing: earlier attempts of re-runs, and older runs of workflows without a recent one."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import partial
+from typing import Final
 
-from metta_checks.ci.client import GitHub
+from metta_checks.ci.api_models import attempt_conclusion, run_page
+from metta_checks.ci.client import GitHub, together
+from metta_checks.ci.ledger import Ledger, Outcome, outcome_of
+from metta_checks.ci.models import Run, Workflow
 from metta_checks.ci.pages import LISTED, MAY_BE_TOO_LARGE, SIZES, goes_on
 from metta_checks.ci.question import HISTORY
-from metta_checks.ci.records import Run, Workflow
 from metta_checks.ci.reply import PastRun
-from metta_checks.ci.wire import run_page
-from metta_checks.core.errors import SourceError
+from metta_checks.core.errors import Kind, SourceError
+
+OF_ALL_REQUESTS: Final = frozenset({Kind.UNAUTHORISED, Kind.RATE_LIMITED})
+"""Errors that the next request would end in as well; all others may be those of a single attempt."""
+
+MOST_UNREADABLE: Final = 8
+"""Attempts that could not be read after which a collection asks for no more of them: the server has a fault, and each
+may take as long as its timeout."""
+
+Place = tuple[int, int]
+"""A run's id and the number of one of its attempts."""
+
+
+def resolve_flakiness(github: GitHub, ledger: Ledger, run_ids: Iterable[int]) -> SourceError | None:
+    """Ask for the attempts that decide whether these runs are flaky, and remember them. The last but one comes first:
+    a run is run again because that one failed, so that one request is nearly always enough.
+
+    An attempt that cannot be read leaves its run undecided, unless an older one failed, and is asked for again by the
+    next collection; one that does not exist is, three times in all. Returns why it stopped before all were asked for
+    where the time was up. Raises SourceError for what every other request would end in.
+    """
+    open_ids = list(run_ids)
+    done: set[Place] = set()
+    unreadable: list[SourceError] = []
+    while asked := [place for run_id in open_ids if (place := _next(ledger, run_id, done))]:
+        for start in range(0, len(asked), MOST_UNREADABLE):
+            if len(unreadable) >= MOST_UNREADABLE:
+                return unreadable[-1] if github.out_of_time else None
+            batch = asked[start : start + MOST_UNREADABLE]
+            for place, outcome in zip(batch, together([partial(_outcome, github, *one) for one in batch]), strict=True):
+                done.add(place)
+                if isinstance(outcome, Outcome):
+                    ledger.note_attempt(*place, outcome)
+                elif outcome.kind is Kind.NOT_FOUND:
+                    ledger.note_attempt(*place, ledger.runs[place[0]].outcome_of(place[1]).after_not_found)
+                else:
+                    unreadable.append(outcome)
+    return unreadable[-1] if unreadable and github.out_of_time else None
+
+
+def _next(ledger: Ledger, run_id: int, done: set[Place]) -> Place | None:
+    """The latest attempt of a run that is to be asked for; None where there is none."""
+    open_places = [(run_id, attempt) for attempt in ledger.runs[run_id].open_attempts]
+    return max((place for place in open_places if place not in done), default=None)
+
+
+def _outcome(github: GitHub, run_id: int, attempt: int) -> Outcome | SourceError:
+    """How an attempt ended, or why it could not be read. Raises SourceError for what every other would end in."""
+    about = f"attempt {attempt} of workflow run {run_id}"
+    parameters = {"exclude_pull_requests": "true"}
+    path = f"/actions/runs/{run_id}/attempts/{attempt}"
+    try:
+        return outcome_of(attempt_conclusion(github.get_of_repo(path, about=about, params=parameters)))
+    except SourceError as error:
+        if error.kind in OF_ALL_REQUESTS:
+            raise
+        return error
 
 
 def settled_by_graphql(past_runs: Sequence[PastRun], branch: str, since: datetime) -> list[Run] | None:

@@ -12,13 +12,12 @@ from datetime import datetime
 from functools import partial
 from typing import Final, NamedTuple
 
-from metta_checks.ci.attempts import OF_ALL_REQUESTS
-from metta_checks.ci.client import GitHub
+from metta_checks.ci.api_models import JobPage, job_page
+from metta_checks.ci.client import THREADS, GitHub, together
+from metta_checks.ci.history import OF_ALL_REQUESTS
 from metta_checks.ci.ledger import Known, Ledger
-from metta_checks.ci.records import Job, Run, WaitingJobs
+from metta_checks.ci.models import Job, Run, WaitingJobs
 from metta_checks.ci.settings import Settings
-from metta_checks.ci.together import THREADS, together
-from metta_checks.ci.wire import JobPage, job_page
 from metta_checks.ci.workflows import Exclusion
 from metta_checks.core.errors import Kind, SourceError
 

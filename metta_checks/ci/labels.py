@@ -13,12 +13,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from metta_checks.ci.advice import advised_for_labels
+from metta_checks.ci.api_models import search_count
 from metta_checks.ci.client import SEARCH, GitHub
 from metta_checks.ci.graphql import Data, QueryField
 from metta_checks.ci.ledger import Ledger
 from metta_checks.ci.question import Question, ask
 from metta_checks.ci.reply import LabelledPage, label_names, labelled_page
-from metta_checks.ci.wire import search_count
 from metta_checks.core.errors import Kind, SourceError
 
 MOST_PAGES: Final = 10

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from metta_checks.ci.records import FAILED, QueuePage, Run, WaitingJobs, Workflow
+from metta_checks.ci.models import FAILED, QueuePage, Run, WaitingJobs, Workflow
 
 CLOCK_SLACK: Final = timedelta(hours=1)
 """A clock that was set back by more than this makes what is remembered worthless."""

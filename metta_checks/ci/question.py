@@ -8,13 +8,12 @@ from datetime import datetime
 from functools import partial, reduce
 from typing import Final
 
-from metta_checks.ci.client import GitHub
+from metta_checks.ci.client import GitHub, together
 from metta_checks.ci.graphql import QueryField
 from metta_checks.ci.ledger import QUESTION_SIZE, Ledger
+from metta_checks.ci.models import Run, Workflow
 from metta_checks.ci.pages import MAY_BE_TOO_LARGE
-from metta_checks.ci.records import Run, Workflow
 from metta_checks.ci.reply import IDS_PER_FIELD, Reply, parse_reply
-from metta_checks.ci.together import together
 from metta_checks.core.errors import Kind, SourceError
 
 HISTORY: Final = 20

@@ -11,12 +11,11 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
-from metta_checks.ci.client import GitHub
+from metta_checks.ci.api_models import queue_page
+from metta_checks.ci.client import GitHub, together
 from metta_checks.ci.ledger import Ledger
+from metta_checks.ci.models import QueuedRun, QueuePage
 from metta_checks.ci.pages import LISTED, goes_on
-from metta_checks.ci.records import QueuedRun, QueuePage
-from metta_checks.ci.together import together
-from metta_checks.ci.wire import queue_page
 from metta_checks.ci.workflows import Exclusion
 from metta_checks.core.errors import Kind, SourceError
 

@@ -9,18 +9,16 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
-from metta_checks.ci import attempts, branch, history, workflows
-from metta_checks.ci.client import GitHub
+from metta_checks.ci import history, workflows
+from metta_checks.ci.client import GitHub, together
 from metta_checks.ci.labels import LabelCounts
 from metta_checks.ci.ledger import Known, Ledger
 from metta_checks.ci.listing import Listing
+from metta_checks.ci.models import Run, Workflow
 from metta_checks.ci.question import Question, Questioner
-from metta_checks.ci.records import Run, Workflow
 from metta_checks.ci.reply import Pulse, Reply
 from metta_checks.ci.settings import Settings
-from metta_checks.ci.together import together
-from metta_checks.ci.tree import WorkflowFiles
-from metta_checks.ci.workflows import Exclusion, Selection
+from metta_checks.ci.workflows import Exclusion, Selection, WorkflowFiles
 from metta_checks.core.errors import Kind, SourceError
 
 UNSETTLED: Final = timedelta(seconds=5)
@@ -115,7 +113,7 @@ class Reading:
         self._listing.refresh()
         # A branch with runs of its own in the window is there, or was a moment ago.
         if not self._coming_into_question():
-            self._default_branch = branch.default_in_place_of_missing(self._github, self._ledger)
+            self._default_branch = workflows.default_in_place_of_missing(self._github, self._ledger)
             if self._default_branch is not None:
                 return
         if workflows.list_is_due(self._ledger, self._listing.read, self._now):
@@ -128,7 +126,7 @@ class Reading:
             self._files.read_by_rest()
         if not self._ledger.gaps:
             self._search_the_past()
-        late = attempts.resolve_flakiness(self._github, self._ledger, self._coming_into_question())
+        late = history.resolve_flakiness(self._github, self._ledger, self._coming_into_question())
         if late is not None and not self._ledger.is_whole:
             self._interrupted = late
             self._problems.append(f"the collection ended before everything was read: {late}")
@@ -155,7 +153,7 @@ class Reading:
 
     def _ends_all(self, error: SourceError) -> bool:
         """Whether every other request would end in this error too."""
-        return error.kind in attempts.OF_ALL_REQUESTS or self._github.out_of_time
+        return error.kind in history.OF_ALL_REQUESTS or self._github.out_of_time
 
     def _can_afford_care(self) -> bool:
         github = self._github
@@ -314,9 +312,9 @@ class Reading:
             with suppress(SourceError):
                 self._take_histories(self._questioner.put(Question(histories=quiet)))
         left = self._quiet_workflows()
-        for start in range(0, len(left), attempts.MOST_UNREADABLE):
-            batch = left[start : start + attempts.MOST_UNREADABLE]
-            if len(self._unread_histories) >= attempts.MOST_UNREADABLE:
+        for start in range(0, len(left), history.MOST_UNREADABLE):
+            batch = left[start : start + history.MOST_UNREADABLE]
+            if len(self._unread_histories) >= history.MOST_UNREADABLE:
                 reason = next(iter(self._unread_histories.values()))
                 self._unread_histories |= {workflow.id: reason for workflow in left[start:]}
                 return

@@ -10,9 +10,9 @@ from typing import Annotated, Any, Final, NamedTuple, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
+from metta_checks.ci.api_models import MOST_LISTED, Moment, Number, Reference, Text
 from metta_checks.ci.graphql import Data
-from metta_checks.ci.records import Run, Workflow
-from metta_checks.ci.wire import MOST_LISTED, Moment, Number, Reference, Text
+from metta_checks.ci.models import Run, Workflow
 from metta_checks.core.decode import first_problem
 from metta_checks.core.errors import Kind, SourceError
 

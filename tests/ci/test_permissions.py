@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from ci_support.scene import Scene
 
-from metta_checks.ci.permissions import CLASSIC_SCOPE, PERMISSIONS, all_names
+from metta_checks.ci.advice import CLASSIC_SCOPE, PERMISSIONS, all_names
 
 ROOT = Path(__file__).parents[2]
 

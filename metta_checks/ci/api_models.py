@@ -7,7 +7,7 @@ from typing import Annotated, Final, NamedTuple, TypeVar
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, RootModel
 
-from metta_checks.ci.records import Job, QueuedRun, QueuePage, Run, Workflow, file_of
+from metta_checks.ci.models import Job, QueuedRun, QueuePage, Run, Workflow, file_of
 from metta_checks.core.clock import in_utc
 from metta_checks.core.errors import Kind, SourceError
 from metta_checks.core.transport import Response, ShapeError

@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal
 from pydantic import AwareDatetime, BaseModel, PlainSerializer, StringConstraints
 
 from metta_checks.ci.ledger import Bucket, Gap, Known, Ledger, ListPage
-from metta_checks.ci.records import QueuePage, Run, WaitingJobs, Workflow
+from metta_checks.ci.models import QueuePage, Run, WaitingJobs, Workflow
 
 VERSION: Final = 2
 """To be raised with every change of the form but a new field with a default: what an older version wrote is then a
