@@ -14,7 +14,7 @@ from typing import Final
 
 import yaml
 
-from metta_checks.cli.agent_yaml import below, entries, go_type, scalar_type
+from metta_checks.cli.agent_config import below, entries, go_type, scalar_type
 
 INSTANCE: Final[Mapping[str, str]] = {
     "min_collection_interval": "int",

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from metta_checks.checks import CHECKS
-from metta_checks.cli.extras import install_command, require_simulator
-from metta_checks.cli.group import ConfigurationFault
-from metta_checks.cli.output import output_file, require_written
+from metta_checks.cli.arguments import output_file, require_written
+from metta_checks.cli.group import ConfigurationFault, install_command, require_simulator
 from metta_checks.cli.render import outcomes_json
 from metta_checks.cli.runner import Outcome, new_check, prepare_stubs, run_once
 from metta_checks.cli.terminal import Progress, echo

@@ -18,6 +18,8 @@ from metta_checks.cli.arguments import (
     METAVAR,
     completed,
     config_or_environment,
+    output_file,
+    require_written,
     several_checks,
 )
 from metta_checks.cli.conf_files import ConfFile, found_at
@@ -30,11 +32,9 @@ from metta_checks.cli.dogstatsd import (
     require_client,
 )
 from metta_checks.cli.group import INTERRUPTED, ConfigurationFault
-from metta_checks.cli.log import log_shown
 from metta_checks.cli.option_faults import faults_of_instance
-from metta_checks.cli.output import output_file, require_written
 from metta_checks.cli.render import document_json, outcome_text, sent_text
-from metta_checks.cli.runner import Outcome, collections, new_check, prepare_stubs, refused
+from metta_checks.cli.runner import Outcome, collections, log_shown, new_check, prepare_stubs, refused
 from metta_checks.cli.terminal import Progress, echo, wrapped
 from metta_checks.core.atomic_write import STANDARD_OUTPUT
 from metta_checks.core.definition import CheckDefinition

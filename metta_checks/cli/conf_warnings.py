@@ -11,8 +11,7 @@ from typing import Any, Final
 
 from metta_checks.cli.agent_config import AgentConfig
 from metta_checks.cli.conf_faults import CheckedFile
-from metta_checks.cli.conf_files import ConfFile
-from metta_checks.cli.findings import Finding
+from metta_checks.cli.conf_files import ConfFile, Finding
 from metta_checks.core import MettaCheck
 from metta_checks.core.agent_options import AGENT_INTERVAL, agent_tags
 from metta_checks.core.bounded_yaml import YamlFileError, read_yaml

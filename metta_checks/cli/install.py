@@ -11,9 +11,16 @@ from typing import Any, Final
 import click
 
 from metta_checks.checks import CHECKS
-from metta_checks.cli.agent_files import CONFIGURATIONS, AgentFile, MissingFilesError, example_of, shim_of
 from metta_checks.cli.arguments import completed, listed_checks
-from metta_checks.cli.installation import Change, Installation
+from metta_checks.cli.installation import (
+    CONFIGURATIONS,
+    AgentFile,
+    Change,
+    Installation,
+    MissingFilesError,
+    example_of,
+    shim_of,
+)
 from metta_checks.cli.terminal import echo
 from metta_checks.core.definition import CheckDefinition
 from metta_checks.core.safe_files import safe_folder

@@ -15,9 +15,9 @@ from datadog_checks.base import ConfigurationError
 
 from metta_checks.checks import CHECKS
 from metta_checks.cli.agent_config import AgentConfig, ConfigFileError, read_agent_config
-from metta_checks.cli.agent_files import CONFIGURATIONS, EXAMPLE, SHIMS, MissingFilesError, example_of
 from metta_checks.cli.conf_files import config_files
 from metta_checks.cli.install import AGENT_DIR
+from metta_checks.cli.installation import CONFIGURATIONS, EXAMPLE, SHIMS, MissingFilesError, example_of
 from metta_checks.cli.runner import new_check, prepare_stubs
 from metta_checks.cli.terminal import echo, wrapped
 from metta_checks.core import MettaCheck

@@ -14,8 +14,8 @@ import yaml
 from datadog_checks.base import ConfigurationError
 from pydantic import ValidationError
 
+from metta_checks.cli.agent_config import Key, below
 from metta_checks.cli.agent_types import as_list, as_text, found, may_show, pairs, split, type_name
-from metta_checks.cli.agent_yaml import Key, below
 from metta_checks.cli.runner import new_check
 from metta_checks.core.definition import CheckDefinition
 from metta_checks.core.option_errors import OptionError

@@ -210,7 +210,7 @@ def test_a_missing_library_is_named_with_a_command_that_installs_it(
     import importlib.util
 
     found = importlib.util.find_spec
-    for place in ("metta_checks.cli.extras.find_spec", "metta_checks.cli.wandb_sdk.find_spec"):
+    for place in ("metta_checks.cli.group.find_spec", "metta_checks.cli.wandb_sdk.find_spec"):
         monkeypatch.setattr(place, lambda name, *rest: None if name == module else found(name, *rest), raising=False)
     monkeypatch.setitem(sys.modules, module, None)
     monkeypatch.setattr("metta_checks.cli.verify.is_installed", lambda: module != "wandb")
