@@ -17,6 +17,7 @@ import yaml
 
 from metta_checks.core.bounded_yaml import MAX_DIGITS, BoundedLoader, YamlFileError, explained, read_text
 from metta_checks.core.printable import printable
+from metta_checks.core.unknown_options import LONGEST, did_you_mean
 
 Key = str | int
 """A part of a place in a document: the key of a mapping, or the position in a list, from 0."""
@@ -75,6 +76,11 @@ def go_type(node: yaml.Node | None) -> str:
 def scalar_type(text: str) -> str:
     """What Go makes of `text` where it stands bare."""
     return _resolved(text)[0]
+
+
+def scalar_value(text: str) -> Any:
+    """What Python receives of `text` where it stands bare."""
+    return _resolved(text)[1]
 
 
 def entries(node: yaml.Node | None) -> list[yaml.Node]:
@@ -245,7 +251,8 @@ def _problems(document: Document) -> Iterator[str]:
     instances = content.get("instances")
     if instances is None or instances == []:
         found = "missing" if "instances" not in content else "empty"
-        yield f"`instances` has to be a list with at least one entry, such as `- {{}}`; it is {found}"
+        hint = _in_place_of_instances(content) if found == "missing" else ""
+        yield f"`instances` has to be a list with at least one entry, such as `- {{}}`; it is {found}{hint}"
     elif not isinstance(instances, list):
         found = f"{_line(document, 'instances')}`instances` has to be a list, and it is {kind_of(instances)}"
         yield f"{found}: begin each instance with a dash"
@@ -254,6 +261,15 @@ def _problems(document: Document) -> Iterator[str]:
             if instance is not None and not isinstance(instance, dict):
                 place = _line(document, "instances", number - 1)
                 yield f"{place}instance {number} is {kind_of(instance)}, not a mapping of options: write `key: value`"
+
+
+def _in_place_of_instances(content: Mapping[Any, Any]) -> str:
+    """What was written where `instances` should be: the end of a sentence."""
+    others = [str(key) for key in content if key != "init_config"]
+    if slip := next((key for key in others if did_you_mean(key, ("instances",))), None):
+        return f": `{printable(slip, LONGEST)}` is written in its place"
+    named = ", ".join(f"`{printable(key, LONGEST)}`" for key in others[:3])
+    return f". Options such as {named} stand behind a dash below it" if named else ""
 
 
 def kind_of(value: object) -> str:

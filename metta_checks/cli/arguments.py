@@ -89,8 +89,8 @@ def output_file(context: click.Context, parameter: click.Parameter, value: Path 
 
 
 def require_written(path: Path, text: str) -> None:
-    """Write `text` to `path`, `-` for standard output; what cannot be written is click's UsageError."""
+    """Write `text` to `path`, `-` for standard output; what cannot be written is a ClickException."""
     try:
         write_output(path, text)
     except WriteError as error:
-        raise click.UsageError(f"writing {error}") from None
+        raise click.ClickException(f"writing {error}") from None

@@ -31,9 +31,9 @@ def board() -> None:
 
     \b
     Exit status:
-      0  all went well
-      1  `lint` found something
-      2  the command line is wrong, or a file cannot be read or written
+      0  success
+      1  `lint` found something, or a file cannot be written
+      2  the command line is wrong, or a file cannot be read
 
     \b
     Examples:
@@ -121,7 +121,8 @@ def preview(dashboards: tuple[str, ...], sources: tuple[str, ...], variables: tu
     \b
     Exit status:
       0  the file is written
-      2  the command line is wrong, or a file cannot be read or written
+      1  it cannot be written
+      2  the command line is wrong, or a file cannot be read
 
     \b
     Examples:
@@ -156,7 +157,8 @@ def export_command(directory: Path, page_to: str, ticket_to: str, site: str, run
     \b
     Exit status:
       0  the files are written, and named
-      2  the command line is wrong, or a file cannot be written
+      1  a file cannot be written
+      2  the command line is wrong
 
     \b
     Examples:
@@ -173,7 +175,7 @@ def export_command(directory: Path, page_to: str, ticket_to: str, site: str, run
         ):
             echo(path)
     except WriteError as error:
-        raise click.UsageError(f"writing {error}") from None
+        raise click.ClickException(f"writing {error}") from None
 
 
 def demo_board() -> str:

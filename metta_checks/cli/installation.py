@@ -15,6 +15,8 @@ from typing import Final, Literal
 from pydantic import BaseModel, ValidationError
 
 import metta_checks
+from metta_checks.core.agent_options import AGENT_INTERVAL
+from metta_checks.core.bounded_yaml import parse_yaml
 from metta_checks.core.definition import CheckDefinition
 from metta_checks.core.safe_files import SafeFolder
 
@@ -43,6 +45,16 @@ def shim_of(definition: CheckDefinition) -> AgentFile:
 def example_of(definition: CheckDefinition) -> AgentFile:
     """The check's configuration with every option explained. Raises MissingFilesError."""
     return _read(f"{CONFIGURATIONS}/{definition.name}.d/{EXAMPLE}")
+
+
+def example_interval(definition: CheckDefinition) -> int | None:
+    """The `min_collection_interval` of the check's example, in seconds; None where the example is missing."""
+    try:
+        example = example_of(definition)
+    except MissingFilesError:
+        return None
+    interval = parse_yaml(example.text, example.target)["instances"][0].get("min_collection_interval", AGENT_INTERVAL)
+    return interval if isinstance(interval, int) else None
 
 
 def _read(target: str) -> AgentFile:

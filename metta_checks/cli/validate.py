@@ -84,9 +84,9 @@ def validate(
     prepare_stubs()
     files, findings, credentials = _read(paths, check, daemonset=daemonset, lenient=lenient)
     if not files and not any(finding.level == "fault" for finding in findings):
-        missing = "; ".join(f"{finding.path}: {finding.text}" for finding in findings)
-        detail = f" ({missing})" if missing else ""
-        raise ConfigurationFault(f"there is no configuration of these checks and no file of health records{detail}")
+        if form == "table":
+            _show(findings, files)
+        raise ConfigurationFault("there is no configuration of these checks and no file of health records")
     findings.sort(key=_place)
     faults, warnings = (sum(one.level == level for one in findings) for level in ("fault", "warning"))
     if form == "json":
@@ -156,7 +156,7 @@ def _verdict(path: Path, findings: Iterable[Finding]) -> str:
     """`ok`, or how many faults and warnings the file has."""
     levels = [finding.level for finding in findings if finding.path == path]
     counts = [_count(levels.count(level), level) for level in ("fault", "warning") if level in levels]
-    return ", ".join(counts) or "ok"
+    return ", ".join(counts) or ("ok" if "note" not in levels else "nothing to run")
 
 
 def _place(finding: Finding) -> tuple[str, int, int, int]:
