@@ -1,0 +1,80 @@
+"""The documents hold together: links, anchors, examples, sizes."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+import yaml
+from docs_support.pages import ROOT, Page, current_page, every_page, pages
+
+from metta_checks.checks import CHECKS
+from metta_checks.core.definition import CheckDefinition
+
+LONGEST = {"README.md": 700, **{name: 150 for name in pages() if name.startswith("metta_checks/")}}
+"""Lines that a page may have."""
+
+
+@every_page
+def test_every_link_leads_somewhere(page: Page) -> None:
+    assert [link for link, _ in page.links() if link and not (page.path.parent / link).exists()] == []
+
+
+@every_page
+def test_every_anchor_is_a_heading(page: Page) -> None:
+    missing = []
+    for link, anchor in page.links():
+        target = (page.path.parent / link).resolve().relative_to(ROOT).as_posix() if link else page.name
+        if anchor and target in pages() and anchor not in pages()[target].anchors():
+            missing.append(f"{link}#{anchor}")
+    assert missing == []
+
+
+def test_every_document_is_reached_from_the_front_page() -> None:
+    reached, new = {"README.md"}, ["README.md"]
+    while new:
+        page = pages()[new.pop()]
+        for link, _ in page.links():
+            target = (page.path.parent / link).resolve()
+            if target.is_dir():
+                target /= "README.md"
+            name = target.relative_to(ROOT).as_posix()
+            if name in pages() and name not in reached:
+                reached.add(name)
+                new.append(name)
+    assert sorted(set(pages()) - reached) == []
+
+
+@pytest.mark.parametrize("name", LONGEST)
+def test_a_page_is_short(name: str) -> None:
+    assert pages()[name].text.count("\n") <= LONGEST[name]
+
+
+@current_page
+def test_the_examples_parse(page: Page) -> None:
+    for block in page.blocks("yaml"):
+        assert yaml.safe_load(block)
+    for block in page.blocks("json"):
+        assert json.loads(block)
+
+
+@current_page
+def test_named_files_are_there(page: Page) -> None:
+    named = [span for span in page.spans() if re.fullmatch(r"(?:tests|deploy|docs|metta_checks|\.ci)/[\w./-]+", span)]
+    named += re.findall(r"(?<![\w./])tests/[\w/]+\.py\b", page.text)
+    if page.name == "CONTRIBUTING.md":
+        # The check of its instructions is not part of the repository.
+        named = [name for name in named if not re.match(r"(?:tests|metta_checks)/queue\b", name)]
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+@pytest.mark.parametrize(
+    "definition",
+    [check for check in CHECKS if f"metta_checks/{check.slug}/README.md" in pages()],
+    ids=lambda definition: definition.slug,
+)
+def test_the_page_of_a_check_links_what_is_complete(definition: CheckDefinition) -> None:
+    page = pages()[f"metta_checks/{definition.slug}/README.md"]
+    links = {(page.path.parent / link).resolve().relative_to(ROOT).as_posix() for link, _ in page.links()}
+    assert {f"metta_checks/{definition.slug}/metadata.csv", f"conf.d/{definition.name}.d/conf.yaml.example"} <= links
