@@ -43,7 +43,9 @@ def test_every_document_is_reached_from_the_front_page() -> None:
             if name in pages() and name not in reached:
                 reached.add(name)
                 new.append(name)
-    assert sorted(set(pages()) - reached) == []
+    # That of a check is found in its package.
+    others = {name for name in pages() if not name.startswith("metta_checks/")}
+    assert sorted(others - reached) == []
 
 
 @pytest.mark.parametrize("name", LONGEST)
