@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 import yaml
+from click.testing import CliRunner
 from docs_support.pages import ROOT, Page, current_page, every_page, pages
 
 from metta_checks.checks import CHECKS
+from metta_checks.cli import main
 from metta_checks.core.definition import CheckDefinition
 
 LONGEST = {"README.md": 700, **{name: 150 for name in pages() if name.startswith("metta_checks/")}}
@@ -80,3 +83,25 @@ def test_the_page_of_a_check_links_what_is_complete(definition: CheckDefinition)
     page = pages()[f"metta_checks/{definition.slug}/README.md"]
     links = {(page.path.parent / link).resolve().relative_to(ROOT).as_posix() for link, _ in page.links()}
     assert {f"metta_checks/{definition.slug}/metadata.csv", f"conf.d/{definition.name}.d/conf.yaml.example"} <= links
+
+
+def test_the_front_page_has_the_two_commands() -> None:
+    text = pages()["README.md"].text
+    assert "$ python3 -m venv .venv && .venv/bin/pip install -q '.[demo]' && .venv/bin/metta-checks demo\n" in text
+    assert "$ python3 -m venv .venv && .venv/bin/pip install -q -e '.[dev]' && .venv/bin/pytest -n auto" in text
+
+
+def test_the_front_page_shows_what_the_demo_prints(tmp_path: Path) -> None:
+    """Line by line. Figures move with the sample data: any number stands for any other, an ellipsis for the rest."""
+    block = next(block for block in pages()["README.md"].blocks("console") if "metta-checks demo\n" in block)
+    shown = block.split("metta-checks demo\n", 1)[1].splitlines()
+    printed = CliRunner().invoke(main, ["demo", "--board", str(tmp_path / "board.html")]).stdout.splitlines()
+    assert len(shown) == len(printed)
+    for expected, line in zip(shown, printed, strict=True):
+        assert re.fullmatch(pattern_of(expected), line), (expected, line)
+
+
+def pattern_of(line: str) -> str:
+    line = re.sub(r"/tmp/\S+", "PATH", line)
+    line = re.sub(r" *\d[\d.]*", "NUMBER", line)
+    return re.escape(line).replace("PATH", r"\S+").replace("NUMBER", r" *\d[\de+.]*").replace("…", ".*")
