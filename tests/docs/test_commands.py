@@ -134,3 +134,19 @@ def test_what_can_run_runs(line: str, surroundings: Path) -> None:
     result = CliRunner().invoke(main, words)
 
     assert result.exit_code == 0, result.output
+
+
+CONFIGURATIONS = [
+    pytest.param(page.name.split("/")[1], block, id=f"{page.name}-{number}")
+    for page in pages().values()
+    for number, block in enumerate(page.blocks("yaml"), 1)
+    if page.name.split("/")[-2:-1] in [[definition.slug] for definition in CHECKS] and "instances:" in block
+]
+
+
+@pytest.mark.parametrize(("slug", "block"), CONFIGURATIONS)
+def test_the_configurations_are_valid(slug: str, block: str, surroundings: Path) -> None:
+    path = surroundings / "example.yaml"
+    path.write_text(block, encoding="utf-8")
+    result = CliRunner().invoke(main, ["validate", "--check", slug, str(path)])
+    assert result.exit_code == 0, result.output
