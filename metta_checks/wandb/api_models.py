@@ -143,6 +143,10 @@ class Data(_Data):
     project: Project | None = None
 
     @property
+    def projects(self) -> dict[str, Project | None]:
+        return {"project": self.project}
+
+    @property
     def shows(self) -> bool:
         return self.project is not None
 

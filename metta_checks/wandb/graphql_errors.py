@@ -104,6 +104,8 @@ def graphql_faults(answer: Response, parsed: ErrorsAnswer | None = None) -> dict
         if runs_are_read and _place_in_runs(error) is not None:
             continue
         fault = GraphQLFault(_kind(error, parsed.data), answer.quoted(error.message or "no message"))
+        if runs_are_read and fault.kind is Kind.SERVER_ERROR and _is_beside_the_runs(error, parsed.data):
+            continue
         faults.setdefault(_field(error), []).append(fault)
     return {field: worst(found) for field, found in faults.items()}
 
@@ -122,6 +124,17 @@ def run_faults(answer: Response, parsed: ErrorsAnswer, alias: str) -> dict[int, 
 def worst(faults: Iterable[GraphQLFault]) -> GraphQLFault:
     """The fault that explains the others."""
     return min(faults, key=lambda fault: [*_PRECEDENCE, fault.kind].index(fault.kind))
+
+
+def _is_beside_the_runs(error: GraphQLError, data: Any) -> bool:
+    """Whether the server could not read the user or the number of runs, which a page of runs can do without."""
+    match error.path:
+        case ["viewer", *_]:
+            return getattr(data, "shows", False)
+        case [str(alias), "runCount"]:
+            return getattr(data, "projects", {}).get(alias) is not None
+        case _:
+            return False
 
 
 def _place_in_runs(error: GraphQLError) -> tuple[int, str] | None:

@@ -308,6 +308,28 @@ def test_what_a_server_cannot_read_of_one_run_costs_that_run_alone(
     assert ("gpu_utilization" in figures) == (field != "systemMetrics")
 
 
+@pytest.mark.parametrize(("path", "field"), [(["viewer"], "viewer"), (["project", "runCount"], "runCount")])
+@pytest.mark.parametrize(("message", "running"), [("context deadline exceeded", 1), ("relogin required", None)])
+def test_a_page_can_do_without_the_user_and_the_number_of_runs(
+    watch: Watches, path: list[str], field: str, message: str, running: int | None
+) -> None:
+    watched = watch()
+    a_run(watched)
+
+    def intercept(sent: Request) -> Response:
+        page = json.loads(watched.server.answer(sent).body)
+        (page["data"] if field == "viewer" else page["data"]["project"])[field] = None
+        return Response(200, json.dumps({**page, "errors": [{"message": message, "path": path}]}).encode())
+
+    watched.server.intercept = intercept
+    watched.check.load_options()
+    watched.check.transport.pause = 0.001
+    if running is None:
+        assert "(unauthorised)" in watched.failing()
+    else:
+        assert watched.collect().counts() == {("all", "running"): running}
+
+
 # W8, W9: forms of errors
 
 
