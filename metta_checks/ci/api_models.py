@@ -282,7 +282,7 @@ def _run(parsed: _Run) -> Run:
         started_at=parsed.run_started_at or parsed.created_at,
         updated_at=parsed.updated_at,
         # By id: a repository that was renamed is still the same one.
-        own=parsed.head_repository is not None and parsed.head_repository.id == parsed.repository.id,
+        from_this_repo=parsed.head_repository is not None and parsed.head_repository.id == parsed.repository.id,
         ended_at=parsed.updated_at,
         name=parsed.name or "",
     )

@@ -17,7 +17,7 @@ from metta_checks.ci.ledger import Ledger
 from metta_checks.ci.metrics import duration_samples, job_samples, judged_samples, plain_samples, queue_samples
 from metta_checks.ci.queue import QueueReader
 from metta_checks.ci.reading import Reading, Snapshot
-from metta_checks.ci.settings import PUBLIC_API, VARIABLES, Settings, resolve
+from metta_checks.ci.settings import PUBLIC_API, VARIABLES, Settings
 from metta_checks.ci.state_codec import VERSION, from_text, to_text
 from metta_checks.ci.verdicts import decided, flip_events, verdicts_of
 from metta_checks.core import Dropped, DropReason, MettaCheck, Result, Target, tag
@@ -62,7 +62,7 @@ class CiCheck(ConfigMixin, MettaCheck):
         ledger = before.copy()
         reading = Reading(self.github, ledger, now, max_pages=self.config.max_pages)
         try:
-            snapshot = reading.take()
+            snapshot = reading.fetch()
         except SourceError as error:
             # What was read until then is not read again, so that runs which ended in it would not be noted later.
             self._note_jobs(before, ledger, now)
@@ -120,7 +120,7 @@ class CiCheck(ConfigMixin, MettaCheck):
     @cached_property
     def settings(self) -> Settings:
         """The resolved options. Raises ConfigurationError for one that cannot be meant."""
-        return resolve(self.config)
+        return Settings.from_options(self.config)
 
     @cached_property
     def github(self) -> GitHub:

@@ -23,16 +23,16 @@ THREADS: Final = 4
 T = TypeVar("T")
 
 
-def together(calls: Sequence[Callable[[], T]]) -> list[T]:
+def run_concurrently(calls: Sequence[Callable[[], T]]) -> list[T]:
     """What the calls return, in their order. One that raises is an error of all of them: what has not begun by then is
     not begun, and the first error, in their order, is raised once the others have ended."""
-    results, error = together_until_error(calls)
+    results, error = run_until_error(calls)
     if error is not None:
         raise error
     return results
 
 
-def together_until_error(calls: Sequence[Callable[[], T]]) -> tuple[list[T], SourceError | None]:
+def run_until_error(calls: Sequence[Callable[[], T]]) -> tuple[list[T], SourceError | None]:
     """What the calls before the first one that raises SourceError return, in their order, and that error. What has not
     begun by then is not begun."""
     results: list[T] = []

@@ -13,9 +13,9 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from metta_checks.ci.api_models import JobPage, job_page
-from metta_checks.ci.client import THREADS, GitHub, together
+from metta_checks.ci.client import THREADS, GitHub, run_concurrently
 from metta_checks.ci.history import OF_ALL_REQUESTS
-from metta_checks.ci.ledger import Known, Ledger
+from metta_checks.ci.ledger import Ledger, TrackedRun
 from metta_checks.ci.models import Job, Run, WaitingJobs
 from metta_checks.ci.settings import Settings
 from metta_checks.ci.workflows import Exclusion
@@ -67,7 +67,7 @@ def note_ended(settings: Settings, before: Ledger, ledger: Ledger, now: datetime
     for run_id, known in sorted(ledger.runs.items()):
         run, last = known.run, before.runs.get(run_id)
         first, latest = _last_ended(last.run if last else None) + 1, _last_ended(run)
-        if first > latest or not _may_count(known, ledger, now - settings.look_back):
+        if first > latest or not _may_count(known, ledger, now - settings.lookback):
             continue
         if exclusion.excludes_run(run, ledger.workflows):
             continue
@@ -122,7 +122,7 @@ class JobsReader:
     def _read_batch(self, batch: list[WaitingJobs]) -> list[WaitingJobs]:
         """Submit what can be read; returns what is to be read again."""
         again = []
-        firsts = together([partial(self._page, one, 1) for one in batch])
+        firsts = run_concurrently([partial(self._page, one, 1) for one in batch])
         for one, page in zip(batch, firsts, strict=True):
             if isinstance(page, SourceError):
                 again += self._after_failure(one, page)
@@ -141,7 +141,7 @@ class JobsReader:
 
     def _take(self, one: WaitingJobs, first: JobPage, pages: int) -> list[WaitingJobs]:
         jobs, total = list(first.jobs), first.total
-        for page in together([partial(self._page, one, number) for number in range(2, pages + 1)]):
+        for page in run_concurrently([partial(self._page, one, number) for number in range(2, pages + 1)]):
             if isinstance(page, SourceError):
                 return self._after_failure(one, page)
             jobs += page.jobs
@@ -189,10 +189,10 @@ class JobsReader:
         self._reading.over_limit += [_name(one) for one in some]
 
 
-def _may_count(known: Known, ledger: Ledger, created_since: datetime) -> bool:
+def _may_count(known: TrackedRun, ledger: Ledger, created_since: datetime) -> bool:
     run, since = known.run, _watched_since(ledger)
     ended_before = since is None or (run.conclusion is not None and run.ended_at < since)
-    return run.own and run.created_at >= created_since and not known.gone and not ended_before
+    return run.from_this_repo and run.created_at >= created_since and not known.gone and not ended_before
 
 
 def _watched_since(ledger: Ledger) -> datetime | None:

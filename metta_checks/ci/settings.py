@@ -78,8 +78,33 @@ class Settings:
     max_age: timedelta | None = None
     app: App | None = None
 
+    @classmethod
+    def from_options(cls, options: InstanceConfig) -> Settings:
+        """The settings that the options say. Raises ConfigurationError, which names the option, for what the model of
+        the options cannot see."""
+        return cls(
+            repo=_repo(required(options, "repo", VARIABLES)),
+            branch=options.branch.strip(),
+            api_url=parsed("api_url", plain_address, options.api_url or PUBLIC_API),
+            window=parsed("window", parse_duration, options.window),
+            label_window=parsed("label_window", parse_duration, options.label_window),
+            labels={
+                "github.hotfix.count": _texts(options.hotfix_labels),
+                "github.force_merge.count": _texts(options.force_merge_labels),
+                "github.reverts.count": _texts(options.revert_labels),
+            },
+            lists={
+                "ci.workflow.tests_blocking_merge": _texts(options.tests_blocking_merge_workflows),
+                "ci.workflow.benchmarks": _texts(options.benchmarks_workflows),
+            },
+            conditions=parsed("conditions", _conditions, options.conditions or {}),
+            exclude_workflows=_texts(options.exclude_workflows),
+            max_age=parsed("max_age", parse_duration, options.max_age) if options.max_age else None,
+            app=_app(options),
+        )
+
     @property
-    def look_back(self) -> timedelta:
+    def lookback(self) -> timedelta:
         """How long ago a run may have been created to count."""
         return self.window + RERUN_SPAN
 
@@ -93,31 +118,6 @@ class Settings:
         """The judged metrics that are on."""
         off = {metric for metric, entries in {**self.labels, **self.lists}.items() if not entries}
         return tuple(metric for metric in RULES if metric not in off)
-
-
-def resolve(options: InstanceConfig) -> Settings:
-    """The settings that the options say. Raises ConfigurationError, which names the option, for what the model of
-    the options cannot see."""
-    return Settings(
-        repo=_repo(required(options, "repo", VARIABLES)),
-        branch=options.branch.strip(),
-        api_url=parsed("api_url", plain_address, options.api_url or PUBLIC_API),
-        window=parsed("window", parse_duration, options.window),
-        label_window=parsed("label_window", parse_duration, options.label_window),
-        labels={
-            "github.hotfix.count": _texts(options.hotfix_labels),
-            "github.force_merge.count": _texts(options.force_merge_labels),
-            "github.reverts.count": _texts(options.revert_labels),
-        },
-        lists={
-            "ci.workflow.tests_blocking_merge": _texts(options.tests_blocking_merge_workflows),
-            "ci.workflow.benchmarks": _texts(options.benchmarks_workflows),
-        },
-        conditions=parsed("conditions", _conditions, options.conditions or {}),
-        exclude_workflows=_texts(options.exclude_workflows),
-        max_age=parsed("max_age", parse_duration, options.max_age) if options.max_age else None,
-        app=_app(options),
-    )
 
 
 def _repo(repo: str) -> str:
