@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
-from functools import cached_property, partial
+from functools import cached_property
 from typing import ClassVar, Final
 
 from metta_checks.ci.access import Access, AppAccess, Registry, app_key_places, token_places
-from metta_checks.ci.client import GitHub, Session, run_concurrently
+from metta_checks.ci.client import GitHub, Session
 from metta_checks.ci.config_models import ConfigMixin
 from metta_checks.ci.figures import figures_of
-from metta_checks.ci.graphql_batch import Batch, BatchPool, BatchReply
+from metta_checks.ci.graphql_batch import BatchPool
 from metta_checks.ci.jobs import JobsReader, JobsReading, note_ended
 from metta_checks.ci.ledger import Ledger
 from metta_checks.ci.metrics import duration_samples, job_samples, judged_samples, plain_samples, queue_samples
 from metta_checks.ci.organization import DefaultBranches, RepositoryList
-from metta_checks.ci.queue import Queue, QueueReader
-from metta_checks.ci.reading import Reading, Snapshot, WatchShare
+from metta_checks.ci.queue import Queue
+from metta_checks.ci.reading import Snapshot, WatchShare
 from metta_checks.ci.rules import scope_tags
 from metta_checks.ci.settings import PUBLIC_API, VARIABLES, Settings
 from metta_checks.ci.state_codec import VERSION, from_text, to_text
+from metta_checks.ci.target_reading import TargetRead, TargetReading, read_together
 from metta_checks.ci.verdicts import decided, flip_events, verdicts_of
 from metta_checks.core import Dropped, DropReason, MettaCheck, Result, Target, tag
 from metta_checks.core.credentials import CredentialPlaces
@@ -49,26 +50,6 @@ LEAST_WATCHED: Final = 60
 
 SPARE: Final = 50
 """Requests of the quota that a further group of repositories is not begun with: they take turns until it is renewed."""
-
-
-@dataclass(slots=True)
-class _Open:
-    """A target that is being read: its ledger as it was, and the copy that the reading changes."""
-
-    target: Target
-    github: GitHub
-    before: Ledger
-    ledger: Ledger
-    reading: Reading
-    steps: Generator[Batch, BatchReply | SourceError | None, Snapshot] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """What came of a target's reading; `queue` is None where it is not asked for."""
-
-    snapshot: Snapshot
-    queue: Queue | SourceError | None
 
 
 class CiCheck(ConfigMixin, MettaCheck):
@@ -107,7 +88,7 @@ class CiCheck(ConfigMixin, MettaCheck):
         self.session.begin(now)
         one = self._open(target, now)
         try:
-            read = self._with_queue(one, one.reading.fetch(), now)
+            read = one.fetch(with_queue=self.config.queue)
         except SourceError as error:
             return self._interrupted(one, error, now)
         return self._result(one, read, now)
@@ -120,26 +101,19 @@ class CiCheck(ConfigMixin, MettaCheck):
         self._turn += 1
         self._jobs_left = self.config.max_job_requests
         watch = WatchShare(max(LEAST_WATCHED, WATCHED // max(len(targets), 1)), self._turn)
-        longest, began = 0.0, self.collection.time_left()
+        longest, time_left = 0.0, self.collection.time_left()
         for start in range(0, len(targets), GROUP):
             # A group that cannot be finished would fail as a whole.
-            if start and (began <= longest or (self.session.remaining or SPARE + 1) <= SPARE):
+            remaining = self.session.remaining
+            if start and (time_left <= longest or (remaining is not None and remaining <= SPARE)):
                 return
             yield from self._group(targets[start : start + GROUP], watch, now)
-            left = self.collection.time_left()
-            longest, began = max(longest, began - left), left
+            before, time_left = time_left, self.collection.time_left()
+            longest = max(longest, before - time_left)
 
     def _group(self, targets: Sequence[Target], watch: WatchShare, now: datetime) -> Iterator[Result]:
         opened = [self._open(target, now, watch) for target in targets]
-        firsts = run_concurrently([partial(_first_step, one) for one in opened])
-        asked = [(one, step) for one, step in zip(opened, firsts, strict=True) if isinstance(step, Batch)]
-        replies = self._pool.send([(one.github, batch) for one, batch in asked])
-        by_target = {one.target.key: reply for (one, _), reply in zip(asked, replies, strict=True)}
-        calls = [
-            partial(self._last_step, one, step, by_target.get(one.target.key), now)
-            for one, step in zip(opened, firsts, strict=True)
-        ]
-        for one, read in zip(opened, run_concurrently(calls), strict=True):
+        for one, read in read_together(opened, self._pool, with_queue=self.config.queue):
             try:
                 if isinstance(read, SourceError):
                     yield self._interrupted(one, read, now)
@@ -150,40 +124,11 @@ class CiCheck(ConfigMixin, MettaCheck):
             except Exception as error:
                 yield self.failed(one.target, error, now)
 
-    def _last_step(
-        self, one: _Open, step: Batch | Snapshot | Exception, reply: BatchReply | SourceError | None, now: datetime
-    ) -> _Read | Exception:
-        """The rest of a reading, and the queue."""
-        try:
-            if isinstance(step, Exception):
-                return step
-            if isinstance(step, Snapshot):
-                return self._with_queue(one, step, now)
-            if one.steps is None:
-                raise RuntimeError("a reading that asks was begun")
-            one.steps.send(reply)
-        except StopIteration as end:
-            return self._with_queue(one, end.value, now)
-        except Exception as error:
-            return error
-        return RuntimeError("a reading asks once")
-
-    def _with_queue(self, one: _Open, snapshot: Snapshot, now: datetime) -> _Read:
-        if not self.config.queue or one.github.anonymous:
-            return _Read(snapshot, None)
-        try:
-            return _Read(snapshot, QueueReader(one.github, one.ledger, now).read())
-        except SourceError as error:
-            return _Read(snapshot, error)
-
-    def _open(self, target: Target, now: datetime, watch: WatchShare | None = None) -> _Open:
+    def _open(self, target: Target, now: datetime, watch: WatchShare | None = None) -> TargetReading:
         github = GitHub(self.session, self._settings_of(target))
-        before: Ledger = self.states.of(target)
-        ledger = before.copy()
-        reading = Reading(github, ledger, now, max_pages=self.config.max_pages, watch=watch)
-        return _Open(target, github, before, ledger, reading)
+        return TargetReading(target, github, self.states.of(target), now, self.config.max_pages, watch)
 
-    def _interrupted(self, one: _Open, error: SourceError, now: datetime) -> Result:
+    def _interrupted(self, one: TargetReading, error: SourceError, now: datetime) -> Result:
         """A reading that failed: what was read until then is not read again."""
         # Runs which ended in it would not be noted later.
         self._note_jobs(one, now)
@@ -191,7 +136,7 @@ class CiCheck(ConfigMixin, MettaCheck):
         kept = None if error.kind is Kind.OVERSIZED else one.ledger
         return replace(self.failed(one.target, error, now), state=kept)
 
-    def _result(self, one: _Open, read: _Read, now: datetime) -> Result:
+    def _result(self, one: TargetReading, read: TargetRead, now: datetime) -> Result:
         settings, ledger, snapshot = one.github.settings, one.ledger, read.snapshot
         figures = figures_of(snapshot, settings.max_age)
         verdicts = verdicts_of(settings, figures.judged)
@@ -319,14 +264,14 @@ class CiCheck(ConfigMixin, MettaCheck):
     def _settings_of(self, target: Target) -> Settings:
         return self.settings.of_repo(target.identity["repo"], target.identity["branch"])
 
-    def _note_jobs(self, one: _Open, now: datetime) -> None:
+    def _note_jobs(self, one: TargetReading, now: datetime) -> None:
         """Whose jobs are to be read; nobody's where they are off, or where each request counts."""
         if self.config.jobs and not one.github.anonymous:
             note_ended(one.github.settings, one.before, one.ledger, now)
         else:
             one.ledger.jobs = ()
 
-    def _read_jobs(self, one: _Open) -> JobsReading:
+    def _read_jobs(self, one: TargetReading) -> JobsReading:
         most = self.config.max_job_requests
         reader = JobsReader(one.github, one.ledger, budget=most, left=self._jobs_left if self.discovers else most)
         jobs = reader.read()
@@ -349,18 +294,6 @@ class CiCheck(ConfigMixin, MettaCheck):
             )
             if self.config.jobs:
                 yield "the jobs are not read: that takes more requests than GitHub allows without a token"
-
-
-def _first_step(one: _Open) -> Batch | Snapshot | Exception:
-    """A reading up to its GraphQL question, or to its end where it has none."""
-    one.steps = one.reading.steps()
-    try:
-        return next(one.steps)
-    except StopIteration as end:
-        snapshot: Snapshot = end.value
-        return snapshot
-    except Exception as error:
-        return error
 
 
 def _undecided(snapshot: Snapshot) -> Dropped:
