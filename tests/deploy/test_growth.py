@@ -33,7 +33,7 @@ TOGETHER = 100
 WANDB_STEADY = {10: 1, 100: 2}
 WANDB_AN_HOUR = {10: 36, 100: 71}
 WANDB_FIRST = {10: 3, 100: 21}
-"""Requests for so many projects by pattern: of most collections, of an hour with six looks at the list, of the first."""
+"""Requests for so many projects by pattern: of a usual collection, of an hour with the list in it, of the first."""
 
 WANDB_A_COLLECTION = 1
 CI_REST_AN_HOUR, CI_POINTS_AN_HOUR, CI_FIRST = 36, 15, 39
