@@ -130,7 +130,10 @@ def test_an_old_run_that_was_run_again_costs_one_request_and_one_for_its_first_a
     old = next(
         run
         for run in watched.repository.runs
-        if run.id in known and run.conclusion == "failure" and run.created_at < opens and known[run.id].run.own
+        if run.id in known
+        and run.conclusion == "failure"
+        and run.created_at < opens
+        and known[run.id].run.from_this_repo
     )
     watched.repository.rerun(old.id, conclusion="success", duration=timedelta(0))
 

@@ -7,7 +7,7 @@ from typing import Annotated, Final, NamedTuple, TypeVar
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, RootModel
 
-from metta_checks.ci.records import Job, QueuedRun, QueuePage, Run, Workflow, file_of
+from metta_checks.ci.models import Job, QueuedRun, QueuePage, Run, Workflow, file_of
 from metta_checks.core.clock import in_utc
 from metta_checks.core.errors import Kind, SourceError
 from metta_checks.core.transport import Response, ShapeError
@@ -142,6 +142,27 @@ def repository(answer: Response) -> Repository:
     return _parse(answer, Repository)
 
 
+class ListedRepository(BaseModel):
+    """A repository in the list of an organisation."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: Text
+    default_branch: Text = ""
+    archived: bool = False
+
+
+class RepositoryPage(NamedTuple):
+    """One page of the repositories of an organisation; `has_next`: it links to another one."""
+
+    repositories: tuple[ListedRepository, ...]
+    has_next: bool
+
+
+def repository_page(answer: Response) -> RepositoryPage:
+    return RepositoryPage(tuple(_parse(answer, _Repositories).root), _has_next(answer))
+
+
 def branch_name(answer: Response) -> str:
     """The name of the branch that GitHub gave."""
     return _parse(answer, _Branch).name
@@ -260,6 +281,10 @@ class _Folder(RootModel[list[_Entry]]):
     model_config = ConfigDict(frozen=True)
 
 
+class _Repositories(RootModel[Annotated[list[ListedRepository], Field(max_length=MOST_LISTED)]]):
+    model_config = ConfigDict(frozen=True)
+
+
 class _Branch(_Wire):
     name: Text
 
@@ -282,7 +307,7 @@ def _run(parsed: _Run) -> Run:
         started_at=parsed.run_started_at or parsed.created_at,
         updated_at=parsed.updated_at,
         # By id: a repository that was renamed is still the same one.
-        own=parsed.head_repository is not None and parsed.head_repository.id == parsed.repository.id,
+        from_this_repo=parsed.head_repository is not None and parsed.head_repository.id == parsed.repository.id,
         ended_at=parsed.updated_at,
         name=parsed.name or "",
     )
