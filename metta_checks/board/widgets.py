@@ -100,8 +100,7 @@ def _meaning(palette: str) -> str:
 def _answers_to(request: Request, definition: Definition, answers: Answers) -> dict[str, Answer]:
     if request.q is not None:
         raise UnsupportedError("a request with `q`; write `queries` and `formulas`")
-    span = definition.time.live_span if definition.time else None
-    return {entry.name: answers.to(entry, span) for entry in request.queries}
+    return {entry.name: answers.to(entry, definition.time) for entry in request.queries}
 
 
 def _cells(
