@@ -235,7 +235,7 @@ def _name_findings(
     request: Request, parsed: Mapping[str, MetricQuery], metrics: Mapping[str, Emitted], place: str
 ) -> Iterator[Finding]:
     """Text formats of a table: each renames a value that there is, and no two values to the same text."""
-    first = next(iter(parsed), None)
+    first = next(iter(parsed), "")
     if first not in metrics:
         return
     for key, rules in zip(parsed[first].by, request.text_formats, strict=False):
