@@ -19,7 +19,7 @@ from metta_checks.cli.conf_files import config_files
 from metta_checks.cli.install import AGENT_DIR
 from metta_checks.cli.installation import CONFIGURATIONS, EXAMPLE, SHIMS, example_interval
 from metta_checks.cli.runner import new_check, prepare_stubs
-from metta_checks.cli.terminal import echo, wrapped
+from metta_checks.cli.terminal import echo, echo_wrapped, wrapped
 from metta_checks.core import MettaCheck
 from metta_checks.core.agent_options import AGENT_INTERVAL
 from metta_checks.core.definition import CheckDefinition
@@ -88,7 +88,7 @@ def list_checks(context: click.Context, agent_dir: Path, form: str) -> None:
     else:
         _show(inventories)
         if missing:
-            echo(f"{agent_dir}: {missing}. Name the Agent's folder with --agent-dir.")
+            echo_wrapped(f"{agent_dir}: {missing}. Name the Agent's folder with --agent-dir.")
     context.exit(1 if any(one.status == "unreadable" for one in inventories) else 0)
 
 
@@ -180,8 +180,7 @@ def _show(inventories: list[Inventory]) -> None:
         first, *rest = wrapped(start.replace(" ", "\0") + one.definition.description)
         echo("\n".join([first.replace("\0", " "), *(f"{' ' * slugs}{line}" for line in rest)]))
         for text in _lines(one):
-            for line in wrapped(text, indent=" " * (slugs + 2)):
-                echo(line)
+            echo_wrapped(text, indent=" " * (slugs + 2))
 
 
 def _lines(one: Inventory) -> Iterator[str]:
