@@ -13,8 +13,7 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from metta_checks.ci.api_models import JobPage, job_page
-from metta_checks.ci.client import THREADS, GitHub, run_concurrently
-from metta_checks.ci.history import OF_ALL_REQUESTS
+from metta_checks.ci.client import OF_ALL_REQUESTS, THREADS, GitHub, run_concurrently
 from metta_checks.ci.ledger import Ledger, TrackedRun
 from metta_checks.ci.models import Job, Run, WaitingJobs
 from metta_checks.ci.settings import Settings
@@ -78,15 +77,21 @@ def note_ended(settings: Settings, before: Ledger, ledger: Ledger, now: datetime
 
 
 class JobsReader:
-    """Reads the jobs of one repository that `ledger` notes, with at most `budget` requests; what is still to be read
-    stays noted."""
+    """Reads the jobs of one repository that `ledger` notes, with at most `left` of the `budget` of requests that its
+    instance has; what is still to be read stays noted."""
 
-    def __init__(self, github: GitHub, ledger: Ledger, *, budget: int) -> None:
+    def __init__(self, github: GitHub, ledger: Ledger, *, budget: int, left: int | None = None) -> None:
         self._github = github
         self._ledger = ledger
-        self._budget = self._left = budget
+        self._budget = budget
+        self._left = budget if left is None else left
         self._reading = JobsReading()
         self._failures = 0
+
+    @property
+    def left(self) -> int:
+        """How many requests are left for the other repositories of the instance."""
+        return self._left
 
     def read(self) -> JobsReading:
         """The jobs of the attempts that have waited longest. Raises no SourceError: this part fails alone."""

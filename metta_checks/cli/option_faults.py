@@ -65,7 +65,9 @@ def faults_of_instance(
         # A list that was reported keeps its sound entries, which may have faults that the model does not see.
         new = [fault for fault in faults if fault.option not in reported or isinstance(trial.get(fault.option), list)]
         # Where `projects` was put aside, `project` is not missing.
-        yield from (fault for fault in new if given.get(fault.option) is not None or f"{fault.option}s" not in given)
+        yield from (
+            fault for fault in new if given.get(str(fault.option)) is not None or f"{fault.option}s" not in given
+        )
         reported |= {fault.option for fault in faults}
         put_aside = [_put_aside(fault, trial) for fault in _last_entries_first(faults)]
         if not all(put_aside):

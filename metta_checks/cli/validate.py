@@ -18,7 +18,7 @@ from metta_checks.cli.conf_warnings import same_twice, warnings_of
 from metta_checks.cli.group import ConfigurationFault
 from metta_checks.cli.list import credential_of
 from metta_checks.cli.runner import prepare_stubs
-from metta_checks.cli.terminal import echo, wrapped
+from metta_checks.cli.terminal import echo, echo_wrapped
 from metta_checks.core import SourceError
 from metta_checks.core.clock import utcnow
 from metta_checks.core.definition import CheckDefinition
@@ -148,8 +148,7 @@ def _show(findings: Sequence[Finding], files: Collection[Path]) -> None:
         found = by_path.get(path, [])
         echo(f"{printable(str(path))}: {_verdict(path, found)}")
         for finding in found:
-            for line in wrapped(f"{finding.level}: {finding}", indent="  "):
-                echo(line)
+            echo_wrapped(f"{finding.level}: {finding}", indent="  ")
 
 
 def _verdict(path: Path, findings: Iterable[Finding]) -> str:

@@ -243,34 +243,35 @@ class RunReader:
         state = STATES.get(wandb_state)
         if state is None:
             raise UnknownStateError(f"run {run_id} has the state {wandb_state[:MAX_NAME]!r}")
-        unreadable = [
-            f"{BLOBS.get(field, f'`{field}`')} of run {run_id} ({reason})" for field, reason in faults.items()
-        ]
+        unreadable = dict(faults)
         summary, system = _UNKNOWN_SUMMARY, _UNKNOWN_SYSTEM
-        if "summaryMetrics" not in faults:
+        if "summaryMetrics" not in unreadable:
             try:
                 summary = self.selection.summary(node.get("summaryMetrics"))
             except UnreadableError as error:
-                unreadable.append(f"the summary of run {run_id} ({error})")
-        if "systemMetrics" not in faults:
+                unreadable["summaryMetrics"] = str(error)
+        if "systemMetrics" not in unreadable:
             try:
                 system = self.selection.system(node.get("systemMetrics"))
             except UnreadableError as error:
-                unreadable.append(f"the system metrics of run {run_id} ({error})")
+                unreadable["systemMetrics"] = str(error)
         given, sweep = node.get("displayName"), node.get("sweepName")
         name = given[:MAX_NAME] if given and isinstance(given, str) else run_id
         labels = _labels(node, self.run_tags) if self.run_tags else ()
         completed_labels = _labels(node, self.completed_tags) if self.completed_tags else ()
         created_at, heartbeat_at = node.get("createdAt"), node.get("heartbeatAt")
         created, heartbeat = _time(created_at), _time(heartbeat_at)
-        invalid: tuple[str, ...] = ()
-        if summary.invalid or system.invalid:
-            invalid = tuple(f"{key} of run {run_id} is no number" for key in (*summary.invalid, *system.invalid))
-        if (created is None and _is_given(created_at)) or (heartbeat is None and _is_given(heartbeat_at)):
-            field = "createdAt" if created is None and _is_given(created_at) else "heartbeatAt"
-            invalid = (*invalid, f"{field} of run {run_id} is no time")
+        invalid = [f"{key} of run {run_id} is no number" for key in summary.invalid + system.invalid]
+        if created is None and _is_given(created_at):
+            invalid.append(f"createdAt of run {run_id} is no time")
+        if heartbeat is None and _is_given(heartbeat_at):
+            invalid.append(f"heartbeatAt of run {run_id} is no time")
+        failed = [f"{BLOBS.get(field, f'`{field}`')} of run {run_id} ({why})" for field, why in unreadable.items()]
         kept_bytes = RUN_BYTES + VALUE_BYTES * (len(summary.metrics) + len(system.means))
-        kept_bytes += sum(map(getsizeof, (run_id, name, *labels, *completed_labels, *unreadable, *invalid)))
+        kept_bytes += getsizeof(run_id) + getsizeof(name)
+        for texts in (labels, completed_labels, failed, invalid):
+            if texts:
+                kept_bytes += sum(map(getsizeof, texts))
         if self.selection.has_patterns:
             kept_bytes += sum(getsizeof(key) for key in summary.metrics if len(key) >= OWN_KEY)
         return Run(
@@ -290,8 +291,8 @@ class RunReader:
             labels,
             completed_labels,
             summary.not_finite + system.not_finite,
-            invalid,
-            tuple(unreadable),
+            tuple(invalid),
+            tuple(failed),
             kept_bytes,
             summary.log_is_known,
         )

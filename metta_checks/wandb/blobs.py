@@ -51,6 +51,9 @@ _NOT_FINITE_TEXTS: Final = frozenset({"NaN", "Infinity", "-Infinity"})
 """How W&B writes such numbers where it keeps strict JSON."""
 
 
+SMALL: Final = 64 * 1024
+"""Bytes of a blob that holds neither long strings nor very many values."""
+
 MAX_QUOTED: Final = 4
 """How often a blob may be a JSON string inside of another one."""
 
@@ -306,6 +309,14 @@ def _object(blob: object) -> dict[str, Any]:
     """
     value = blob.encode("utf-8", "replace") if isinstance(blob, str) else blob
     if isinstance(value, bytes):
+        # Nearly always it is a small plain object, and there are thousands of them.
+        if value.startswith(b"{") and len(value) <= SMALL:
+            try:
+                plain: dict[str, Any] = parse_json(value, allow_nan=True)
+            except ValueError:
+                pass
+            else:
+                return plain
         try:
             value = _parsed(value)
         except ValueError as error:
