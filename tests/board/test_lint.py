@@ -162,6 +162,12 @@ def test_every_fixture_is_used_and_every_rule_has_one() -> None:
     assert {rule for rule in Rule if any(name.startswith(f"{rule}-") for name in FAULTS)} == set(Rule)
 
 
+def test_the_document_has_the_rules() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "boards.md").read_text(encoding="utf-8")
+    table = "".join(f"| `{rule}` | {rule.meaning} |\n" for rule in Rule)
+    assert f"| rule | holds when |\n|---|---|\n{table}\n" in text
+
+
 @pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in KINDS for name in names(kind)])
 def test_nothing_is_found_in_what_we_ship(kind: Any, name: str) -> None:
     assert [str(finding) for finding in findings_in(text_of(kind, name))] == []
