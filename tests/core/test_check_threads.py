@@ -93,7 +93,7 @@ def run_often(check: ProbeCheck, times: int) -> list[str]:
 @pytest.mark.parametrize(
     ("answer", "times"),
     [
-        pytest.param(None, 200, id="fine"),
+        pytest.param(None, 60, id="fine"),
         pytest.param(Response(500), 50, id="an error"),
         pytest.param(Response(200, b"[]", {"Connection": "close"}), 50, id="a closing connection"),
         pytest.param(Response(200, bytes(100_000)), 50, id="too large"),

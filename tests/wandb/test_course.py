@@ -259,7 +259,7 @@ def as_told(run: DemoRun) -> SdkRun:
 
 
 @pytest.mark.parametrize(
-    ("seed", "steps"), [(1, 60), *(pytest.param(seed, 200, marks=pytest.mark.slow) for seed in (1, 2))]
+    ("seed", "steps"), [(1, 30), *(pytest.param(seed, 200, marks=pytest.mark.slow) for seed in (1, 2))]
 )
 def test_any_course(watch: Watches, seed: int, steps: int) -> None:
     project = edge_case_project(START, seed=seed, runs=60, broken=False)
