@@ -142,6 +142,27 @@ def repository(answer: Response) -> Repository:
     return _parse(answer, Repository)
 
 
+class ListedRepository(BaseModel):
+    """A repository in the list of an organisation."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: Text
+    default_branch: Text = ""
+    archived: bool = False
+
+
+class RepositoryPage(NamedTuple):
+    """One page of the repositories of an organisation; `has_next`: it links to another one."""
+
+    repositories: tuple[ListedRepository, ...]
+    has_next: bool
+
+
+def repository_page(answer: Response) -> RepositoryPage:
+    return RepositoryPage(tuple(_parse(answer, _Repositories).root), _has_next(answer))
+
+
 def branch_name(answer: Response) -> str:
     """The name of the branch that GitHub gave."""
     return _parse(answer, _Branch).name
@@ -257,6 +278,10 @@ class _Entry(_Wire):
 
 
 class _Folder(RootModel[list[_Entry]]):
+    model_config = ConfigDict(frozen=True)
+
+
+class _Repositories(RootModel[Annotated[list[ListedRepository], Field(max_length=MOST_LISTED)]]):
     model_config = ConfigDict(frozen=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any, Final, NamedTuple, TypeVar
@@ -42,6 +43,8 @@ TOO_HEAVY: Final = (
 """The words of an answer that was too much work; GitHub gives such errors no type, or one of several."""
 
 
+_VARIABLE = re.compile(r"\$(\w+)")
+
 LIMITED: Final = ("secondary rate limit", "abuse detection")
 """The words of an answer to too much at once."""
 
@@ -52,6 +55,12 @@ class QueryField(NamedTuple):
     alias: str
     text: str
     variables: Mapping[str, tuple[str, object]]
+
+    def prefixed(self, prefix: str) -> QueryField:
+        """The same under another alias and with other variables, to stand beside those of other repositories."""
+        text = _VARIABLE.sub(rf"${prefix}\1", self.text)
+        variables = {f"{prefix}{name}": variable for name, variable in self.variables.items()}
+        return QueryField(f"{prefix}{self.alias}", f"{prefix}{text}", variables)
 
 
 class Data(NamedTuple):

@@ -9,15 +9,12 @@ from functools import partial
 from typing import Final
 
 from metta_checks.ci.api_models import attempt_conclusion, run_page
-from metta_checks.ci.client import GitHub, run_concurrently
+from metta_checks.ci.client import OF_ALL_REQUESTS, GitHub, run_concurrently
 from metta_checks.ci.graphql_batch import HISTORY, Batch, BatchReply, BatchSender, PastRun
 from metta_checks.ci.ledger import Ledger, Outcome, outcome_of
 from metta_checks.ci.models import Run, Workflow
 from metta_checks.ci.pages import LISTED, MAY_BE_TOO_LARGE, SIZES, goes_on
 from metta_checks.core.errors import Kind, SourceError
-
-OF_ALL_REQUESTS: Final = frozenset({Kind.UNAUTHORISED, Kind.RATE_LIMITED})
-"""Errors that the next request would end in as well; all others may be those of a single attempt."""
 
 MOST_UNREADABLE: Final = 8
 """Attempts that could not be read after which a collection asks for no more of them: the server has a fault, and each

@@ -13,8 +13,7 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from metta_checks.ci.api_models import JobPage, job_page
-from metta_checks.ci.client import THREADS, GitHub, run_concurrently
-from metta_checks.ci.history import OF_ALL_REQUESTS
+from metta_checks.ci.client import OF_ALL_REQUESTS, THREADS, GitHub, run_concurrently
 from metta_checks.ci.ledger import Ledger, TrackedRun
 from metta_checks.ci.models import Job, Run, WaitingJobs
 from metta_checks.ci.pages import MAY_BE_TOO_LARGE, SIZES
@@ -77,20 +76,27 @@ def note_ended(settings: Settings, before: Ledger, ledger: Ledger, now: datetime
 
 
 class JobsReader:
-    """Reads the jobs of one repository that `ledger` notes, with at most `budget` requests; what is still to be read
-    stays noted. The ledger remembers how many jobs a page may have for the server to answer it."""
+    """Reads the jobs of one repository that `ledger` notes, with at most `left` of the `budget` of requests that its
+    instance has; what is still to be read stays noted. The ledger remembers how many jobs a page may have for the
+    server to answer it."""
 
-    def __init__(self, github: GitHub, ledger: Ledger, now: datetime, *, budget: int) -> None:
+    def __init__(self, github: GitHub, ledger: Ledger, now: datetime, *, budget: int, left: int | None = None) -> None:
         self._github = github
         self._ledger = ledger
         self._now = now
-        self._budget = self._left = budget
+        self._budget = budget
+        self._left = budget if left is None else left
         self._reading = JobsReading()
         self._failures = 0
         self._may_shrink = True
         self._is_probing = False
         self._size_before = ledger.job_page_size
         self._at_once: list[WaitingJobs] = []
+
+    @property
+    def left(self) -> int:
+        """How many requests are left for the other repositories of the instance."""
+        return self._left
 
     def read(self) -> JobsReading:
         """The jobs of the attempts that have waited longest. Raises no SourceError: this part fails alone."""
@@ -179,7 +185,8 @@ class JobsReader:
             return error
 
     def _after_failure(self, one: WaitingJobs, error: SourceError, size: int) -> list[WaitingJobs]:
-        """What the next collection is to read again. An attempt that is gone is given up, and so is one that fails time and again."""
+        """What the next collection is to read again. An attempt that is gone is given up, and so is one that fails time
+        and again."""
         if error.kind in OF_ALL_REQUESTS or error.kind is Kind.FORBIDDEN or self._github.out_of_time:
             self._reading.problem = self._reading.problem or error
             return [one]

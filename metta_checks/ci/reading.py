@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 from metta_checks.ci import workflows
-from metta_checks.ci.client import GitHub
+from metta_checks.ci.client import OF_ALL_REQUESTS, GitHub
 from metta_checks.ci.graphql_batch import Batch, BatchReply, BatchSender, RunStatus
-from metta_checks.ci.history import OF_ALL_REQUESTS, Histories, resolve_flakiness
+from metta_checks.ci.history import Histories, resolve_flakiness
 from metta_checks.ci.labels import LabelCounts
 from metta_checks.ci.ledger import Ledger, TrackedRun
 from metta_checks.ci.listing import Listing
@@ -69,10 +69,24 @@ class Snapshot:
     unread_histories: Mapping[int, str] = field(default_factory=dict)
 
 
+class WatchShare(NamedTuple):
+    """How many of the runs that have ended are asked for at a time, and whose turn it is; all come round."""
+
+    most: int
+    turn: int
+
+    def of(self, ids: Sequence[int]) -> Sequence[int]:
+        """Those of `ids` whose turn it is."""
+        turns = max(1, -(-len(ids) // self.most))
+        return ids[self.turn % turns :: turns]
+
+
 class Reading:
     """Reads GitHub into `ledger`, a copy that is saved whatever comes; one object per collection."""
 
-    def __init__(self, github: GitHub, ledger: Ledger, now: datetime, *, max_pages: int) -> None:
+    def __init__(
+        self, github: GitHub, ledger: Ledger, now: datetime, *, max_pages: int, watch: WatchShare | None = None
+    ) -> None:
         self._github = github
         self._settings: Settings = github.settings
         self._ledger = ledger
@@ -85,6 +99,7 @@ class Reading:
         self._exclusion = Exclusion(self._settings.exclude_workflows)
         self._files = WorkflowFiles(github, ledger, now)
         self._labels = LabelCounts(github, ledger, now)
+        self._watch = watch
         self._graphql_answers = not github.anonymous
         self._graphql_has_histories = True
         self._default_branch: str | None = None
@@ -97,8 +112,19 @@ class Reading:
 
         Raises SourceError; the ledger then has what was read until then.
         """
+        steps = self.steps()
         try:
-            self._read()
+            while True:
+                next(steps)
+        except StopIteration as end:
+            snapshot: Snapshot = end.value
+            return snapshot
+
+    def steps(self) -> Generator[Batch, BatchReply | SourceError | None, Snapshot]:
+        """The same, for somebody who puts the GraphQL question together with those of other repositories: the batch
+        that is yielded is answered by its reply, by the error that it ended in, or by None to have it asked here."""
+        try:
+            yield from self._read()
         except SourceError as error:
             if self._ledger.is_whole or not self._github.out_of_time:
                 raise
@@ -107,7 +133,7 @@ class Reading:
             self._problems.append(f"the collection ended before everything was read: {error}")
         return self._snapshot()
 
-    def _read(self) -> None:
+    def _read(self) -> Generator[Batch, BatchReply | SourceError | None, None]:
         self._listing.refresh()
         # A branch with runs of its own in the window is there, or was a moment ago.
         if not self._coming_into_question():
@@ -119,7 +145,7 @@ class Reading:
         if not self._listing.cold and not self._ledger.gaps and self._can_afford_care():
             self._look_behind()
         if self._graphql_answers:
-            self._ask()
+            yield from self._ask()
         if not self._graphql_answers:
             self._files.read_by_rest()
         if not self._ledger.gaps:
@@ -157,11 +183,11 @@ class Reading:
         github = self._github
         return not github.anonymous or github.remaining is None or github.remaining > SPARE
 
-    def _ask(self) -> None:
+    def _ask(self) -> Generator[Batch, BatchReply | SourceError | None, None]:
         """The one GraphQL batch, and what its answer calls for."""
-        watched = list(self._watched())
+        watched = self._in_turn(list(self._watched()))
         unsettled = [known.run for known in watched if self._is_unsettled(known)]
-        reply = self._send(
+        reply = yield from self._send(
             Batch(
                 labels=self._labels.fields(),
                 states=list(self._ledger.workflows.values()),
@@ -179,15 +205,14 @@ class Reading:
         self._histories.read_answer(reply)
         self._read_changed(reply, unsettled)
 
-    def _send(self, batch: Batch) -> BatchReply | None:
+    def _send(self, batch: Batch) -> Generator[Batch, BatchReply | SourceError | None, BatchReply | None]:
         """The reply; where the whole batch is refused, the one to its parts, and None where GraphQL has no answer.
 
         What watching the runs would have shown, the buckets show, only later. The labels are then asked for alone.
         """
-        try:
-            reply = self._sender.send(batch)
-        except SourceError as error:
-            return self._send_less(batch, error)
+        reply = (yield batch) or self._sender.attempt(batch)
+        if isinstance(reply, SourceError):
+            return self._send_less(batch, reply)
         self._labels.read_answer(reply.data)
         return reply
 
@@ -227,6 +252,14 @@ class Reading:
         for run_id, known in self._ledger.runs.items():
             if not known.gone and run_id not in self._listing.read:
                 yield known
+
+    def _in_turn(self, watched: list[TrackedRun]) -> list[TrackedRun]:
+        """Those that are asked for in this collection: all, or with many repositories a share of the settled ones."""
+        if self._watch is None:
+            return watched
+        settled = [known.run.id for known in watched if not self._is_unsettled(known)]
+        left_out = set(settled) - set(self._watch.of(sorted(settled)))
+        return [known for known in watched if known.run.id not in left_out]
 
     def _is_unsettled(self, known: TrackedRun) -> bool:
         return known.run.conclusion is None or known.last_updated >= self._now - UNSETTLED
@@ -294,7 +327,7 @@ class Reading:
     def _search_the_past(self) -> None:
         """Find the latest decisive run of the workflows of which none is known. A workflow may have come to be one of
         them in the course of this collection: its latest run is under way again, or it was switched on."""
-        by_graphql = self._graphql_answers and self._graphql_has_histories and self._github.reads_check_suites
+        by_graphql = self._graphql_answers and self._graphql_has_histories and self._github.session.reads_check_suites
         self._histories.search(self._wanted(), by_graphql=by_graphql)
 
     def _coming_into_question(self) -> list[int]:

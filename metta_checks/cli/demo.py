@@ -11,9 +11,9 @@ from typing import Final, NamedTuple
 import click
 
 from metta_checks.checks import CHECKS
+from metta_checks.cli.arguments import output_file
 from metta_checks.cli.collect import exit_status
-from metta_checks.cli.extras import require_simulator
-from metta_checks.cli.output import output_file
+from metta_checks.cli.group import require_simulator
 from metta_checks.cli.render import number_text, outcome_text
 from metta_checks.cli.runner import Outcome, Series, new_check, prepare_stubs, run_once
 from metta_checks.cli.terminal import echo, show_table, wrapped

@@ -13,8 +13,8 @@ from datadog_checks.base import ConfigurationError
 
 from metta_checks.cli.agent_config import ConfigFileError, read_agent_config
 from metta_checks.cli.arguments import METAVAR, completed, optional_check
-from metta_checks.cli.conf_files import ConfFile, found_at
-from metta_checks.cli.findings import Finding
+from metta_checks.cli.conf_files import ConfFile, Finding, found_at
+from metta_checks.cli.conf_values import filled
 from metta_checks.cli.group import ConfigurationFault
 from metta_checks.cli.runner import new_check, prepare_stubs
 from metta_checks.cli.terminal import echo, wrapped
@@ -166,7 +166,7 @@ def _estimates(file: ConfFile, workload: Workload) -> list[Estimate]:
     try:
         config = read_agent_config(file.path)
         return [
-            _estimate(number, file, config.init_config, given, workload)
+            _estimate(number, file, config.init_config, filled(given), workload)
             for number, given in enumerate(config.instances, 1)
         ]
     except ConfigFileError as error:

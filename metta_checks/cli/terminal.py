@@ -31,6 +31,10 @@ _COLOURS: Final = {
 _CLEAR: Final = "\r\x1b[K"
 
 
+class OutputError(OSError):
+    """Standard output or standard error did not take what was written."""
+
+
 class _Setting:
     colour: Colour = "auto"
 
@@ -59,10 +63,13 @@ def columns(*, err: bool = False) -> int | None:
 def echo(text: object = "", *, err: bool = False) -> None:
     """Write `text` and a line break, without the characters that a terminal would obey; its verdicts have a colour."""
     clean = printable_lines(str(text))
-    if not is_coloured(err=err):
-        click.echo(clean, err=err)
-        return
-    click.echo("\n".join(map(_coloured, clean.split("\n"))), err=err, color=True)
+    coloured = is_coloured(err=err)
+    try:
+        click.echo("\n".join(map(_coloured, clean.split("\n"))) if coloured else clean, err=err, color=coloured or None)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(error.errno, error.strerror) from None
 
 
 def _coloured(line: str) -> str:

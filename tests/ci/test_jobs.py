@@ -485,7 +485,7 @@ class TestFailures:
 
         durations = watched.points().durations
 
-        assert durations == {(f"job_{number}", "success", 1.0): 1 for number in range(60)}
+        assert durations == {(f"job {number}", "success", 1.0): 1 for number in range(60)}
         asked = list(dict.fromkeys(target.partition("per_page=")[2].partition("&")[0] for target in watched.asked()))
         assert [int(size) for size in asked] == sizes
         watched.scene.restart()

@@ -142,7 +142,8 @@ def test_after_a_fresh_install_validate_names_what_is_missing(command: Command, 
     for path in (tmp_path, tmp_path / "conf.d", tmp_path / "conf.d/metta_wandb.d"):
         result = command("validate", path)
         assert result.exit_code == 2
-        assert "metta_wandb has no conf.yaml: copy conf.yaml.example to conf.yaml beside it" in result.stderr
+        assert "metta_wandb has no conf.yaml: copy conf.yaml.example to conf.yaml beside it" in result.stdout
+        assert "there is no configuration of these checks" in result.stderr
         assert "Usage" not in result.stderr
     (tmp_path / "conf.d/metta_ci.d/conf.yaml").write_text(json.dumps({"instances": [CI_INSTANCE]}))
     result = command("validate", tmp_path, "--strict")
@@ -210,7 +211,7 @@ def test_a_missing_library_is_named_with_a_command_that_installs_it(
     import importlib.util
 
     found = importlib.util.find_spec
-    for place in ("metta_checks.cli.extras.find_spec", "metta_checks.cli.wandb_sdk.find_spec"):
+    for place in ("metta_checks.cli.group.find_spec", "metta_checks.cli.wandb_sdk.find_spec"):
         monkeypatch.setattr(place, lambda name, *rest: None if name == module else found(name, *rest), raising=False)
     monkeypatch.setitem(sys.modules, module, None)
     monkeypatch.setattr("metta_checks.cli.verify.is_installed", lambda: module != "wandb")

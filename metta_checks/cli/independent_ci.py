@@ -60,7 +60,7 @@ class CiQuestion:
         )
 
 
-def recount_ci(get: Get, question: CiQuestion, now: datetime) -> dict[Figure, float]:
+def independent_count(get: Get, question: CiQuestion, now: datetime) -> dict[Figure, float]:
     """All gauges of metta_ci but the verdicts, as of `now`; what cannot be told is left out."""
     listed = list(_pages(get, f"/repos/{question.repo}/actions/workflows", {}, "workflows"))
     folder = ".github/workflows/"
