@@ -142,6 +142,33 @@ def repository(answer: Response) -> Repository:
     return _parse(answer, Repository)
 
 
+class RepositoryPage(NamedTuple):
+    """One page of the repositories of an organisation. `has_next`: it links to another page."""
+
+    repositories: tuple[ListedRepository, ...]
+    etag: str | None
+    has_next: bool
+
+
+class ListedRepository(BaseModel):
+    """A repository of a list."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: Text
+    default_branch: Text | None = None
+    archived: bool = False
+
+
+class _Repositories(RootModel[Annotated[tuple[ListedRepository, ...], Field(max_length=MOST_LISTED)]]):
+    model_config = ConfigDict(frozen=True)
+
+
+def repository_page(answer: Response) -> RepositoryPage:
+    """A page of a list of repositories. Raises SourceError for an answer of another shape."""
+    return RepositoryPage(_parse(answer, _Repositories).root, answer.headers.get("etag"), _has_next(answer))
+
+
 def branch_name(answer: Response) -> str:
     """The name of the branch that GitHub gave."""
     return _parse(answer, _Branch).name

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
@@ -14,11 +15,13 @@ from metta_checks.ci.graphql import Data, QueryField, graphql_data
 from metta_checks.ci.settings import REST_HEADERS, Settings
 from metta_checks.core.credentials import Credential, with_fresh_credential
 from metta_checks.core.errors import Kind, SourceError
-from metta_checks.core.http_errors import whole_number
+from metta_checks.core.http_errors import reset_time, whole_number
 from metta_checks.core.transport import BearerAuth, NoAuth, Response, Transport
 
 THREADS: Final = 4
 """GitHub's secondary limits are for those who ask for much at once."""
+
+NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
 T = TypeVar("T")
 
@@ -64,6 +67,24 @@ CHECK_SUITES_AGAIN: Final = timedelta(hours=24)
 """How long check suites are not asked for after a refusal; the token may be replaced by one that may read them."""
 
 
+@dataclass(slots=True)
+class Session:
+    """What the requests of an instance have in common, whatever repository they are about.
+
+    `exhausted` is the error of an anonymous caller's quota that is used up. `remaining` is what is left of the quota
+    until `resets_at`.
+    """
+
+    credential: Credential | None = None
+    now: datetime = NEVER
+    exhausted: SourceError | None = None
+    check_suites_refused_at: datetime | None = None
+    remaining: int | None = None
+    resets_at: datetime | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    slots: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(THREADS))
+
+
 class GitHub:
     """Sends the requests of one instance. `begin` before each collection; `get` and `query` from any thread.
 
@@ -71,16 +92,17 @@ class GitHub:
     used up nothing is sent until the hour is over.
     """
 
-    def __init__(self, transport: Transport, access: Access | AppAccess, settings: Settings) -> None:
+    def __init__(
+        self, transport: Transport, access: Access | AppAccess, settings: Settings, session: Session | None = None
+    ) -> None:
         self.settings = settings
         self._transport = transport
         self._access = access
-        self._credential: Credential | None = None
-        self._now = datetime.min.replace(tzinfo=UTC)
-        self._lock = threading.Lock()
-        self._exhausted: SourceError | None = None
-        self._check_suites_refused_at: datetime | None = None
-        self.remaining: int | None = None
+        self._session = session or Session()
+
+    def of(self, settings: Settings) -> GitHub:
+        """The same for one repository of several: the credential and the quota are shared."""
+        return GitHub(self._transport, self._access, settings, self._session)
 
     @property
     def source(self) -> str:
@@ -89,18 +111,25 @@ class GitHub:
 
     @property
     def anonymous(self) -> bool:
-        return self._credential is None
+        return self._session.credential is None
+
+    @property
+    def remaining(self) -> int | None:
+        """What is left of the quota of REST, as far as that is known."""
+        resets_at = self._session.resets_at
+        is_over = resets_at is not None and self._session.now >= resets_at
+        return None if is_over else self._session.remaining
 
     @property
     def reads_check_suites(self) -> bool:
         """Whether GraphQL's `checkSuite` is worth asking for: fine-grained tokens are refused it."""
-        refused_at = self._check_suites_refused_at
-        is_recent = refused_at is not None and timedelta(0) <= self._now - refused_at < CHECK_SUITES_AGAIN
+        refused_at = self._session.check_suites_refused_at
+        is_recent = refused_at is not None and timedelta(0) <= self._session.now - refused_at < CHECK_SUITES_AGAIN
         return not self.anonymous and not is_recent
 
     def note_refused_check_suites(self) -> None:
         """GitHub answered that the token must not read them."""
-        self._check_suites_refused_at = self._now
+        self._session.check_suites_refused_at = self._session.now
 
     @property
     def out_of_time(self) -> bool:
@@ -110,11 +139,11 @@ class GitHub:
     def begin(self, now: datetime) -> None:
         """Look the token up. Raises CredentialError for one that cannot be used, SourceError while an anonymous
         caller's quota is used up."""
-        self._now = now
-        self._credential = self._access.credential()
-        exhausted, self._exhausted = self._exhausted, None
+        self._session.now = now
+        self._session.credential = self._access.credential()
+        exhausted, self._session.exhausted = self._session.exhausted, None
         if exhausted is not None and self.anonymous and exhausted.reset_at is not None and now < exhausted.reset_at:
-            self._exhausted = exhausted
+            self._session.exhausted = exhausted
             raise exhausted
 
     def get(
@@ -154,7 +183,7 @@ class GitHub:
         }
         answer = self._send("POST", self.settings.graphql_url, about=about, json=body)
         try:
-            data = graphql_data(answer, self._now, apart)
+            data = graphql_data(answer, self._session.now, apart)
         except SourceError as error:
             raise self._explained(error) from None
         return Data(data.values, {alias: self._explained(error) for alias, error in data.faults.items()})
@@ -162,10 +191,11 @@ class GitHub:
     def _send(self, method: str, url: str, *, about: str, **options: Any) -> Response:
         def once(credential: Credential | None) -> Response:
             auth = BearerAuth(credential.value) if credential else NoAuth()
-            return self._transport.send(method, url, about=about, auth=auth, **options)
+            with self._session.slots:
+                return self._transport.send(method, url, about=about, auth=auth, **options)
 
         try:
-            answer = with_fresh_credential(once, self._credential, self._renewed)
+            answer = with_fresh_credential(once, self._session.credential, self._renewed)
         except SourceError as error:
             raise self._explained(error, url) from None
         self._note_quota(answer.headers)
@@ -175,16 +205,16 @@ class GitHub:
         """Another token after a 401, where AWS has one by now; threads that were refused together share it."""
         if refused is None:
             return None
-        with self._lock:
-            if self._credential == refused:
-                self._credential = self._access.refresh(refused) or refused
-            return self._credential if self._credential != refused else None
+        with self._session.lock:
+            if self._session.credential == refused:
+                self._session.credential = self._access.refresh(refused) or refused
+            return self._session.credential if self._session.credential != refused else None
 
     def _explained(self, error: SourceError, url: str = "") -> SourceError:
         explained = advised(error, self.settings, anonymous=self.anonymous)
         # The search has a quota of its own, which is renewed each minute.
         if self.anonymous and error.kind is Kind.RATE_LIMITED and not url.endswith(SEARCH):
-            self._exhausted = explained
+            self._session.exhausted = explained
         return explained
 
     @property
@@ -195,4 +225,5 @@ class GitHub:
     def _note_quota(self, headers: Mapping[str, str]) -> None:
         remaining = whole_number(headers.get("x-ratelimit-remaining", ""))
         if remaining is not None and headers.get("x-ratelimit-resource", "core") == "core":
-            self.remaining = remaining
+            self._session.remaining = remaining
+            self._session.resets_at = reset_time(headers, self._session.now)

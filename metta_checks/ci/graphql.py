@@ -91,7 +91,9 @@ def graphql_data(answer: Response, now: datetime, apart: Collection[str] = ()) -
     faults: dict[str, SourceError] = {}
     for error in envelope.errors:
         if envelope.data and error.alias is not None and error.alias in apart:
-            faults.setdefault(error.alias, _fault(error, answer, now))
+            # That something is gone hides no other error of the field.
+            if error.alias not in faults or faults[error.alias].kind is Kind.NOT_FOUND:
+                faults[error.alias] = _fault(error, answer, now)
         elif error.type != "NOT_FOUND" or not envelope.data:
             raise _fault(error, answer, now)
     if not envelope.data:

@@ -6,6 +6,7 @@ is still to be read is part of the state, so that each job is submitted at most 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -77,14 +78,38 @@ def note_ended(settings: Settings, before: Ledger, ledger: Ledger, now: datetime
     ledger.jobs = (*ledger.jobs, *ended)
 
 
-class JobsReader:
-    """Reads the jobs of one repository that `ledger` notes, with at most `budget` requests; what is still to be read
-    stays noted."""
+class JobBudget:
+    """The requests for jobs that a collection of so many `targets` may make, shared by them; from any thread."""
 
-    def __init__(self, github: GitHub, ledger: Ledger, *, budget: int) -> None:
+    def __init__(self, requests: int, targets: int) -> None:
+        self._requests = self._left = requests
+        self._targets = targets
+        self._lock = threading.Lock()
+
+    def read(self, github: GitHub, ledger: Ledger) -> JobsReading:
+        """Read the jobs of the next target with its share, which is enough for the attempt that waits longest as long
+        as there are any requests; what it does not need is left for the others."""
+        first = ledger.jobs[0].pages if ledger.jobs else 0
+        with self._lock:
+            share = min(self._left, max(-(-self._left // max(self._targets, 1)), first)) if first else 0
+            self._left -= share
+            self._targets -= 1
+        reader = JobsReader(github, ledger, budget=self._requests, left=share)
+        reading = reader.read()
+        with self._lock:
+            self._left += reader.left
+        return reading
+
+
+class JobsReader:
+    """Reads the jobs of one repository that `ledger` notes, with at most `left` requests; what is still to be read
+    stays noted. `budget` is what a whole collection has: an attempt of more pages is never read."""
+
+    def __init__(self, github: GitHub, ledger: Ledger, *, budget: int, left: int) -> None:
         self._github = github
         self._ledger = ledger
-        self._budget = self._left = budget
+        self._budget = budget
+        self.left = left
         self._reading = JobsReading()
         self._failures = 0
 
@@ -113,9 +138,9 @@ class JobsReader:
         """The first of those that wait, as many as may be asked for at once, each with its pages as far as known."""
         chosen: list[WaitingJobs] = []
         for one in waiting[:THREADS]:
-            if one.pages > self._left:
+            if one.pages > self.left:
                 break
-            self._left -= one.pages
+            self.left -= one.pages
             chosen.append(one)
         return chosen
 
@@ -131,11 +156,11 @@ class JobsReader:
             if pages > self._budget:
                 self._leave_out([one])
                 continue
-            if pages - one.pages > self._left:
+            if pages - one.pages > self.left:
                 # The first in the next collection, where all its pages are affordable.
                 again.append(one._replace(pages=pages))
                 continue
-            self._left -= max(0, pages - one.pages)
+            self.left -= max(0, pages - one.pages)
             again += self._take(one, page, pages)
         return again
 

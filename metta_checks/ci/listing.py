@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -40,6 +41,11 @@ class Listing:
     def cold(self) -> bool:
         """Whether nothing was known when the collection began."""
         return not self._known_before
+
+    @property
+    def lacking(self) -> AbstractSet[int]:
+        """Known runs that a range should have and has not: they may be deleted, which GraphQL answers."""
+        return self._gaps.lacking
 
     @property
     def short(self) -> Sequence[Gap]:

@@ -9,7 +9,7 @@ from functools import partial, reduce
 from typing import Final
 
 from metta_checks.ci.client import GitHub, together
-from metta_checks.ci.graphql import QueryField
+from metta_checks.ci.graphql import Data, QueryField
 from metta_checks.ci.ledger import QUESTION_SIZE, Ledger
 from metta_checks.ci.models import Run, Workflow
 from metta_checks.ci.pages import MAY_BE_TOO_LARGE
@@ -39,7 +39,7 @@ PAST_RUNS: Final = (
 class Question:
     """What to ask. `labels` are the fields of the label counts and `tree` that of the workflow files: each may fail
     alone. `watched` and `closely_watched` are runs that may have changed since they were read; of the latter the
-    outcome is asked too."""
+    outcome is asked too. `urgent` are those of them that cannot wait for another collection."""
 
     labels: Sequence[QueryField] = ()
     states: Sequence[Workflow] = ()
@@ -47,6 +47,7 @@ class Question:
     watched: Sequence[Run] = ()
     closely_watched: Sequence[Run] = ()
     tree: Sequence[QueryField] = ()
+    urgent: frozenset[int] = frozenset()
 
     @property
     def weight(self) -> int:
@@ -110,12 +111,17 @@ class Questioner:
 
 
 def _ask_part(github: GitHub, part: Question) -> Reply:
-    fields = list(_fields(part))
+    fields = list(fields_of(part))
     if not fields:
         return Reply()
     apart = frozenset(field.alias for field in (*part.labels, *part.tree))
+    return reply_of(github, part, github.query(fields, about=f"labels and runs of {github.settings.repo}", apart=apart))
+
+
+def reply_of(github: GitHub, part: Question, data: Data) -> Reply:
+    """The reply to a question that was put in one request. Raises SourceError for data of another shape."""
     return parse_reply(
-        github.query(fields, about=f"labels and runs of {github.settings.repo}", apart=apart),
+        data,
         operation=f"{github.source}: POST {github.settings.graphql_url}",
         states=part.states,
         histories=part.histories,
@@ -139,7 +145,8 @@ def _parts(question: Question, size: int) -> Iterator[Question]:
             return
 
 
-def _fields(question: Question) -> Iterator[QueryField]:
+def fields_of(question: Question) -> Iterator[QueryField]:
+    """The fields of the question, in one query."""
     yield from question.labels
     yield from question.tree
     yield from _node_fields("state", question.states, STATE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -73,16 +73,18 @@ class Snapshot:
 class Reading:
     """Reads GitHub into `ledger`, a copy that is saved whatever comes; one object per collection."""
 
-    def __init__(self, github: GitHub, ledger: Ledger, now: datetime, *, max_pages: int) -> None:
-        self._github = github
+    def __init__(
+        self, github: GitHub, ledger: Ledger, now: datetime, questioner: Questioner, *, max_pages: int
+    ) -> None:
+        self.github = github
         self._settings: Settings = github.settings
-        self._ledger = ledger
+        self.ledger = ledger
         self._asked: set[int] = set()
-        self._now = now
+        self.now = now
         self._since = now.replace(microsecond=0) - self._settings.look_back
         ledger.begin(now, self._since)
         self._listing = Listing(github, ledger, now, self._since, max_pages=max_pages)
-        self._questioner = Questioner(github, ledger, now)
+        self._questioner = questioner
         self._exclusion = Exclusion(self._settings.exclude_workflows)
         self._files = WorkflowFiles(github, ledger, now)
         self._labels = LabelCounts(github, ledger, now)
@@ -94,40 +96,41 @@ class Reading:
         self._unread_histories: dict[int, str] = {}
         self._hidden = 0
 
-    def take(self) -> Snapshot:
+    def steps(self) -> Generator[Question, Reply, Snapshot]:
         """Everything that the figures need, or what there is of it where the time is up in a first reading.
 
+        Yields the question, at most one, and goes on with the reply that is sent, or the SourceError that is thrown.
         Raises SourceError; the ledger then has what was read until then.
         """
         try:
-            self._read()
+            yield from self._read()
         except SourceError as error:
-            if self._ledger.is_whole or not self._github.out_of_time:
+            if self.ledger.is_whole or not self.github.out_of_time:
                 raise
             self._interrupted = error
             self._labels.fail(error)
             self._problems.append(f"the collection ended before everything was read: {error}")
         return self._snapshot()
 
-    def _read(self) -> None:
+    def _read(self) -> Generator[Question, Reply, None]:
         self._listing.refresh()
         # A branch with runs of its own in the window is there, or was a moment ago.
-        if not self._coming_into_question():
-            self._default_branch = workflows.default_in_place_of_missing(self._github, self._ledger)
+        if not self._coming_into_question() and not self._settings.is_default_branch:
+            self._default_branch = workflows.default_in_place_of_missing(self.github, self.ledger)
             if self._default_branch is not None:
                 return
-        if workflows.list_is_due(self._ledger, self._listing.read, self._now):
+        if workflows.list_is_due(self.ledger, self._listing.read, self.now):
             self._refresh_workflows()
-        if not self._listing.cold and not self._ledger.gaps and self._can_afford_care():
+        if not self._listing.cold and not self.ledger.gaps and self._can_afford_care():
             self._look_behind()
         if self._graphql_answers:
-            self._ask()
+            yield from self._ask()
         if not self._graphql_answers:
             self._files.read_by_rest()
-        if not self._ledger.gaps:
+        if not self.ledger.gaps:
             self._search_the_past()
-        late = history.resolve_flakiness(self._github, self._ledger, self._coming_into_question())
-        if late is not None and not self._ledger.is_whole:
+        late = history.resolve_flakiness(self.github, self.ledger, self._coming_into_question())
+        if late is not None and not self.ledger.is_whole:
             self._interrupted = late
             self._problems.append(f"the collection ended before everything was read: {late}")
         # Last, since it may take long and fails alone.
@@ -136,11 +139,11 @@ class Reading:
     def _refresh_workflows(self) -> None:
         """The list of workflows; where one is known already, it does for as long as GitHub does not give another."""
         try:
-            workflows.refresh(self._github, self._ledger, self._now)
+            workflows.refresh(self.github, self.ledger, self.now)
         except SourceError as error:
-            if self._ledger.workflows_at is None or self._ends_all(error):
+            if self.ledger.workflows_at is None or self._ends_all(error):
                 raise
-            self._problems.append(f"the list of workflows is that of {self._ledger.workflows_at:%H:%M} UTC: {error}")
+            self._problems.append(f"the list of workflows is that of {self.ledger.workflows_at:%H:%M} UTC: {error}")
 
     def _look_behind(self) -> None:
         """Older runs that changed, or that GitHub lists late; they can wait for the next collection."""
@@ -153,41 +156,42 @@ class Reading:
 
     def _ends_all(self, error: SourceError) -> bool:
         """Whether every other request would end in this error too."""
-        return error.kind in history.OF_ALL_REQUESTS or self._github.out_of_time
+        return error.kind in history.OF_ALL_REQUESTS or self.github.out_of_time
 
     def _can_afford_care(self) -> bool:
-        github = self._github
+        github = self.github
         return not github.anonymous or github.remaining is None or github.remaining > SPARE
 
-    def _ask(self) -> None:
+    def _ask(self) -> Generator[Question, Reply, None]:
         """The one GraphQL question, and what its answer calls for."""
         watched = list(self._watched())
         unsettled = [known.run for known in watched if self._is_unsettled(known)]
-        reply = self._put(
+        reply = yield from self._put(
             Question(
                 labels=self._labels.fields(),
-                states=list(self._ledger.workflows.values()),
-                histories=() if self._ledger.gaps else self._quiet_workflows(),
+                states=list(self.ledger.workflows.values()),
+                histories=() if self.ledger.gaps else self._quiet_workflows(),
                 watched=[known.run for known in watched if not self._is_unsettled(known)],
                 closely_watched=unsettled,
                 tree=self._files.fields(),
+                urgent=frozenset(run.id for run in unsettled).union(self._listing.missing, self._listing.lacking),
             )
         )
         if reply is None:
             self._go_on_by_rest()
             return
         self._files.take(reply.data)
-        self._ledger.workflows |= reply.states
+        self.ledger.workflows |= reply.states
         self._take_histories(reply)
         self._read_changed(reply, unsettled)
 
-    def _put(self, question: Question) -> Reply | None:
+    def _put(self, question: Question) -> Generator[Question, Reply, Reply | None]:
         """The reply; where the whole question is refused, the one to its parts, and None where GraphQL has no answer.
 
         What watching the runs would have shown, the buckets show, only later. The labels are then asked for alone.
         """
         try:
-            reply = self._questioner.put(question)
+            reply = yield question
         except SourceError as error:
             return self._put_less(question, error)
         self._labels.take(reply.data)
@@ -202,11 +206,11 @@ class Reading:
                 with suppress(SourceError):
                     reply = self._questioner.put(less)
                     if question.watched or question.closely_watched:
-                        self._ledger.watch_again_at = self._now + WATCH_PAUSE
+                        self.ledger.watch_again_at = self.now + WATCH_PAUSE
                     self._graphql_has_histories = bool(less.histories) or not question.histories
                     self._labels.take(reply.data)
                     return reply
-        if refused.kind in ANSWERS_LESS and question.labels and self._github.has_time:
+        if refused.kind in ANSWERS_LESS and question.labels and self.github.has_time:
             with suppress(SourceError):
                 return self._questioner.put(replace(question, labels=()))
         self._labels.fail(refused)
@@ -218,24 +222,24 @@ class Reading:
     def _go_on_by_rest(self) -> None:
         """Without GraphQL: the states of the workflows are those of REST's list, and pasts are looked up there."""
         self._graphql_answers = False
-        if self._ledger.workflows_at != self._now:
+        if self.ledger.workflows_at != self.now:
             self._refresh_workflows()
 
     def _watched(self) -> Iterator[Known]:
         """The runs of which no answer of this collection has spoken yet."""
-        again_at = self._ledger.watch_again_at
-        if again_at is not None and self._now < again_at:
+        again_at = self.ledger.watch_again_at
+        if again_at is not None and self.now < again_at:
             return
-        for run_id, known in self._ledger.runs.items():
+        for run_id, known in self.ledger.runs.items():
             if not known.gone and run_id not in self._listing.read:
                 yield known
 
     def _is_unsettled(self, known: Known) -> bool:
-        return known.run.conclusion is None or known.stamp >= self._now - UNSETTLED
+        return known.run.conclusion is None or known.stamp >= self.now - UNSETTLED
 
     def _read_changed(self, reply: Reply, unsettled: Iterable[Run]) -> None:
         """Read again what has changed since it was read, and what may have where the reply has no outcomes."""
-        known = self._ledger.runs
+        known = self.ledger.runs
         changed = {run_id: pulse for run_id, pulse in reply.pulses.items() if _has_changed(known[run_id], pulse)}
         unsure = {run.id for run in unsettled if self._is_unsure(run, reply)}
         before = {run_id: known[run_id].run for run_id in changed}
@@ -248,9 +252,9 @@ class Reading:
         self._note_hidden(reply)
         for run_id, pulse in changed.items():
             if self._is_shown(before[run_id], known[run_id].run, pulse):
-                self._ledger.note_change(run_id, pulse.updated_at)
+                self.ledger.note_change(run_id, pulse.updated_at)
         for run_id in reply.gone:
-            self._ledger.note_deletion(run_id)
+            self.ledger.note_deletion(run_id)
 
     def _note_hidden(self, reply: Reply) -> None:
         """Whether the first page of the listing lacked most of the runs that it should have, and that do exist: newer
@@ -263,7 +267,7 @@ class Reading:
         """Whether REST shows the change that GraphQL announced; until then the run is asked for again. The two need not
         agree on the time, so that an announcement counts no longer than an hour."""
         moved = now_read != before or now_read.updated_at >= pulse.updated_at
-        return moved or pulse.updated_at < self._now - ANNOUNCED
+        return moved or pulse.updated_at < self.now - ANNOUNCED
 
     def _is_unsure(self, run: Run, reply: Reply) -> bool:
         """A run that has been under way since before the look-back has no other to share a request with; the second of
@@ -274,11 +278,11 @@ class Reading:
 
     def _quiet_workflows(self) -> list[Workflow]:
         """The workflows that count, of which no decisive run is known and the past was not searched yet."""
-        latest = self._ledger.latest_decisive()
+        latest = self.ledger.latest_decisive()
         return [
-            self._ledger.workflows[workflow_id]
+            self.ledger.workflows[workflow_id]
             for workflow_id in sorted(self._wanted())
-            if workflow_id not in latest and workflow_id not in self._ledger.searched
+            if workflow_id not in latest and workflow_id not in self.ledger.searched
         ]
 
     def _wanted(self) -> frozenset[int]:
@@ -286,7 +290,7 @@ class Reading:
         return self._existing().union(*(selection.ids for selection in self._lists().values()))
 
     def _included_workflows(self) -> dict[int, Workflow]:
-        known = self._ledger.workflows
+        known = self.ledger.workflows
         return {one: workflow for one, workflow in known.items() if not self._exclusion.excludes(workflow)}
 
     def _existing(self) -> frozenset[int]:
@@ -295,10 +299,10 @@ class Reading:
 
     def _counts(self, run: Run) -> bool:
         """Whether the run is one of the repository's own branch, of a workflow that is not excluded."""
-        return run.own and not self._exclusion.excludes_run(run, self._ledger.workflows)
+        return run.own and not self._exclusion.excludes_run(run, self.ledger.workflows)
 
     def _lists(self) -> dict[str, Selection]:
-        known = self._ledger.workflows
+        known = self.ledger.workflows
         lists = self._settings.lists
         return {metric: workflows.select(known, entries, self._exclusion) for metric, entries in lists.items()}
 
@@ -306,7 +310,7 @@ class Reading:
         """Find the latest decisive run of the workflows of which none is known. A workflow may have come to be one of
         them in the course of this collection: its latest run is under way again, or it was switched on."""
         quiet = [workflow for workflow in self._quiet_workflows() if workflow.id not in self._asked]
-        by_graphql = self._graphql_answers and self._graphql_has_histories and self._github.reads_check_suites
+        by_graphql = self._graphql_answers and self._graphql_has_histories and self.github.reads_check_suites
         if quiet and by_graphql:
             # What GraphQL does not answer is asked of REST below.
             with suppress(SourceError):
@@ -327,7 +331,7 @@ class Reading:
     def _past(self, workflow: Workflow) -> list[Run] | SourceError:
         """The runs of a quiet workflow, or why they could not be read."""
         try:
-            return history.read_by_rest(self._github, workflow, self._ledger.page_size)
+            return history.read_by_rest(self.github, workflow, self.ledger.page_size)
         except SourceError as error:
             if self._ends_all(error):
                 raise
@@ -338,44 +342,44 @@ class Reading:
         for workflow_id, past_runs in reply.histories.items():
             runs = history.settled_by_graphql(past_runs, self._settings.branch, self._since)
             if runs is not None:
-                self._remember(self._ledger.workflows[workflow_id], runs)
+                self._remember(self.ledger.workflows[workflow_id], runs)
 
     def _remember(self, workflow: Workflow, runs: list[Run]) -> None:
         for run in runs:
-            self._ledger.admit(run)
+            self.ledger.admit(run)
         if not any(run.own and run.decisive for run in runs):
-            self._ledger.searched.add(workflow.id)
+            self.ledger.searched.add(workflow.id)
 
     def _coming_into_question(self) -> list[int]:
         """The branch's own runs that are in the window, or will be: by GitHub's clock one may have started after `now`.
         By the next collection it may be deleted."""
-        opens = self._now - self._settings.window
-        known_ones = self._ledger.runs.values()
+        opens = self.now - self._settings.window
+        known_ones = self.ledger.runs.values()
         return [known.run.id for known in known_ones if known.run.started_at >= opens and self._counts(known.run)]
 
     def _in_window(self) -> Iterator[Known]:
         """Completed runs of the repository's own branch whose latest attempt started inside the window, and which are
         not older than the look-back."""
-        opens, created = self._now - self._settings.window, self._now - self._settings.look_back
-        for known in self._ledger.runs.values():
+        opens, created = self.now - self._settings.window, self.now - self._settings.look_back
+        for known in self.ledger.runs.values():
             run = known.run
-            in_time = opens <= run.started_at < self._now and run.created_at >= created
+            in_time = opens <= run.started_at < self.now and run.created_at >= created
             if in_time and run.conclusion is not None and self._counts(run):
                 yield known
 
     def _snapshot(self) -> Snapshot:
-        ledger = self._ledger
+        ledger = self.ledger
         progress = "" if self._default_branch is not None else self._progress()
         ledger.is_whole = ledger.is_whole or not progress
         # A first reading over several collections is the first collection ever.
-        completed = tuple(ledger.newly_completed(self._now, self._since)) if ledger.is_whole else ()
+        completed = tuple(ledger.newly_completed(self.now, self._since)) if ledger.is_whole else ()
         ledger.prune(self._since)
         lists_problem = progress if ledger.workflows_at is None else None
-        is_all = not ledger.gaps and not self._hidden and ledger.collected_at == self._now and lists_problem is None
+        is_all = not ledger.gaps and not self._hidden and ledger.collected_at == self.now and lists_problem is None
         read_from = max((gap.until for gap in ledger.gaps), default=self._since)
         latest = {one: run for one, run in ledger.latest_decisive().items() if self._counts(run)}
         return Snapshot(
-            now=self._now,
+            now=self.now,
             runs=tuple(self._in_window()),
             workflows=self._included_workflows(),
             latest={one: run for one, run in latest.items() if is_all or run.created_at > read_from},
@@ -397,7 +401,7 @@ class Reading:
 
     def _progress(self) -> str:
         """How far the reading got, and why no further; empty where it is complete."""
-        ledger, short = self._ledger, self._listing.short
+        ledger, short = self.ledger, self._listing.short
         known = sum(known.run.created_at >= self._since for known in ledger.runs.values())
         remaining = sum(gap.remaining for gap in ledger.gaps)
         read = f"{known:,} of {known + remaining:,} runs" if remaining else f"{known:,} runs"

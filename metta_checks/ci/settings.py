@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -12,6 +12,7 @@ from metta_checks.ci.rules import RULES
 from metta_checks.core.address import plain_address
 from metta_checks.core.duration import parse_duration
 from metta_checks.core.environment import Variable, Variables
+from metta_checks.core.names import NameSelection, name_selection
 from metta_checks.core.option_errors import OptionError, parsed, required
 from metta_checks.health.condition import Condition, parse_condition
 
@@ -24,7 +25,7 @@ REST_HEADERS: Final = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Ve
 """What every REST request has."""
 
 VARIABLES: Final[Variables] = {
-    "repo": Variable("GITHUB_REPOSITORY"),
+    "repo": Variable("GITHUB_REPOSITORY", unless="organization"),
     "branch": Variable("GITHUB_BRANCH"),
     "api_url": Variable("GITHUB_API_URL"),
     "token_secret": Variable("GITHUB_TOKEN_SECRET"),
@@ -47,6 +48,10 @@ VARIABLES: Final[Variables] = {
 RERUN_SPAN: Final = timedelta(hours=24)
 """How much older than the window a run may be whose re-run counts."""
 
+DEFAULT_BRANCH: Final = "main"
+"""The branch of a single repository when none is named."""
+
+_OWNER = re.compile(r"[A-Za-z0-9_-]+")
 _REPO = re.compile(r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+")
 
 
@@ -63,7 +68,8 @@ class Settings:
     """What one instance watches and how it judges.
 
     `labels` and `lists` are by metric: the labels that count for it, the workflows that decide it. Where one is
-    empty the metric is off.
+    empty the metric is off. With `repos`, those repositories of the `organization` are watched, each with settings of
+    its own, and `repo` is empty. `is_default_branch`: each is watched on its default branch, as GitHub names it.
     """
 
     repo: str
@@ -77,6 +83,18 @@ class Settings:
     exclude_workflows: tuple[str, ...] = ()
     max_age: timedelta | None = None
     app: App | None = None
+    organization: str = ""
+    repos: NameSelection | None = None
+    is_default_branch: bool = False
+
+    def of(self, repo: str, branch: str) -> Settings:
+        """The settings of one repository of the organisation, on one of its branches."""
+        return replace(self, repo=repo, branch=branch)
+
+    @property
+    def place(self) -> str:
+        """What messages call that which is asked about: the repository, or the organisation where it is about all."""
+        return self.repo or self.organization
 
     @property
     def look_back(self) -> timedelta:
@@ -98,9 +116,11 @@ class Settings:
 def resolve(options: InstanceConfig) -> Settings:
     """The settings that the options say. Raises ConfigurationError, which names the option, for what the model of
     the options cannot see."""
+    organization, repos = _organization(options)
+    branch = (options.branch or "").strip()
     return Settings(
-        repo=_repo(required(options, "repo", VARIABLES)),
-        branch=options.branch.strip(),
+        repo="" if repos else _repo(required(options, "repo", VARIABLES)),
+        branch=branch or ("" if repos else DEFAULT_BRANCH),
         api_url=parsed("api_url", plain_address, options.api_url or PUBLIC_API),
         window=parsed("window", parse_duration, options.window),
         label_window=parsed("label_window", parse_duration, options.label_window),
@@ -117,7 +137,27 @@ def resolve(options: InstanceConfig) -> Settings:
         exclude_workflows=_texts(options.exclude_workflows),
         max_age=parsed("max_age", parse_duration, options.max_age) if options.max_age else None,
         app=_app(options),
+        organization=organization,
+        repos=repos,
+        is_default_branch=repos is not None and not branch,
     )
+
+
+def _organization(options: InstanceConfig) -> tuple[str, NameSelection | None]:
+    """The organisation, and which of its repositories are watched; none for a single repository."""
+    organization = (options.organization or "").strip()
+    if not organization:
+        if options.repos is not None:
+            raise OptionError("organization", "is not set, and `repos` is: it says whose repositories they are")
+        return "", None
+    if not _OWNER.fullmatch(organization):
+        raise OptionError("organization", "is not the name of an organisation: write it without an address around it")
+    if options.repo:
+        raise OptionError("organization", "is set beside `repo`: give one repository or an organisation, not both")
+    if options.repos is None:
+        problem = "is not set, and `organization` is: it says which of the repositories are watched"
+        raise OptionError("repos", f'{problem}, such as `include: [".*"]`')
+    return organization, name_selection("repos", options.repos, ignore_case=True)
 
 
 def _repo(repo: str) -> str:

@@ -129,7 +129,7 @@ class RestPayloads:
             "language": "Python",
             "license": None,
             "size": 4096,
-            "archived": False,
+            "archived": repository.archived,
             "disabled": False,
             "open_issues": open_issues,
             "open_issues_count": open_issues,
