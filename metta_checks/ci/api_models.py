@@ -142,31 +142,25 @@ def repository(answer: Response) -> Repository:
     return _parse(answer, Repository)
 
 
-class RepositoryPage(NamedTuple):
-    """One page of the repositories of an organisation. `has_next`: it links to another page."""
-
-    repositories: tuple[ListedRepository, ...]
-    etag: str | None
-    has_next: bool
-
-
 class ListedRepository(BaseModel):
-    """A repository of a list."""
+    """A repository in the list of an organisation."""
 
     model_config = ConfigDict(frozen=True)
 
     name: Text
-    default_branch: Text | None = None
+    default_branch: Text = ""
     archived: bool = False
 
 
-class _Repositories(RootModel[Annotated[tuple[ListedRepository, ...], Field(max_length=MOST_LISTED)]]):
-    model_config = ConfigDict(frozen=True)
+class RepositoryPage(NamedTuple):
+    """One page of the repositories of an organisation; `has_next`: it links to another one."""
+
+    repositories: tuple[ListedRepository, ...]
+    has_next: bool
 
 
 def repository_page(answer: Response) -> RepositoryPage:
-    """A page of a list of repositories. Raises SourceError for an answer of another shape."""
-    return RepositoryPage(_parse(answer, _Repositories).root, answer.headers.get("etag"), _has_next(answer))
+    return RepositoryPage(tuple(_parse(answer, _Repositories).root), _has_next(answer))
 
 
 def branch_name(answer: Response) -> str:
@@ -287,6 +281,10 @@ class _Folder(RootModel[list[_Entry]]):
     model_config = ConfigDict(frozen=True)
 
 
+class _Repositories(RootModel[Annotated[list[ListedRepository], Field(max_length=MOST_LISTED)]]):
+    model_config = ConfigDict(frozen=True)
+
+
 class _Branch(_Wire):
     name: Text
 
@@ -309,7 +307,7 @@ def _run(parsed: _Run) -> Run:
         started_at=parsed.run_started_at or parsed.created_at,
         updated_at=parsed.updated_at,
         # By id: a repository that was renamed is still the same one.
-        own=parsed.head_repository is not None and parsed.head_repository.id == parsed.repository.id,
+        from_this_repo=parsed.head_repository is not None and parsed.head_repository.id == parsed.repository.id,
         ended_at=parsed.updated_at,
         name=parsed.name or "",
     )

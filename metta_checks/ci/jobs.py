@@ -6,7 +6,6 @@ is still to be read is part of the state, so that each job is submitted at most 
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,9 +13,8 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from metta_checks.ci.api_models import JobPage, job_page
-from metta_checks.ci.client import THREADS, GitHub, together
-from metta_checks.ci.history import OF_ALL_REQUESTS
-from metta_checks.ci.ledger import Known, Ledger
+from metta_checks.ci.client import OF_ALL_REQUESTS, THREADS, GitHub, run_concurrently
+from metta_checks.ci.ledger import Ledger, TrackedRun
 from metta_checks.ci.models import Job, Run, WaitingJobs
 from metta_checks.ci.settings import Settings
 from metta_checks.ci.workflows import Exclusion
@@ -68,7 +66,7 @@ def note_ended(settings: Settings, before: Ledger, ledger: Ledger, now: datetime
     for run_id, known in sorted(ledger.runs.items()):
         run, last = known.run, before.runs.get(run_id)
         first, latest = _last_ended(last.run if last else None) + 1, _last_ended(run)
-        if first > latest or not _may_count(known, ledger, now - settings.look_back):
+        if first > latest or not _may_count(known, ledger, now - settings.lookback):
             continue
         if exclusion.excludes_run(run, ledger.workflows):
             continue
@@ -78,40 +76,22 @@ def note_ended(settings: Settings, before: Ledger, ledger: Ledger, now: datetime
     ledger.jobs = (*ledger.jobs, *ended)
 
 
-class JobBudget:
-    """The requests for jobs that a collection of so many `targets` may make, shared by them; from any thread."""
-
-    def __init__(self, requests: int, targets: int) -> None:
-        self._requests = self._left = requests
-        self._targets = targets
-        self._lock = threading.Lock()
-
-    def read(self, github: GitHub, ledger: Ledger) -> JobsReading:
-        """Read the jobs of the next target with its share, which is enough for the attempt that waits longest as long
-        as there are any requests; what it does not need is left for the others."""
-        first = ledger.jobs[0].pages if ledger.jobs else 0
-        with self._lock:
-            share = min(self._left, max(-(-self._left // max(self._targets, 1)), first)) if first else 0
-            self._left -= share
-            self._targets -= 1
-        reader = JobsReader(github, ledger, budget=self._requests, left=share)
-        reading = reader.read()
-        with self._lock:
-            self._left += reader.left
-        return reading
-
-
 class JobsReader:
-    """Reads the jobs of one repository that `ledger` notes, with at most `left` requests; what is still to be read
-    stays noted. `budget` is what a whole collection has: an attempt of more pages is never read."""
+    """Reads the jobs of one repository that `ledger` notes, with at most `left` of the `budget` of requests that its
+    instance has; what is still to be read stays noted."""
 
-    def __init__(self, github: GitHub, ledger: Ledger, *, budget: int, left: int) -> None:
+    def __init__(self, github: GitHub, ledger: Ledger, *, budget: int, left: int | None = None) -> None:
         self._github = github
         self._ledger = ledger
         self._budget = budget
-        self.left = left
+        self._left = budget if left is None else left
         self._reading = JobsReading()
         self._failures = 0
+
+    @property
+    def left(self) -> int:
+        """How many requests are left for the other repositories of the instance."""
+        return self._left
 
     def read(self) -> JobsReading:
         """The jobs of the attempts that have waited longest. Raises no SourceError: this part fails alone."""
@@ -138,16 +118,16 @@ class JobsReader:
         """The first of those that wait, as many as may be asked for at once, each with its pages as far as known."""
         chosen: list[WaitingJobs] = []
         for one in waiting[:THREADS]:
-            if one.pages > self.left:
+            if one.pages > self._left:
                 break
-            self.left -= one.pages
+            self._left -= one.pages
             chosen.append(one)
         return chosen
 
     def _read_batch(self, batch: list[WaitingJobs]) -> list[WaitingJobs]:
         """Submit what can be read; returns what is to be read again."""
         again = []
-        firsts = together([partial(self._page, one, 1) for one in batch])
+        firsts = run_concurrently([partial(self._page, one, 1) for one in batch])
         for one, page in zip(batch, firsts, strict=True):
             if isinstance(page, SourceError):
                 again += self._after_failure(one, page)
@@ -156,17 +136,17 @@ class JobsReader:
             if pages > self._budget:
                 self._leave_out([one])
                 continue
-            if pages - one.pages > self.left:
+            if pages - one.pages > self._left:
                 # The first in the next collection, where all its pages are affordable.
                 again.append(one._replace(pages=pages))
                 continue
-            self.left -= max(0, pages - one.pages)
+            self._left -= max(0, pages - one.pages)
             again += self._take(one, page, pages)
         return again
 
     def _take(self, one: WaitingJobs, first: JobPage, pages: int) -> list[WaitingJobs]:
         jobs, total = list(first.jobs), first.total
-        for page in together([partial(self._page, one, number) for number in range(2, pages + 1)]):
+        for page in run_concurrently([partial(self._page, one, number) for number in range(2, pages + 1)]):
             if isinstance(page, SourceError):
                 return self._after_failure(one, page)
             jobs += page.jobs
@@ -214,10 +194,10 @@ class JobsReader:
         self._reading.over_limit += [_name(one) for one in some]
 
 
-def _may_count(known: Known, ledger: Ledger, created_since: datetime) -> bool:
+def _may_count(known: TrackedRun, ledger: Ledger, created_since: datetime) -> bool:
     run, since = known.run, _watched_since(ledger)
     ended_before = since is None or (run.conclusion is not None and run.ended_at < since)
-    return run.own and run.created_at >= created_since and not known.gone and not ended_before
+    return run.from_this_repo and run.created_at >= created_since and not known.gone and not ended_before
 
 
 def _watched_since(ledger: Ledger) -> datetime | None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
 from metta_checks.ci.api_models import RunPage
-from metta_checks.ci.client import GitHub, together
+from metta_checks.ci.client import GitHub, run_concurrently
 from metta_checks.ci.ledger import KEPT_PER_WORKFLOW, PAGE_SIZE, Bucket, Gap, Ledger
 from metta_checks.ci.models import Run
 from metta_checks.ci.pages import LISTED, GapReader, RunPages, goes_on, lacking
@@ -41,11 +40,6 @@ class Listing:
     def cold(self) -> bool:
         """Whether nothing was known when the collection began."""
         return not self._known_before
-
-    @property
-    def lacking(self) -> AbstractSet[int]:
-        """Known runs that a range should have and has not: they may be deleted, which GraphQL answers."""
-        return self._gaps.lacking
 
     @property
     def short(self) -> Sequence[Gap]:
@@ -97,7 +91,7 @@ class Listing:
     def reread(self, runs: Iterable[Run]) -> list[SourceError]:
         """Read these runs again, neighbours in one request. Returns why some could not be read."""
         ranges = self._ranges(sorted(runs, key=lambda run: run.created_at))
-        outcomes = together([partial(self._whole_range, since, until) for since, until in ranges])
+        outcomes = run_concurrently([partial(self._whole_range, since, until) for since, until in ranges])
         for pages, _ in outcomes:
             for page in pages:
                 self._admit(page)

@@ -45,8 +45,8 @@ class Run:
     """One workflow run as its latest attempt has it. Times are UTC, in whole seconds.
 
     `number` counts the runs of the workflow, whatever the branch. `conclusion` is None until the attempt has ended.
-    `own` is False for the run of a fork, whose branch may have the same name. `ended_at` is `updated_at` as it was when
-    the end of the attempt was first seen: GitHub moves `updated_at` hours later. `name` is the workflow's.
+    `from_this_repo` is False for the run of a fork, whose branch may have the same name. `ended_at` is `updated_at` as
+    it was when the end of the attempt was first seen: GitHub moves `updated_at` hours later. `name` is the workflow's.
     """
 
     id: int
@@ -59,7 +59,7 @@ class Run:
     created_at: datetime
     started_at: datetime
     updated_at: datetime
-    own: bool
+    from_this_repo: bool
     ended_at: datetime
     name: str = ""
 

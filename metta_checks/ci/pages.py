@@ -11,7 +11,7 @@ from functools import partial
 from typing import Final
 
 from metta_checks.ci.api_models import RunPage, run_page
-from metta_checks.ci.client import GitHub, together_until_error
+from metta_checks.ci.client import GitHub, run_until_error
 from metta_checks.ci.ledger import PAGE_SIZE, Bucket, Gap, Ledger
 from metta_checks.ci.models import QueuePage, Run
 from metta_checks.core.errors import Kind, SourceError
@@ -97,7 +97,7 @@ class RunPages:
         total, most = first[0].total, LISTED // size
         count = min(-(-total // size), most)
         calls = [partial(self._range_page, since, until, number, size) for number in range(2, count + 1)]
-        others, fault = together_until_error(calls)
+        others, fault = run_until_error(calls)
         pages = [first, *others]
         while fault is None and goes_on(pages[-1][0], size) and len(pages) < most:
             try:

@@ -49,9 +49,9 @@ RERUN_SPAN: Final = timedelta(hours=24)
 """How much older than the window a run may be whose re-run counts."""
 
 DEFAULT_BRANCH: Final = "main"
-"""The branch of a single repository when none is named."""
+"""That of a single repository."""
 
-_OWNER = re.compile(r"[A-Za-z0-9_-]+")
+_OWNER = re.compile(r"[A-Za-z0-9._-]+")
 _REPO = re.compile(r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+")
 
 
@@ -65,11 +65,12 @@ class App:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What one instance watches and how it judges.
+    """What one instance watches and how it judges, or a repository of several.
+
+    With `organization` and `repos`, `repo` is empty until `of_repo` fills it in, and so is a `branch` that is not set.
 
     `labels` and `lists` are by metric: the labels that count for it, the workflows that decide it. Where one is
-    empty the metric is off. With `repos`, those repositories of the `organization` are watched, each with settings of
-    its own, and `repo` is empty. `is_default_branch`: each is watched on its default branch, as GitHub names it.
+    empty the metric is off.
     """
 
     repo: str
@@ -85,19 +86,42 @@ class Settings:
     app: App | None = None
     organization: str = ""
     repos: NameSelection | None = None
-    is_default_branch: bool = False
 
-    def of(self, repo: str, branch: str) -> Settings:
-        """The settings of one repository of the organisation, on one of its branches."""
+    def of_repo(self, repo: str, branch: str) -> Settings:
+        """Those of one repository of several."""
         return replace(self, repo=repo, branch=branch)
 
-    @property
-    def place(self) -> str:
-        """What messages call that which is asked about: the repository, or the organisation where it is about all."""
-        return self.repo or self.organization
+    @classmethod
+    def from_options(cls, options: InstanceConfig) -> Settings:
+        """The settings that the options say. Raises ConfigurationError, which names the option, for what the model of
+        the options cannot see."""
+        repos = _repos(options)
+        branch = (options.branch or "").strip()
+        return cls(
+            repo="" if repos else _repo(required(options, "repo", VARIABLES)),
+            branch=branch or ("" if repos else DEFAULT_BRANCH),
+            organization=(options.organization or "").strip(),
+            repos=repos,
+            api_url=parsed("api_url", plain_address, options.api_url or PUBLIC_API),
+            window=parsed("window", parse_duration, options.window),
+            label_window=parsed("label_window", parse_duration, options.label_window),
+            labels={
+                "github.hotfix.count": _texts(options.hotfix_labels),
+                "github.force_merge.count": _texts(options.force_merge_labels),
+                "github.reverts.count": _texts(options.revert_labels),
+            },
+            lists={
+                "ci.workflow.tests_blocking_merge": _texts(options.tests_blocking_merge_workflows),
+                "ci.workflow.benchmarks": _texts(options.benchmarks_workflows),
+            },
+            conditions=parsed("conditions", _conditions, options.conditions or {}),
+            exclude_workflows=_texts(options.exclude_workflows),
+            max_age=parsed("max_age", parse_duration, options.max_age) if options.max_age else None,
+            app=_app(options),
+        )
 
     @property
-    def look_back(self) -> timedelta:
+    def lookback(self) -> timedelta:
         """How long ago a run may have been created to count."""
         return self.window + RERUN_SPAN
 
@@ -113,58 +137,28 @@ class Settings:
         return tuple(metric for metric in RULES if metric not in off)
 
 
-def resolve(options: InstanceConfig) -> Settings:
-    """The settings that the options say. Raises ConfigurationError, which names the option, for what the model of
-    the options cannot see."""
-    organization, repos = _organization(options)
-    branch = (options.branch or "").strip()
-    return Settings(
-        repo="" if repos else _repo(required(options, "repo", VARIABLES)),
-        branch=branch or ("" if repos else DEFAULT_BRANCH),
-        api_url=parsed("api_url", plain_address, options.api_url or PUBLIC_API),
-        window=parsed("window", parse_duration, options.window),
-        label_window=parsed("label_window", parse_duration, options.label_window),
-        labels={
-            "github.hotfix.count": _texts(options.hotfix_labels),
-            "github.force_merge.count": _texts(options.force_merge_labels),
-            "github.reverts.count": _texts(options.revert_labels),
-        },
-        lists={
-            "ci.workflow.tests_blocking_merge": _texts(options.tests_blocking_merge_workflows),
-            "ci.workflow.benchmarks": _texts(options.benchmarks_workflows),
-        },
-        conditions=parsed("conditions", _conditions, options.conditions or {}),
-        exclude_workflows=_texts(options.exclude_workflows),
-        max_age=parsed("max_age", parse_duration, options.max_age) if options.max_age else None,
-        app=_app(options),
-        organization=organization,
-        repos=repos,
-        is_default_branch=repos is not None and not branch,
-    )
-
-
-def _organization(options: InstanceConfig) -> tuple[str, NameSelection | None]:
-    """The organisation, and which of its repositories are watched; none for a single repository."""
-    organization = (options.organization or "").strip()
-    if not organization:
-        if options.repos is not None:
-            raise OptionError("organization", "is not set, and `repos` is: it says whose repositories they are")
-        return "", None
-    if not _OWNER.fullmatch(organization):
-        raise OptionError("organization", "is not the name of an organisation: write it without an address around it")
-    if options.repo:
-        raise OptionError("organization", "is set beside `repo`: give one repository or an organisation, not both")
-    if options.repos is None:
-        problem = "is not set, and `organization` is: it says which of the repositories are watched"
-        raise OptionError("repos", f'{problem}, such as `include: [".*"]`')
-    return organization, name_selection("repos", options.repos, ignore_case=True)
-
-
 def _repo(repo: str) -> str:
     if not _REPO.fullmatch(repo):
         # Not repeated: what stands around the name may be a token.
         raise OptionError("repo", "is not owner/name: write it so, without an address or a credential around it")
     return repo
+
+
+def _repos(options: InstanceConfig) -> NameSelection | None:
+    """The repositories of an organisation that are watched; None for a single one."""
+    if options.organization is None:
+        if options.repos is not None:
+            raise OptionError(
+                "repos", "is set without `organization`: name the organisation whose repositories they are"
+            )
+        return None
+    if options.repo:
+        raise OptionError("organization", "is set beside `repo`: give one repository or an organisation, not both")
+    if not _OWNER.fullmatch(options.organization.strip()):
+        raise OptionError("organization", "is no name of an organisation: write the name alone, without an address")
+    if options.repos is None:
+        raise OptionError("repos", "is not set: say in `include` which repositories of the organisation are watched")
+    return name_selection("repos", options.repos, ignore_case=True)
 
 
 def _app(options: InstanceConfig) -> App | None:

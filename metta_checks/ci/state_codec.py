@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, PlainSerializer, StringConstraints
 
-from metta_checks.ci.ledger import Bucket, Gap, Known, Ledger, ListPage
+from metta_checks.ci.ledger import Bucket, Gap, Ledger, ListPage, TrackedRun
 from metta_checks.ci.models import QueuePage, Run, WaitingJobs, Workflow
 
 VERSION: Final = 2
@@ -49,7 +49,7 @@ def to_text(ledger: Ledger) -> str:
         gaps=ledger.gaps,
         is_whole=ledger.is_whole,
         page_size=ledger.page_size,
-        question_size=ledger.question_size,
+        question_size=ledger.batch_size,
         sizes_at=ledger.sizes_at,
         look_is_due=ledger.look_is_due,
         crowded_labels=ledger.crowded_labels,
@@ -81,7 +81,7 @@ Moment = Annotated[AwareDatetime, PlainSerializer(lambda moment: int(moment.time
 
 
 class _Columns(BaseModel):
-    """The runs: the same place in every list is the same run."""
+    """The runs: the same place in every list is the same run. The names are those of the saved form."""
 
     id: list[int]
     node_id: list[str]
@@ -150,12 +150,12 @@ def _columns(ledger: Ledger) -> _Columns:
         created_at=[run.created_at for run in runs],
         started_at=[run.started_at for run in runs],
         updated_at=[run.updated_at for run in runs],
-        own=[run.own for run in runs],
+        own=[run.from_this_repo for run in runs],
         ended_at=[run.ended_at for run in runs],
         name=[run.name for run in runs],
-        earlier=[one.earlier for one in known],
+        earlier=[one.previous_attempts for one in known],
         measured=[one.measured for one in known],
-        stamp=[one.stamp for one in known],
+        stamp=[one.last_updated for one in known],
         gone=[one.gone for one in known],
     )
 
@@ -188,14 +188,14 @@ def _ledger(document: _Document) -> Ledger:
         gaps=document.gaps,
         is_whole=document.is_whole,
         page_size=document.page_size,
-        question_size=document.question_size,
+        batch_size=document.question_size,
         sizes_at=document.sizes_at,
         look_is_due=document.look_is_due,
         crowded_labels=document.crowded_labels,
     )
 
 
-def _runs(columns: _Columns) -> Iterator[Known]:
+def _runs(columns: _Columns) -> Iterator[TrackedRun]:
     """Raises ValueError when the columns are not of one length."""
     runs = map(
         Run,
@@ -216,4 +216,4 @@ def _runs(columns: _Columns) -> Iterator[Known]:
     lengths = {len(values) for _, values in columns}
     if len(lengths) > 1:
         raise ValueError(f"columns of {sorted(lengths)} entries")
-    yield from map(Known, runs, columns.earlier, columns.measured, columns.stamp, columns.gone)
+    yield from map(TrackedRun, runs, columns.earlier, columns.measured, columns.stamp, columns.gone)

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from metta_checks.ci.figures import other_failing
 from metta_checks.ci.labels import label_searches
-from metta_checks.ci.ledger import Known
+from metta_checks.ci.ledger import TrackedRun
 from metta_checks.ci.models import CANCELLED, TIMED, Run
 from metta_checks.ci.reading import Snapshot
 from metta_checks.ci.rules import CATEGORY, RULES, SOURCE, scope_tags
@@ -132,6 +132,6 @@ def _runs_behind(metric: str, snapshot: Snapshot) -> Iterable[Run]:
             return sorted(listed, key=lambda run: (run.succeeded, -run.id))
 
 
-def _slowest(in_window: Iterable[Known]) -> list[Run]:
+def _slowest(in_window: Iterable[TrackedRun]) -> list[Run]:
     timed = [known.run for known in in_window if known.run.conclusion in TIMED]
     return sorted(timed, key=lambda run: run.duration_minutes, reverse=True)

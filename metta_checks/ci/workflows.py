@@ -8,13 +8,14 @@ from datetime import datetime, timedelta
 from typing import Final
 from urllib.parse import quote
 
+from pydantic import TypeAdapter
+
 from metta_checks.ci.advice import advised_for_tree
-from metta_checks.ci.api_models import WorkflowPage, branch_name, file_names, repository, workflow_page
+from metta_checks.ci.api_models import Text, WorkflowPage, branch_name, file_names, repository, workflow_page
 from metta_checks.ci.client import GitHub
-from metta_checks.ci.graphql import Data, QueryField
+from metta_checks.ci.graphql import Data, GraphQLModel, QueryField, parse_alone
 from metta_checks.ci.ledger import Ledger, ListPage
 from metta_checks.ci.models import WORKFLOW_FOLDER, Run, Workflow
-from metta_checks.ci.reply import tree_names
 from metta_checks.core.errors import Kind, SourceError
 from metta_checks.core.patterns import compile_stars
 
@@ -140,8 +141,8 @@ FILES_KEPT: Final = timedelta(hours=1)
 
 
 class WorkflowFiles:
-    """The files as of one collection, in the ledger. `fields` go along with the other questions and `take` reads their
-    answer; `read_by_rest` is for where GraphQL has none. `problem` says why they are not known."""
+    """The files as of one collection, in the ledger. `fields` go along with the other questions and `read_answer` reads
+    their answer; `read_by_rest` is for where GraphQL has none. `problem` says why they are not known."""
 
     def __init__(self, github: GitHub, ledger: Ledger, now: datetime) -> None:
         self.problem: SourceError | None = None
@@ -161,7 +162,7 @@ class WorkflowFiles:
         text = f"object(expression: ${ALIAS}) {{ ... on Tree {{ entries {{ name }} }} }}"
         return [QueryField(ALIAS, f"{ALIAS}: repository(owner: $owner, name: $repo) {{ {text} }}", variables)]
 
-    def take(self, data: Data) -> None:
+    def read_answer(self, data: Data) -> None:
         """Read the answer to `fields`."""
         if not self._are_needed:
             return
@@ -235,3 +236,24 @@ def _exists(github: GitHub, branch: str) -> bool:
         raise
     # GitHub redirects from the old name of a branch that was renamed, and lists no runs under it.
     return branch_name(answer) == branch
+
+
+class _Entry(GraphQLModel):
+    name: Text
+
+
+class _Tree(GraphQLModel):
+    entries: list[_Entry]
+
+
+class _WithTree(GraphQLModel):
+    object: _Tree | None
+
+
+_TREE: Final = TypeAdapter(_WithTree)
+
+
+def tree_names(data: Data, alias: str, *, operation: str) -> frozenset[str]:
+    """The names in a folder of the repository; none where there is no such folder. Raises SourceError."""
+    tree = parse_alone(data, alias, _TREE, operation).object
+    return frozenset(entry.name for entry in tree.entries) if tree else frozenset()

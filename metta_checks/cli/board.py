@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from metta_checks.checks import CHECKS
-from metta_checks.cli.extras import install_command, require_simulator
-from metta_checks.cli.group import ConfigurationFault
-from metta_checks.cli.output import output_file, require_written
+from metta_checks.cli.arguments import output_file, require_written
+from metta_checks.cli.group import ConfigurationFault, install_command, require_simulator
 from metta_checks.cli.render import outcomes_json
 from metta_checks.cli.runner import Outcome, new_check, prepare_stubs, run_once
 from metta_checks.cli.terminal import Progress, echo
@@ -32,9 +31,9 @@ def board() -> None:
 
     \b
     Exit status:
-      0  all went well
-      1  `lint` found something
-      2  the command line is wrong, or a file cannot be read or written
+      0  success
+      1  `lint` found something, or a file cannot be written
+      2  the command line is wrong, or a file cannot be read
 
     \b
     Examples:
@@ -122,7 +121,8 @@ def preview(dashboards: tuple[str, ...], sources: tuple[str, ...], variables: tu
     \b
     Exit status:
       0  the file is written
-      2  the command line is wrong, or a file cannot be read or written
+      1  it cannot be written
+      2  the command line is wrong, or a file cannot be read
 
     \b
     Examples:
@@ -157,7 +157,8 @@ def export_command(directory: Path, page_to: str, ticket_to: str, site: str, run
     \b
     Exit status:
       0  the files are written, and named
-      2  the command line is wrong, or a file cannot be written
+      1  a file cannot be written
+      2  the command line is wrong
 
     \b
     Examples:
@@ -174,7 +175,7 @@ def export_command(directory: Path, page_to: str, ticket_to: str, site: str, run
         ):
             echo(path)
     except WriteError as error:
-        raise click.UsageError(f"writing {error}") from None
+        raise click.ClickException(f"writing {error}") from None
 
 
 def demo_board() -> str:

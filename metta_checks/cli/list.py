@@ -15,14 +15,13 @@ from datadog_checks.base import ConfigurationError
 
 from metta_checks.checks import CHECKS
 from metta_checks.cli.agent_config import AgentConfig, ConfigFileError, read_agent_config
-from metta_checks.cli.agent_files import CONFIGURATIONS, EXAMPLE, SHIMS, MissingFilesError, example_of
 from metta_checks.cli.conf_files import config_files
 from metta_checks.cli.install import AGENT_DIR
+from metta_checks.cli.installation import CONFIGURATIONS, EXAMPLE, SHIMS, example_interval
 from metta_checks.cli.runner import new_check, prepare_stubs
-from metta_checks.cli.terminal import echo, wrapped
+from metta_checks.cli.terminal import echo, echo_wrapped, wrapped
 from metta_checks.core import MettaCheck
 from metta_checks.core.agent_options import AGENT_INTERVAL
-from metta_checks.core.bounded_yaml import parse_yaml
 from metta_checks.core.definition import CheckDefinition
 
 Status = Literal["not installed", "installed, no conf.yaml", "configured", "unreadable"]
@@ -89,7 +88,7 @@ def list_checks(context: click.Context, agent_dir: Path, form: str) -> None:
     else:
         _show(inventories)
         if missing:
-            echo(f"{agent_dir}: {missing}. Name the Agent's folder with --agent-dir.")
+            echo_wrapped(f"{agent_dir}: {missing}. Name the Agent's folder with --agent-dir.")
     context.exit(1 if any(one.status == "unreadable" for one in inventories) else 0)
 
 
@@ -116,7 +115,7 @@ def inventory_of(definition: CheckDefinition, agent_dir: Path) -> Inventory:
         if not has_shim:
             problems.append(f"{agent_dir / SHIMS}/{definition.name}.py is missing: run `metta-checks install`")
         return Inventory(definition, "configured", tuple(configured), tuple(problems))
-    from_environment = Configured(None, 1, _interval_of_the_example(definition), _credential(definition, {}, {}))
+    from_environment = Configured(None, 1, example_interval(definition), _credential(definition, {}, {}))
     if not has_shim and folder / EXAMPLE not in children:
         return Inventory(definition, "not installed", (from_environment,), ())
     remedy = f"copy {folder / EXAMPLE} to conf.yaml beside it and edit that"
@@ -157,14 +156,6 @@ def _interval(given: Mapping[str, Any]) -> int | None:
     return value if isinstance(value, int) else None
 
 
-def _interval_of_the_example(definition: CheckDefinition) -> int | None:
-    try:
-        example = example_of(definition)
-        return _interval(parse_yaml(example.text, example.target)["instances"][0])
-    except MissingFilesError:
-        return None
-
-
 def _credential(definition: CheckDefinition, shared: Mapping[str, Any], given: Mapping[str, Any]) -> str:
     unknown = "unknown, since the options have faults: `metta-checks validate` names them"
     try:
@@ -189,8 +180,7 @@ def _show(inventories: list[Inventory]) -> None:
         first, *rest = wrapped(start.replace(" ", "\0") + one.definition.description)
         echo("\n".join([first.replace("\0", " "), *(f"{' ' * slugs}{line}" for line in rest)]))
         for text in _lines(one):
-            for line in wrapped(text, indent=" " * (slugs + 2)):
-                echo(line)
+            echo_wrapped(text, indent=" " * (slugs + 2))
 
 
 def _lines(one: Inventory) -> Iterator[str]:

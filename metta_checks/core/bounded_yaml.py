@@ -38,6 +38,14 @@ _CAUSES: Final = (
         "lines above, and put a value that holds `: ` in quotes",
     ),
     ("could not find expected ':'", "a key without a colon, here or on the line above: write `key: value`"),
+    (
+        "expected alphabetic or numeric character",
+        "a value cannot begin with `*` or `&`: put the value in quotes",
+    ),
+    (
+        "found unhashable key",
+        "a mapping stands in place of a key: fill in a template such as `{{ name }}`, or put it in quotes",
+    ),
     ("found undefined alias", "a value cannot begin with `*`: put the value in quotes"),
     ("found unknown escape character", "a backslash in double quotes: put the value in single quotes"),
     ("found unexpected end of stream", "a quote is not closed"),
@@ -47,6 +55,14 @@ _CAUSES: Final = (
     ("expected ',' or ']'", "a `[` is not closed, or a comma is missing"),
     ("expected ',' or '}'", "a `{` is not closed, or a comma is missing"),
     ("but found '<scalar>'", "text follows a value that has ended: check the quotes here and on the lines above"),
+    ("but got '<stream end>'", "a `[` or `{` is not closed"),
+    ("sequence entries are not allowed", "a `- ` is not expected here: begin a list on a line of its own, indented"),
+    ("mapping keys are not allowed", "a `? ` is not expected here: put the value in quotes"),
+    ("expected the node content", "a value is missing here, or begins with a character that needs quotes"),
+    ("indentation indicator", "text follows `|` or `>`: begin it on the next line, indented"),
+    ("expected a comment or a line break", "text follows `|`, `>` or `%`: put the value in quotes"),
+    ("hexadecimal numbers", "a backslash in double quotes: put the value in single quotes"),
+    ("for merging", "what follows `<<:` is no mapping: refer to one, such as `*name`"),
     ("expected <block end>", "this line is not indented as those above it"),
     ("special characters are not allowed", "a control character stands in the file: remove it"),
 )
@@ -169,8 +185,9 @@ def _problem(error: yaml.YAMLError) -> str:
     for part, cause in _CAUSES:
         if part in reported:
             return cause
-    # Not the mark's own text nor what the problem quotes: a key may stand there.
-    return str(getattr(error, "problem", None) or "cannot be parsed").partition("'")[0].strip()
+    # Neither the mark's own text nor what the problem quotes: a key may stand there.
+    words = str(getattr(error, "problem", None) or "cannot be parsed").partition("'")[0].strip()
+    return f"{words.removesuffix(', but found').removesuffix(', but got')}: put the value in quotes"
 
 
 def _place(error: yaml.YAMLError) -> str:

@@ -114,12 +114,11 @@ class MettaCheck(CheckInstance, ABC):
         identity: Mapping[str, str],
         selection: NameSelection,
         read_page: Callable[[str | None], ListPage],
-        look_up: Callable[[str], str] | None = None,
     ) -> Discovery:
         """A discovery whose list, that of `identity`, survives a restart; the rest is as for `Discovery`."""
         stored = {**identity, "names": selection.key}
         store = new_store(self.name, datadog_agent, stored, LIST_FORMAT, author=self._author)
-        return Discovery(what, selection, read_page, store, look_up)
+        return Discovery(what, selection, read_page, store)
 
     @property
     def _author(self) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
 from datadog_checks.base import ConfigurationError
 
@@ -69,18 +68,14 @@ class SourceError(Exception):
 
     def with_remedy(self, remedy: str) -> SourceError:
         """The same error with an advice that fits the object better."""
-        return self._with(self.kind, self.operation, self.detail, remedy)
-
-    def of_field(self, field: str) -> SourceError:
-        """The same error, of a field that has this name in the query that the caller made."""
-        return self._with(self.kind, self.operation, self.detail, self.remedy, field=field)
-
-    def _with(self, *words: Any, field: str | None = None) -> SourceError:
         return SourceError(
-            *words,
+            self.kind,
+            self.operation,
+            self.detail,
+            remedy,
             status=self.status,
             reset_at=self.reset_at,
-            field=field or self.field,
+            field=self.field,
             authorise_at=self.authorise_at,
             answered_at=self.answered_at,
         )

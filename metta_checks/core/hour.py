@@ -48,11 +48,11 @@ class SeriesHour:
                 key = hash((name, frozenset(tags)))
                 if len(keys) < MOST_REMEMBERED:
                     keys[written] = key
+                if key not in self._seen and len(self._seen) < MOST_REMEMBERED:
+                    self._seen.add(key)
+                    self._billed += PER_DISTRIBUTION if kind == "distribution" else 1
             if kind == "gauge":
                 gauges.add(key)
-            if key not in self._seen and len(self._seen) < MOST_REMEMBERED:
-                self._seen.add(key)
-                self._billed += PER_DISTRIBUTION if kind == "distribution" else 1
         return len(gauges)
 
     @property

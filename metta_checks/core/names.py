@@ -6,7 +6,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cached_property
 from typing import Final, Protocol
 
 from metta_checks.core.option_errors import OptionError
@@ -35,12 +34,11 @@ class NameOptions(Protocol):
     def interval(self) -> float | None: ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class NameSelection:
     """The names that an instance watches: `literals`, which need no list, and those of the list that match.
 
     At most `limit` of them: the literals first, then by name. `interval` is the time between two looks at the list.
-    With `ignore_case` two spellings are one name.
     """
 
     literals: tuple[str, ...]
@@ -49,15 +47,6 @@ class NameSelection:
     limit: int
     interval: timedelta
     key: str
-    ignore_case: bool = False
-
-    def literal_of(self, name: str) -> str | None:
-        """The literal that means `name`, as the configuration spells it; None where none does."""
-        return self._literals.get(name.casefold() if self.ignore_case else name)
-
-    @cached_property
-    def _literals(self) -> dict[str, str]:
-        return {literal.casefold() if self.ignore_case else literal: literal for literal in self.literals}
 
     @property
     def needs_list(self) -> bool:
@@ -94,13 +83,7 @@ def name_selection(
     interval = DEFAULT_INTERVAL if given.interval is None else given.interval
     key = repr((sorted(entries), sorted(excluded)))
     return NameSelection(
-        tuple(literals),
-        tuple(patterns),
-        tuple(excludes.values()),
-        limit,
-        timedelta(seconds=interval),
-        key,
-        ignore_case=ignore_case,
+        tuple(literals), tuple(patterns), tuple(excludes.values()), limit, timedelta(seconds=interval), key
     )
 
 

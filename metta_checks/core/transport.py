@@ -16,6 +16,10 @@ from datadog_checks.base.utils.http import RequestsWrapper
 from pydantic import BaseModel, ValidationError
 from requests.auth import AuthBase
 
+# The base loads it lazily in the first request of the process. Of workers that send theirs at the same time some fail:
+# a Python without CPython's gh-114763, such as 3.12.1, shows them the module half loaded.
+from requests_unixsocket import UnixAdapter as _UnixAdapter  # type: ignore[attr-defined]  # noqa: F401
+
 from metta_checks.core.address import require_address, same_server, split_query, with_params
 from metta_checks.core.collection import Collection
 from metta_checks.core.decode import (

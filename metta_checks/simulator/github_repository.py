@@ -23,11 +23,9 @@ from metta_checks.simulator.github_records import (
     WorkflowState,
 )
 
+FIRST_REPOSITORY_ID = 558_000_000
 FIRST_RUN_ID = 9_000_000_000
 FIRST_WORKFLOW_ID = 41_000_000
-FIRST_REPOSITORY_ID = 558_000_000
-IDS_EACH = 1_000_000
-"""Ids of runs, and of workflows, that lie between those of two repositories."""
 
 
 class DemoRepository:
@@ -61,9 +59,9 @@ class DemoRepository:
         # By creation, of the whole repository (under None) and of each workflow.
         self._order: dict[int | None, list[tuple[datetime, int]]] = {None: []}
         self._run_numbers: Counter[int] = Counter()
-        # Ids are the server's, so that two repositories share none.
-        self._first_workflow_id = FIRST_WORKFLOW_ID + IDS_EACH * (repository_id - FIRST_REPOSITORY_ID)
-        self._last_run_id = FIRST_RUN_ID + IDS_EACH * (repository_id - FIRST_REPOSITORY_ID)
+        # Ids are unique over all repositories of a server.
+        self._first_workflow_id = FIRST_WORKFLOW_ID + 1_000 * (repository_id - FIRST_REPOSITORY_ID)
+        self._last_run_id = FIRST_RUN_ID + 1_000_000 * (repository_id - FIRST_REPOSITORY_ID)
         self._pull_requests: dict[int, DemoPullRequest] = {}
         self._issues: dict[int, DemoIssue] = {}
         self._last_number = 0

@@ -120,21 +120,18 @@ class RestApi:
                 return refusal(301, "Moved Permanently", headers={"Location": location})
         return None
 
+    def _organization(self, request: Request, name: str) -> Response:
+        """The repositories of an organisation, by name."""
+        owned = [one for one in self.repositories if one.full_name.partition("/")[0].lower() == name.lower()]
+        if not owned:
+            return not_found("/rest/repos/repos#list-organization-repositories")
+        paging = Paging.of(request.query)
+        page = sorted(owned, key=lambda one: one.full_name.lower())[paging.start : paging.end]
+        links = paging.links(f"{self.api_url}/organizations/{owned[0].id}/repos", request.query, len(owned))
+        return _json(encode([self._payloads(one).full_repository() for one in page]), links)
+
     def _repository(self, repository: DemoRepository, _request: Request, _groups: Sequence[str]) -> Response:
         return _json(encode(self._payloads(repository).full_repository()))
-
-    def _organization(self, request: Request, organization: str) -> Response:
-        """The repositories of an owner that the caller may see, sorted by name; another owner is 404."""
-        prefix = f"{organization.lower()}/"
-        found = [one for one in self.repositories if one.full_name.lower().startswith(prefix)]
-        if not found:
-            return not_found("/rest/repos/repos#list-organization-repositories")
-        if request.query.get("sort") == "full_name":
-            found.sort(key=lambda one: one.full_name.lower(), reverse=request.query.get("direction") == "desc")
-        paging = Paging.of(request.query)
-        body = [self._payloads(one).full_repository() for one in found[paging.start : paging.end]]
-        links = paging.links(f"{self.api_url}/organizations/1/repos", request.query, len(found))
-        return _json(encode(body), links)
 
     def _branch(self, repository: DemoRepository, _request: Request, groups: Sequence[str]) -> Response:
         name = unquote(groups[0])

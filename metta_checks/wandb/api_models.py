@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from sys import getsizeof
+from types import MappingProxyType
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
 from metta_checks.core import tag
@@ -32,16 +33,14 @@ OWN_KEY: Final = 64
 MAX_SECONDS: Final = 1e10
 """Some 300 years: no run has computed for longer."""
 
-ApiTime = Annotated[datetime, AfterValidator(in_utc)]
-"""W&B's times are UTC; older answers leave the zone out."""
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+Blob = Annotated[bytes | Any, Field(union_mode="left_to_right")]
+"""JSON in a string. As bytes, since one character outside of Latin-1 makes text of it two or four times as large."""
 
 
 class _Model(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
-
-
-class User(TypedDict, total=False):
-    username: str | None
 
 
 class _NamedNode(TypedDict):
@@ -49,25 +48,24 @@ class _NamedNode(TypedDict):
 
 
 class RunNode(_NamedNode, total=False):
-    """One run. `name` is the id in URLs, `displayName` what people gave it; the two blobs are JSON in a string.
+    """One run. `name` is the id in URLs, `displayName` what people gave it.
 
-    Runs are dictionaries, since there are thousands of them and a model of each takes twice as long to make.
+    Runs are dictionaries, since there are thousands of them and a model of each takes twice as long to make. A field
+    that has another type than W&B's costs its run that field and nothing more, so the types are not required here.
     """
 
-    displayName: str | None
-    state: str | None
-    createdAt: ApiTime | None
-    heartbeatAt: ApiTime | None
-    sweepName: str | None
-    group: str | None
-    jobType: str | None
-    host: str | None
-    # An older server may have something else there; it costs the run its GPU hours and nothing more.
+    displayName: Any
+    state: Any
+    createdAt: Any
+    heartbeatAt: Any
+    sweepName: Any
+    group: Any
+    jobType: Any
+    host: Any
     computeSeconds: Any
-    user: User | None
-    # Bytes, since one character outside of Latin-1 makes text of it two or four times as large.
-    summaryMetrics: bytes | None
-    systemMetrics: bytes | None
+    user: Any
+    summaryMetrics: Blob
+    systemMetrics: Blob
 
 
 class Edge(TypedDict):
@@ -104,10 +102,32 @@ class GraphQLError(_Model):
 
 
 class ErrorsAnswer(_Model):
-    """An answer as far as its errors go: beside an error the data may have any shape."""
+    """An answer as far as its errors go: beside an error the data may have any shape.
 
-    errors: tuple[GraphQLError, ...] | None = None
+    W&B also reports an error as a text, in a list or alone (the SDK's `parse_backend_error_messages`).
+    """
+
+    errors: Any = None
+    error: Any = None
+    message: Any = None
     data: Any = None
+
+    @property
+    def reported(self) -> list[GraphQLError]:
+        """The errors, in whichever form."""
+        listed = self.errors if isinstance(self.errors, list) else [self.errors] if self.errors else []
+        alone = [self.error, *([self.message] if self.data is None else [])]
+        return [_error_in(value) for value in (*listed, *filter(None, alone))]
+
+
+def _error_in(value: Any) -> GraphQLError:
+    found = value if isinstance(value, dict) else {"message": value}
+    message = found.get("message")
+    return GraphQLError(
+        message=message if isinstance(message, str) else None,
+        path=found.get("path"),
+        extensions=found.get("extensions"),
+    )
 
 
 class _Data(_Model):
@@ -121,6 +141,10 @@ class _Data(_Model):
 
 class Data(_Data):
     project: Project | None = None
+
+    @property
+    def projects(self) -> dict[str, Project | None]:
+        return {"project": self.project}
 
     @property
     def shows(self) -> bool:
@@ -181,8 +205,8 @@ class NamesAnswer(ErrorsAnswer):
     data: NamesData | None = None
 
 
-LABELS: Final[Mapping[str, tuple[str, Callable[[RunNode], str | None]]]] = {
-    "user": ("user", lambda node: (node.get("user") or {}).get("username")),
+LABELS: Final[Mapping[str, tuple[str, Callable[[RunNode], object]]]] = {
+    "user": ("user", lambda node: user.get("username") if isinstance(user := node.get("user"), dict) else None),
     "group": ("group", lambda node: node.get("group")),
     "job_type": ("job_type", lambda node: node.get("jobType")),
     "sweep": ("sweep", lambda node: node.get("sweepName")),
@@ -190,6 +214,9 @@ LABELS: Final[Mapping[str, tuple[str, Callable[[RunNode], str | None]]]] = {
     "host": ("run_host", lambda node: node.get("host")),
 }
 """What `run_tags` may name: the tag's key and where its value stands."""
+
+
+_NO_FAULTS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class UnknownStateError(ValueError):
@@ -206,61 +233,99 @@ class RunReader:
     run_tags: tuple[str, ...] = ()
     completed_tags: tuple[str, ...] = ()
 
-    def run(self, node: RunNode) -> Run:
-        """The run behind a node. Raises UnknownStateError, since a state decides what is counted as what."""
+    def run(self, node: RunNode, faults: Mapping[str, str] = _NO_FAULTS) -> Run:
+        """The run behind a node; `faults` says of its fields that the server could not read why.
+
+        Raises UnknownStateError, since a state decides what is counted as what.
+        """
         run_id = node["name"][:MAX_NAME]
-        wandb_state = node.get("state") or ""
+        wandb_state: str = node["state"] if isinstance(node.get("state"), str) else ""
         state = STATES.get(wandb_state)
         if state is None:
             raise UnknownStateError(f"run {run_id} has the state {wandb_state[:MAX_NAME]!r}")
-        unreadable: tuple[str, ...] = ()
-        summary, system = Summary(), System()
-        try:
-            summary = self.selection.summary(node.get("summaryMetrics"))
-        except UnreadableError as error:
-            unreadable = (f"the summary of run {run_id} ({error})",)
-        try:
-            system = self.selection.system(node.get("systemMetrics"))
-        except UnreadableError as error:
-            unreadable += (f"the system metrics of run {run_id} ({error})",)
-        name = (node.get("displayName") or run_id)[:MAX_NAME]
+        unreadable = dict(faults)
+        summary, system = _UNKNOWN_SUMMARY, _UNKNOWN_SYSTEM
+        if "summaryMetrics" not in unreadable:
+            try:
+                summary = self.selection.summary(node.get("summaryMetrics"))
+            except UnreadableError as error:
+                unreadable["summaryMetrics"] = str(error)
+        if "systemMetrics" not in unreadable:
+            try:
+                system = self.selection.system(node.get("systemMetrics"))
+            except UnreadableError as error:
+                unreadable["systemMetrics"] = str(error)
+        given, sweep = node.get("displayName"), node.get("sweepName")
+        name = given[:MAX_NAME] if given and isinstance(given, str) else run_id
         labels = _labels(node, self.run_tags) if self.run_tags else ()
         completed_labels = _labels(node, self.completed_tags) if self.completed_tags else ()
-        texts = (run_id, name, *labels, *completed_labels, *unreadable, *summary.invalid, *system.invalid)
+        created_at, heartbeat_at = node.get("createdAt"), node.get("heartbeatAt")
+        created, heartbeat = _time(created_at), _time(heartbeat_at)
+        invalid = [f"{key} of run {run_id} is no number" for key in summary.invalid + system.invalid]
+        if created is None and _is_given(created_at):
+            invalid.append(f"createdAt of run {run_id} is no time")
+        if heartbeat is None and _is_given(heartbeat_at):
+            invalid.append(f"heartbeatAt of run {run_id} is no time")
+        failed = [f"{BLOBS.get(field, f'`{field}`')} of run {run_id} ({why})" for field, why in unreadable.items()]
+        kept_bytes = RUN_BYTES + VALUE_BYTES * (len(summary.metrics) + len(system.means))
+        kept_bytes += getsizeof(run_id) + getsizeof(name)
+        for texts in (labels, completed_labels, failed, invalid):
+            if texts:
+                kept_bytes += sum(map(getsizeof, texts))
+        if self.selection.has_patterns:
+            kept_bytes += sum(getsizeof(key) for key in summary.metrics if len(key) >= OWN_KEY)
         return Run(
-            id=run_id,
-            name=name,
-            state=state,
-            wandb_state=wandb_state,
-            created_at=node.get("createdAt"),
-            heartbeat_at=node.get("heartbeatAt"),
-            logged_at=summary.logged_at,
-            run_type=self.run_types.type_of(name, in_sweep=bool(node.get("sweepName"))),
-            sps=summary.sps,
-            metrics=summary.metrics,
-            system=system.means,
-            gpus=float(system.gpus) if summary.gpus is None else summary.gpus,
-            compute_seconds=_seconds(node.get("computeSeconds")),
-            labels=labels,
-            completed_labels=completed_labels,
-            not_finite=summary.not_finite + system.not_finite,
-            invalid=summary.invalid + system.invalid,
-            unreadable=unreadable,
-            kept_bytes=_kept_bytes(texts, summary.metrics, system.means),
+            run_id,
+            name,
+            state,
+            wandb_state,
+            created,
+            heartbeat,
+            summary.logged_at,
+            self.run_types.type_of(name, in_sweep=bool(sweep)),
+            summary.sps,
+            summary.metrics,
+            system.means,
+            float(system.gpus) if summary.gpus is None else summary.gpus,
+            _seconds(node.get("computeSeconds")),
+            labels,
+            completed_labels,
+            summary.not_finite + system.not_finite,
+            tuple(invalid),
+            tuple(failed),
+            kept_bytes,
+            summary.log_is_known,
         )
 
 
+BLOBS: Final = {"summaryMetrics": "the summary", "systemMetrics": "the system metrics"}
+"""What messages call the two fields."""
+
+_UNKNOWN_SUMMARY: Final = Summary(log_is_known=False)
+_UNKNOWN_SYSTEM: Final = System()
+
+
 def _labels(node: RunNode, names: Iterable[str]) -> tuple[str, ...]:
-    return tuple(tag(key, value[:MAX_NAME]) for key, read in map(LABELS.__getitem__, names) if (value := read(node)))
+    found = ((key, read(node)) for key, read in map(LABELS.__getitem__, names))
+    return tuple(tag(key, value[:MAX_NAME]) for key, value in found if value and isinstance(value, str))
 
 
-def _kept_bytes(texts: Iterable[str], *values: Mapping[str, float]) -> int:
-    kept = RUN_BYTES + sum(map(sys.getsizeof, texts))
-    for numbers in values:
-        kept += VALUE_BYTES * len(numbers)
-        if max(map(len, numbers), default=0) >= OWN_KEY:
-            kept += sum(sys.getsizeof(key) for key in numbers if len(key) >= OWN_KEY)
-    return kept
+def _time(value: Any) -> datetime | None:
+    """One of W&B's times, which are UTC; older answers leave the zone out. None for what is no time, and for Go's
+    zero time, which stands for none."""
+    if not isinstance(value, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+        if moment.tzinfo is not UTC:
+            moment = in_utc(moment)
+    except ValueError:
+        return None
+    return moment if moment >= _EPOCH else None
+
+
+def _is_given(value: Any) -> bool:
+    return bool(value) and not (isinstance(value, str) and value.startswith("0001-01-01"))
 
 
 def _seconds(value: Any) -> float | None:

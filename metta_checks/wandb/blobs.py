@@ -24,14 +24,14 @@ _FORMS: Final[Mapping[str, tuple[str, ...]]] = {
     "cpu_utilization": (r"cpu",),
     # SDKs before wandb-core write `memory` and `disk`.
     "memory_utilization": (r"memory_percent", r"memory"),
-    "disk_utilization": (r"disk\..+\.usagePercent", r"disk"),
+    "disk_utilization": (r"disk\..+\.usagePercent", r"disk\.usagePercent", r"disk"),
 }
 """The SDK's keys behind each system metric, the newest form first."""
 
 
 def _key_pattern(key: str) -> re.Pattern[str]:
     # With `x_label`, which runs over several nodes need, the SDK ends every key in the node's label (wandb#7470).
-    return re.compile(rf"system\.{key}(?:/l:(?P<label>.*))?", re.DOTALL)
+    return re.compile(rf"system\.{key}(?:/(?:l:)?(?P<label>.*))?", re.DOTALL)
 
 
 SYSTEM_KEYS: Final[Mapping[str, tuple[re.Pattern[str], ...]]] = {
@@ -50,6 +50,12 @@ LOGGED_AT: Final = "_timestamp"
 _NOT_FINITE_TEXTS: Final = frozenset({"NaN", "Infinity", "-Infinity"})
 """How W&B writes such numbers where it keeps strict JSON."""
 
+
+SMALL: Final = 64 * 1024
+"""Bytes of a blob that holds neither long strings nor very many values."""
+
+MAX_QUOTED: Final = 4
+"""How often a blob may be a JSON string inside of another one."""
 
 MAX_VALUES: Final = 500_000
 """Values of one blob, at most some 190 bytes each: a summary of 10 MB has fewer."""
@@ -85,6 +91,7 @@ class Summary(NamedTuple):
     """The selected numbers of one summary, when its run last logged, and how many GPUs the run says it has.
 
     `not_finite` counts NaN and infinities; `invalid` are the keys named exactly whose values are no numbers.
+    `log_is_known` is False where the run logged at a moment that cannot be read.
     """
 
     sps: float | None = None
@@ -92,6 +99,7 @@ class Summary(NamedTuple):
     not_finite: int = 0
     invalid: tuple[str, ...] = ()
     logged_at: datetime | None = None
+    log_is_known: bool = True
     gpus: float | None = None
 
 
@@ -102,6 +110,9 @@ class System(NamedTuple):
     not_finite: int = 0
     invalid: tuple[str, ...] = ()
     gpus: int = 0
+
+
+_NO_SYSTEM: Final = System()
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +152,13 @@ class SummarySelection:
         self._keys_of = lru_cache(maxsize=128)(self._matched_keys)
         self.summary_keys = None if self._patterns else list(dict.fromkeys([*_with_prefixes(self._named), LOGGED_AT]))
 
-    def summary(self, blob: bytes | str | None) -> Summary:
-        """Read a summary. Raises UnreadableError."""
+    @property
+    def has_patterns(self) -> bool:
+        """Whether names of metrics come from the runs, rather than from the configuration alone."""
+        return bool(self._patterns)
+
+    def summary(self, blob: object) -> Summary:
+        """Read a summary: JSON in UTF-8, or what it holds. Raises UnreadableError."""
         values = _object(blob)
         numbers: dict[str, float] = {}
         invalid: tuple[str, ...] = ()
@@ -150,6 +166,10 @@ class SummarySelection:
         matched = self._matched_names(values) if self._patterns else ()
         for key in dict.fromkeys((*self._named, *matched)) if matched else self._named:
             value = values.get(key)
+            # Nearly always it is a plain number.
+            if type(value) is float and isfinite(value):
+                numbers[key] = value
+                continue
             if value is None and (value := _inner_value(values, key)) is None:
                 continue
             if (number := _number(value)) is None:
@@ -159,7 +179,10 @@ class SummarySelection:
                 numbers[key] = number
             else:
                 not_finite += 1
-        sps = next((numbers[key] for key in self._sps_keys if key in numbers), None)
+        sps = None
+        for key in self._sps_keys:
+            if (sps := numbers.get(key)) is not None:
+                break
         metrics = {key: numbers[key] for key in self._exact if key in numbers}
         for key in matched:
             if key in numbers:
@@ -167,13 +190,17 @@ class SummarySelection:
         gpus = numbers.get(self._gpus_key) if self._gpus_key else None
         if gpus is not None and gpus < 0:
             gpus, invalid = None, (*invalid, str(self._gpus_key))
-        return Summary(sps, metrics, not_finite, invalid, _moment(values.get(LOGGED_AT)), gpus)
+        logged = values.get(LOGGED_AT)
+        logged_at = None if logged is None else _moment(logged)
+        return Summary(sps, metrics, not_finite, invalid, logged_at, logged is None or logged_at is not None, gpus)
 
-    def system(self, blob: bytes | str | None) -> System:
-        """Read the system metrics. Raises UnreadableError."""
+    def system(self, blob: object) -> System:
+        """Read the system metrics, given as for `summary`. Raises UnreadableError."""
         values = _object(blob)
+        if not values:
+            return _NO_SYSTEM
         keys = tuple(values)
-        is_usual = blob is not None and len(blob) + KEY_OVERHEAD * len(keys) <= MAX_KEPT_BYTES
+        is_usual = isinstance(blob, bytes) and len(blob) + KEY_OVERHEAD * len(keys) <= MAX_KEPT_BYTES
         known = (self._keys_of if is_usual else self._matched_keys)(keys)
         means: dict[str, float] = {}
         invalid: list[str] = []
@@ -275,27 +302,41 @@ def _flattened(values: Mapping[str, Any]) -> Iterator[str]:
                 pending.append((f"{name}.", value))
 
 
-def _object(blob: bytes | str | None) -> dict[str, Any]:
-    """The object in a blob; a null one is empty, and one that is a JSON string (crashed runs) is opened once more.
+def _object(blob: object) -> dict[str, Any]:
+    """The object in a blob; a null or empty one is empty. One that is a JSON string (crashed runs) is opened.
 
     As the SDK does, it reads NaN, infinities, and control characters inside strings (wandb PR 6299).
     """
-    if blob is None:
-        return {}
-    data = blob.encode("utf-8", "replace") if isinstance(blob, str) else blob
-    try:
-        data = data.strip(_AROUND)
-        if data.startswith(b'"'):
-            data = parse_text(data, allow_control=True).strip(_AROUND)
-        data = without_long_strings(data)
-        value = parse_json(data, allow_nan=True, allow_control=True, max_values=MAX_VALUES)
-    except ValueError as error:
-        raise UnreadableError(str(error)) from None
+    value = blob.encode("utf-8", "replace") if isinstance(blob, str) else blob
+    if isinstance(value, bytes):
+        # Nearly always it is a small plain object, and there are thousands of them.
+        if value.startswith(b"{") and len(value) <= SMALL:
+            try:
+                plain: dict[str, Any] = parse_json(value, allow_nan=True)
+            except ValueError:
+                pass
+            else:
+                return plain
+        try:
+            value = _parsed(value)
+        except ValueError as error:
+            raise UnreadableError(str(error)) from None
     if value is None:
         return {}
     if not isinstance(value, dict):
         raise UnreadableError(f"a {type(value).__name__} instead of an object")
     return value
+
+
+def _parsed(data: bytes) -> Any:
+    data = data.strip(_AROUND)
+    for _ in range(MAX_QUOTED):
+        if not data.startswith(b'"'):
+            break
+        data = parse_text(data, allow_control=True).strip(_AROUND)
+    if not data:
+        return None
+    return parse_json(without_long_strings(data), allow_nan=True, allow_control=True, max_values=MAX_VALUES)
 
 
 def _number(value: object) -> float | None:

@@ -203,8 +203,7 @@ def _project_of(target: Target) -> ProjectPath:
 
 def _dropped(runs: Iterable[Run], listing: RunListing, selection: SeriesSelection) -> Iterator[Dropped]:
     yield Dropped.of(DropReason.OVER_LIMIT, (f"run {run.id}" for run in selection.over_limit))
-    invalid = (f"{key} of run {run.id} is no number" for run in runs for key in run.invalid)
-    yield Dropped.of(DropReason.INVALID, (*listing.unknown, *invalid))
+    yield Dropped.of(DropReason.INVALID, (*listing.unknown, *(text for run in runs for text in run.invalid)))
     not_finite = [run for run in runs if run.not_finite]
     names = (f"run {run.id}" for run in not_finite)
     yield Dropped.of(DropReason.NOT_FINITE, names, sum(run.not_finite for run in not_finite))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from requests.auth import HTTPBasicAuth
@@ -24,17 +24,21 @@ from metta_checks.wandb.api_models import (
     RunsAnswer,
 )
 from metta_checks.wandb.cost import NAMES_A_PAGE
-from metta_checks.wandb.graphql_errors import GraphQLFault, graphql_faults, is_transient, worst
+from metta_checks.wandb.graphql_errors import GraphQLFault, graphql_faults, is_transient, run_faults, worst
 from metta_checks.wandb.query import ALIAS, DISPENSABLE, ORDER, PROJECTS, runs_query
 
 USER: Final = "api"
 """W&B takes its keys as the password of this user."""
 
+WITHOUT_SUMMARIES: Final = -1
+"""In place of the number of projects in a query: one, whose runs come without their summaries."""
+
 M = TypeVar("M", bound=ErrorsAnswer)
 
 _UNKNOWN_NAME: Final = re.compile(
     r"(?:cannot query field|(?:unknown|undefined) (?:argument|field))\W{1,4}(\w+)"
-    r"|field\W{1,4}(\w+)\W{1,4}is not defined",
+    r"|field\W{1,4}(\w+)\W{1,4}(?:(?:in|on) type \W?\w+\W? is undefined"
+    r"|is (?:not defined|undefined)|not found in type|doesn't exist on|does not exist on)",
     re.IGNORECASE,
 )
 """The field or argument that a GraphQL server does not have, in the words of the common implementations."""
@@ -55,12 +59,13 @@ class ProjectPath:
 @dataclass(frozen=True, slots=True)
 class PageRequest:
     """A page to ask for: the first `first` runs behind the cursor `after` that `filters` (W&B's filter language, JSON)
-    matches."""
+    matches; without their summaries unless `summaries`."""
 
     project: ProjectPath
     filters: str
     first: int
     after: str | None = None
+    summaries: bool = True
 
     def variables(self, part: str = "") -> dict[str, Any]:
         values = {"project": self.project.name, "filters": self.filters, "first": self.first, "after": self.after}
@@ -69,11 +74,15 @@ class PageRequest:
 
 @dataclass(frozen=True, slots=True)
 class RunPage:
-    """One page of runs, W&B's own count of all that match (None where it has none), and the request in messages."""
+    """One page of runs, W&B's own count of all that match (None where it has none), and the request in messages.
+
+    `faults` says by the row and the field what the server could not read of single runs, and why.
+    """
 
     runs: RunConnection
     total: int | None
     operation: str
+    faults: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
 
 
 class WandbClient:
@@ -101,8 +110,10 @@ class WandbClient:
     def page(self, request: PageRequest) -> RunPage:
         """One page of one project. Raises SourceError."""
         project = request.project
-        answer, parsed = self._ask(project, f"project {project}", 0, request.variables(), RunsAnswer)
-        return _page_of(parsed.data.project if parsed.data else None, answer.operation)
+        query = 0 if request.summaries else WITHOUT_SUMMARIES
+        answer, parsed = self._ask(project, f"project {project}", query, request.variables(), RunsAnswer)
+        faults = run_faults(answer, parsed, "project")
+        return _page_of(parsed.data.project if parsed.data else None, answer.operation, faults)
 
     def pages(self, requests: Sequence[PageRequest]) -> list[RunPage | SourceError]:
         """A page of each of several projects of one entity, in one request; an error for each that has none.
@@ -123,7 +134,7 @@ class WandbClient:
             try:
                 if alias in faults:
                     raise _error_of(operation, faults[alias], answer.status)
-                pages.append(_page_of(projects.get(alias), operation))
+                pages.append(_page_of(projects.get(alias), operation, run_faults(answer, parsed, alias)))
             except SourceError as error:
                 pages.append(error)
         return pages
@@ -144,14 +155,15 @@ class WandbClient:
     def _ask(
         self, project: ProjectPath, about: str, query: int | str, variables: Mapping[str, Any], model: type[M]
     ) -> tuple[Response, M]:
-        """The answer to the runs query of so many projects (0: one, without an alias), or to another query."""
+        """The answer to the runs query of so many projects (0: one, without an alias; `WITHOUT_SUMMARIES`), or to
+        another query."""
         while True:
             try:
                 text = query if isinstance(query, str) else self._runs_query(query)
                 values = {"entity": project.entity, **variables}
                 if not isinstance(query, str):
                     values["order"] = ORDER
-                    if self._keys and "keys" not in self._left_out:
+                    if self._keys and "keys" not in self._left_out and query != WITHOUT_SUMMARIES:
                         values["keys"] = self._keys
                 sent = {"query": text, "variables": values}
                 return with_fresh_credential(
@@ -166,8 +178,9 @@ class WandbClient:
 
     def _runs_query(self, parts: int) -> str:
         if parts not in self._queries:
+            keys = () if parts == WITHOUT_SUMMARIES else self._keys
             self._queries[parts] = runs_query(
-                summary_keys=self._keys, extra=self._extra, without=self._left_out.keys(), parts=parts
+                summary_keys=keys, extra=self._extra, without=self._left_out.keys(), parts=max(0, parts)
             )
         return self._queries[parts]
 
@@ -209,7 +222,7 @@ def _parsed(answer: Response, model: type[M]) -> M:
         problem = str(error)
         parsed = None
     # Beside an error the data may have any shape.
-    if parsed is None or parsed.errors:
+    if parsed is None or parsed.reported:
         faults: Mapping[str, GraphQLFault] = graphql_faults(answer, parsed)
         if isinstance(parsed, BatchAnswer) and parsed.data is not None:
             faults = _of_all(faults, parsed.data)
@@ -233,12 +246,12 @@ def _of_all(faults: Mapping[str, GraphQLFault], data: BatchData) -> Mapping[str,
     return {field: fault for field, fault in faults.items() if field not in data.projects}
 
 
-def _page_of(project: Project | None, operation: str) -> RunPage:
+def _page_of(project: Project | None, operation: str, faults: Mapping[int, Mapping[str, str]]) -> RunPage:
     if project is None:
         raise SourceError(Kind.NOT_FOUND, operation, "W&B has no such project", PROJECT_REMEDY)
     if project.runs is None:
         raise _malformed(operation, "data.project.runs: nothing, and no error that says why")
-    return RunPage(project.runs, project.runCount, operation)
+    return RunPage(project.runs, project.runCount, operation, faults)
 
 
 PROJECT_REMEDY: Final = "Check `entity` and `project`, and that the key's user may see them."

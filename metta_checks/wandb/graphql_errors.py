@@ -19,7 +19,8 @@ _PATTERNS: Final[tuple[tuple[Kind, re.Pattern[str]], ...]] = tuple(
         # The query itself is wrong: names in these messages must not match below.
         (
             Kind.REJECTED,
-            r"cannot query field|unknown (argument|type|field|directive|variable)|syntax error|validation failed|"
+            r"cannot query field|(unknown|undefined) (argument|type|field|directive|variable)|syntax error|"
+            r"validation (failed|error)|field\W{1,4}\w+\W{1,4}(not found in|(doesn't|does not) exist on) type|"
             r"bad user input|got invalid value|expected type|invalid (argument|cursor|filter|order|value|variable)",
         ),
         (Kind.RATE_LIMITED, r"rate limit|too many requests|throttl|quota exceeded|exceeded (your|the) quota|slow down"),
@@ -38,7 +39,8 @@ _PATTERNS: Final[tuple[tuple[Kind, re.Pattern[str]], ...]] = tuple(
             r"(bad|invalid) connection|connection (refused|reset|closed|lost)|lost connection|broken pipe|\beof\b|"
             r"(?<!session )(?<!login )(?<!token )\btimed?[ -]?out|"
             r"internal (\w+ )?error|bad gateway|(temporarily|currently|service|server|database|=) unavailable|"
-            r"overloaded|(server|database|service) is (busy|down)|(http|status|code)[ :=]*50[0234]\b",
+            r"overloaded|(server|database|service) is (busy|down)|(http|status|code)[ :=]*50[0234]\b|"
+            r"execution (was interrupted|time exceeded)|(statement|query) (was )?(interrupted|cancell?ed)",
         ),
         (
             Kind.UNAUTHORISED,
@@ -69,6 +71,10 @@ _PRECEDENCE: Final = (
 )
 
 
+SMALL: Final = 64 * 1024
+"""Bytes of an answer that has no page of runs, but may have a `message`."""
+
+
 @dataclass(frozen=True, slots=True)
 class GraphQLFault:
     """The error to report of an answer: `message` is one printable line of at most 200 characters."""
@@ -79,28 +85,65 @@ class GraphQLFault:
 
 def graphql_faults(answer: Response, parsed: ErrorsAnswer | None = None) -> dict[str, GraphQLFault]:
     """The errors that an HTTP 200 answer reports, by the field of the query that they are about ("" for the query
-    itself); of several the one that explains the rest. `parsed` is the answer, where it could be read.
+    itself); of several the one that explains the rest. `parsed` is the answer, where it could be read; what it could
+    not give of single runs is then left to `run_faults`.
 
     Raises SourceError for one that is too large in memory.
     """
+    runs_are_read = parsed is not None
     if parsed is None:
         # A page of runs takes long to parse. Inside the blobs the quotes are escaped, so that this never matches there.
-        if b'"errors"' not in answer.body:
+        if b'"error' not in answer.body and (len(answer.body) > SMALL or b'"message"' not in answer.body):
             return {}
         try:
             parsed = answer.model(ErrorsAnswer)
         except ShapeError:
             return {}
     faults: dict[str, list[GraphQLFault]] = {}
-    for error in parsed.errors or ():
+    for error in parsed.reported:
+        if runs_are_read and _place_in_runs(error) is not None:
+            continue
         fault = GraphQLFault(_kind(error, parsed.data), answer.quoted(error.message or "no message"))
+        if runs_are_read and fault.kind is Kind.SERVER_ERROR and _is_beside_the_runs(error, parsed.data):
+            continue
         faults.setdefault(_field(error), []).append(fault)
     return {field: worst(found) for field, found in faults.items()}
+
+
+def run_faults(answer: Response, parsed: ErrorsAnswer, alias: str) -> dict[int, dict[str, str]]:
+    """What the server could not read of single runs of the project under `alias`: by the row and the field, why."""
+    faults: dict[int, dict[str, str]] = {}
+    for error in parsed.reported:
+        place = _place_in_runs(error)
+        if place is not None and _field(error) == alias:
+            row, field = place
+            faults.setdefault(row, {})[field] = answer.quoted(error.message or "no message")
+    return faults
 
 
 def worst(faults: Iterable[GraphQLFault]) -> GraphQLFault:
     """The fault that explains the others."""
     return min(faults, key=lambda fault: [*_PRECEDENCE, fault.kind].index(fault.kind))
+
+
+def _is_beside_the_runs(error: GraphQLError, data: Any) -> bool:
+    """Whether the server could not read the user or the number of runs, which a page of runs can do without."""
+    match error.path:
+        case ["viewer", *_]:
+            return getattr(data, "shows", False)
+        case [str(alias), "runCount"]:
+            return getattr(data, "projects", {}).get(alias) is not None
+        case _:
+            return False
+
+
+def _place_in_runs(error: GraphQLError) -> tuple[int, str] | None:
+    """The row and the field where the error is about one field of one run."""
+    match error.path:
+        case [_, "runs", "edges", int(row), "node", str(field), *_]:
+            return row, field
+        case _:
+            return None
 
 
 def _field(error: GraphQLError) -> str:

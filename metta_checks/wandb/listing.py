@@ -109,10 +109,12 @@ class _Pages:
     def add(self, page: RunPage, reader: RunReader) -> None:
         self.number += 1
         self.rows += len(page.runs.edges)
-        self.expected = page.total
-        for edge in page.runs.edges:
+        # A run that is deleted while pages are read may move another over a seam: the largest count holds.
+        self.expected = page.total if self.expected is None else max(self.expected, page.total or 0)
+        faults = page.faults
+        for row, edge in enumerate(page.runs.edges):
             try:
-                run = reader.run(edge["node"])
+                run = reader.run(edge["node"], faults[row]) if row in faults else reader.run(edge["node"])
                 self.found[run.id] = run
                 self.kept_bytes += run.kept_bytes
             except UnknownStateError as error:
@@ -136,7 +138,8 @@ class RunListings:
     """Lists the runs of projects: `page_size` runs a request, at most `max_pages` requests for each project.
 
     A page that is too large or takes too long is asked for in smaller pages, and the size that worked is kept; a full
-    listing tries a larger one again. A listing that lost a run between two pages is read once more.
+    listing tries a larger one again. A run that is too large by itself is read without its summary. A listing that lost
+    a run between two pages is read once more.
     """
 
     def __init__(self, client: WandbClient, reader: RunReader, *, page_size: int, max_pages: int) -> None:
@@ -290,18 +293,31 @@ class RunListings:
     def _page(self, asked: Asked, cursor: str | None) -> RunPage:
         """One page, in the largest size that the server and `max_response_bytes` can take."""
         size = self._size_of(asked.project)
+        before = size.size
         while True:
             try:
                 page = self._client.page(PageRequest(asked.project, asked.filters, size.size, cursor))
             except SourceError as error:
                 slow = error.kind is Kind.TIMED_OUT
-                if not (slow or _is_too_large(error)) or not size.shrink():
+                if not (slow or _is_too_large(error)):
                     raise
                 if slow and self._client.time_left < SECOND_TRY:
                     raise
+                if size.shrink():
+                    continue
+                if slow:
+                    raise
+                # The next ones need not be that large.
+                size.size = before
+                return self._without_summary(asked, cursor, error)
             else:
                 size.worked = size.size
                 return page
+
+    def _without_summary(self, asked: Asked, cursor: str | None, error: SourceError) -> RunPage:
+        """The one run whose page is too large, which costs it its summary alone."""
+        page = self._client.page(PageRequest(asked.project, asked.filters, 1, cursor, summaries=False))
+        return replace(page, faults={0: {**page.faults.get(0, {}), "summaryMetrics": error.detail}})
 
     def _size_of(self, project: ProjectPath) -> _Size:
         return self._sizes.setdefault(str(project), _Size(self._page_size, self._page_size))

@@ -128,21 +128,26 @@ class SampleCache:
 
     def __init__(self, options: SampleOptions) -> None:
         self._options = options
-        self._kept: dict[str, tuple[Run, list[Sample]]] = {}
+        # Apart, since a pair for each run is one more object that Python's garbage collection visits.
+        self._runs: dict[str, Run] = {}
+        self._samples: dict[str, list[Sample]] = {}
 
     def of(self, runs: Iterable[Run], now: datetime, resumed: Mapping[str, datetime]) -> list[Sample]:
         """The per-run gauges of `runs`; `resumed` says when runs were seen running again, by id. Those of runs that are
         not among them are forgotten."""
-        kept: dict[str, tuple[Run, list[Sample]]] = {}
+        kept_runs: dict[str, Run] = {}
+        kept: dict[str, list[Sample]] = {}
         samples: list[Sample] = []
         for run in runs:
-            known = self._kept.get(run.id)
-            if known is None or known[0] is not run:
-                known = (run, run_samples(run, self._options, now, resumed.get(run.id)))
+            run_id = run.id
+            if self._runs.get(run_id) is run:
+                own = self._samples[run_id]
+            else:
+                own = run_samples(run, self._options, now, resumed.get(run_id))
             if run.ended:
-                kept[run.id] = known
-            samples += known[1]
-        self._kept = kept
+                kept_runs[run_id], kept[run_id] = run, own
+            samples += own
+        self._runs, self._samples = kept_runs, kept
         return samples
 
 

@@ -42,8 +42,10 @@ class Run:
     means over the run's devices by metric name. `gpus` is how many GPUs it holds, a lower bound where it does not say
     so itself and not all of its nodes report. `compute_seconds` is without the pauses of a resumed run, None where the
     server does not say. `labels` are tags from the run's own fields (`user:…`), `completed_labels` those of its GPU
-    hours. `not_finite` counts NaN and infinities among the selected values; `invalid` are keys whose values are no
-    numbers; `unreadable` are the blobs that are no JSON objects, and why. `kept_bytes` is about its size in memory.
+    hours. `not_finite` counts NaN and infinities among the selected values; `invalid` names the values that are no
+    numbers and the times that are none, `unreadable` the fields that could not be read, each with the run.
+    `kept_bytes` is about its size in memory. `log_is_known` is False where the run may have logged at a moment that
+    could not be read.
     """
 
     id: str
@@ -65,6 +67,7 @@ class Run:
     invalid: tuple[str, ...]
     unreadable: tuple[str, ...]
     kept_bytes: int = 0
+    log_is_known: bool = True
 
     @property
     def ended(self) -> bool:
@@ -91,7 +94,9 @@ class Run:
 
     def log_age(self, now: datetime, resumed_at: datetime | None) -> float | None:
         """Seconds since the last log, the creation, or `resumed_at`, when the run was seen running again: whichever
-        was last. Never below zero; None where nothing of it is known."""
+        was last. Never below zero; None where nothing of it is known, or not the last log."""
+        if not self.log_is_known:
+            return None
         moments = [moment for moment in (self.logged_at, self.created_at, resumed_at) if moment is not None]
         return max(0.0, (now - max(moments)).total_seconds()) if moments else None
 

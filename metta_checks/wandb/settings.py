@@ -31,8 +31,8 @@ VARIABLES: Final[Mapping[str, Variable]] = {
 
 DEFAULT_BASE_URL: Final = "https://api.wandb.ai"
 
-PAGES: Final = frozenset({"wandb.ai", "www.wandb.ai", "app.wandb.ai"})
-"""Hosts of W&B's website, which the SDK refuses as an address of the API too (wandb#1754)."""
+WEBSITE: Final = ("wandb.ai", "wandb.com")
+"""W&B's website. The SDK refuses the addresses of its pages too (wandb#1754)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +130,13 @@ def _api_address(text: str) -> str:
     """The address of the API. Raises ValueError where W&B's website or the path of a request stands instead."""
     address = plain_address(text)
     split = urlsplit(address)
-    if (split.hostname or "").rstrip(".") in PAGES:
+    host = f".{split.hostname or ''}".rstrip(".")
+    if host.endswith(tuple(f".{site}" for site in WEBSITE)) and host != ".api.wandb.ai":
         raise ValueError(f"is the address of W&B's website: its API is at {DEFAULT_BASE_URL}")
     if split.path.lower().endswith("/graphql"):
         raise ValueError("is the address of a request: leave `/graphql` out, the check adds it")
+    if host == ".api.wandb.ai" and split.path:
+        raise ValueError(f"has a path, and W&B's own API has none: write {DEFAULT_BASE_URL}")
     return address
 
 

@@ -56,11 +56,13 @@ def test_nothing_wanted_in_it_is_empty_and_no_fault(blob: str | None) -> None:
     assert (summary.sps, dict(summary.metrics), summary.not_finite) == (None, {}, 0)
 
 
-def test_a_summary_that_is_a_json_string_is_opened_once_more() -> None:
-    once = json.dumps({REWARD: 3.25})
-    assert wanted().summary(json.dumps(once)).metrics == {REWARD: 3.25}
+def test_a_summary_that_is_a_json_string_is_opened() -> None:
+    blob = json.dumps({REWARD: 3.25})
+    for _ in range(4):
+        blob = json.dumps(blob)
+        assert wanted().summary(blob).metrics == {REWARD: 3.25}
     with pytest.raises(UnreadableError):
-        wanted().summary(json.dumps(json.dumps(once)))
+        wanted().summary(json.dumps(blob))
 
 
 @pytest.mark.parametrize(
@@ -80,7 +82,6 @@ def test_what_stands_around_a_document_costs_nothing(blob: str) -> None:
 @pytest.mark.parametrize(
     "blob",
     [
-        pytest.param("", id="empty text"),
         "{",
         pytest.param('{"overview/reward": 3.5, "overview/s', id="cut off"),
         '{"overview/reward": }',
@@ -214,7 +215,6 @@ TWO_NODES = {
 NO_DEVICES = (
     ("gpu.process.0.gpu/l:a", 10),
     ("gpu.0.gpuX/l:a", 10),
-    ("gpu.0.gpu/label", 10),
     ("gpu.0.memoryAllocatedBytes/l:a", 10),
     ("cpu.0.cpu_percent/l:a", 10),
     ("disk./.usageGB/l:a", 10),

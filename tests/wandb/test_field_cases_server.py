@@ -162,14 +162,30 @@ def test_w14_the_size_that_worked_is_remembered_and_a_larger_one_tried_every_hou
     assert pages(watched) == [8]
 
 
-def test_w14_one_run_that_is_too_large_by_itself_is_still_an_error(
-    watch: Watches, running: Callable[[Watch], float]
+@pytest.mark.parametrize("giant", ["run0", "run2", "run5"])
+def test_w14_a_run_that_is_too_large_by_itself_costs_its_own_summary_and_nothing_else(
+    watch: Watches, running: Callable[[Watch], float], giant: str
 ) -> None:
     watched = watch(metrics=["overview/*"], max_response_bytes=64 * 1024, page_size=8)
-    start_runs(watched, 2, summary={"table": "x" * 100_000})
+    start_runs(watched, 6, summary={"overview/reward": 4.5})
+    watched.project[giant].summary = {"overview/reward": 4.5, "table": "x" * 100_000}
+    assert running(watched) == 6.0
+    assert watched.check.get_warnings() == [
+        f"1 left out (unreadable): the summary of run {giant} (more than 65,536 bytes)"
+    ]
+    received = watched.collect()
+    assert "overview/reward" not in received.of_run(giant)
+    # When it last logged is not known.
+    assert "log_age_seconds" not in received.of_run(giant)
+    assert received.of_run("run1")["overview/reward"] == 4.5
+
+
+def test_w14_what_is_too_large_without_a_summary_is_an_error(watch: Watches, running: Callable[[Watch], float]) -> None:
+    watched = watch(max_response_bytes=64 * 1024, page_size=8)
+    start_runs(watched, 2, system_metrics={"system.cpu": 1, "system.note": "x" * 100_000})
     assert running(watched) == 0.0
     assert "(oversized answer)" in str(watched.check.collection.error)
-    assert pages(watched) == [8, 2, 1]
+    assert pages(watched) == [8, 2, 1, 1]
 
 
 def test_w14_too_many_values_in_a_page_make_it_smaller_too(watch: Watches, running: Callable[[Watch], float]) -> None:
@@ -237,6 +253,13 @@ def test_w14_a_page_that_takes_too_long_is_asked_for_smaller(watch: Watches, run
         pytest.param(
             "https://wandb.example.com/GraphQL/", True, id="a server of one's own, with the path of a request"
         ),
+        pytest.param("https://api.wandb.ai.", False, id="the API with the root's dot"),
+        pytest.param("https://acme.wandb.io", False, id="a cloud of one's own"),
+        pytest.param("https://wandb.com", True, id="its other domain"),
+        pytest.param("https://docs.wandb.ai", True, id="its documentation"),
+        pytest.param("https://api.wandb.com", True, id="a host that is not there"),
+        pytest.param("https://api.wandb.ai/api", True, id="the API with a path"),
+        pytest.param("https://api.wandb.ai/my-team/arena", True, id="the API with a project"),
         pytest.param("https://wandb.ai", True, id="its pages"),
         pytest.param("https://app.wandb.ai", True, id="its old pages"),
         pytest.param("http://api.wandb.ai", True, id="its API without TLS: the key in the clear"),
@@ -339,19 +362,44 @@ def test_w17_one_that_is_lost_both_times_is_a_warning(watch: Watches, running: C
     assert "W&B counts 4 runs of project metta-research/metta, and lists 3 of them" in warning
 
 
-def test_w17_a_run_that_is_deleted_while_pages_are_read_is_not_missed(
+def test_w17_a_run_that_is_deleted_while_pages_are_read_may_have_moved_another_over_the_seam(
     watch: Watches, running: Callable[[Watch], float]
 ) -> None:
     watched = watch(page_size=2)
     start_runs(watched, 4)
 
     def delete(request: Request) -> None:
-        if json.loads(request.body)["variables"]["after"] is not None:
+        if json.loads(request.body)["variables"]["after"] is not None and "run3" in watched.project:
             watched.project.delete("run3")
 
     watched.server.intercept = delete
     assert running(watched) == 3.0
-    assert len(watched.server.requests) == 2
+    # W&B counted four runs, so the listing is read once more.
+    assert len(watched.server.requests) == 4
+    assert watched.check.get_warnings() == []
+
+
+def test_w17_the_row_that_a_deletion_moved_over_the_seam_is_found(
+    watch: Watches, running: Callable[[Watch], float]
+) -> None:
+    """The server counts rows from the beginning: a deletion on the first page hides the first row of the second."""
+    watched = watch(page_size=2)
+    start_runs(watched, 5)
+
+    def delete(request: Request) -> Response | None:
+        if json.loads(request.body)["variables"]["after"] is None or "run0" not in watched.project:
+            return None
+        watched.project.delete("run0")
+        page = json.loads(watched.server.answer(request).body)
+        del page["data"]["project"]["runs"]["edges"][0]
+        return answer(page)
+
+    watched.server.intercept = delete
+    running(watched)
+    watched.server.intercept = None
+    watched.now += timedelta(minutes=2)
+    assert set(watched.collect().of_run("run2")) >= {"duration_hours"}
+    assert watched.collect().counts() == {("all", "running"): 4}
 
 
 def test_w17_a_listing_of_one_page_is_not_counted_again(watch: Watches, running: Callable[[Watch], float]) -> None:
@@ -394,6 +442,10 @@ def test_w18_a_field_that_an_older_server_does_not_have_is_left_out_with_a_warni
         ({}, 'Field "group" is not defined by type "Run"', "group"),
         ({"run_tags": ["user"]}, 'Cannot query field "username" on type "User". Did you mean "name"?', "username"),
         ({"run_tags": ["host"]}, 'Cannot query field "host" on type "Run".', "host"),
+        ({}, "Validation error of type FieldUndefined: Field 'jobType' in type 'Run' is undefined @ 'node'", "jobType"),
+        ({}, "field 'sweepName' not found in type: 'Run'", "sweepName"),
+        ({}, "Field 'group' doesn't exist on type 'Run'", "group"),
+        ({}, 'Unknown field "computeSeconds" on type "Run"', "computeSeconds"),
     ],
 )
 def test_w18_in_the_words_of_other_servers(

@@ -79,6 +79,8 @@ class Watch:
             **self.options,
             **options,
         }
+        if "projects" in instance:
+            del instance["project"]
         check = WandbCheck(name="metta_wandb", init_config={}, instances=[instance])
         check.check_id = "metta_wandb:test"
         check.clock = lambda: self.now

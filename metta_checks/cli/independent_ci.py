@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
-from metta_checks.ci.settings import DEFAULT_BRANCH
 from metta_checks.core.duration import parse_duration
 
 Figure = tuple[str, str, str]
@@ -43,7 +42,7 @@ class CiQuestion:
         """The question behind the validated options."""
         return cls(
             repo=options.repo,
-            branch=options.branch or DEFAULT_BRANCH,
+            branch=options.branch,
             window=parse_duration(options.window),
             label_window=parse_duration(options.label_window),
             labels={
@@ -61,7 +60,7 @@ class CiQuestion:
         )
 
 
-def recount_ci(get: Get, question: CiQuestion, now: datetime) -> dict[Figure, float]:
+def independent_count(get: Get, question: CiQuestion, now: datetime) -> dict[Figure, float]:
     """All gauges of metta_ci but the verdicts, as of `now`; what cannot be told is left out."""
     listed = list(_pages(get, f"/repos/{question.repo}/actions/workflows", {}, "workflows"))
     folder = ".github/workflows/"

@@ -106,7 +106,7 @@ class SdkRun:
         return not self.ended or (last_sign is not None and last_sign >= since)
 
 
-def recount(
+def independent_count(
     runs: Iterable[SdkRun],
     asked: Asked,
     now: datetime,
@@ -124,7 +124,7 @@ def recount(
     return figures
 
 
-def recount_points(ended: Iterable[SdkRun], asked: Asked) -> list[tuple[Series, float]]:
+def independent_points(ended: Iterable[SdkRun], asked: Asked) -> list[tuple[Series, float]]:
     """The distribution points of runs that have just ended, sorted."""
     points = []
     for run in ended:
