@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from ci_support.organisation import OWNER, Organisation
+from ci_support.scene import TOKEN
 from datadog_checks.base.stubs import datadog_agent as agent
 from datadog_checks.base.stubs.aggregator import AggregatorStub
 
@@ -111,6 +112,15 @@ def test_each_repository_is_watched_on_its_default_branch_which_is_remembered(or
     assert watched.branches() == {"arena": "main", "trunk": "trunk", "old": "master"}
 
 
+def test_quiet_repositories_cost_no_request_that_counts_either(organisation: Make) -> None:
+    watched = organisation(*(f"r{n}" for n in range(8)), runs=0)
+    watched.collect()
+    counted = watched.server.counted["core"]
+    watched.collect(minutes=4)
+    assert watched.server.counted["core"] == counted
+    assert watched.statuses() == {"read": 8}
+
+
 def test_a_branch_of_the_options_is_that_of_all(organisation: Make) -> None:
     watched = organisation("arena", "maze", branch="develop", repos={"include": ["arena", "m.*"]})
     watched["arena"].new_run(watched["arena"].workflows[0].id, branch="develop", conclusion="success")
@@ -125,7 +135,7 @@ def test_a_literal_name_is_no_target_until_its_branch_is_read(organisation: Make
     watched.collect()
     assert watched.by_repo("metta.check.up") == {"arena": 1.0}
     (warning,) = watched.warnings()
-    assert warning.startswith(f"nosuch of the repositories of organisation {OWNER} could not be looked up: GitHub: ")
+    assert warning.startswith("nosuch is not read, since its default branch is not known: GitHub: ")
     watched.add(watched.new_repository("nosuch"))
     watched.collect(minutes=4)
     assert watched.by_repo("metta.check.up") == {"arena": 1.0, "nosuch": 1.0}
@@ -145,9 +155,34 @@ def test_a_new_repository_appears_and_a_deleted_one_fails_for_a_day(organisation
     assert states == {"arena": 0.0, "maze": 1.0, "new": 0.0}
     (warning,) = watched.warnings()
     assert "it is not in the list since 2026-" in warning
+    # After a restart, too, its branch is known, so that its series go on.
+    watched.restart()
+    watched.collect(minutes=4)
+    assert watched.branches() == {"arena": "main", "maze": "main", "new": "dev"}
+    watched.warnings()
     watched.collect(hours=24)
     assert set(watched.by_repo("metta.check.up")) == {"arena", "new"}
     assert watched.warnings() == []
+
+
+def test_a_default_branch_that_changes_is_noticed_with_and_without_a_list(organisation: Make) -> None:
+    watched = organisation("arena", "maze", repos={"include": ["arena"]})
+    watched.collect()
+    before = len(watched.server.requests)
+    watched.collect(minutes=4)
+    assert f"/repos/{OWNER}/arena" not in [request.path for request in watched.server.requests[before:]]
+    watched["arena"].default_branch = "trunk"
+    watched.collect(minutes=10)
+    assert watched.branches() == {"arena": "trunk"}
+    # What is known stays in use while it cannot be asked for.
+    watched.server.intercept = lambda request: answer({}, 500) if request.path == f"/repos/{OWNER}/arena" else None
+    watched.collect(minutes=10)
+    assert watched.branches() == {"arena": "trunk"}
+    listed = organisation("arena", "maze")
+    listed.collect()
+    listed["maze"].default_branch = "trunk"
+    listed.collect(minutes=10)
+    assert listed.branches() == {"arena": "main", "maze": "trunk"}
 
 
 def test_a_renamed_repository_is_another_one_and_submits_no_point_again(organisation: Make) -> None:
@@ -213,14 +248,14 @@ def test_a_list_that_was_never_read_is_an_error(organisation: Make, status: int,
 
 
 @pytest.mark.parametrize(
-    "page",
+    ("page", "most"),
     [
-        lambda number: [{"name": f"loop{n}", "default_branch": "main"} for n in range(100)],
-        lambda number: [{"name": f"p{number}-{n}", "default_branch": "main"} for n in range(100)],
+        (lambda number: [{"name": f"loop{n}", "default_branch": "main"} for n in range(100)], 2),
+        (lambda number: [{"name": f"p{number}-{n}", "default_branch": "main"} for n in range(100)], 1_000),
     ],
     ids=["the same page again", "no end"],
 )
-def test_a_list_without_an_end_is_given_up(organisation: Make, page: Callable[[str], Any]) -> None:
+def test_a_list_without_an_end_is_given_up(organisation: Make, page: Callable[[str], Any], most: int) -> None:
     watched = organisation("arena", repos={"include": ["arena", "l.*"]})
     listed: list[str] = []
 
@@ -232,7 +267,7 @@ def test_a_list_without_an_end_is_given_up(organisation: Make, page: Callable[[s
 
     watched.server.intercept = intercept
     watched.collect()
-    assert len(listed) <= 1_000
+    assert len(listed) <= most
     assert watched.by_repo("metta.check.up") == {"arena": 1.0}
     assert "could not be listed, only those named in full are read" in watched.warnings()[0]
 
@@ -389,21 +424,20 @@ def test_a_token_that_is_refused_costs_few_requests(organisation: Make) -> None:
 
 
 def test_when_the_quota_runs_low_targets_take_turns(organisation: Make) -> None:
-    """Each is taken to cost five requests, and twenty are kept."""
-    names = [f"r{n}" for n in range(6)]
+    """No second group is begun then; the first of the next collection is those that waited."""
+    names = [f"r{n:02}" for n in range(40)]
     watched = organisation(*names)
     watched.collect()
+    watched.server.limits.core = watched.server.limits.quota(TOKEN, "core").used + 31
     turns: list[set[str]] = []
-    for _ in range(3):
-        watched.server.limits.core = watched.server.limits.spent["core"] + 31
+    for _ in range(2):
         before = len(watched.server.requests)
         watched.collect(minutes=4)
-        read = [request.path.split("/")[3] for request in watched.server.requests[before:] if "/runs" in request.path]
-        turns.append(set(read))
+        paths = [request.path.split("/") for request in watched.server.requests[before:]]
+        turns.append({path[3] for path in paths if path[1] == "repos"})
         assert watched.by_repo("metta.check.up") == dict.fromkeys(names, 1.0)
-    assert [len(turn) for turn in turns] == [6, 2, 2]
-    assert turns[1].isdisjoint(turns[2])
-    assert watched.statuses() == {"read": 2, "waiting": 4}
+        assert watched.statuses() == {"read": 25, "waiting": 15}
+    assert set(names) == turns[0] | turns[1]
 
 
 def test_the_requests_for_jobs_are_shared(organisation: Make) -> None:
@@ -445,8 +479,8 @@ def test_a_diagnosis_and_the_state_are_per_target(organisation: Make) -> None:
     [
         ({"repo": "demo-org/arena"}, "`organization` is set beside `repo`"),
         ({"repos": None}, "`repos` is not set"),
-        ({"organization": None}, "`organization` is not set"),
-        ({"organization": "a/b"}, "is not the name of an organisation"),
+        ({"organization": None}, "`repos` is set without `organization`"),
+        ({"organization": "a/b"}, "`organization` is no name of an organisation"),
         ({"repos": {"include": []}}, "`repos` is empty"),
         ({"repos": {"include": ["("]}}, "`repos` lists an entry in `include`"),
     ],
