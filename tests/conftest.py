@@ -13,6 +13,9 @@ from botocore.loaders import Loader
 from core_support.certificate import write_certificate
 from datadog_checks.base.stubs import datadog_agent as agent_stub
 
+from metta_checks.core import clock
+from metta_checks.core.transport import Transport
+
 OWN_PREFIXES = ("AWS_", "DD_", "GITHUB_", "WANDB_")
 PROXIES = {"http_proxy", "https_proxy", "all_proxy", "no_proxy"}
 
@@ -63,10 +66,16 @@ def shared_aws_models() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(autouse=True)
-def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A collection with distribution points ends at once: the wait is for the Agent, which flushes by the second."""
-    monkeypatch.setattr("metta_checks.core.clock.pause", lambda _: None)
+@pytest.fixture(scope="session", autouse=True)
+def no_pause() -> Iterator[None]:
+    """No waiting between attempts of a request, nor for the Agent's flush after a collection with distribution points.
+
+    Tests of the pauses themselves choose their own.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(clock, "pause", lambda _: None)
+        patch.setitem(Transport.__init__.__kwdefaults__, "pause", 0.001)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -25,6 +25,7 @@ class Rule(StrEnum):
     WINDOW = "window"
     ZERO = "zero"
     PALETTE = "palette"
+    STATE = "state"
     FORMAT = "format"
     UNIT = "unit"
     LIST = "list"
@@ -53,15 +54,16 @@ _MEANINGS = {
     Rule.METRIC: "a check emits the metric",
     Rule.AGGREGATOR: "the aggregator suits the metric's type and meaning",
     Rule.TAG: "the metric carries the tag",
-    Rule.VALUE: "the tag can have the value",
+    Rule.VALUE: "the tag can have the value, and text formats name each value once",
     Rule.REDUCER: "a series is reduced to one figure in a way that suits the metric",
     Rule.ROLLUP: "states keep their worst value over time, and monitors have no rollup",
     Rule.WINDOW: "the time window holds at least three collections",
     Rule.ZERO: "missing figures of a source are not shown as zero",
     Rule.PALETTE: "the palette exists",
-    Rule.FORMAT: "conditional formats leave no value without a colour",
-    Rule.UNIT: "a figure whose metric has a unit shows one",
-    Rule.LIST: "a list of exceptions shows at least twelve",
+    Rule.STATE: "a figure is a count or a failure, and not the code of a state",
+    Rule.FORMAT: "failures have a colour, and conditional formats include every value and are all used",
+    Rule.UNIT: "a figure or chart whose metric has a unit shows that unit",
+    Rule.LIST: "a list of exceptions or states shows at least twelve",
     Rule.MARKER: "a marker of a chart is a value or a range",
     Rule.LINK: "a link uses tags of its widget and variables of its dashboard",
     Rule.THRESHOLD: "thresholds agree with the query and with each other",

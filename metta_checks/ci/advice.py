@@ -1,10 +1,42 @@
-"""What to do about an error of GitHub's: which permission is missing, which option to change."""
+"""What a credential must be allowed to do, and what to do about an error of GitHub's."""
 
 from __future__ import annotations
 
-from metta_checks.ci.permissions import CLASSIC_SCOPE, CONTENTS, PULL_REQUESTS, Permission, all_names
+from dataclasses import dataclass
+from typing import Final
+
 from metta_checks.ci.settings import Settings
 from metta_checks.core.errors import Kind, SourceError
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """A permission to read, by the name that GitHub's settings show, and the figures that need it."""
+
+    name: str
+    figures: str
+
+    @property
+    def needed(self) -> str:
+        """As messages name it."""
+        return f"{self.name} (read)"
+
+
+ACTIONS: Final = Permission("Actions", "workflows, runs, attempts, jobs and the queue")
+CONTENTS: Final = Permission("Contents", "which workflow files the branch has")
+PULL_REQUESTS: Final = Permission("Pull requests", "the counts of labelled pull requests")
+
+PERMISSIONS: Final = (ACTIONS, CONTENTS, PULL_REQUESTS)
+"""Repository permissions of a fine-grained token and of a GitHub App. GitHub offers no "Checks" for the former."""
+
+CLASSIC_SCOPE: Final = "repo"
+"""The scope of a classic token for a private repository; a public one needs none."""
+
+
+def all_names() -> str:
+    """`Actions, Contents and Pull requests`."""
+    *first, last = (permission.name for permission in PERMISSIONS)
+    return f"{', '.join(first)} and {last}"
 
 
 def advised(error: SourceError, settings: Settings, *, anonymous: bool) -> SourceError:

@@ -8,25 +8,29 @@ from datetime import datetime
 from functools import cached_property
 from typing import ClassVar, Final
 
-from metta_checks.ci.access import Access, app_key_places, token_places
-from metta_checks.ci.app import AppAccess, Registry
-from metta_checks.ci.client import GitHub
+from metta_checks.ci.access import Access, AppAccess, Registry, app_key_places, token_places
+from metta_checks.ci.client import GitHub, Session
 from metta_checks.ci.config_models import ConfigMixin
 from metta_checks.ci.figures import figures_of
-from metta_checks.ci.flips import decided, flip_events
+from metta_checks.ci.graphql_batch import BatchPool
 from metta_checks.ci.jobs import JobsReader, JobsReading, note_ended
 from metta_checks.ci.ledger import Ledger
-from metta_checks.ci.ledger_text import VERSION, from_text, to_text
 from metta_checks.ci.metrics import duration_samples, job_samples, judged_samples, plain_samples, queue_samples
-from metta_checks.ci.queue import QueueReader
-from metta_checks.ci.reading import Reading, Snapshot
-from metta_checks.ci.settings import PUBLIC_API, VARIABLES, Settings, resolve
-from metta_checks.ci.verdicts import verdicts_of
+from metta_checks.ci.organization import DefaultBranches, RepositoryList
+from metta_checks.ci.queue import Queue
+from metta_checks.ci.reading import Snapshot, WatchShare
+from metta_checks.ci.rules import scope_tags
+from metta_checks.ci.settings import PUBLIC_API, VARIABLES, Settings
+from metta_checks.ci.state_codec import VERSION, from_text, to_text
+from metta_checks.ci.target_reading import TargetRead, TargetReading, read_together
+from metta_checks.ci.verdicts import decided, flip_events, verdicts_of
 from metta_checks.core import Dropped, DropReason, MettaCheck, Result, Target, tag
 from metta_checks.core.credentials import CredentialPlaces
+from metta_checks.core.discovery import Discovery
 from metta_checks.core.environment import Variables
 from metta_checks.core.errors import Kind, SourceError
 from metta_checks.core.state import StateFormat, TargetStates
+from metta_checks.core.target import TargetList, first_three
 
 UNDECIDED: Final = (
     "succeeded when run again, and GitHub did not give the earlier attempts: whether they are flaky is not known, and "
@@ -35,42 +39,105 @@ UNDECIDED: Final = (
 """Why a run is left out of the flaky ones."""
 
 
+GROUP: Final = 25
+"""Repositories of an organisation that are read at a time: their GraphQL questions are put together."""
+
+WATCHED: Final = 4_500
+"""Ended runs of all repositories together that are asked for in a collection."""
+
+LEAST_WATCHED: Final = 60
+"""And of each repository at least; GROUP times as many are one query."""
+
+SPARE: Final = 50
+"""Requests of the quota that a further group of repositories is not begun with: they take turns until it is renewed."""
+
+
 class CiCheck(ConfigMixin, MettaCheck):
-    """What CI on one branch of one repository comes to, and how many pull requests went past it."""
+    """What CI on a branch comes to, of one repository or of those of an organisation, and how many pull requests went
+    past it."""
 
     SOURCE: ClassVar[str] = "GitHub"
     VARIABLES: ClassVar[Variables] = VARIABLES
     SHARED: ClassVar[tuple[str, ...]] = ("api_url",)
 
     def targets(self) -> Sequence[Target]:
-        """The branch of the repository. The window is part of its identity: another one needs runs that this one never
-        read."""
+        """The branch of the repository; with `organization` those that the configuration spells out."""
         settings = self.settings
-        identity = {
-            "api_url": settings.api_url,
-            "repo": settings.repo,
-            "branch": settings.branch,
-            "window": str(settings.window.total_seconds()),
-        }
-        tags = tag("repo", settings.repo), tag("branch", settings.branch)
-        return [Target(f"{settings.repo}, branch {settings.branch}", identity, tags)]
+        if settings.repos is None:
+            return [self._target(settings.repo, settings.branch)]
+        return [self._target_of(name, settings.branch) for name in settings.repos.literals if settings.branch]
+
+    def find_targets(self, now: datetime) -> TargetList:
+        """The repositories of the organisation that match, each with its branch."""
+        if not self.discovers:
+            return super().find_targets(now)
+        self.session.begin(now)
+        found = self._discovery.look(now, self.collection.time_left)
+        branches, problems = self._branches.of(found.names)
+        gone = [(self._target_of(name, self._branches.last(name)), since) for name, since in found.gone.items()]
+        return TargetList(
+            [self._target_of(name, branch) for name, branch in branches.items()],
+            gone,
+            len(found.over_limit),
+            [*found.warnings, *first_three(problems)],
+        )
 
     def read(self, target: Target, now: datetime) -> Result:
         """All figures of the window that ends `now`; a failed result keeps what was read. Raises SourceError,
         CredentialError or ConfigurationError where nothing was."""
-        settings = self.settings
-        self.github.begin(now)
-        before: Ledger = self.states.of(target)
-        ledger = before.copy()
-        reading = Reading(self.github, ledger, now, max_pages=self.config.max_pages)
+        self.session.begin(now)
+        one = self._open(target, now)
         try:
-            snapshot = reading.take()
+            read = one.fetch(with_queue=self.config.queue)
         except SourceError as error:
-            # What was read until then is not read again, so that runs which ended in it would not be noted later.
-            self._note_jobs(before, ledger, now)
-            # More than `max_pages` allows is not kept: nothing would fit in until it is out of the look-back.
-            kept = None if error.kind is Kind.OVERSIZED else ledger
-            return replace(self.failed(target, error, now), state=kept)
+            return self._interrupted(one, error, now)
+        return self._result(one, read, now)
+
+    def collect(self, targets: Sequence[Target], now: datetime) -> Iterator[Result]:
+        """The repositories in groups, whose questions share requests; `max_job_requests` is shared among all."""
+        if not self.discovers:
+            yield from super().collect(targets, now)
+            return
+        self._turn += 1
+        self._jobs_left = self.config.max_job_requests
+        watch = WatchShare(max(LEAST_WATCHED, WATCHED // max(len(targets), 1)), self._turn)
+        longest, time_left = 0.0, self.collection.time_left()
+        for start in range(0, len(targets), GROUP):
+            # A group that cannot be finished would fail as a whole.
+            remaining = self.session.remaining
+            if start and (time_left <= longest or (remaining is not None and remaining <= SPARE)):
+                return
+            yield from self._group(targets[start : start + GROUP], watch, now)
+            before, time_left = time_left, self.collection.time_left()
+            longest = max(longest, before - time_left)
+
+    def _group(self, targets: Sequence[Target], watch: WatchShare, now: datetime) -> Iterator[Result]:
+        opened = [self._open(target, now, watch) for target in targets]
+        for one, read in read_together(opened, self._pool, with_queue=self.config.queue):
+            try:
+                if isinstance(read, SourceError):
+                    yield self._interrupted(one, read, now)
+                elif isinstance(read, Exception):
+                    raise read
+                else:
+                    yield self._result(one, read, now)
+            except Exception as error:
+                yield self.failed(one.target, error, now)
+
+    def _open(self, target: Target, now: datetime, watch: WatchShare | None = None) -> TargetReading:
+        github = GitHub(self.session, self._settings_of(target))
+        return TargetReading(target, github, self.states.of(target), now, self.config.max_pages, watch)
+
+    def _interrupted(self, one: TargetReading, error: SourceError, now: datetime) -> Result:
+        """A reading that failed: what was read until then is not read again."""
+        # Runs which ended in it would not be noted later.
+        self._note_jobs(one, now)
+        # More than `max_pages` allows is not kept: nothing would fit in until it is out of the look-back.
+        kept = None if error.kind is Kind.OVERSIZED else one.ledger
+        return replace(self.failed(one.target, error, now), state=kept)
+
+    def _result(self, one: TargetReading, read: TargetRead, now: datetime) -> Result:
+        settings, ledger, snapshot = one.github.settings, one.ledger, read.snapshot
         figures = figures_of(snapshot, settings.max_age)
         verdicts = verdicts_of(settings, figures.judged)
         events = list(flip_events(settings, verdicts, ledger.verdicts, snapshot)) if self.config.events else []
@@ -78,18 +145,17 @@ class CiCheck(ConfigMixin, MettaCheck):
         samples = [*judged_samples(settings, verdicts, now), *plain_samples(settings, figures, now)]
         if self.config.distributions:
             samples += duration_samples(settings, snapshot.completed)
-        warnings = [*figures.notes, *self._remarks(snapshot)]
-        if self.config.queue and not self.github.anonymous:
-            try:
-                samples += queue_samples(settings, QueueReader(self.github, ledger, now).read())
-            except SourceError as error:
-                warnings.append(f"the queue is unknown: {error}")
-        self._note_jobs(before, ledger, now)
-        jobs = self._read_jobs(ledger)
+        warnings = [*figures.notes, *self._remarks(settings, snapshot)]
+        if isinstance(read.queue, Queue):
+            samples += queue_samples(settings, read.queue)
+        elif read.queue is not None:
+            warnings.append(f"the queue is unknown: {read.queue}")
+        self._note_jobs(one, now)
+        jobs = self._read_jobs(one)
         samples += job_samples(settings, jobs.jobs)
         warnings += _about_jobs(jobs, ledger)
         return Result(
-            target,
+            one.target,
             samples,
             events,
             state=ledger,
@@ -101,8 +167,17 @@ class CiCheck(ConfigMixin, MettaCheck):
 
     def failed(self, target: Target, error: Exception, now: datetime) -> Result:
         """Every verdict is unknown: what was true before the source fell silent may not be any more."""
-        samples = list(judged_samples(self.settings, verdicts_of(self.settings, {}), now))
-        return Result(target, samples, error=error)
+        settings = self._settings_of(target)
+        return Result(target, list(judged_samples(settings, verdicts_of(settings, {}), now)), error=error)
+
+    @property
+    def discovers(self) -> bool:
+        """Whether the instance has an `organization` rather than one `repo`."""
+        return self.instance.get("organization") is not None
+
+    def discovery_tags(self) -> tuple[str, ...]:
+        """The organisation of all repositories."""
+        return (tag("github_organization", self.settings.organization),)
 
     @cached_property
     def states(self) -> TargetStates[Ledger]:
@@ -122,12 +197,12 @@ class CiCheck(ConfigMixin, MettaCheck):
     @cached_property
     def settings(self) -> Settings:
         """The resolved options. Raises ConfigurationError for one that cannot be meant."""
-        return resolve(self.config)
+        return Settings.from_options(self.config)
 
     @cached_property
-    def github(self) -> GitHub:
+    def session(self) -> Session:
         """The API, with this instance's token."""
-        return GitHub(self.transport, self.access, self.settings)
+        return Session(self.transport, self.access)
 
     @cached_property
     def access(self) -> Access | AppAccess:
@@ -152,18 +227,58 @@ class CiCheck(ConfigMixin, MettaCheck):
         names_token = given.named("token") or given.named("token_secret")
         return bool(self.config.app_id) and (given.instance.get("app_id") is not None or not names_token)
 
-    def _note_jobs(self, before: Ledger, ledger: Ledger, now: datetime) -> None:
-        """Whose jobs are to be read; nobody's where they are off, or where each request counts."""
-        if self.config.jobs and not self.github.anonymous:
-            note_ended(self.settings, before, ledger, now)
-        else:
-            ledger.jobs = ()
-
-    def _read_jobs(self, ledger: Ledger) -> JobsReading:
-        return JobsReader(self.github, ledger, budget=self.config.max_job_requests).read()
-
-    def _remarks(self, snapshot: Snapshot) -> Iterator[str]:
+    @cached_property
+    def _discovery(self) -> Discovery:
         settings = self.settings
+        if settings.repos is None:
+            raise RuntimeError("an instance of one repository has no list")
+        identity = {"api_url": settings.api_url, "organization": settings.organization}
+        what = f"repositories of organisation {settings.organization}"
+        return self.new_discovery(what, identity, settings.repos, RepositoryList(self.session, settings).read_page)
+
+    @cached_property
+    def _branches(self) -> DefaultBranches:
+        return DefaultBranches(self.session, self.settings)
+
+    @cached_property
+    def _pool(self) -> BatchPool:
+        return BatchPool(self.session)
+
+    _turn = 0
+    _jobs_left = 0
+
+    def _target_of(self, name: str, branch: str) -> Target:
+        return self._target(f"{self.settings.organization}/{name}", branch)
+
+    def _target(self, repo: str, branch: str) -> Target:
+        """A branch of a repository. The window is part of its identity: another one needs runs that this one never
+        read."""
+        identity = {
+            "api_url": self.settings.api_url,
+            "repo": repo,
+            "branch": branch,
+            "window": str(self.settings.window.total_seconds()),
+        }
+        return Target(f"{repo}, branch {branch}", identity, scope_tags(repo, branch or None))
+
+    def _settings_of(self, target: Target) -> Settings:
+        return self.settings.of_repo(target.identity["repo"], target.identity["branch"])
+
+    def _note_jobs(self, one: TargetReading, now: datetime) -> None:
+        """Whose jobs are to be read; nobody's where they are off, or where each request counts."""
+        if self.config.jobs and not one.github.anonymous:
+            note_ended(one.github.settings, one.before, one.ledger, now)
+        else:
+            one.ledger.jobs = ()
+
+    def _read_jobs(self, one: TargetReading) -> JobsReading:
+        most = self.config.max_job_requests
+        reader = JobsReader(one.github, one.ledger, budget=most, left=self._jobs_left if self.discovers else most)
+        jobs = reader.read()
+        self._jobs_left = reader.left
+        return jobs
+
+    def _remarks(self, settings: Settings, snapshot: Snapshot) -> Iterator[str]:
         yield from snapshot.problems
         if snapshot.default_branch is not None:
             yield (
@@ -171,8 +286,9 @@ class CiCheck(ConfigMixin, MettaCheck):
                 f"option `branch`; the default branch is {snapshot.default_branch}"
             )
         if snapshot.repo.lower() != settings.repo.lower():
-            yield f"{settings.repo} is called {snapshot.repo} by now: change the option `repo`"
-        if self.github.anonymous:
+            option = "an entry of `repos`" if self.discovers else "the option `repo`"
+            yield f"{settings.repo} is called {snapshot.repo} by now: change {option}"
+        if self.session.anonymous:
             yield (
                 f"asking GitHub without a token, 60 times an hour at most, and not for the queue: {self.access.missing}"
             )

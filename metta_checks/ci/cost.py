@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from metta_checks.ci.rules import NAMESPACE
-from metta_checks.ci.settings import resolve
+from metta_checks.ci.settings import Settings
 from metta_checks.core.cost import (
     TELEMETRY,
     Cost,
@@ -44,7 +44,7 @@ def cost(options: Any, workload: Workload) -> Cost:
     The own series has the tag `status`, so that an hour in which a verdict flips costs one more. Each active workflow
     has a count for three conclusions, and whether and when its latest run succeeded. A run with four jobs is assumed.
     """
-    judged = len(resolve(options).metrics)
+    judged = len(Settings.from_options(options).metrics)
     runs = workload.runs_per_day / 24
     endings = kinds_seen(workload.workflows * ENDINGS, runs) if options.distributions else 0.0
     jobs = kinds_seen(workload.workflows * ENDINGS * JOBS, runs * JOBS) if options.jobs else 0.0

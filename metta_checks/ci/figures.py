@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
+from metta_checks.ci.models import CANCELLED, TIMED, Run
 from metta_checks.ci.reading import Snapshot
-from metta_checks.ci.records import CANCELLED, TIMED, Run
 from metta_checks.core.target import Unknown
 
 OF_THE_WINDOW: Final = ("ci.workflow.success", "ci.workflow.cancelled", "ci.workflow.duration.p90")

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic.alias_generators import to_camel
 
+from metta_checks.ci.api_models import Reference
+from metta_checks.core.decode import first_problem
 from metta_checks.core.errors import Kind, SourceError
 from metta_checks.core.http_errors import reset_time, sign_on_address
 from metta_checks.core.transport import Response
+
+ModelT = TypeVar("ModelT")
 
 KINDS: Final[Mapping[str, Kind]] = {
     "RATE_LIMITED": Kind.RATE_LIMITED,
@@ -37,6 +43,8 @@ TOO_HEAVY: Final = (
 """The words of an answer that was too much work; GitHub gives such errors no type, or one of several."""
 
 
+_VARIABLE = re.compile(r"\$(\w+)")
+
 LIMITED: Final = ("secondary rate limit", "abuse detection")
 """The words of an answer to too much at once."""
 
@@ -47,6 +55,12 @@ class QueryField(NamedTuple):
     alias: str
     text: str
     variables: Mapping[str, tuple[str, object]]
+
+    def prefixed(self, prefix: str) -> QueryField:
+        """The same under another alias and with other variables, to stand beside those of other repositories."""
+        text = _VARIABLE.sub(rf"${prefix}\1", self.text)
+        variables = {f"{prefix}{name}": variable for name, variable in self.variables.items()}
+        return QueryField(f"{prefix}{self.alias}", f"{prefix}{text}", variables)
 
 
 class Data(NamedTuple):
@@ -123,3 +137,47 @@ def _fault(error: _Error, answer: Response, now: datetime) -> SourceError:
         field=error.alias,
         authorise_at=sign_on_address(answer.headers),
     )
+
+
+class GraphQLModel(BaseModel):
+    """An object of an answer, with GitHub's names in camel case."""
+
+    model_config = ConfigDict(frozen=True, alias_generator=to_camel)
+
+
+class PageInfo(GraphQLModel):
+    """Where a page of a connection ends, and whether another follows."""
+
+    has_next_page: bool
+    end_cursor: Reference | None
+
+    @model_validator(mode="after")
+    def _leads_on(self) -> PageInfo:
+        if self.has_next_page and not self.end_cursor:
+            raise ValueError("a next page without a cursor")
+        return self
+
+    @property
+    def after(self) -> str | None:
+        """The cursor of the next page; None behind the last one."""
+        return self.end_cursor if self.has_next_page else None
+
+
+def parse_alone(data: Data, alias: str, adapter: TypeAdapter[ModelT], operation: str) -> ModelT:
+    """The value of an alias that may fail alone. What does not exist is null and an error beside it; that error counts
+    only where the value cannot be read. Raises SourceError."""
+    fault = data.faults.get(alias)
+    if fault is not None and fault.kind is not Kind.NOT_FOUND:
+        raise fault
+    try:
+        return adapter.validate_python(data.values.get(alias))
+    except ValueError as error:
+        raise fault or unknown_shape(error, operation) from None
+
+
+def unknown_shape(error: ValueError, operation: str) -> SourceError:
+    """The error of an answer that its parser does not accept."""
+    problem = first_problem(error) if isinstance(error, ValidationError) else str(error)
+    detail = f"an answer of an unknown shape ({problem})"
+    remedy = "Is `api_url` the address of a GitHub API? If it is, this version does not know its answers."
+    return SourceError(Kind.MALFORMED, operation, detail, remedy)

@@ -1,17 +1,142 @@
-"""The latest decisive run of a workflow that has had none in the look-back."""
+"""What lies behind the listing: earlier attempts of re-runs, and older runs of workflows without a recent one."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
+from functools import partial
+from typing import Final
 
-from metta_checks.ci.client import GitHub
+from metta_checks.ci.api_models import attempt_conclusion, run_page
+from metta_checks.ci.client import OF_ALL_REQUESTS, GitHub, run_concurrently
+from metta_checks.ci.graphql_batch import HISTORY, Batch, BatchReply, BatchSender, PastRun
+from metta_checks.ci.ledger import Ledger, Outcome, outcome_of
+from metta_checks.ci.models import Run, Workflow
 from metta_checks.ci.pages import LISTED, MAY_BE_TOO_LARGE, SIZES, goes_on
-from metta_checks.ci.question import HISTORY
-from metta_checks.ci.records import Run, Workflow
-from metta_checks.ci.reply import PastRun
-from metta_checks.ci.wire import run_page
-from metta_checks.core.errors import SourceError
+from metta_checks.core.errors import Kind, SourceError
+
+MOST_UNREADABLE: Final = 8
+"""Attempts that could not be read after which a collection asks for no more of them: the server has a fault, and each
+may take as long as its timeout."""
+
+Place = tuple[int, int]
+"""A run's id and the number of one of its attempts."""
+
+
+def resolve_flakiness(github: GitHub, ledger: Ledger, run_ids: Iterable[int]) -> SourceError | None:
+    """Ask for the attempts that decide whether these runs are flaky, and remember them. The last but one comes first:
+    a run is run again because that one failed, so that one request is nearly always enough.
+
+    An attempt that cannot be read leaves its run undecided, unless an older one failed, and is asked for again by the
+    next collection; one that does not exist is, three times in all. Returns why it stopped before all were asked for
+    where the time was up. Raises SourceError for what every other request would end in.
+    """
+    open_ids = list(run_ids)
+    done: set[Place] = set()
+    unreadable: list[SourceError] = []
+    while asked := [place for run_id in open_ids if (place := _next(ledger, run_id, done))]:
+        for start in range(0, len(asked), MOST_UNREADABLE):
+            if len(unreadable) >= MOST_UNREADABLE:
+                return unreadable[-1] if github.out_of_time else None
+            batch = asked[start : start + MOST_UNREADABLE]
+            for place, outcome in zip(
+                batch, run_concurrently([partial(_outcome, github, *one) for one in batch]), strict=True
+            ):
+                done.add(place)
+                if isinstance(outcome, Outcome):
+                    ledger.record_attempt(*place, outcome)
+                elif outcome.kind is Kind.NOT_FOUND:
+                    ledger.record_attempt(*place, ledger.runs[place[0]].outcome_of(place[1]).after_not_found)
+                else:
+                    unreadable.append(outcome)
+    return unreadable[-1] if unreadable and github.out_of_time else None
+
+
+def _next(ledger: Ledger, run_id: int, done: set[Place]) -> Place | None:
+    """The latest attempt of a run that is to be asked for; None where there is none."""
+    open_places = [(run_id, attempt) for attempt in ledger.runs[run_id].open_attempts]
+    return max((place for place in open_places if place not in done), default=None)
+
+
+def _outcome(github: GitHub, run_id: int, attempt: int) -> Outcome | SourceError:
+    """How an attempt ended, or why it could not be read. Raises SourceError for what every other would end in."""
+    about = f"attempt {attempt} of workflow run {run_id}"
+    parameters = {"exclude_pull_requests": "true"}
+    path = f"/actions/runs/{run_id}/attempts/{attempt}"
+    try:
+        return outcome_of(attempt_conclusion(github.get_of_repo(path, about=about, params=parameters)))
+    except SourceError as error:
+        if error.kind in OF_ALL_REQUESTS:
+            raise
+        return error
+
+
+class Histories:
+    """Finds the latest decisive run of workflows that have had none in the lookback; one object per collection.
+
+    `unread` says by workflow why that run is not known. Runs created from `since` on are the listing's.
+    """
+
+    def __init__(self, github: GitHub, ledger: Ledger, since: datetime, sender: BatchSender) -> None:
+        self.unread: dict[int, str] = {}
+        self._github = github
+        self._ledger = ledger
+        self._since = since
+        self._sender = sender
+        self._asked: set[int] = set()
+
+    def quiet(self, wanted: Iterable[int]) -> list[Workflow]:
+        """Those of the workflows of which no decisive run is known and the past was not searched yet."""
+        known, searched = self._ledger.latest_decisive(), self._ledger.searched
+        return [self._ledger.workflows[one] for one in sorted(wanted) if one not in known and one not in searched]
+
+    def read_answer(self, reply: BatchReply) -> None:
+        """Take the histories of a GraphQL answer, as far as they decide."""
+        self._asked.update(reply.histories)
+        for workflow_id, past_runs in reply.histories.items():
+            runs = settled_by_graphql(past_runs, self._github.settings.branch, self._since)
+            if runs is not None:
+                self._remember(self._ledger.workflows[workflow_id], runs)
+
+    def search(self, wanted: Collection[int], *, by_graphql: bool) -> None:
+        """Look up all that is quiet: by GraphQL where that answers and was not asked before, then by REST. Raises
+        SourceError for what every other request would end in."""
+        unasked = [workflow for workflow in self.quiet(wanted) if workflow.id not in self._asked]
+        if unasked and by_graphql:
+            # What GraphQL does not answer is asked of REST below.
+            with suppress(SourceError):
+                self.read_answer(self._sender.send(Batch(histories=unasked)))
+        left = self.quiet(wanted)
+        for start in range(0, len(left), MOST_UNREADABLE):
+            batch = left[start : start + MOST_UNREADABLE]
+            if len(self.unread) >= MOST_UNREADABLE:
+                reason = next(iter(self.unread.values()))
+                self.unread |= {workflow.id: reason for workflow in left[start:]}
+                return
+            for workflow, past in zip(
+                batch, run_concurrently([partial(self._past, one) for one in batch]), strict=True
+            ):
+                if isinstance(past, SourceError):
+                    self.unread[workflow.id] = str(past)
+                else:
+                    self._remember(workflow, past)
+
+    def _past(self, workflow: Workflow) -> list[Run] | SourceError:
+        """The runs of a quiet workflow, or why they could not be read."""
+        try:
+            return read_by_rest(self._github, workflow, self._ledger.page_size)
+        except SourceError as error:
+            if error.kind in OF_ALL_REQUESTS or self._github.out_of_time:
+                raise
+            return error
+
+    def _remember(self, workflow: Workflow, runs: Iterable[Run]) -> None:
+        found = list(runs)
+        for run in found:
+            self._ledger.admit(run)
+        if not any(run.from_this_repo and run.decisive for run in found):
+            self._ledger.searched.add(workflow.id)
 
 
 def settled_by_graphql(past_runs: Sequence[PastRun], branch: str, since: datetime) -> list[Run] | None:
@@ -60,6 +185,6 @@ def _read_in_pages(github: GitHub, workflow: Workflow, size: int) -> list[Run]:
         path = f"/actions/workflows/{workflow.id}/runs"
         page = run_page(github.get_of_repo(path, about=f"the runs of {workflow.file}", params=parameters))
         runs += page.runs
-        if not goes_on(page, size) or any(run.own and run.decisive for run in page.runs):
+        if not goes_on(page, size) or any(run.from_this_repo and run.decisive for run in page.runs):
             return runs
     return runs

@@ -12,13 +12,11 @@ from datetime import datetime
 from functools import partial
 from typing import Final, NamedTuple
 
-from metta_checks.ci.attempts import OF_ALL_REQUESTS
-from metta_checks.ci.client import GitHub
-from metta_checks.ci.ledger import Known, Ledger
-from metta_checks.ci.records import Job, Run, WaitingJobs
+from metta_checks.ci.api_models import JobPage, job_page
+from metta_checks.ci.client import OF_ALL_REQUESTS, THREADS, GitHub, run_concurrently
+from metta_checks.ci.ledger import Ledger, TrackedRun
+from metta_checks.ci.models import Job, Run, WaitingJobs
 from metta_checks.ci.settings import Settings
-from metta_checks.ci.together import THREADS, together
-from metta_checks.ci.wire import JobPage, job_page
 from metta_checks.ci.workflows import Exclusion
 from metta_checks.core.errors import Kind, SourceError
 
@@ -68,7 +66,7 @@ def note_ended(settings: Settings, before: Ledger, ledger: Ledger, now: datetime
     for run_id, known in sorted(ledger.runs.items()):
         run, last = known.run, before.runs.get(run_id)
         first, latest = _last_ended(last.run if last else None) + 1, _last_ended(run)
-        if first > latest or not _may_count(known, ledger, now - settings.look_back):
+        if first > latest or not _may_count(known, ledger, now - settings.lookback):
             continue
         if exclusion.excludes_run(run, ledger.workflows):
             continue
@@ -79,15 +77,21 @@ def note_ended(settings: Settings, before: Ledger, ledger: Ledger, now: datetime
 
 
 class JobsReader:
-    """Reads the jobs of one repository that `ledger` notes, with at most `budget` requests; what is still to be read
-    stays noted."""
+    """Reads the jobs of one repository that `ledger` notes, with at most `left` of the `budget` of requests that its
+    instance has; what is still to be read stays noted."""
 
-    def __init__(self, github: GitHub, ledger: Ledger, *, budget: int) -> None:
+    def __init__(self, github: GitHub, ledger: Ledger, *, budget: int, left: int | None = None) -> None:
         self._github = github
         self._ledger = ledger
-        self._budget = self._left = budget
+        self._budget = budget
+        self._left = budget if left is None else left
         self._reading = JobsReading()
         self._failures = 0
+
+    @property
+    def left(self) -> int:
+        """How many requests are left for the other repositories of the instance."""
+        return self._left
 
     def read(self) -> JobsReading:
         """The jobs of the attempts that have waited longest. Raises no SourceError: this part fails alone."""
@@ -123,7 +127,7 @@ class JobsReader:
     def _read_batch(self, batch: list[WaitingJobs]) -> list[WaitingJobs]:
         """Submit what can be read; returns what is to be read again."""
         again = []
-        firsts = together([partial(self._page, one, 1) for one in batch])
+        firsts = run_concurrently([partial(self._page, one, 1) for one in batch])
         for one, page in zip(batch, firsts, strict=True):
             if isinstance(page, SourceError):
                 again += self._after_failure(one, page)
@@ -142,7 +146,7 @@ class JobsReader:
 
     def _take(self, one: WaitingJobs, first: JobPage, pages: int) -> list[WaitingJobs]:
         jobs, total = list(first.jobs), first.total
-        for page in together([partial(self._page, one, number) for number in range(2, pages + 1)]):
+        for page in run_concurrently([partial(self._page, one, number) for number in range(2, pages + 1)]):
             if isinstance(page, SourceError):
                 return self._after_failure(one, page)
             jobs += page.jobs
@@ -190,10 +194,10 @@ class JobsReader:
         self._reading.over_limit += [_name(one) for one in some]
 
 
-def _may_count(known: Known, ledger: Ledger, created_since: datetime) -> bool:
+def _may_count(known: TrackedRun, ledger: Ledger, created_since: datetime) -> bool:
     run, since = known.run, _watched_since(ledger)
     ended_before = since is None or (run.conclusion is not None and run.ended_at < since)
-    return run.own and run.created_at >= created_since and not known.gone and not ended_before
+    return run.from_this_repo and run.created_at >= created_since and not known.gone and not ended_before
 
 
 def _watched_since(ledger: Ledger) -> datetime | None:

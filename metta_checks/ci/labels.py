@@ -10,15 +10,16 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Annotated, Final, NamedTuple
+
+from pydantic import Field, TypeAdapter
 
 from metta_checks.ci.advice import advised_for_labels
+from metta_checks.ci.api_models import MOST_LISTED, Moment, Number, Text, search_count
 from metta_checks.ci.client import SEARCH, GitHub
-from metta_checks.ci.graphql import Data, QueryField
+from metta_checks.ci.graphql import Data, GraphQLModel, PageInfo, QueryField, parse_alone
+from metta_checks.ci.graphql_batch import Batch, send
 from metta_checks.ci.ledger import Ledger
-from metta_checks.ci.question import Question, ask
-from metta_checks.ci.reply import LabelledPage, label_names, labelled_page
-from metta_checks.ci.wire import search_count
 from metta_checks.core.errors import Kind, SourceError
 
 MOST_PAGES: Final = 10
@@ -66,7 +67,7 @@ class _Label:
 
 
 class LabelCounts:
-    """The counts of one collection. Its first `fields` go along with the other questions, and `take` reads their
+    """The counts of one collection. Its first `fields` go along with the other questions, and `read_answer` reads their
     answer; `finish` asks for what is still open then."""
 
     def __init__(self, github: GitHub, ledger: Ledger, now: datetime) -> None:
@@ -124,7 +125,7 @@ class LabelCounts:
             fields.append(self._field(LIST, LABELS, None, self._names_after))
         return fields
 
-    def take(self, data: Data) -> None:
+    def read_answer(self, data: Data) -> None:
         """Read the answer to `fields`."""
         operation = f"{self._github.source}: POST {self._settings.graphql_url} for the labels of {self._settings.repo}"
         asked = [(f"label{number}", label) for number, label in enumerate(self._labels) if label.is_open]
@@ -147,7 +148,7 @@ class LabelCounts:
             return
         while fields := self.fields():
             try:
-                self.take(ask(self._github, Question(labels=fields)).data)
+                self.read_answer(send(self._github, Batch(labels=fields)).data)
             except SourceError as error:
                 self.fail(error)
 
@@ -274,3 +275,71 @@ def label_searches(repo: str, labels: Mapping[str, Sequence[str]], since: dateti
 
 def _quoted(label: str) -> str:
     return '"' + re.sub(r'(["\\])', r"\\\1", label) + '"'
+
+
+class _LabelNode(GraphQLModel):
+    name: Text
+
+
+class _Labels(GraphQLModel):
+    nodes: Annotated[list[_LabelNode], Field(max_length=MOST_LISTED)]
+    page_info: PageInfo
+
+
+class _WithLabels(GraphQLModel):
+    labels: _Labels
+
+
+class _MergedPull(GraphQLModel):
+    number: Number
+    # GitHub promises none: a pull request that was imported has been merged, and nothing says when.
+    merged_at: Moment | None
+    updated_at: Moment
+
+
+class _MergedPulls(GraphQLModel):
+    nodes: Annotated[list[_MergedPull], Field(max_length=MOST_LISTED)]
+    page_info: PageInfo
+
+
+class _Labelled(GraphQLModel):
+    name_with_owner: Text
+    url: Text
+    label: _LabelNode | None
+    pull_requests: _MergedPulls
+
+
+_LABELLED_PAGE: Final = TypeAdapter(_Labelled)
+_LABEL_LIST: Final = TypeAdapter(_WithLabels)
+
+
+class LabelledPage(NamedTuple):
+    """One page of the merged pull requests with a label: number, when each was merged and when it last changed.
+
+    `label` is the label's name in the repository, None where it has none of that name. `after` is the cursor of the
+    next page, None behind the last one.
+    """
+
+    full_name: str
+    web_url: str
+    label: str | None
+    merged: Sequence[tuple[int, datetime | None, datetime]]
+    after: str | None
+
+
+def labelled_page(data: Data, alias: str, *, operation: str) -> LabelledPage:
+    """Raises SourceError: the error of that alias, or one for an answer of another shape."""
+    parsed = parse_alone(data, alias, _LABELLED_PAGE, operation)
+    return LabelledPage(
+        full_name=parsed.name_with_owner,
+        web_url=parsed.url,
+        label=parsed.label.name if parsed.label else None,
+        merged=[(node.number, node.merged_at, node.updated_at) for node in parsed.pull_requests.nodes],
+        after=parsed.pull_requests.page_info.after,
+    )
+
+
+def label_names(data: Data, alias: str, *, operation: str) -> tuple[list[str], str | None]:
+    """One page of the names of a repository's labels, and the cursor of the next. Raises SourceError."""
+    labels = parse_alone(data, alias, _LABEL_LIST, operation).labels
+    return [node.name for node in labels.nodes], labels.page_info.after

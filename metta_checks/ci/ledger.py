@@ -8,14 +8,14 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from metta_checks.ci.records import FAILED, QueuePage, Run, WaitingJobs, Workflow
+from metta_checks.ci.models import FAILED, QueuePage, Run, WaitingJobs, Workflow
 
 CLOCK_SLACK: Final = timedelta(hours=1)
 """A clock that was set back by more than this makes what is remembered worthless."""
 
 
 class Outcome(StrEnum):
-    """What is known of an attempt before a run's latest one; the letters of `Known.earlier`.
+    """What is known of an attempt before a run's latest one; the letters of `TrackedRun.previous_attempts`.
 
     GitHub answers 404 for attempts that it shows a moment later: one is lost when it was not found three times.
     """
@@ -43,8 +43,8 @@ class Outcome(StrEnum):
 PAGE_SIZE: Final = 100
 """Runs on a page of a listing, unless the server refuses as many."""
 
-QUESTION_SIZE: Final = 1_500
-"""Runs that one GraphQL question asks for, unless the server refuses as many."""
+BATCH_SIZE: Final = 1_500
+"""Runs that one GraphQL query asks for, unless the server refuses as many."""
 
 SIZE_HOLDS: Final = timedelta(hours=6)
 """How long a smaller size is used before the usual one is tried again."""
@@ -54,41 +54,41 @@ KEPT_PER_WORKFLOW: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class TrackedRun:
     """A run, and what was learnt about it over time.
 
-    `earlier` has a letter for each attempt before the latest. `measured` says that its duration was reported, or that
-    it never will be. `stamp` is its last change as it was last told, by REST or GraphQL; the two are not known to
-    agree. `gone` says that it was deleted upstream.
+    `previous_attempts` has a letter for each attempt before the latest. `measured` says that its duration was reported,
+    or that it never will be. `last_updated` is its last change as REST or GraphQL last gave it; the two are not known
+    to agree. `gone` says that it was deleted upstream.
     """
 
     run: Run
-    earlier: str
+    previous_attempts: str
     measured: bool
-    stamp: datetime
+    last_updated: datetime
     gone: bool = False
 
     @property
     def flaky(self) -> bool:
         """The last attempt succeeded after an earlier one of the same run failed."""
-        return self.run.succeeded and Outcome.FAILED in self.earlier
+        return self.run.succeeded and Outcome.FAILED in self.previous_attempts
 
     @property
     def undecided(self) -> bool:
         """Whether it is flaky depends on an attempt that was not read."""
-        unread = any(letter not in {Outcome.FAILED, Outcome.OTHER} for letter in self.earlier)
-        return self.run.succeeded and unread and Outcome.FAILED not in self.earlier
+        unread = any(letter not in {Outcome.FAILED, Outcome.OTHER} for letter in self.previous_attempts)
+        return self.run.succeeded and unread and Outcome.FAILED not in self.previous_attempts
 
     @property
     def open_attempts(self) -> list[int]:
         """The numbers of the attempts that can still decide whether it is flaky."""
         if not self.undecided:
             return []
-        return [number for number, letter in enumerate(self.earlier, 1) if Outcome(letter).is_open]
+        return [number for number, letter in enumerate(self.previous_attempts, 1) if Outcome(letter).is_open]
 
     def outcome_of(self, attempt: int) -> Outcome:
         """What is known of an earlier attempt."""
-        return Outcome(self.earlier[attempt - 1])
+        return Outcome(self.previous_attempts[attempt - 1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ class Bucket:
 class Gap:
     """A range of times of creation, both ends included, whose runs are not all read yet.
 
-    `remaining` is how many runs GitHub counts in it, 0 where it was not asked yet. `short_answers` counts the
+    `remaining` is how many runs GitHub counts in it, 0 where it was not read yet. `short_answers` counts the
     collections in which GitHub listed fewer runs than there are, `listed` how many it listed in the last of them.
     """
 
@@ -147,7 +147,7 @@ class Ledger:
     whose jobs are still to be read, the longest-waiting first. `was_set_back` says that the clock was, until the first
     reading after that is complete. `gaps` are the ranges that are not read yet, and `is_whole` says that the first
     reading was complete once.
-    `page_size` and `question_size` are what the server answered, since `sizes_at` where they are smaller than usual.
+    `page_size` and `batch_size` are what the server answered, since `sizes_at` where they are smaller than usual.
     `look_is_due` says that the last collection did not look at a bucket that it had. `crowded_labels` are those with
     more pull requests than are read, and when that was found.
     """
@@ -156,7 +156,7 @@ class Ledger:
     collected_at: datetime | None = None
     full_name: str | None = None
     web_url: str | None = None
-    runs: dict[int, Known] = field(default_factory=dict)
+    runs: dict[int, TrackedRun] = field(default_factory=dict)
     front_etag: str | None = None
     front_since: datetime | None = None
     covered_until: datetime | None = None
@@ -178,7 +178,7 @@ class Ledger:
     gaps: tuple[Gap, ...] = ()
     is_whole: bool = False
     page_size: int = PAGE_SIZE
-    question_size: int = QUESTION_SIZE
+    batch_size: int = BATCH_SIZE
     sizes_at: datetime | None = None
     look_is_due: bool = False
     crowded_labels: dict[str, datetime] = field(default_factory=dict)
@@ -212,7 +212,7 @@ class Ledger:
             for name in Ledger.__slots__:
                 setattr(self, name, getattr(fresh, name))
         if self.sizes_at is not None and not timedelta(0) <= now - self.sizes_at < SIZE_HOLDS:
-            self.page_size, self.question_size, self.sizes_at = PAGE_SIZE, QUESTION_SIZE, None
+            self.page_size, self.batch_size, self.sizes_at = PAGE_SIZE, BATCH_SIZE, None
         clipped = (replace(gap, since=max(gap.since, since)) for gap in self.gaps)
         self.gaps = tuple(gap for gap in clipped if gap.since <= gap.until)
 
@@ -221,30 +221,30 @@ class Ledger:
         GitHub answers from replicas."""
         known = self.runs.get(run.id)
         if known is None:
-            self.runs[run.id] = Known(run, Outcome.OPEN * (run.attempt - 1), False, run.updated_at)
+            self.runs[run.id] = TrackedRun(run, Outcome.OPEN * (run.attempt - 1), False, run.updated_at)
         elif known.gone or (replace(run, ended_at=known.run.ended_at) != known.run and _later(run, known.run)):
-            earlier = known.earlier + _letters(known.run, run.attempt)
+            previous_attempts = known.previous_attempts + _letters(known.run, run.attempt)
             if known.run.attempt == run.attempt and known.run.conclusion is not None:
                 run = replace(run, ended_at=known.run.ended_at)
-            self.runs[run.id] = Known(run, earlier, known.measured, run.updated_at)
+            self.runs[run.id] = TrackedRun(run, previous_attempts, known.measured, run.updated_at)
 
-    def note_attempt(self, run_id: int, attempt: int, outcome: Outcome) -> None:
+    def record_attempt(self, run_id: int, attempt: int, outcome: Outcome) -> None:
         """An earlier attempt was asked for."""
         known = self.runs[run_id]
-        earlier = known.earlier[: attempt - 1] + outcome + known.earlier[attempt:]
-        self.runs[run_id] = replace(known, earlier=earlier)
+        previous_attempts = known.previous_attempts[: attempt - 1] + outcome + known.previous_attempts[attempt:]
+        self.runs[run_id] = replace(known, previous_attempts=previous_attempts)
 
-    def note_change(self, run_id: int, stamp: datetime) -> None:
+    def record_change(self, run_id: int, last_updated: datetime) -> None:
         """The run was read again because of this change; the next question asks for later ones."""
-        self.runs[run_id] = replace(self.runs[run_id], stamp=stamp)
-        self._spoil(self.runs[run_id].run.created_at)
+        self.runs[run_id] = replace(self.runs[run_id], last_updated=last_updated)
+        self._mark_stale(self.runs[run_id].run.created_at)
 
-    def note_deletion(self, run_id: int) -> None:
+    def record_deletion(self, run_id: int) -> None:
         """The run is gone upstream; what it was keeps counting."""
         self.runs[run_id] = replace(self.runs[run_id], gone=True)
-        self._spoil(self.runs[run_id].run.created_at)
+        self._mark_stale(self.runs[run_id].run.created_at)
 
-    def _spoil(self, created_at: datetime) -> None:
+    def _mark_stale(self, created_at: datetime) -> None:
         """Pages of one range change together: each tells how many runs there are in all."""
         for key, bucket in self.buckets.items():
             if bucket.since <= created_at <= bucket.until:
@@ -261,7 +261,7 @@ class Ledger:
             if known.measured or (known.run.conclusion is None and not reported_before):
                 continue
             self.runs[run_id] = replace(known, measured=True)
-            run, counts = known.run, known.run.own and not first_ever
+            run, counts = known.run, known.run.from_this_repo and not first_ever
             if counts and run.created_at >= since and run.ended_at >= started_at.replace(microsecond=0):
                 yield run
         self.was_set_back = False
@@ -277,7 +277,7 @@ class Ledger:
         for known in self.runs.values():
             run = known.run
             if (
-                run.own
+                run.from_this_repo
                 and run.decisive
                 and (run.workflow_id not in latest or run.number > latest[run.workflow_id].number)
             ):
@@ -292,7 +292,7 @@ class Ledger:
         old = [known.run for known in self.runs.values() if known.run.created_at < since]
         for run in sorted(old, key=lambda run: run.number, reverse=True):
             decided = latest.get(run.workflow_id)
-            if not run.own or run.workflow_id not in room or (decided and run.number < decided.number):
+            if not run.from_this_repo or run.workflow_id not in room or (decided and run.number < decided.number):
                 del self.runs[run.id]
             elif run is not decided:
                 room[run.workflow_id] -= 1

@@ -8,13 +8,11 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from metta_checks.ci.client import GitHub
-from metta_checks.ci.gaps import GapReader, lacking
+from metta_checks.ci.api_models import RunPage
+from metta_checks.ci.client import GitHub, run_concurrently
 from metta_checks.ci.ledger import KEPT_PER_WORKFLOW, PAGE_SIZE, Bucket, Gap, Ledger
-from metta_checks.ci.pages import LISTED, RunPages, goes_on
-from metta_checks.ci.records import Run
-from metta_checks.ci.together import together
-from metta_checks.ci.wire import RunPage
+from metta_checks.ci.models import Run
+from metta_checks.ci.pages import LISTED, GapReader, RunPages, goes_on, lacking
 from metta_checks.core.errors import SourceError
 
 
@@ -93,7 +91,7 @@ class Listing:
     def reread(self, runs: Iterable[Run]) -> list[SourceError]:
         """Read these runs again, neighbours in one request. Returns why some could not be read."""
         ranges = self._ranges(sorted(runs, key=lambda run: run.created_at))
-        outcomes = together([partial(self._whole_range, since, until) for since, until in ranges])
+        outcomes = run_concurrently([partial(self._whole_range, since, until) for since, until in ranges])
         for pages, _ in outcomes:
             for page in pages:
                 self._admit(page)

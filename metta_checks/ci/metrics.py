@@ -7,8 +7,8 @@ from datetime import datetime
 
 from metta_checks.ci.figures import Figures
 from metta_checks.ci.jobs import EndedJob, job_name, runner_name
+from metta_checks.ci.models import Run
 from metta_checks.ci.queue import Queue
-from metta_checks.ci.records import Run
 from metta_checks.ci.rules import CATEGORY, NAMESPACE, SOURCE, scope_tags
 from metta_checks.ci.settings import Settings
 from metta_checks.core.sample import Sample

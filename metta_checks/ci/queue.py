@@ -11,12 +11,11 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
-from metta_checks.ci.client import GitHub
+from metta_checks.ci.api_models import queue_page
+from metta_checks.ci.client import GitHub, run_concurrently
 from metta_checks.ci.ledger import Ledger
+from metta_checks.ci.models import QueuedRun, QueuePage
 from metta_checks.ci.pages import LISTED, goes_on
-from metta_checks.ci.records import QueuedRun, QueuePage
-from metta_checks.ci.together import together
-from metta_checks.ci.wire import queue_page
 from metta_checks.ci.workflows import Exclusion
 from metta_checks.core.errors import Kind, SourceError
 
@@ -43,14 +42,14 @@ class QueueReader:
         self._settings = github.settings
         self._ledger = ledger
         self._now = now
-        self._since = now - github.settings.look_back
+        self._since = now - github.settings.lookback
         # As many as the server was seen to answer (cli/cli#6560).
         self._per_page = ledger.page_size
         self._pages: dict[tuple[str, int], QueuePage] = {}
 
     def read(self) -> Queue:
         """The queue now, without excluded workflows. Raises SourceError."""
-        listed = together([partial(self._listed, status) for status in (QUEUED, IN_PROGRESS)])
+        listed = run_concurrently([partial(self._listed, status) for status in (QUEUED, IN_PROGRESS)])
         self._ledger.queue = dict(sorted(self._pages.items()))
         # A run that starts between the two requests is in both: it runs.
         runs = {run.id: run for found in listed for run in found}

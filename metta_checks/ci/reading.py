@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
-from metta_checks.ci import attempts, branch, history, workflows
-from metta_checks.ci.client import GitHub
+from metta_checks.ci import workflows
+from metta_checks.ci.client import OF_ALL_REQUESTS, GitHub
+from metta_checks.ci.graphql_batch import Batch, BatchReply, BatchSender, RunStatus
+from metta_checks.ci.history import Histories, resolve_flakiness
 from metta_checks.ci.labels import LabelCounts
-from metta_checks.ci.ledger import Known, Ledger
+from metta_checks.ci.ledger import Ledger, TrackedRun
 from metta_checks.ci.listing import Listing
-from metta_checks.ci.question import Question, Questioner
-from metta_checks.ci.records import Run, Workflow
-from metta_checks.ci.reply import Pulse, Reply
+from metta_checks.ci.models import Run, Workflow
 from metta_checks.ci.settings import Settings
-from metta_checks.ci.together import together
-from metta_checks.ci.tree import WorkflowFiles
-from metta_checks.ci.workflows import Exclusion, Selection
+from metta_checks.ci.workflows import Exclusion, Selection, WorkflowFiles
 from metta_checks.core.errors import Kind, SourceError
 
 UNSETTLED: Final = timedelta(seconds=5)
@@ -30,10 +27,10 @@ ANNOUNCED: Final = timedelta(hours=1)
 """How long REST is waited for to show a change."""
 
 WATCH_PAUSE: Final = timedelta(hours=1)
-"""How long the question goes without the watched runs after they were too much for the server."""
+"""How long the batch goes without the watched runs after they were too much for the server."""
 
 ANSWERS_LESS: Final = frozenset({Kind.SERVER_ERROR, Kind.REJECTED, Kind.MALFORMED, Kind.FORBIDDEN, Kind.NOT_FOUND})
-"""What went wrong with a question that GitHub may answer when it is smaller."""
+"""What went wrong with a batch that GitHub may answer when it is smaller."""
 
 SPARE: Final = 20
 """Requests of the quota that an anonymous caller leaves for what cannot wait."""
@@ -53,7 +50,7 @@ class Snapshot:
     latest decisive run is not."""
 
     now: datetime
-    runs: tuple[Known, ...]
+    runs: tuple[TrackedRun, ...]
     workflows: Mapping[int, Workflow]
     latest: Mapping[int, Run]
     lists: Mapping[str, Selection]
@@ -72,37 +69,62 @@ class Snapshot:
     unread_histories: Mapping[int, str] = field(default_factory=dict)
 
 
+class WatchShare(NamedTuple):
+    """How many of the runs that have ended are asked for at a time, and whose turn it is; all come round."""
+
+    most: int
+    turn: int
+
+    def of(self, ids: Sequence[int]) -> Sequence[int]:
+        """Those of `ids` whose turn it is."""
+        turns = max(1, -(-len(ids) // self.most))
+        return ids[self.turn % turns :: turns]
+
+
 class Reading:
     """Reads GitHub into `ledger`, a copy that is saved whatever comes; one object per collection."""
 
-    def __init__(self, github: GitHub, ledger: Ledger, now: datetime, *, max_pages: int) -> None:
+    def __init__(
+        self, github: GitHub, ledger: Ledger, now: datetime, *, max_pages: int, watch: WatchShare | None = None
+    ) -> None:
         self._github = github
         self._settings: Settings = github.settings
         self._ledger = ledger
-        self._asked: set[int] = set()
         self._now = now
-        self._since = now.replace(microsecond=0) - self._settings.look_back
+        self._since = now.replace(microsecond=0) - self._settings.lookback
         ledger.begin(now, self._since)
         self._listing = Listing(github, ledger, now, self._since, max_pages=max_pages)
-        self._questioner = Questioner(github, ledger, now)
+        self._sender = BatchSender(github, ledger, now)
+        self._histories = Histories(github, ledger, self._since, self._sender)
         self._exclusion = Exclusion(self._settings.exclude_workflows)
         self._files = WorkflowFiles(github, ledger, now)
         self._labels = LabelCounts(github, ledger, now)
+        self._watch = watch
         self._graphql_answers = not github.anonymous
         self._graphql_has_histories = True
         self._default_branch: str | None = None
         self._problems: list[str] = []
         self._interrupted: SourceError | None = None
-        self._unread_histories: dict[int, str] = {}
         self._hidden = 0
 
-    def take(self) -> Snapshot:
+    def fetch(self) -> Snapshot:
         """Everything that the figures need, or what there is of it where the time is up in a first reading.
 
         Raises SourceError; the ledger then has what was read until then.
         """
+        steps = self.steps()
         try:
-            self._read()
+            while True:
+                next(steps)
+        except StopIteration as end:
+            snapshot: Snapshot = end.value
+            return snapshot
+
+    def steps(self) -> Generator[Batch, BatchReply | SourceError | None, Snapshot]:
+        """The same, for somebody who puts the GraphQL question together with those of other repositories: the batch
+        that is yielded is answered by its reply, by the error that it ended in, or by None to have it asked here."""
+        try:
+            yield from self._read()
         except SourceError as error:
             if self._ledger.is_whole or not self._github.out_of_time:
                 raise
@@ -111,11 +133,11 @@ class Reading:
             self._problems.append(f"the collection ended before everything was read: {error}")
         return self._snapshot()
 
-    def _read(self) -> None:
+    def _read(self) -> Generator[Batch, BatchReply | SourceError | None, None]:
         self._listing.refresh()
         # A branch with runs of its own in the window is there, or was a moment ago.
         if not self._coming_into_question():
-            self._default_branch = branch.default_in_place_of_missing(self._github, self._ledger)
+            self._default_branch = workflows.default_in_place_of_missing(self._github, self._ledger)
             if self._default_branch is not None:
                 return
         if workflows.list_is_due(self._ledger, self._listing.read, self._now):
@@ -123,12 +145,12 @@ class Reading:
         if not self._listing.cold and not self._ledger.gaps and self._can_afford_care():
             self._look_behind()
         if self._graphql_answers:
-            self._ask()
+            yield from self._ask()
         if not self._graphql_answers:
             self._files.read_by_rest()
         if not self._ledger.gaps:
             self._search_the_past()
-        late = attempts.resolve_flakiness(self._github, self._ledger, self._coming_into_question())
+        late = resolve_flakiness(self._github, self._ledger, self._coming_into_question())
         if late is not None and not self._ledger.is_whole:
             self._interrupted = late
             self._problems.append(f"the collection ended before everything was read: {late}")
@@ -155,62 +177,61 @@ class Reading:
 
     def _ends_all(self, error: SourceError) -> bool:
         """Whether every other request would end in this error too."""
-        return error.kind in attempts.OF_ALL_REQUESTS or self._github.out_of_time
+        return error.kind in OF_ALL_REQUESTS or self._github.out_of_time
 
     def _can_afford_care(self) -> bool:
         github = self._github
         return not github.anonymous or github.remaining is None or github.remaining > SPARE
 
-    def _ask(self) -> None:
-        """The one GraphQL question, and what its answer calls for."""
-        watched = list(self._watched())
+    def _ask(self) -> Generator[Batch, BatchReply | SourceError | None, None]:
+        """The one GraphQL batch, and what its answer calls for."""
+        watched = self._in_turn(list(self._watched()))
         unsettled = [known.run for known in watched if self._is_unsettled(known)]
-        reply = self._put(
-            Question(
+        reply = yield from self._send(
+            Batch(
                 labels=self._labels.fields(),
                 states=list(self._ledger.workflows.values()),
-                histories=() if self._ledger.gaps else self._quiet_workflows(),
+                histories=() if self._ledger.gaps else self._histories.quiet(self._wanted()),
                 watched=[known.run for known in watched if not self._is_unsettled(known)],
                 closely_watched=unsettled,
-                tree=self._files.fields(),
+                files=self._files.fields(),
             )
         )
         if reply is None:
             self._go_on_by_rest()
             return
-        self._files.take(reply.data)
+        self._files.read_answer(reply.data)
         self._ledger.workflows |= reply.states
-        self._take_histories(reply)
+        self._histories.read_answer(reply)
         self._read_changed(reply, unsettled)
 
-    def _put(self, question: Question) -> Reply | None:
-        """The reply; where the whole question is refused, the one to its parts, and None where GraphQL has no answer.
+    def _send(self, batch: Batch) -> Generator[Batch, BatchReply | SourceError | None, BatchReply | None]:
+        """The reply; where the whole batch is refused, the one to its parts, and None where GraphQL has no answer.
 
         What watching the runs would have shown, the buckets show, only later. The labels are then asked for alone.
         """
-        try:
-            reply = self._questioner.put(question)
-        except SourceError as error:
-            return self._put_less(question, error)
-        self._labels.take(reply.data)
+        reply = (yield batch) or self._sender.attempt(batch)
+        if isinstance(reply, SourceError):
+            return self._send_less(batch, reply)
+        self._labels.read_answer(reply.data)
         return reply
 
-    def _put_less(self, question: Question, refused: SourceError) -> Reply | None:
+    def _send_less(self, batch: Batch, refused: SourceError) -> BatchReply | None:
         if refused.kind is Kind.SERVER_ERROR:
-            without_watched = replace(question, watched=(), closely_watched=())
+            without_watched = replace(batch, watched=(), closely_watched=())
             for less in (without_watched, replace(without_watched, histories=())):
-                if less.weight == question.weight:
+                if less.weight == batch.weight:
                     continue
                 with suppress(SourceError):
-                    reply = self._questioner.put(less)
-                    if question.watched or question.closely_watched:
+                    reply = self._sender.send(less)
+                    if batch.watched or batch.closely_watched:
                         self._ledger.watch_again_at = self._now + WATCH_PAUSE
-                    self._graphql_has_histories = bool(less.histories) or not question.histories
-                    self._labels.take(reply.data)
+                    self._graphql_has_histories = bool(less.histories) or not batch.histories
+                    self._labels.read_answer(reply.data)
                     return reply
-        if refused.kind in ANSWERS_LESS and question.labels and self._github.has_time:
+        if refused.kind in ANSWERS_LESS and batch.labels and self._github.has_time:
             with suppress(SourceError):
-                return self._questioner.put(replace(question, labels=()))
+                return self._sender.send(replace(batch, labels=()))
         self._labels.fail(refused)
         self._problems.append(
             f"changes to older workflow runs show late, since GitHub's GraphQL does not answer: {refused}"
@@ -223,7 +244,7 @@ class Reading:
         if self._ledger.workflows_at != self._now:
             self._refresh_workflows()
 
-    def _watched(self) -> Iterator[Known]:
+    def _watched(self) -> Iterator[TrackedRun]:
         """The runs of which no answer of this collection has spoken yet."""
         again_at = self._ledger.watch_again_at
         if again_at is not None and self._now < again_at:
@@ -232,13 +253,21 @@ class Reading:
             if not known.gone and run_id not in self._listing.read:
                 yield known
 
-    def _is_unsettled(self, known: Known) -> bool:
-        return known.run.conclusion is None or known.stamp >= self._now - UNSETTLED
+    def _in_turn(self, watched: list[TrackedRun]) -> list[TrackedRun]:
+        """Those that are asked for in this collection: all, or with many repositories a share of the settled ones."""
+        if self._watch is None:
+            return watched
+        settled = [known.run.id for known in watched if not self._is_unsettled(known)]
+        left_out = set(settled) - set(self._watch.of(sorted(settled)))
+        return [known for known in watched if known.run.id not in left_out]
 
-    def _read_changed(self, reply: Reply, unsettled: Iterable[Run]) -> None:
+    def _is_unsettled(self, known: TrackedRun) -> bool:
+        return known.run.conclusion is None or known.last_updated >= self._now - UNSETTLED
+
+    def _read_changed(self, reply: BatchReply, unsettled: Iterable[Run]) -> None:
         """Read again what has changed since it was read, and what may have where the reply has no outcomes."""
         known = self._ledger.runs
-        changed = {run_id: pulse for run_id, pulse in reply.pulses.items() if _has_changed(known[run_id], pulse)}
+        changed = {run_id: pulse for run_id, pulse in reply.statuses.items() if _has_changed(known[run_id], pulse)}
         unsure = {run.id for run in unsettled if self._is_unsure(run, reply)}
         before = {run_id: known[run_id].run for run_id in changed}
         faults = self._listing.reread(known[run_id].run for run_id in changed.keys() | unsure)
@@ -250,38 +279,29 @@ class Reading:
         self._note_hidden(reply)
         for run_id, pulse in changed.items():
             if self._is_shown(before[run_id], known[run_id].run, pulse):
-                self._ledger.note_change(run_id, pulse.updated_at)
+                self._ledger.record_change(run_id, pulse.updated_at)
         for run_id in reply.gone:
-            self._ledger.note_deletion(run_id)
+            self._ledger.record_deletion(run_id)
 
-    def _note_hidden(self, reply: Reply) -> None:
+    def _note_hidden(self, reply: BatchReply) -> None:
         """Whether the first page of the listing lacked most of the runs that it should have, and that do exist: newer
         ones may be missing too."""
-        missing = [run_id for run_id in self._listing.missing if run_id in reply.pulses]
+        missing = [run_id for run_id in self._listing.missing if run_id in reply.statuses]
         if len(missing) > len(self._listing.read):
             self._hidden = len(missing)
 
-    def _is_shown(self, before: Run, now_read: Run, pulse: Pulse) -> bool:
+    def _is_shown(self, before: Run, now_read: Run, pulse: RunStatus) -> bool:
         """Whether REST shows the change that GraphQL announced; until then the run is asked for again. The two need not
         agree on the time, so that an announcement counts no longer than an hour."""
         moved = now_read != before or now_read.updated_at >= pulse.updated_at
         return moved or pulse.updated_at < self._now - ANNOUNCED
 
-    def _is_unsure(self, run: Run, reply: Reply) -> bool:
+    def _is_unsure(self, run: Run, reply: BatchReply) -> bool:
         """A run that has been under way since before the look-back has no other to share a request with; the second of
         its last change is long over."""
-        pulse = reply.pulses.get(run.id)
+        pulse = reply.statuses.get(run.id)
         recent = run.created_at >= self._since or run.updated_at >= self._since
         return pulse is not None and not pulse.asked_outcome and recent
-
-    def _quiet_workflows(self) -> list[Workflow]:
-        """The workflows that count, of which no decisive run is known and the past was not searched yet."""
-        latest = self._ledger.latest_decisive()
-        return [
-            self._ledger.workflows[workflow_id]
-            for workflow_id in sorted(self._wanted())
-            if workflow_id not in latest and workflow_id not in self._ledger.searched
-        ]
 
     def _wanted(self) -> frozenset[int]:
         """The workflows whose latest decisive run matters: the existing ones and those that an option lists."""
@@ -297,7 +317,7 @@ class Reading:
 
     def _counts(self, run: Run) -> bool:
         """Whether the run is one of the repository's own branch, of a workflow that is not excluded."""
-        return run.own and not self._exclusion.excludes_run(run, self._ledger.workflows)
+        return run.from_this_repo and not self._exclusion.excludes_run(run, self._ledger.workflows)
 
     def _lists(self) -> dict[str, Selection]:
         known = self._ledger.workflows
@@ -307,46 +327,8 @@ class Reading:
     def _search_the_past(self) -> None:
         """Find the latest decisive run of the workflows of which none is known. A workflow may have come to be one of
         them in the course of this collection: its latest run is under way again, or it was switched on."""
-        quiet = [workflow for workflow in self._quiet_workflows() if workflow.id not in self._asked]
-        by_graphql = self._graphql_answers and self._graphql_has_histories and self._github.reads_check_suites
-        if quiet and by_graphql:
-            # What GraphQL does not answer is asked of REST below.
-            with suppress(SourceError):
-                self._take_histories(self._questioner.put(Question(histories=quiet)))
-        left = self._quiet_workflows()
-        for start in range(0, len(left), attempts.MOST_UNREADABLE):
-            batch = left[start : start + attempts.MOST_UNREADABLE]
-            if len(self._unread_histories) >= attempts.MOST_UNREADABLE:
-                reason = next(iter(self._unread_histories.values()))
-                self._unread_histories |= {workflow.id: reason for workflow in left[start:]}
-                return
-            for workflow, past in zip(batch, together([partial(self._past, one) for one in batch]), strict=True):
-                if isinstance(past, SourceError):
-                    self._unread_histories[workflow.id] = str(past)
-                else:
-                    self._remember(workflow, past)
-
-    def _past(self, workflow: Workflow) -> list[Run] | SourceError:
-        """The runs of a quiet workflow, or why they could not be read."""
-        try:
-            return history.read_by_rest(self._github, workflow, self._ledger.page_size)
-        except SourceError as error:
-            if self._ends_all(error):
-                raise
-            return error
-
-    def _take_histories(self, reply: Reply) -> None:
-        self._asked.update(reply.histories)
-        for workflow_id, past_runs in reply.histories.items():
-            runs = history.settled_by_graphql(past_runs, self._settings.branch, self._since)
-            if runs is not None:
-                self._remember(self._ledger.workflows[workflow_id], runs)
-
-    def _remember(self, workflow: Workflow, runs: list[Run]) -> None:
-        for run in runs:
-            self._ledger.admit(run)
-        if not any(run.own and run.decisive for run in runs):
-            self._ledger.searched.add(workflow.id)
+        by_graphql = self._graphql_answers and self._graphql_has_histories and self._github.session.reads_check_suites
+        self._histories.search(self._wanted(), by_graphql=by_graphql)
 
     def _coming_into_question(self) -> list[int]:
         """The branch's own runs that are in the window, or will be: by GitHub's clock one may have started after `now`.
@@ -355,10 +337,10 @@ class Reading:
         known_ones = self._ledger.runs.values()
         return [known.run.id for known in known_ones if known.run.started_at >= opens and self._counts(known.run)]
 
-    def _in_window(self) -> Iterator[Known]:
+    def _in_window(self) -> Iterator[TrackedRun]:
         """Completed runs of the repository's own branch whose latest attempt started inside the window, and which are
         not older than the look-back."""
-        opens, created = self._now - self._settings.window, self._now - self._settings.look_back
+        opens, created = self._now - self._settings.window, self._now - self._settings.lookback
         for known in self._ledger.runs.values():
             run = known.run
             in_time = opens <= run.started_at < self._now and run.created_at >= created
@@ -394,7 +376,7 @@ class Reading:
             unread=None if is_all else progress,
             lists_problem=lists_problem,
             flaky_problem=progress if self._interrupted else None,
-            unread_histories=self._unread_histories,
+            unread_histories=self._histories.unread,
         )
 
     def _progress(self) -> str:
@@ -416,5 +398,5 @@ class Reading:
         return ""
 
 
-def _has_changed(known: Known, pulse: Pulse) -> bool:
-    return pulse.updated_at != known.stamp or (pulse.asked_outcome and pulse.outcome != known.run.conclusion)
+def _has_changed(known: TrackedRun, pulse: RunStatus) -> bool:
+    return pulse.updated_at != known.last_updated or (pulse.asked_outcome and pulse.outcome != known.run.conclusion)

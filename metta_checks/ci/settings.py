@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -12,6 +12,7 @@ from metta_checks.ci.rules import RULES
 from metta_checks.core.address import plain_address
 from metta_checks.core.duration import parse_duration
 from metta_checks.core.environment import Variable, Variables
+from metta_checks.core.names import NameSelection, name_selection
 from metta_checks.core.option_errors import OptionError, parsed, required
 from metta_checks.health.condition import Condition, parse_condition
 
@@ -24,7 +25,7 @@ REST_HEADERS: Final = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Ve
 """What every REST request has."""
 
 VARIABLES: Final[Variables] = {
-    "repo": Variable("GITHUB_REPOSITORY"),
+    "repo": Variable("GITHUB_REPOSITORY", unless="organization"),
     "branch": Variable("GITHUB_BRANCH"),
     "api_url": Variable("GITHUB_API_URL"),
     "token_secret": Variable("GITHUB_TOKEN_SECRET"),
@@ -47,6 +48,10 @@ VARIABLES: Final[Variables] = {
 RERUN_SPAN: Final = timedelta(hours=24)
 """How much older than the window a run may be whose re-run counts."""
 
+DEFAULT_BRANCH: Final = "main"
+"""That of a single repository."""
+
+_OWNER = re.compile(r"[A-Za-z0-9._-]+")
 _REPO = re.compile(r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+")
 
 
@@ -60,7 +65,9 @@ class App:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What one instance watches and how it judges.
+    """What one instance watches and how it judges, or a repository of several.
+
+    With `organization` and `repos`, `repo` is empty until `of_repo` fills it in, and so is a `branch` that is not set.
 
     `labels` and `lists` are by metric: the labels that count for it, the workflows that decide it. Where one is
     empty the metric is off.
@@ -77,9 +84,44 @@ class Settings:
     exclude_workflows: tuple[str, ...] = ()
     max_age: timedelta | None = None
     app: App | None = None
+    organization: str = ""
+    repos: NameSelection | None = None
+
+    def of_repo(self, repo: str, branch: str) -> Settings:
+        """Those of one repository of several."""
+        return replace(self, repo=repo, branch=branch)
+
+    @classmethod
+    def from_options(cls, options: InstanceConfig) -> Settings:
+        """The settings that the options say. Raises ConfigurationError, which names the option, for what the model of
+        the options cannot see."""
+        repos = _repos(options)
+        branch = (options.branch or "").strip()
+        return cls(
+            repo="" if repos else _repo(required(options, "repo", VARIABLES)),
+            branch=branch or ("" if repos else DEFAULT_BRANCH),
+            organization=(options.organization or "").strip(),
+            repos=repos,
+            api_url=parsed("api_url", plain_address, options.api_url or PUBLIC_API),
+            window=parsed("window", parse_duration, options.window),
+            label_window=parsed("label_window", parse_duration, options.label_window),
+            labels={
+                "github.hotfix.count": _texts(options.hotfix_labels),
+                "github.force_merge.count": _texts(options.force_merge_labels),
+                "github.reverts.count": _texts(options.revert_labels),
+            },
+            lists={
+                "ci.workflow.tests_blocking_merge": _texts(options.tests_blocking_merge_workflows),
+                "ci.workflow.benchmarks": _texts(options.benchmarks_workflows),
+            },
+            conditions=parsed("conditions", _conditions, options.conditions or {}),
+            exclude_workflows=_texts(options.exclude_workflows),
+            max_age=parsed("max_age", parse_duration, options.max_age) if options.max_age else None,
+            app=_app(options),
+        )
 
     @property
-    def look_back(self) -> timedelta:
+    def lookback(self) -> timedelta:
         """How long ago a run may have been created to count."""
         return self.window + RERUN_SPAN
 
@@ -95,36 +137,28 @@ class Settings:
         return tuple(metric for metric in RULES if metric not in off)
 
 
-def resolve(options: InstanceConfig) -> Settings:
-    """The settings that the options say. Raises ConfigurationError, which names the option, for what the model of
-    the options cannot see."""
-    return Settings(
-        repo=_repo(required(options, "repo", VARIABLES)),
-        branch=options.branch.strip(),
-        api_url=parsed("api_url", plain_address, options.api_url or PUBLIC_API),
-        window=parsed("window", parse_duration, options.window),
-        label_window=parsed("label_window", parse_duration, options.label_window),
-        labels={
-            "github.hotfix.count": _texts(options.hotfix_labels),
-            "github.force_merge.count": _texts(options.force_merge_labels),
-            "github.reverts.count": _texts(options.revert_labels),
-        },
-        lists={
-            "ci.workflow.tests_blocking_merge": _texts(options.tests_blocking_merge_workflows),
-            "ci.workflow.benchmarks": _texts(options.benchmarks_workflows),
-        },
-        conditions=parsed("conditions", _conditions, options.conditions or {}),
-        exclude_workflows=_texts(options.exclude_workflows),
-        max_age=parsed("max_age", parse_duration, options.max_age) if options.max_age else None,
-        app=_app(options),
-    )
-
-
 def _repo(repo: str) -> str:
     if not _REPO.fullmatch(repo):
         # Not repeated: what stands around the name may be a token.
         raise OptionError("repo", "is not owner/name: write it so, without an address or a credential around it")
     return repo
+
+
+def _repos(options: InstanceConfig) -> NameSelection | None:
+    """The repositories of an organisation that are watched; None for a single one."""
+    if options.organization is None:
+        if options.repos is not None:
+            raise OptionError(
+                "repos", "is set without `organization`: name the organisation whose repositories they are"
+            )
+        return None
+    if options.repo:
+        raise OptionError("organization", "is set beside `repo`: give one repository or an organisation, not both")
+    if not _OWNER.fullmatch(options.organization.strip()):
+        raise OptionError("organization", "is no name of an organisation: write the name alone, without an address")
+    if options.repos is None:
+        raise OptionError("repos", "is not set: say in `include` which repositories of the organisation are watched")
+    return name_selection("repos", options.repos, ignore_case=True)
 
 
 def _app(options: InstanceConfig) -> App | None:

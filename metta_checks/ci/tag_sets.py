@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from metta_checks.ci.records import CANCELLED, DECISIVE
+from metta_checks.ci.models import CANCELLED, DECISIVE
 from metta_checks.ci.rules import CATEGORY, NAMESPACE, RULES, SOURCE, Rule
 from metta_checks.core.definition import CheckDefinition, MetricTags, TagSet
 from metta_checks.core.tag_sets import any_value

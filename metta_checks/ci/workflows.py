@@ -1,4 +1,4 @@
-"""The repository's workflows, and which of them an option means."""
+"""The repository's workflows, the files that they are, and which of them an option means."""
 
 from __future__ import annotations
 
@@ -6,15 +6,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
+from urllib.parse import quote
 
+from pydantic import TypeAdapter
+
+from metta_checks.ci.advice import advised_for_tree
+from metta_checks.ci.api_models import Text, WorkflowPage, branch_name, file_names, repository, workflow_page
 from metta_checks.ci.client import GitHub
+from metta_checks.ci.graphql import Data, GraphQLModel, QueryField, parse_alone
 from metta_checks.ci.ledger import Ledger, ListPage
-from metta_checks.ci.records import Run, Workflow
-from metta_checks.ci.wire import WorkflowPage, workflow_page
+from metta_checks.ci.models import WORKFLOW_FOLDER, Run, Workflow
 from metta_checks.core.errors import Kind, SourceError
 from metta_checks.core.patterns import compile_stars
 
-KEPT: Final = timedelta(hours=1)
+LIST_KEPT: Final = timedelta(hours=1)
 """How long the list is used. Names and states come with every GraphQL answer, and a run of an unknown workflow brings
 the list forward; what is left is a new workflow that has not run yet."""
 
@@ -39,7 +44,7 @@ class Selection:
 def list_is_due(ledger: Ledger, read: Iterable[int], now: datetime) -> bool:
     """Whether the list is an hour old, or one of the runs just `read` belongs to a workflow that came after it."""
     listed_at = ledger.workflows_at
-    if listed_at is None or not timedelta(0) <= now - listed_at < KEPT:
+    if listed_at is None or not timedelta(0) <= now - listed_at < LIST_KEPT:
         return True
     runs = (ledger.runs[run_id].run for run_id in read)
     return any(run.workflow_id not in ledger.workflows and run.created_at > listed_at - CLOCKS_DIFFER for run in runs)
@@ -128,3 +133,127 @@ def _names(workflow_id: int, name: str, path: str) -> set[str]:
     """What an option may call a workflow."""
     path = path.casefold()
     return {name.strip().casefold(), path, path.rpartition("/")[2], str(workflow_id)}
+
+
+ALIAS: Final = "tree"
+FILES_KEPT: Final = timedelta(hours=1)
+"""How long REST's answer is used. An anonymous caller's quota counts a 304 too."""
+
+
+class WorkflowFiles:
+    """The files as of one collection, in the ledger. `fields` go along with the other questions and `read_answer` reads
+    their answer; `read_by_rest` is for where GraphQL has none. `problem` says why they are not known."""
+
+    def __init__(self, github: GitHub, ledger: Ledger, now: datetime) -> None:
+        self.problem: SourceError | None = None
+        self._github = github
+        self._settings = github.settings
+        self._ledger = ledger
+        self._now = now
+        self._is_read = False
+
+    def fields(self) -> list[QueryField]:
+        """What is to be asked; nothing where no workflow is a file."""
+        if not self._are_needed:
+            return []
+        owner, _, repo = self._settings.repo.partition("/")
+        expression = f"{self._settings.branch}:{WORKFLOW_FOLDER.rstrip('/')}"
+        variables = {"owner": ("String!", owner), "repo": ("String!", repo), ALIAS: ("String!", expression)}
+        text = f"object(expression: ${ALIAS}) {{ ... on Tree {{ entries {{ name }} }} }}"
+        return [QueryField(ALIAS, f"{ALIAS}: repository(owner: $owner, name: $repo) {{ {text} }}", variables)]
+
+    def read_answer(self, data: Data) -> None:
+        """Read the answer to `fields`."""
+        if not self._are_needed:
+            return
+        operation = f"{self._github.source}: POST {self._settings.graphql_url} for {WORKFLOW_FOLDER} of {self._place}"
+        try:
+            self._ledger.files = tree_names(data, ALIAS, operation=operation)
+            self._is_read = True
+        except SourceError as error:
+            self._fail(error)
+
+    def read_by_rest(self) -> None:
+        """A folder that is not there is a 404: the branch was read already."""
+        ledger = self._ledger
+        if not self._are_needed:
+            return
+        if ledger.files is not None and ledger.files_at is not None and self._now - ledger.files_at < FILES_KEPT:
+            self._is_read = True
+            return
+        etag = ledger.files_etag if ledger.files is not None else None
+        path, about = f"/contents/{WORKFLOW_FOLDER.rstrip('/')}", f"{WORKFLOW_FOLDER} of {self._place}"
+        try:
+            answer = self._github.get_of_repo(path, about=about, params={"ref": self._settings.branch}, etag=etag)
+            if answer.status != 304:
+                ledger.files, ledger.files_etag = file_names(answer), answer.headers.get("etag")
+        except SourceError as error:
+            if error.kind is not Kind.NOT_FOUND:
+                self._fail(error)
+                return
+            ledger.files, ledger.files_etag = frozenset(), None
+        ledger.files_at = self._now
+        self._is_read = True
+
+    def exists(self, workflow: Workflow) -> bool:
+        """Whether the workflow is active and its file is there; what is no file of the folder needs none. Where the
+        files are not known, or not yet, every active one may exist."""
+        files = self._ledger.files if self._is_read else None
+        path = workflow.path
+        is_file = path.startswith(WORKFLOW_FOLDER)
+        return workflow.active and (files is None or not is_file or path.removeprefix(WORKFLOW_FOLDER) in files)
+
+    @property
+    def _are_needed(self) -> bool:
+        return any(one.active and one.path.startswith(WORKFLOW_FOLDER) for one in self._ledger.workflows.values())
+
+    @property
+    def _place(self) -> str:
+        return f"{self._settings.branch} of {self._settings.repo}"
+
+    def _fail(self, error: SourceError) -> None:
+        self.problem = advised_for_tree(error, self._settings)
+        self._ledger.files, self._ledger.files_etag, self._ledger.files_at = None, None, None
+
+
+def default_in_place_of_missing(github: GitHub, ledger: Ledger) -> str | None:
+    """The repository's default branch where the watched one does not exist; None where it does.
+
+    The ledger gets the repository's present name, which otherwise comes with its runs. Raises SourceError.
+    """
+    branch = github.settings.branch
+    found = repository(github.get_of_repo("", about="the default branch"))
+    ledger.full_name, ledger.web_url = found.full_name, found.html_url
+    return None if branch == found.default_branch or _exists(github, branch) else found.default_branch
+
+
+def _exists(github: GitHub, branch: str) -> bool:
+    try:
+        answer = github.get_of_repo(f"/branches/{quote(branch, safe='')}", about=f"the branch {branch}")
+    except SourceError as error:
+        if error.kind is Kind.NOT_FOUND:
+            return False
+        raise
+    # GitHub redirects from the old name of a branch that was renamed, and lists no runs under it.
+    return branch_name(answer) == branch
+
+
+class _Entry(GraphQLModel):
+    name: Text
+
+
+class _Tree(GraphQLModel):
+    entries: list[_Entry]
+
+
+class _WithTree(GraphQLModel):
+    object: _Tree | None
+
+
+_TREE: Final = TypeAdapter(_WithTree)
+
+
+def tree_names(data: Data, alias: str, *, operation: str) -> frozenset[str]:
+    """The names in a folder of the repository; none where there is no such folder. Raises SourceError."""
+    tree = parse_alone(data, alias, _TREE, operation).object
+    return frozenset(entry.name for entry in tree.entries) if tree else frozenset()

@@ -1,15 +1,196 @@
-"""Configuration files as the Agent reads them: `init_config` and `instances`."""
+"""Configuration files as the Agent reads them: its YAML, and the `init_config` and `instances` in it.
+
+The Agent decodes a file in Go (gopkg.in/yaml.v2, which rtloader 7.62 to 7.68 has), looks at the keys that are its own,
+and writes each instance as YAML again, which Python reads. So a bare `08` is the number 8, `1e3` the number 1000,
+`12:30` a text and `y` is true, whatever Python's own loader would make of them.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from metta_checks.cli.agent_yaml import Document, line_of, read_document
-from metta_checks.core.bounded_yaml import YamlFileError
+import yaml
+
+from metta_checks.core.bounded_yaml import MAX_DIGITS, BoundedLoader, YamlFileError, explained, read_text
 from metta_checks.core.printable import printable
+from metta_checks.core.unknown_options import LONGEST, did_you_mean
+
+Key = str | int
+"""A part of a place in a document: the key of a mapping, or the position in a list, from 0."""
+
+_PREFIX: Final = "tag:yaml.org,2002:"
+_BOOLEANS: Final = {
+    **{word: True for name in ("y", "yes", "true", "on") for word in (name, name.capitalize(), name.upper())},
+    **{word: False for name in ("n", "no", "false", "off") for word in (name, name.capitalize(), name.upper())},
+}
+_NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
+_SPECIAL: Final = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
+_INTEGER: Final = re.compile(r"([-+]?)(?:0[xX]([0-9a-fA-F]+)|0[bB]([01]+)|0[oO]?([0-7]+)|(0|[1-9][0-9]*))")
+_FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """A key that one mapping has twice; the Agent takes the last one. Lines count from 1."""
+
+    key: str
+    line: int
+    first_line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A file: `value` is what Python receives, `root` what stands in the file."""
+
+    value: Any
+    root: yaml.Node | None
+    duplicates: tuple[Duplicate, ...]
+
+    def node(self, *place: Key) -> yaml.Node | None:
+        """What stands at a place in the file; None where nothing does."""
+        return _below(self.root, place)
+
+
+def read_document(path: Path) -> Document:
+    """The document in `path`. Raises YamlFileError."""
+    text = read_text(path)
+    with explained(str(path)):
+        loader = _AgentLoader(text)
+        try:
+            root = loader.get_single_node()
+            value = None if root is None else loader.construct_document(root)
+        finally:
+            loader.dispose()
+    return Document(value, root, tuple(loader.duplicates))
+
+
+def go_type(node: yaml.Node | None) -> str:
+    """What Go decodes: `null`, `bool`, `int`, `float`, `str`, `seq` or `map`."""
+    return "null" if node is None else node.tag.removeprefix(_PREFIX)
+
+
+def scalar_type(text: str) -> str:
+    """What Go makes of `text` where it stands bare."""
+    return _resolved(text)[0]
+
+
+def scalar_value(text: str) -> Any:
+    """What Python receives of `text` where it stands bare."""
+    return _resolved(text)[1]
+
+
+def entries(node: yaml.Node | None) -> list[yaml.Node]:
+    """The entries of a list; none for anything else."""
+    return list(node.value) if isinstance(node, yaml.SequenceNode) else []
+
+
+def below(node: yaml.Node | None, *place: Key) -> yaml.Node | None:
+    """What stands at a place below `node`; None where nothing does."""
+    return _below(node, place)
+
+
+def line_of(node: yaml.Node | None) -> int | None:
+    """The line on which `node` begins, from 1."""
+    return None if node is None else int(node.start_mark.line) + 1
+
+
+class _AgentLoader(BoundedLoader):
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self.duplicates: list[Duplicate] = []
+
+    def scan_to_next_token(self) -> None:
+        """As libyaml does, of which Go's parser is a translation: a tab between a key and its value is a blank."""
+        super().scan_to_next_token()
+        while self.peek() == "\t" and (self.flow_level or not self.allow_simple_key):
+            self.forward()
+            super().scan_to_next_token()
+
+    def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:
+        if kind is yaml.ScalarNode and implicit[0] and value != "<<":
+            return _PREFIX + _resolved(value)[0]
+        return super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        first: dict[tuple[str, str], int] = {}
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value != "<<":
+                line, name = line_of(key) or 0, (key.tag, key.value)
+                if name in first:
+                    self.duplicates.append(Duplicate(key.value, line, first[name]))
+                first.setdefault(name, line)
+        return node
+
+
+def _scalar(_: _AgentLoader, node: yaml.ScalarNode) -> Any:
+    return _resolved(node.value)[1]
+
+
+for _name in ("bool", "int", "float", "null"):
+    _AgentLoader.add_constructor(_PREFIX + _name, _scalar)
+_AgentLoader.add_constructor(_PREFIX + "timestamp", lambda _, node: node.value)
+
+
+def _resolved(text: str) -> tuple[str, Any]:
+    """Go's type of a bare scalar, and the value that reaches Python."""
+    if text in _NULLS:
+        return "null", None
+    if text in _BOOLEANS:
+        return "bool", _BOOLEANS[text]
+    if _SPECIAL.fullmatch(text):
+        return "float", float(text.replace(".", "").lower())
+    if text[0] not in "+-.0123456789":
+        return "str", text
+    plain = text.replace("_", "") if text[0] != "." else text
+    if len(plain) > MAX_DIGITS and (_INTEGER.fullmatch(plain) or _FLOAT.fullmatch(plain)):
+        # The loader refuses it by its length, before anything is calculated.
+        return "int", None
+    if match := _INTEGER.fullmatch(plain):
+        integer = _integer(match)
+        if -(2**63) <= integer < 2**63 or (not match[1] and integer < 2**64):
+            return "int", integer
+    if _FLOAT.fullmatch(plain) and abs(number := float(plain)) != float("inf"):
+        return "float", _as_python_reads(number)
+    return "str", text
+
+
+def _integer(match: re.Match[str]) -> int:
+    sign, *digits = match.groups()
+    base, text = next((base, text) for base, text in zip((16, 2, 8, 10), digits, strict=True) if text is not None)
+    return int(sign + text, base)
+
+
+def _as_python_reads(number: float) -> float | int | str:
+    """Go writes the shortest form, with an exponent from 1e+06 on. Python takes one without a point for text."""
+    exponent = int(f"{number:e}".partition("e")[2])
+    if -4 <= exponent < 21 and number.is_integer() and exponent < 6:
+        return int(number)
+    digits = repr(abs(number)).partition("e")[0].replace(".", "").strip("0")
+    if (exponent < -4 or exponent >= 6) and len(digits) == 1:
+        return f"{'-' if number < 0 else ''}{digits}e{exponent:+03d}"
+    return number
+
+
+def _below(node: yaml.Node | None, place: tuple[Key, ...]) -> yaml.Node | None:
+    for key in place:
+        node = next(_at(node, key), None)
+    return node
+
+
+def _at(node: yaml.Node | None, key: Key) -> Iterator[yaml.Node]:
+    if isinstance(node, yaml.SequenceNode) and isinstance(key, int) and key < len(node.value):
+        yield node.value[key]
+    elif isinstance(node, yaml.MappingNode):
+        # The last one counts.
+        for name, value in reversed(node.value):
+            if isinstance(name, yaml.ScalarNode) and name.value == str(key):
+                yield value
+
 
 FORM: Final = "write `init_config:`, then `instances:`, then each instance behind a dash, as in conf.yaml.example"
 
@@ -70,7 +251,8 @@ def _problems(document: Document) -> Iterator[str]:
     instances = content.get("instances")
     if instances is None or instances == []:
         found = "missing" if "instances" not in content else "empty"
-        yield f"`instances` has to be a list with at least one entry, such as `- {{}}`; it is {found}"
+        hint = _in_place_of_instances(content) if found == "missing" else ""
+        yield f"`instances` has to be a list with at least one entry, such as `- {{}}`; it is {found}{hint}"
     elif not isinstance(instances, list):
         found = f"{_line(document, 'instances')}`instances` has to be a list, and it is {kind_of(instances)}"
         yield f"{found}: begin each instance with a dash"
@@ -79,6 +261,15 @@ def _problems(document: Document) -> Iterator[str]:
             if instance is not None and not isinstance(instance, dict):
                 place = _line(document, "instances", number - 1)
                 yield f"{place}instance {number} is {kind_of(instance)}, not a mapping of options: write `key: value`"
+
+
+def _in_place_of_instances(content: Mapping[Any, Any]) -> str:
+    """What was written where `instances` should be: the end of a sentence."""
+    others = [str(key) for key in content if key != "init_config"]
+    if slip := next((key for key in others if did_you_mean(key, ("instances",))), None):
+        return f": `{printable(slip, LONGEST)}` is written in its place"
+    named = ", ".join(f"`{printable(key, LONGEST)}`" for key in others[:3])
+    return f". Options such as {named} stand behind a dash below it" if named else ""
 
 
 def kind_of(value: object) -> str:

@@ -14,7 +14,7 @@ from typing import Final
 
 import yaml
 
-from metta_checks.cli.agent_yaml import below, entries, go_type, scalar_type
+from metta_checks.cli.agent_config import below, entries, go_type, scalar_type, scalar_value
 
 INSTANCE: Final[Mapping[str, str]] = {
     "min_collection_interval": "int",
@@ -104,6 +104,8 @@ def _problem(key: str, node: yaml.Node, wanted: str) -> str:
             written = node.value.strip() if isinstance(node, yaml.ScalarNode) else ""
             number = written if written.isascii() and written.isdigit() and int(written) else "120"
             return f"is {found(node)}: write a whole number without quotes, `{key}: {number}`"
+        case "int" if _is_too_large(node):
+            return f"is {found(node)}, which is too large: write a number of seconds, `{key}: 120`"
         case "bool" if given != "bool":
             value = "false" if isinstance(node, yaml.ScalarNode) and node.value.lower() in _FALSE else "true"
             return f"is {found(node)}: write true or false without quotes, `{key}: {value}`"
@@ -116,6 +118,13 @@ def _problem(key: str, node: yaml.Node, wanted: str) -> str:
             if not isinstance(node, yaml.ScalarNode) or node.value not in {"", "python"}:
                 return f"is {found(node)}: these checks are Python, remove the line or write `loader: python`"
     return ""
+
+
+def _is_too_large(node: yaml.Node) -> bool:
+    """Whether Go's int64 cannot hold the number."""
+    value = scalar_value(node.value) if isinstance(node, yaml.ScalarNode) else 0
+    # Python receives some large ones as text.
+    return go_type(node) in {"int", "float"} and not -(2**63) <= float(value) < 2**63
 
 
 def _problem_of_list(key: str, node: yaml.Node) -> str:

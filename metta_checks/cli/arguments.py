@@ -11,6 +11,7 @@ import click
 from metta_checks.checks import CHECKS, find_check
 from metta_checks.cli.agent_config import AgentConfig, ConfigFileError, read_agent_config
 from metta_checks.cli.group import ConfigurationFault
+from metta_checks.core.atomic_write import STANDARD_OUTPUT, WriteError, resolved, write_output
 from metta_checks.core.definition import CheckDefinition
 
 METAVAR: Final = f"[{'|'.join(definition.slug for definition in CHECKS)}]"
@@ -72,3 +73,24 @@ def config_or_environment(path: Path | None) -> AgentConfig:
         return read_agent_config(path)
     except ConfigFileError as error:
         raise ConfigurationFault(str(error)) from None
+
+
+def output_file(context: click.Context, parameter: click.Parameter, value: Path | None) -> Path | None:
+    """A callback for click: refuses a file that cannot be made before anything is collected for it."""
+    if value is None or value == STANDARD_OUTPUT:
+        return value
+    try:
+        is_folder = resolved(value).is_dir()
+    except WriteError as error:
+        raise click.BadParameter(str(error), context, parameter) from None
+    if is_folder:
+        raise click.BadParameter(f"{value} is a folder", context, parameter)
+    return value
+
+
+def require_written(path: Path, text: str) -> None:
+    """Write `text` to `path`, `-` for standard output; what cannot be written is a ClickException."""
+    try:
+        write_output(path, text)
+    except WriteError as error:
+        raise click.ClickException(f"writing {error}") from None

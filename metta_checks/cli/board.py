@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,9 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from metta_checks.checks import CHECKS
-from metta_checks.cli.extras import install_command, require_simulator
-from metta_checks.cli.group import ConfigurationFault
-from metta_checks.cli.output import output_file, require_written
+from metta_checks.cli.arguments import output_file, require_written
+from metta_checks.cli.group import ConfigurationFault, install_command, require_simulator
 from metta_checks.cli.render import outcomes_json
 from metta_checks.cli.runner import Outcome, new_check, prepare_stubs, run_once
 from metta_checks.cli.terminal import Progress, echo
@@ -32,9 +32,9 @@ def board() -> None:
 
     \b
     Exit status:
-      0  all went well
-      1  `lint` found something
-      2  the command line is wrong, or a file cannot be read or written
+      0  success
+      1  `lint` found something, or a file cannot be written
+      2  the command line is wrong, or a file cannot be read
 
     \b
     Examples:
@@ -100,7 +100,7 @@ def lint(context: click.Context, files: tuple[Path, ...], tags: tuple[str, ...],
     "sources",
     multiple=True,
     metavar="[demo|FILE]",
-    help="Documents of `collect --format json`, or `demo`, two hours of sample data. [default: demo]",
+    help="Documents of `collect --format json`, of one check or several, or `demo`, sample data. [default: demo]",
 )
 @click.option("--var", "variables", multiple=True, metavar="NAME=VALUE", help="The value of a template variable.")
 @click.option(
@@ -122,13 +122,16 @@ def preview(dashboards: tuple[str, ...], sources: tuple[str, ...], variables: tu
     \b
     Exit status:
       0  the file is written
-      2  the command line is wrong, or a file cannot be read or written
+      1  it cannot be written
+      2  the command line is wrong, or a file cannot be read
 
     \b
     Examples:
       metta-checks board preview
       metta-checks collect ci --repeat 5 --pause 60 --format json --output ci.json
       metta-checks board preview ci --from ci.json --var branch=main -o ci.html
+      metta-checks collect all --config conf.d --format json --output all.json
+      metta-checks board preview --from all.json
     """
     from metta_checks.board.page import page
 
@@ -157,7 +160,8 @@ def export_command(directory: Path, page_to: str, ticket_to: str, site: str, run
     \b
     Exit status:
       0  the files are written, and named
-      2  the command line is wrong, or a file cannot be written
+      1  a file cannot be written
+      2  the command line is wrong
 
     \b
     Examples:
@@ -174,7 +178,7 @@ def export_command(directory: Path, page_to: str, ticket_to: str, site: str, run
         ):
             echo(path)
     except WriteError as error:
-        raise click.UsageError(f"writing {error}") from None
+        raise click.ClickException(f"writing {error}") from None
 
 
 def demo_board() -> str:
@@ -223,11 +227,25 @@ def _recording(sources: Sequence[str]) -> Recording:
 
     documents: dict[str, str] = {}
     for source in sources:
-        documents |= _demo_documents() if source == DEMO else {source: _read(Path(source))}
+        documents |= _demo_documents() if source == DEMO else _documents_in(source, _read(Path(source)))
     try:
         return recorded(documents)
     except RecordingError as error:
         raise click.UsageError(str(error)) from None
+
+
+def _documents_in(source: str, text: str) -> dict[str, str]:
+    """The documents by name: one object, or those of the list that `collect` writes of several checks."""
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError):
+        # Explained by whoever reads it.
+        content = None
+    if not isinstance(content, list):
+        return {source: text}
+    # A check that was not reached before Ctrl-C has no collection.
+    held = [one for one in content if not (isinstance(one, dict) and one.get("collections") == [])]
+    return {f"{source}, document {number}": json.dumps(one) for number, one in enumerate(held, 1)}
 
 
 def _demo_documents() -> dict[str, str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import click
+from datadog_checks.base import ConfigurationError
 
 from metta_checks.checks import CHECKS
 from metta_checks.cli.agent_config import AgentConfig
@@ -18,9 +19,12 @@ from metta_checks.cli.arguments import (
     METAVAR,
     completed,
     config_or_environment,
+    output_file,
+    require_written,
     several_checks,
 )
 from metta_checks.cli.conf_files import ConfFile, found_at
+from metta_checks.cli.conf_values import placeholders
 from metta_checks.cli.dogstatsd import (
     AddressError,
     MissingClientError,
@@ -30,12 +34,10 @@ from metta_checks.cli.dogstatsd import (
     require_client,
 )
 from metta_checks.cli.group import INTERRUPTED, ConfigurationFault
-from metta_checks.cli.log import log_shown
-from metta_checks.cli.option_faults import faults_of_instance
-from metta_checks.cli.output import output_file, require_written
+from metta_checks.cli.option_faults import Fault, faults_of_instance
 from metta_checks.cli.render import document_json, outcome_text, sent_text
-from metta_checks.cli.runner import Outcome, collections, new_check, prepare_stubs, refused
-from metta_checks.cli.terminal import Progress, echo, wrapped
+from metta_checks.cli.runner import Outcome, collections, log_shown, new_check, prepare_stubs, refused
+from metta_checks.cli.terminal import Progress, echo, echo_wrapped
 from metta_checks.core.atomic_write import STANDARD_OUTPUT
 from metta_checks.core.definition import CheckDefinition
 from metta_checks.core.printable import printable_lines
@@ -273,8 +275,12 @@ def _push(pusher: Pusher, outcome: Outcome, *, aside: bool, quiet: bool) -> None
 
 
 def _outcomes(job: Job, repeat: int, pause: float, *, verbose: bool) -> Iterator[Outcome]:
+    given = job.config.instances[job.number - 1]
+    if unfilled := [f"`{fault.option}`: {fault.text}" for fault in placeholders(given)]:
+        yield refused(ConfigurationError("\n".join(unfilled)), instance=job.number)
+        return
     try:
-        check = new_check(job.definition, job.config.init_config, job.config.instances[job.number - 1])
+        check = new_check(job.definition, job.config.init_config, given)
     except Exception as error:
         yield refused(error, instance=job.number)
         return
@@ -289,7 +295,12 @@ def _report(job: Job, outcome: Outcome, *, verbose: bool) -> None:
     definition, config = job.definition, job.config
     given = config.instances[job.number - 1]
     is_configuration = outcome.failure == "configuration"
-    faults = list(faults_of_instance(definition, config.init_config, given)) if is_configuration else []
+    faults: list[Fault] = []
+    if is_configuration:
+        unfilled = list(placeholders(given))
+        filled = {option: value for option, value in given.items() if option not in {one.option for one in unfilled}}
+        found = faults_of_instance(definition, config.init_config, filled)
+        faults = [*unfilled, *(one for one in found if one.option not in {fault.option for fault in unfilled})]
     texts = [f"`{fault.option}`: {fault.text}" if fault.option else fault.text for fault in faults]
     # The text of a model's error is not for an operator, and has several lines.
     texts = texts if len(texts) > 1 or (texts and "\n" in outcome.error) else [outcome.error]
@@ -300,8 +311,7 @@ def _report(job: Job, outcome: Outcome, *, verbose: bool) -> None:
         texts.append(definition.credential_hint)
     for text in texts:
         for paragraph in f"{definition.name}, instance {outcome.instance}: {text}".split("\n"):
-            for line in wrapped(paragraph, err=True):
-                echo(line, err=True)
+            echo_wrapped(paragraph, err=True)
     if verbose:
         echo(outcome.traceback, err=True)
 

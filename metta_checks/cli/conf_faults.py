@@ -1,26 +1,27 @@
-"""The faults of one configuration file: what keeps its check from running as it is meant to."""
+"""The faults of one configuration file: what keeps its check from running as it is meant to, and what was meant."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
-from metta_checks.cli.agent_config import AgentConfig, ConfigFileError, read_agent_config
+from metta_checks.checks import CHECKS
+from metta_checks.cli.agent_config import AgentConfig, ConfigFileError, below, line_of, read_agent_config
 from metta_checks.cli.agent_types import FILE, INIT_CONFIG, INSTANCE, refused_keys
-from metta_checks.cli.agent_yaml import below, line_of
-from metta_checks.cli.conf_files import ConfFile
-from metta_checks.cli.findings import Finding
-from metta_checks.cli.hints import FILE_KEYS, hint_for_file_key, hint_for_instance, hint_for_shared
-from metta_checks.cli.option_faults import Fault, faults_of_instance, faults_of_model, faults_of_paths, placeholders
+from metta_checks.cli.conf_files import ConfFile, Finding
+from metta_checks.cli.conf_values import faults_of_values, placeholders
+from metta_checks.cli.installation import EXAMPLE
+from metta_checks.cli.option_faults import Fault, faults_of_instance, faults_of_model
 from metta_checks.cli.runner import new_check
 from metta_checks.core import MettaCheck
 from metta_checks.core.agent_options import AGENT_OPTIONS, require_timeouts
 from metta_checks.core.definition import CheckDefinition
 from metta_checks.core.option_errors import OptionError
-from metta_checks.core.unknown_options import option_names
+from metta_checks.core.printable import printable
+from metta_checks.core.unknown_options import LONGEST, did_you_mean, option_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ def check_file(file: ConfFile) -> CheckedFile:
     loaded: list[Loaded] = []
     for number, given in enumerate(config.instances, 1):
         node = below(root, "instances", number - 1)
-        found = list(_of_instance(file.definition, shared, given, node))
+        found = list(_of_instance(file.definition, shared, given, node, has_templates="ad_identifiers" in config.more))
         findings += [_finding(file, fault, node, number) for fault in found]
         if not found:
             check = new_check(file.definition, shared, given)
@@ -111,23 +112,86 @@ def _of_init_config(config: AgentConfig, definition: CheckDefinition, node: yaml
 
 
 def _of_instance(
-    definition: CheckDefinition, shared: Mapping[str, Any], given: Mapping[str, Any], node: yaml.Node | None
+    definition: CheckDefinition,
+    shared: Mapping[str, Any],
+    given: Mapping[str, Any],
+    node: yaml.Node | None,
+    *,
+    has_templates: bool,
 ) -> Iterator[Fault]:
     found = [Fault(key, problem, (key,)) for key, problem, _ in refused_keys(node, INSTANCE)]
     found += _unknown(given, definition)
     found += placeholders(given)
-    found += faults_of_paths(definition, given)
+    found += faults_of_values(definition, given, has_templates=has_templates)
     # The first report on an option is the clearest: the check often refuses a placeholder as well.
     named = {fault.option for fault in found}
     sound = {option: value for option, value in given.items() if option not in named}
-    yield from found
+    yield from (*found, *_unknown_below(given, definition))
     for fault in faults_of_instance(definition, shared, sound, node):
         if fault.option not in named:
             yield fault
 
 
+def _unknown_below(given: Mapping[str, Any], definition: CheckDefinition) -> Iterator[Fault]:
+    for option, key, known in option_names(definition.package).unknown_below(given):
+        yield Fault(option, f"`{printable(key, LONGEST)}`: there is no such key{did_you_mean(key, known)}", (option,))
+
+
 def _unknown(given: Mapping[str, Any], definition: CheckDefinition) -> Iterator[Fault]:
-    known = option_names(definition.package).instance | AGENT_OPTIONS
+    names = option_names(definition.package)
     for key in given:
-        if key not in known:
+        if key not in names.instance | AGENT_OPTIONS:
             yield Fault(str(key), hint_for_instance(str(key), definition))
+
+
+FILE_KEYS: Final = frozenset(
+    {
+        "ad_identifiers",
+        "advanced_ad_identifiers",
+        "cel_selector",
+        "check_tag_cardinality",
+        "cluster_check",
+        "discovery",
+        "docker_images",
+        "ignore_autodiscovery_tags",
+        "init_config",
+        "instances",
+        "jmx_metrics",
+        "logs",
+    }
+)
+"""What the Agent itself reads at the top of a configuration file."""
+
+
+def hint_for_file_key(key: str, definition: CheckDefinition) -> str:
+    """What to do with an unknown `key` at the top of a file."""
+    if key in option_names(definition.package).instance:
+        return "the Agent does not read it here; it belongs in each entry of `instances`"
+    return f"the Agent does not read it{did_you_mean(key, FILE_KEYS)}"
+
+
+def hint_for_shared(key: str, definition: CheckDefinition) -> str:
+    """What to do with an unknown `key` in `init_config`."""
+    options = option_names(definition.package)
+    if key in options.instance:
+        return "it has no effect in `init_config`; it belongs in each entry of `instances`"
+    if key in FILE_KEYS:
+        return "it has no effect in `init_config`; it belongs at the top of the file"
+    return f"there is no such option{did_you_mean(key, options.shared)}"
+
+
+def hint_for_instance(key: str, definition: CheckDefinition) -> str:
+    """What to do with an unknown `key` in an instance."""
+    options = option_names(definition.package)
+    if key in FILE_KEYS:
+        return "it has no effect in an instance; it belongs at the top of the file"
+    if key in options.shared and key not in options.instance:
+        return "it has no effect in an instance; it belongs in `init_config`"
+    if meant := did_you_mean(key, options.instance | AGENT_OPTIONS):
+        return f"there is no such option{meant}"
+    others = [other.name for other in CHECKS if other != definition and key in option_names(other.package).instance]
+    return (
+        f"{definition.name} has no such option; it is one of {', '.join(others)}"
+        if others
+        else f"there is no such option; {EXAMPLE} has them all"
+    )

@@ -1,17 +1,59 @@
-"""Which files of a tree are configurations of these checks, and for which check each is."""
+"""Which files of a tree are configurations of these checks, for which check each is, and what is found in one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Literal
 
 from metta_checks.checks import CHECKS
-from metta_checks.cli.agent_files import EXAMPLE
-from metta_checks.cli.findings import Finding
-from metta_checks.cli.hints import meant_check
+from metta_checks.cli.installation import EXAMPLE
 from metta_checks.core.definition import CheckDefinition
+
+Level = Literal["fault", "warning", "note", "credential"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A fault keeps the check from running as it is meant to; a warning is about what causes trouble later. A `note`
+    and a `credential` are neither: what else there is, and where a credential comes from and goes.
+
+    `instance` counts from 1 and is None for what concerns the whole file; `option` is None where no option is to blame.
+    `line` is the line in the file, where it is known.
+    """
+
+    level: Level
+    path: Path
+    text: str
+    instance: int | None = None
+    option: str | None = None
+    line: int | None = None
+
+    @property
+    def place(self) -> str:
+        """Where in the file, for a person."""
+        parts = [f"line {self.line}"] if self.line is not None else []
+        parts += [f"instance {self.instance}"] if self.instance is not None else []
+        if self.option is not None:
+            parts.append(f"`{self.option}`")
+        return ", ".join(parts)
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.text}" if self.place else self.text
+
+    def as_json(self) -> dict[str, Any]:
+        """The finding for a program."""
+        return {
+            "level": self.level,
+            "file": str(self.path),
+            "instance": self.instance,
+            "option": self.option,
+            "line": self.line,
+            "text": self.text,
+        }
+
 
 SUFFIXES: Final = (".yaml", ".yml", ".yaml.default", ".yml.default")
 """Endings of the files that the Agent reads."""
@@ -104,3 +146,12 @@ def _named(name: str) -> CheckDefinition | None:
 
 def _stem(name: str) -> str:
     return name.removesuffix(".default").rpartition(".")[0]
+
+
+def meant_check(name: str) -> CheckDefinition | None:
+    """The check that a folder or file called `name` was probably meant for; None when it is another integration's."""
+    by_name: dict[str, CheckDefinition] = {}
+    for definition in CHECKS:
+        by_name |= dict.fromkeys((definition.name, definition.slug, definition.name.replace("_", "-")), definition)
+    close = get_close_matches(name.lower(), [definition.name for definition in CHECKS], n=1, cutoff=0.85)
+    return by_name.get(name.lower()) or (by_name[close[0]] if close else None)

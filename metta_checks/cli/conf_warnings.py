@@ -11,8 +11,7 @@ from typing import Any, Final
 
 from metta_checks.cli.agent_config import AgentConfig
 from metta_checks.cli.conf_faults import CheckedFile
-from metta_checks.cli.conf_files import ConfFile
-from metta_checks.cli.findings import Finding
+from metta_checks.cli.conf_files import ConfFile, Finding
 from metta_checks.core import MettaCheck
 from metta_checks.core.agent_options import AGENT_INTERVAL, agent_tags
 from metta_checks.core.bounded_yaml import YamlFileError, read_yaml
@@ -42,9 +41,12 @@ def warnings_of(checked: CheckedFile, *, daemonset: bool) -> Iterator[Finding]:
     if config is None:
         return
     yield from _about_the_file(config, file, daemonset=daemonset)
+    faulty = {(fault.instance, fault.option) for fault in checked.faults}
     for number, given in enumerate(config.instances, 1):
         for option, text in _about_an_instance(config, given, file):
-            yield Finding("warning", file.path, text, number, option)
+            # What is at fault is written anew anyway.
+            if (number, option) not in faulty:
+                yield Finding("warning", file.path, text, number, option)
 
 
 def same_twice(files: Iterable[CheckedFile]) -> Iterator[Finding]:
@@ -116,6 +118,11 @@ def _about_tags(given: Mapping[str, Any], config: AgentConfig, path: Path) -> It
     if "env" not in keys and not os.environ.get("DD_ENV") and not _env_of_the_agent(path):
         text = "no `env:` tag anywhere, nor DD_ENV, nor the Agent's `env`: dashboards cannot tell environments apart"
         yield "tags", text
+    if given.get("disable_generic_tags") is True and keys & {"env", "version", "host"}:
+        yield (
+            "disable_generic_tags",
+            "the Agent's base class then renames generic tags: no series has `env:`",
+        )
     for key in sorted(HOST_TAGS & keys):
         yield "tags", f"`{key}:` ties figures that belong to no host to one, and adds its host tags to each series"
     if "service" in keys and agent_tags(given, config.init_config):
@@ -140,7 +147,7 @@ def _env_of_the_agent(path: Path) -> bool:
 
 def _about_time(given: Mapping[str, Any]) -> Iterator[tuple[str | None, str]]:
     interval = given.get("min_collection_interval", AGENT_INTERVAL)
-    if not isinstance(interval, int) or isinstance(interval, bool):
+    if not isinstance(interval, int) or isinstance(interval, bool) or interval < 1:
         return
     if "min_collection_interval" not in given:
         yield "min_collection_interval", f"is not set: the check would run every {AGENT_INTERVAL} s"

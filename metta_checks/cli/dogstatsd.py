@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
-from metta_checks.cli.extras import install_command
+from metta_checks.cli.group import install_command
 from metta_checks.cli.runner import Series
 
 DEFAULT_HOST: Final = "localhost"

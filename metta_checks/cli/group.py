@@ -1,11 +1,15 @@
-"""The command's frame: commands in the order of their use, and no traceback in front of an operator."""
+"""The command's frame: commands in the order of their use, optional libraries, and errors in one line."""
 
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import sys
 import traceback
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -16,6 +20,7 @@ INTERRUPTED: Final = 130
 """The exit status after Ctrl-C, as shells have it: 128 and the number of the signal."""
 
 _ARGUMENTS: Final = "metta_checks.arguments"
+_REQUIREMENT: Final = re.compile(r"(?P<needs>[^;]+?)\s*;.*extra == ['\"](?P<extra>[\w-]+)['\"]")
 
 
 class ConfigurationFault(click.ClickException):
@@ -49,6 +54,14 @@ class Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click passes it)
         return list(self.commands)
+
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        """Refuses to run without standard output, where the next file that is opened would take its place."""
+        if sys.stderr is None:
+            sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 (as long as the process)
+        if sys.stdout is None:
+            sys.exit("Error: standard output is closed: send it to a file, to a pipe, or to /dev/null")
+        return super().main(*arguments, **options)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.meta[_ARGUMENTS] = tuple(args)
@@ -104,3 +117,35 @@ def _discard_output() -> None:
         os.close(nowhere)
     except (OSError, ValueError):
         return
+
+
+def install_command(extra: str) -> str:
+    """How to install what the extra `extra` of this package brings.
+
+    The package itself comes from a wheel or a clone and is in no index, so that its libraries are named instead.
+    """
+    # It takes a tenth of a second to import, and few commands need it.
+    from importlib.metadata import PackageNotFoundError, requires
+
+    try:
+        declared = requires("metta-checks") or []
+    except PackageNotFoundError:
+        declared = []
+    found = [
+        match["needs"].strip()
+        for line in declared
+        if (match := _REQUIREMENT.fullmatch(line)) and match["extra"] == extra
+    ]
+    names = " ".join(shlex.quote(name.replace(" ", "")) for name in found) or f"'metta-checks[{extra}]'"
+    return f"{sys.executable} -m pip install {names}"
+
+
+def require_extra(module: str, extra: str, what: str) -> None:
+    """Raises ClickException, with the command to install it, where `module` is missing; `what` needs it."""
+    if find_spec(module) is None:
+        raise click.ClickException(f"{what} is not installed: {install_command(extra)}")
+
+
+def require_simulator() -> None:
+    """Raises ClickException where the simulator's GraphQL library is missing."""
+    require_extra("graphql", "demo", "graphql-core, which the simulated servers need,")

@@ -11,10 +11,17 @@ from typing import Any, Final
 import click
 
 from metta_checks.checks import CHECKS
-from metta_checks.cli.agent_files import CONFIGURATIONS, AgentFile, MissingFilesError, example_of, shim_of
 from metta_checks.cli.arguments import completed, listed_checks
-from metta_checks.cli.installation import Change, Installation
-from metta_checks.cli.terminal import echo
+from metta_checks.cli.installation import (
+    CONFIGURATIONS,
+    AgentFile,
+    Change,
+    Installation,
+    MissingFilesError,
+    example_of,
+    shim_of,
+)
+from metta_checks.cli.terminal import OutputError, echo, echo_wrapped
 from metta_checks.core.definition import CheckDefinition
 from metta_checks.core.safe_files import safe_folder
 
@@ -166,11 +173,13 @@ def _installation(agent_dir: Path, checks: Iterable[CheckDefinition], *, dry_run
             installation.close()
     except MissingFilesError as error:
         raise click.ClickException(str(error)) from None
+    except (OutputError, BrokenPipeError):
+        raise
     except PermissionError as error:
         remedy = "run it as root, or as the user that owns the folder"
         raise click.ClickException(f"{error.filename}: {error.strerror}; {remedy}") from None
     except OSError as error:
-        raise click.ClickException(f"{error.filename}: {error.strerror}") from None
+        raise click.ClickException(f"{error.filename or agent_dir}: {error.strerror}") from None
 
 
 def _files(definition: CheckDefinition) -> tuple[AgentFile, ...]:
@@ -189,8 +198,8 @@ def _show_next_step(agent_dir: Path, bare: list[CheckDefinition], *, dry_run: bo
         return
     if bare:
         folder = agent_dir / CONFIGURATIONS / f"{bare[0].name}.d"
-        echo(f"Next: copy {folder}/conf.yaml.example to conf.yaml beside it and edit that, then")
+        echo_wrapped(f"Next: copy {folder}/conf.yaml.example to conf.yaml beside it and edit that, then")
         echo(f"  metta-checks validate {agent_dir / CONFIGURATIONS}")
     if EMBEDDED.is_dir() and not Path(sys.prefix).is_relative_to(EMBEDDED):
-        echo("This Python is not the Agent's. The Agent needs the package in its own:")
+        echo_wrapped("This Python is not the Agent's. The Agent needs the package in its own:")
         echo(f"  {EMBEDDED}/bin/pip install --no-deps metta_checks-<version>-py3-none-any.whl")

@@ -9,12 +9,64 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Literal
 
 from pydantic import BaseModel, ValidationError
 
-from metta_checks.cli.agent_files import SHIMS, AgentFile
+import metta_checks
+from metta_checks.core.agent_options import AGENT_INTERVAL
+from metta_checks.core.bounded_yaml import parse_yaml
+from metta_checks.core.definition import CheckDefinition
 from metta_checks.core.safe_files import SafeFolder
+
+SHIMS: Final = "checks.d"
+CONFIGURATIONS: Final = "conf.d"
+EXAMPLE: Final = "conf.yaml.example"
+
+
+class MissingFilesError(Exception):
+    """Neither the package nor a source tree around it holds the files: the installation is not whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentFile:
+    """One file for the Agent: where it goes below the Agent's folder, and its text."""
+
+    target: str
+    text: str
+
+
+def shim_of(definition: CheckDefinition) -> AgentFile:
+    """The module that the Agent imports for the check. Raises MissingFilesError."""
+    return _read(f"{SHIMS}/{definition.name}.py")
+
+
+def example_of(definition: CheckDefinition) -> AgentFile:
+    """The check's configuration with every option explained. Raises MissingFilesError."""
+    return _read(f"{CONFIGURATIONS}/{definition.name}.d/{EXAMPLE}")
+
+
+def example_interval(definition: CheckDefinition) -> int | None:
+    """The `min_collection_interval` of the check's example, in seconds; None where the example is missing."""
+    try:
+        example = example_of(definition)
+    except MissingFilesError:
+        return None
+    interval = parse_yaml(example.text, example.target)["instances"][0].get("min_collection_interval", AGENT_INTERVAL)
+    return interval if isinstance(interval, int) else None
+
+
+def _read(target: str) -> AgentFile:
+    package = Path(metta_checks.__file__).parent
+    # A wheel brings them inside of the package; in a source tree they stand beside it.
+    for root in (package / "_agent", package.parent):
+        try:
+            return AgentFile(target, (root / target).read_text(encoding="utf-8"))
+        except OSError:
+            continue
+    raise MissingFilesError(f"{target} is not where the package has it: install metta-checks again")
+
 
 LEDGER: Final = f"{SHIMS}/.metta-checks.json"
 """Which files were written, each with the SHA-256 of its content: it separates what is old from what was changed."""

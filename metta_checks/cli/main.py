@@ -60,7 +60,7 @@ for name, place, summary in (
     ("collect", "collect:collect", "Run a check now and show what the Agent would receive."),
     ("verify", "verify:verify", "Compare a check's figures with an independent count."),
     ("publish", "publish:publish", "Validate health records and write them for the check."),
-    ("schema", "schema:schema", "Print the JSON Schema of a health record."),
+    ("schema", "publish:schema", "Print the JSON Schema of a health record."),
     ("board", "board:board", "Check, draw and export dashboards and monitors."),
 ):
     main.add_command(LazyCommand(name, f"metta_checks.cli.{place}", summary))

@@ -7,15 +7,15 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
 from typing import Any, Final
 
 import yaml
 from datadog_checks.base import ConfigurationError
 from pydantic import ValidationError
 
+from metta_checks.cli.agent_config import Key, below
 from metta_checks.cli.agent_types import as_list, as_text, found, may_show, pairs, split, type_name
-from metta_checks.cli.agent_yaml import Key, below
+from metta_checks.cli.installation import example_interval
 from metta_checks.cli.runner import new_check
 from metta_checks.core.definition import CheckDefinition
 from metta_checks.core.option_errors import OptionError
@@ -31,12 +31,11 @@ MOST_FAULTS: Final = 100
 MOST_ENTRIES: Final = 100
 """Entries of one option that are tried one by one."""
 
-_PLACEHOLDER: Final = re.compile(r"<[A-Z][A-Z0-9_]+>")
+_UNITS: Final = "wdhms"
 _SENSITIVE: Final = re.compile(
     r"(?:api|private)_key|token|password|secret|headers?|proxy|auth|url|source", re.IGNORECASE
 )
 _HARMLESS: Final = re.compile(r"[\w.:*+<>=-][\w ./:*+<>=-]{0,60}")
-_DRIVE: Final = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +64,10 @@ def faults_of_instance(
             return
         # A list that was reported keeps its sound entries, which may have faults that the model does not see.
         new = [fault for fault in faults if fault.option not in reported or isinstance(trial.get(fault.option), list)]
-        yield from new
+        # Where `projects` was put aside, `project` is not missing.
+        yield from (
+            fault for fault in new if given.get(str(fault.option)) is not None or f"{fault.option}s" not in given
+        )
         reported |= {fault.option for fault in faults}
         put_aside = [_put_aside(fault, trial) for fault in _last_entries_first(faults)]
         if not all(put_aside):
@@ -80,38 +82,6 @@ def faults_of_model(
     if isinstance(report, ValidationError) and report.title == model:
         return _plain_faults(report, definition, shared, shared, node)
     return []
-
-
-def placeholders(given: Mapping[str, Any]) -> Iterator[Fault]:
-    """The options that still have a value of the example."""
-    for option, value in given.items():
-        left = {match for text in _texts_in(value) for match in _PLACEHOLDER.findall(text)}
-        if left:
-            yield Fault(str(option), f"still holds {', '.join(sorted(left))} of the example: put your own value there")
-
-
-def faults_of_paths(definition: CheckDefinition, given: Mapping[str, Any]) -> Iterator[Fault]:
-    """Local paths that mean another file to the Agent, or none."""
-    for option in definition.path_options:
-        value = given.get(option)
-        if not isinstance(value, str) or not (path := value.strip()) or _PLACEHOLDER.search(path):
-            continue
-        if _DRIVE.match(path) and os.name != "nt":
-            yield Fault(
-                option, f"is a path of Windows (`{printable(path, 80)}`): write one of the Agent's machine, from /"
-            )
-        elif path.startswith("file:"):
-            yield Fault(option, f"is an address of a file: write the path alone, from /, such as {_after_file(path)}")
-        elif "://" not in path and not path.startswith("/") and not _DRIVE.match(path):
-            yield Fault(
-                option,
-                f"is a relative path (`{printable(path, 80)}`), and the Agent runs in a folder of its own: write the "
-                f"whole path, such as {printable(str(Path.cwd() / path), 200)}",
-            )
-
-
-def _after_file(path: str) -> str:
-    return printable("/" + path.removeprefix("file:").lstrip("/"), 80)
 
 
 def _load(definition: CheckDefinition, shared: Mapping[str, Any], given: Mapping[str, Any]) -> Exception | None:
@@ -224,17 +194,6 @@ def _is_harmless(option: str, text: str) -> bool:
     return not _SENSITIVE.search(option) and may_show(text) and bool(_HARMLESS.fullmatch(text))
 
 
-def _texts_in(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for inside in value.values():
-            yield from _texts_in(inside)
-    elif isinstance(value, list | tuple):
-        for inside in value:
-            yield from _texts_in(inside)
-
-
 @dataclass(frozen=True, slots=True)
 class _Trial:
     """One try at the options, with which pydantic's errors become faults in plain English."""
@@ -266,6 +225,11 @@ class _Trial:
         is_ = f"is {self._found(option, place, value)}"
         form = f"`{name}: {{}}`" if name != "-" else "`- {}`"
         match kind:
+            case "string_type" | "int_type" | "bool_type" if value is None:
+                return "is empty: remove it, or write a value"
+            case "string_type" if isinstance(value, list | tuple) and len(value) > 1:
+                form = form.format(self._text_form(option, place, value))
+                return f"{is_}, and it takes one value: write {form}, and an instance for each of the others"
             case "string_type":
                 return f"{is_}: write {form.format(self._text_form(option, place, value))}"
             case "tuple_type" | "list_type":
@@ -290,7 +254,7 @@ class _Trial:
                 return "is missing"
             case "value_error":
                 return str(error["msg"]).removeprefix("Value error, ")
-            case _ if not isinstance(value, Mapping) and ("model" in kind or "mapping" in kind or "dict" in kind):
+            case _ if not isinstance(value, Mapping) and re.search("model|mapping|dict|instance", kind):
                 return f"is {self._found(option, place, value)}: write a mapping, `key: value` in lines below it"
             case _:
                 return str(error["msg"]).replace("Input should be", "it has to be")
@@ -312,11 +276,20 @@ class _Trial:
         if isinstance(value, list | tuple | dict) or not _is_harmless(str(option), written):
             return '"…"'
         if len(place) == 1 and isinstance(value, int | float) and not isinstance(value, bool):
-            seconds = value >= 600
-            duration = f"{int(value)}s" if seconds else f"{int(value)}h"
+            duration = self._duration(option, value)
             if not self._accepts(option, written) and self._accepts(option, duration):
                 return duration
         return as_text(written) if as_text(written) != written else f'"{written}"'
+
+    def _duration(self, option: Any, value: float) -> str:
+        """What a bare number means as a duration: many are seconds, dozens are hours, else the default's unit."""
+        unit = "s" if value >= 600 else "h" if value % 12 == 0 else str(self._example(option, "24h"))[-1:]
+        for smaller, factor in (("d", 7), ("h", 24), ("m", 60), ("s", 60)):
+            if float(value).is_integer():
+                break
+            if _UNITS.find(smaller) > _UNITS.find(unit):
+                unit, value = smaller, round(value * factor, 6)
+        return f"{int(value)}{unit}"
 
     def _accepts(self, option: Any, text: str) -> bool:
         """Whether the check takes `text` for this option, whatever the others are."""
@@ -342,6 +315,8 @@ class _Trial:
         return as_list(texts) if all(_is_harmless(str(option), text) for text in texts) and texts else "[…]"
 
     def _example(self, option: Any, otherwise: object) -> object:
+        if option == "min_collection_interval":
+            return example_interval(self.definition)
         return defaults_of(self.definition).get(f"instance_{option}", otherwise)
 
 

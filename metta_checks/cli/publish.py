@@ -1,4 +1,4 @@
-"""`metta-checks publish`: what a pipeline calls with its results."""
+"""`metta-checks publish` and `metta-checks schema`: what a pipeline calls with its results, and their form."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ from metta_checks.health.publishing import validated, validated_document
 from metta_checks.health.record import Record
 from metta_checks.health.results import read_results
 from metta_checks.health.rules import convert, read_rules, suggested_rules
+from metta_checks.health.schema import document_schema_text, schema_text
 from metta_checks.health.suites import ORIGINS
 from metta_checks.health.verdict import State
 
@@ -227,3 +228,27 @@ def _counted(judged: Sequence[Judged], total: int, suite: str) -> str:
 def _judged(records: Sequence[Record], options: JudgeOptions, name: str) -> tuple[list[Judged], list[Superseded]]:
     entries = (Entry(name, position, record, record.timestamp) for position, record in enumerate(records, 1))
     return judge_newest(entries, options, utcnow())
+
+
+@click.command()
+@click.option(
+    "--record/--document",
+    "one_record",
+    default=True,
+    help="One record, as the checks read it, or a whole document, as `publish` takes it. [default: --record]",
+)
+def schema(one_record: bool) -> None:
+    """Print the JSON Schema of a health record, or of a document of records.
+
+    The schema of a document also has a pattern for conditions: `publish` refuses a condition that does not parse.
+
+    \b
+    Exit status:
+      0  the schema is printed
+
+    \b
+    Examples:
+      metta-checks schema > record.schema.json
+      metta-checks schema --document > document.schema.json
+    """
+    click.echo(schema_text() if one_record else document_schema_text(), nl=False)

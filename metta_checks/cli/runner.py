@@ -1,4 +1,4 @@
-"""Runs a check as the Agent would, and reads what the Agent would have received."""
+"""Runs a check as the Agent would, and reads what the Agent would have received and what the check logs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from traceback import format_exception
@@ -16,6 +17,7 @@ from typing import Any, Literal
 from datadog_checks.base import ConfigurationError
 from datadog_checks.base.stubs import aggregator, datadog_agent
 
+from metta_checks.cli.terminal import echo
 from metta_checks.core import MettaCheck
 from metta_checks.core.agent_options import agent_tags
 from metta_checks.core.clock import utcnow
@@ -158,3 +160,29 @@ def _received(check: MettaCheck) -> list[Series]:
             tags = tuple(sorted({*bucket.tags, *added}))
             received.append(Series(name, "distribution", float(bucket.lower_bound), tags))
     return sorted(received, key=lambda series: (series.metric, series.tags, series.value))
+
+
+class _Echo(logging.Handler):
+    """Only of the check's own logger: others, that of the AWS client among them, write secrets down at this level."""
+
+    def __init__(self, check: MettaCheck) -> None:
+        super().__init__()
+        self._check = check
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line = f"{record.levelname.lower()}: {self.format(record)}"
+        echo(self._check.sanitize(line), err=True)
+
+
+@contextmanager
+def log_shown(check: MettaCheck) -> Iterator[None]:
+    """Shows what `check` logs in the block, from debug level on, with its secrets blacked out."""
+    logger, echo = check.log.logger, _Echo(check)
+    level = logger.level
+    logger.addHandler(echo)
+    logger.setLevel(logging.DEBUG)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(echo)

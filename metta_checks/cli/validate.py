@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from datetime import timedelta
 from itertools import groupby
 from pathlib import Path
 from typing import Final
@@ -12,16 +13,24 @@ import click
 
 from metta_checks.cli.arguments import METAVAR, completed, optional_check
 from metta_checks.cli.conf_faults import CheckedFile, check_file
-from metta_checks.cli.conf_files import ConfFile, found_at
+from metta_checks.cli.conf_files import ConfFile, Finding, found_at
 from metta_checks.cli.conf_warnings import same_twice, warnings_of
-from metta_checks.cli.findings import Finding
 from metta_checks.cli.group import ConfigurationFault
 from metta_checks.cli.list import credential_of
-from metta_checks.cli.record_files import record_findings
 from metta_checks.cli.runner import prepare_stubs
-from metta_checks.cli.terminal import echo, wrapped
+from metta_checks.cli.terminal import echo, echo_wrapped
+from metta_checks.core import SourceError
+from metta_checks.core.clock import utcnow
 from metta_checks.core.definition import CheckDefinition
 from metta_checks.core.printable import printable
+from metta_checks.health.document import Entry, EntryFault, Limits
+from metta_checks.health.identity import Superseded
+from metta_checks.health.local import read_file
+from metta_checks.health.metrics import JudgeOptions, judge_newest, record_warnings, superseded_warnings
+from metta_checks.health.names import problem_of, problem_with
+from metta_checks.health.publishing import document_faults
+from metta_checks.health.suites import ORIGINS
+from metta_checks.training.definition import ORIGIN
 
 _ORDER: Final = {"fault": 0, "warning": 1, "note": 2, "credential": 3}
 
@@ -75,9 +84,9 @@ def validate(
     prepare_stubs()
     files, findings, credentials = _read(paths, check, daemonset=daemonset, lenient=lenient)
     if not files and not any(finding.level == "fault" for finding in findings):
-        missing = "; ".join(f"{finding.path}: {finding.text}" for finding in findings)
-        detail = f" ({missing})" if missing else ""
-        raise ConfigurationFault(f"there is no configuration of these checks and no file of health records{detail}")
+        if form == "table":
+            _show(findings, files)
+        raise ConfigurationFault("there is no configuration of these checks and no file of health records")
     findings.sort(key=_place)
     faults, warnings = (sum(one.level == level for one in findings) for level in ("fault", "warning"))
     if form == "json":
@@ -139,15 +148,14 @@ def _show(findings: Sequence[Finding], files: Collection[Path]) -> None:
         found = by_path.get(path, [])
         echo(f"{printable(str(path))}: {_verdict(path, found)}")
         for finding in found:
-            for line in wrapped(f"{finding.level}: {finding}", indent="  "):
-                echo(line)
+            echo_wrapped(f"{finding.level}: {finding}", indent="  ")
 
 
 def _verdict(path: Path, findings: Iterable[Finding]) -> str:
     """`ok`, or how many faults and warnings the file has."""
     levels = [finding.level for finding in findings if finding.path == path]
     counts = [_count(levels.count(level), level) for level in ("fault", "warning") if level in levels]
-    return ", ".join(counts) or "ok"
+    return ", ".join(counts) or ("ok" if "note" not in levels else "nothing to run")
 
 
 def _place(finding: Finding) -> tuple[str, int, int, int]:
@@ -156,3 +164,44 @@ def _place(finding: Finding) -> tuple[str, int, int, int]:
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def record_findings(path: Path, suite: str | None = None, *, lenient: bool) -> Iterator[Finding]:
+    """A fault for what `publish` would refuse, a warning for what the check would remark upon.
+
+    `suite` is whose records they are; where that is not known, a name that one of the checks refuses is a fault.
+    """
+    now = utcnow()
+    try:
+        document = read_file(path, Limits())
+    except SourceError as error:
+        yield Finding("fault", path, f"{error.detail}. {error.remedy}")
+        return
+    refused = list(_refused_by_one(document.entries)) if suite is None else []
+    faults = sorted(
+        (*document_faults(document, now, suite=suite, lenient=lenient), *refused), key=lambda fault: fault.position
+    )
+    for fault in faults:
+        yield Finding("fault", path, f"record {fault.position}: {fault.problem}")
+    faulty = {fault.position for fault in faults}
+    usable = [entry for entry in document.entries if entry.position not in faulty]
+    # Whose records they are changes their metrics' names, and nothing that is remarked upon.
+    options = JudgeOptions(ORIGIN, max_age=timedelta.max)
+    judged, superseded = judge_newest(usable, options, now)
+    positions = [entry.position for entry in usable]
+    for one in superseded:
+        older, newer = positions[one.position - 1], positions[one.by - 1]
+        yield Finding("warning", path, next(superseded_warnings([Superseded(older, newer)])))
+    for remark in record_warnings(judged):
+        yield Finding("warning", path, remark.partition(", ")[2])
+
+
+def _refused_by_one(entries: Iterable[Entry]) -> Iterator[EntryFault]:
+    """The names that one check refuses and the other does not: which of them reads the file is not known."""
+    for entry in entries:
+        metric = entry.record.metric
+        if problem_of(metric, None) is not None:
+            continue
+        refused = ((name, said) for name, origin in ORIGINS.items() if (said := problem_with(metric, origin)))
+        if problem := next((f"for metta_{name} {said}; --check says whose it is" for name, said in refused), None):
+            yield EntryFault(entry.document, entry.position, f"metric: {problem}")

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from metta_checks.cli.recount_wandb import GPUS_IN_USE, Series
+from metta_checks.cli.independent_wandb import GPUS_IN_USE, Series
 
 Figures = Mapping[Series, float]
 

@@ -13,9 +13,8 @@ from datadog_checks.base.stubs import datadog_agent
 from metta_checks.checks import find_check
 from metta_checks.cli.agent_config import AgentConfig
 from metta_checks.cli.arguments import config_option, config_or_environment
-from metta_checks.cli.extras import install_command
-from metta_checks.cli.group import ConfigurationFault
-from metta_checks.cli.recount_wandb import Asked, Series, recount
+from metta_checks.cli.group import ConfigurationFault, install_command
+from metta_checks.cli.independent_wandb import Asked, Series, independent_count
 from metta_checks.cli.runner import Outcome, new_check, prepare_stubs, run_once
 from metta_checks.cli.terminal import Progress, echo, wrapped
 from metta_checks.cli.verdict_wandb import Difference, Moment, Verdict, run_of, tag_value, verdict
@@ -167,7 +166,7 @@ class Comparison:
             self._progress.clear()
         common = _common_tags(check)
         moments = [
-            Moment(_figures(outcome), _with(common, recount(reading.runs, asked, outcome.at)))
+            Moment(_figures(outcome), _with(common, independent_count(reading.runs, asked, outcome.at)))
             for outcome in (before, after)
         ]
         return verdict(moments[0], moments[1], reading.unreadable), reading

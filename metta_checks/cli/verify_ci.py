@@ -14,7 +14,7 @@ from datadog_checks.base.stubs import datadog_agent
 from metta_checks.checks import find_check
 from metta_checks.cli.agent_config import AgentConfig
 from metta_checks.cli.arguments import config_option, config_or_environment
-from metta_checks.cli.recount_ci import CiQuestion, Figure, Get, recount_ci
+from metta_checks.cli.independent_ci import CiQuestion, Figure, Get, independent_count
 from metta_checks.cli.runner import Outcome, new_check, prepare_stubs, run_once
 from metta_checks.cli.terminal import Progress, echo
 from metta_checks.core import CredentialError, MettaCheck
@@ -26,7 +26,7 @@ CLOSE: Final = 1e-9
 """Two ways to divide may differ in the last digit."""
 
 
-class RecountError(Exception):
+class UncountableError(Exception):
     """GitHub could not be read to the end; the text says where."""
 
 
@@ -60,7 +60,7 @@ def verify_ci(context: click.Context, config_path: Path | None, instance: int) -
         lines, equal = _compared(config, instance)
     except ConfigurationError as error:
         raise click.UsageError(f"instance {instance}: {error}") from None
-    except RecountError as error:
+    except UncountableError as error:
         echo(f"metta_ci, instance {instance}: {error}", err=True)
         context.exit(1)
     echo("\n".join(lines))
@@ -76,7 +76,7 @@ def _compared(config: AgentConfig, number: int) -> tuple[list[str], bool]:
         before = _collected(check, number)
         progress.show("GitHub is read page by page …")
         requests_sent: list[str] = []
-        theirs = recount_ci(_getter(check, requests_sent), question, before.at)
+        theirs = independent_count(_getter(check, requests_sent), question, before.at)
         progress.show("the check collects again …")
         after = _collected(_check(config, number), number)
     finally:
@@ -85,7 +85,9 @@ def _compared(config: AgentConfig, number: int) -> tuple[list[str], bool]:
     different = [figure for figure in sorted(ours.keys() | theirs.keys()) if not _same(ours, theirs, figure)]
     moved = [figure for figure in different if not _same(ours, later, figure)]
     judged = [figure for figure in different if figure not in moved]
-    lines = [f"metta_ci, instance {number}: {question.repo}, recounted with {len(requests_sent):,} requests"]
+    lines = [
+        f"metta_ci, instance {number}: {question.repo}, counted independently with {len(requests_sent):,} requests"
+    ]
     if judged:
         lines += [f"  DIFFERENT: {len(judged):,} of {len(ours):,} figures", *_table(judged, ours, theirs)]
     else:
@@ -103,11 +105,11 @@ def _check(config: AgentConfig, number: int) -> MettaCheck:
 
 
 def _collected(check: MettaCheck, number: int) -> Outcome:
-    # Without what earlier processes saw: runs deleted since then are nowhere to be recounted.
+    # Without what earlier processes saw: runs deleted since then are in no listing.
     datadog_agent.reset()
     outcome = run_once(check, instance=number, collection=1)
     if outcome.error is not None:
-        raise RecountError(outcome.error)
+        raise UncountableError(outcome.error)
     return outcome
 
 
@@ -115,7 +117,9 @@ def _getter(check: MettaCheck, sent: list[str]) -> Get:
     try:
         auth = BearerAuth(check.credentials.get().value)
     except CredentialError as error:
-        raise RecountError(f"counting again takes more requests than GitHub grants without a token: {error}") from None
+        raise UncountableError(
+            f"counting again takes more requests than GitHub grants without a token: {error}"
+        ) from None
     base = check.targets()[0].identity["api_url"]
 
     def get(path: str, query: Mapping[str, str]) -> Any:
@@ -123,10 +127,10 @@ def _getter(check: MettaCheck, sent: list[str]) -> Get:
         try:
             answer = check.http.get(f"{base}{path}", params=dict(query), auth=auth)
             if answer.status_code != 200:
-                raise RecountError(f"GitHub: GET {path}: HTTP {answer.status_code}")
+                raise UncountableError(f"GitHub: GET {path}: HTTP {answer.status_code}")
             return answer.json()
         except (requests.exceptions.RequestException, ValueError) as error:
-            raise RecountError(f"GitHub: GET {path}: {type(error).__name__}") from None
+            raise UncountableError(f"GitHub: GET {path}: {type(error).__name__}") from None
 
     return get
 
@@ -147,7 +151,7 @@ def _same(ours: Mapping[Figure, float], theirs: Mapping[Figure, float], figure: 
 
 
 def _table(figures: list[Figure], ours: Mapping[Figure, float], theirs: Mapping[Figure, float]) -> Iterator[str]:
-    yield f"  {'METRIC':<36} {'OF':<34} {'CHECK':>11} {'RECOUNT':>11}"
+    yield f"  {'METRIC':<36} {'OF':<34} {'CHECK':>11} {'COUNT':>11}"
     for figure in figures:
         metric, workflow, conclusion = figure
         details = f"{workflow} {conclusion}".strip()[:34]

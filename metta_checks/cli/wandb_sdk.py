@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from metta_checks.cli.recount_wandb import ALIVE, SdkRun
+from metta_checks.cli.independent_wandb import ALIVE, SdkRun
 from metta_checks.core.decode import parse_json
 from metta_checks.core.printable import Scrub, printable, unchanged
 

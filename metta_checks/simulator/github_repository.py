@@ -23,6 +23,7 @@ from metta_checks.simulator.github_records import (
     WorkflowState,
 )
 
+FIRST_REPOSITORY_ID = 558_000_000
 FIRST_RUN_ID = 9_000_000_000
 FIRST_WORKFLOW_ID = 41_000_000
 
@@ -38,9 +39,10 @@ class DemoRepository:
         self,
         full_name: str,
         *,
-        repository_id: int = 558_000_000,
+        repository_id: int = FIRST_REPOSITORY_ID,
         default_branch: str = "main",
         private: bool = False,
+        archived: bool = False,
         created_at: datetime = datetime(2023, 1, 10, 9, tzinfo=UTC),
         clock: Clock = utcnow,
     ) -> None:
@@ -48,6 +50,7 @@ class DemoRepository:
         self.id = repository_id
         self.default_branch = default_branch
         self.private = private
+        self.archived = archived
         self.created_at = created_at
         self.clock = clock
         self._lock = threading.RLock()
@@ -56,7 +59,9 @@ class DemoRepository:
         # By creation, of the whole repository (under None) and of each workflow.
         self._order: dict[int | None, list[tuple[datetime, int]]] = {None: []}
         self._run_numbers: Counter[int] = Counter()
-        self._last_run_id = FIRST_RUN_ID
+        # Ids are unique over all repositories of a server.
+        self._first_workflow_id = FIRST_WORKFLOW_ID + 1_000 * (repository_id - FIRST_REPOSITORY_ID)
+        self._last_run_id = FIRST_RUN_ID + 1_000_000 * (repository_id - FIRST_REPOSITORY_ID)
         self._pull_requests: dict[int, DemoPullRequest] = {}
         self._issues: dict[int, DemoIssue] = {}
         self._last_number = 0
@@ -176,7 +181,7 @@ class DemoRepository:
             if any(workflow.path == path for workflow in self._workflows.values()):
                 raise ValueError(f"{self.full_name} already has a workflow at {path}")
             workflow = DemoWorkflow(
-                id=FIRST_WORKFLOW_ID + 7 * len(self._workflows),
+                id=self._first_workflow_id + 7 * len(self._workflows),
                 name=name,
                 path=path,
                 state=state,

@@ -90,6 +90,8 @@ class RestApi:
             return not_found()
         if request.path == "/search/issues":
             return self._search(request)
+        if found := re.fullmatch(r"/orgs/([^/]+)/repos", request.path):
+            return self._organization(request, found[1])
         repository, rest = self._find(request.path)
         if repository is None:
             return self._moved(request) or not_found("/rest/repos/repos#get-a-repository")
@@ -117,6 +119,16 @@ class RestApi:
                 location = f"{self.api_url}/repositories/{repository.id}{target}"
                 return refusal(301, "Moved Permanently", headers={"Location": location})
         return None
+
+    def _organization(self, request: Request, name: str) -> Response:
+        """The repositories of an organisation, by name."""
+        owned = [one for one in self.repositories if one.full_name.partition("/")[0].lower() == name.lower()]
+        if not owned:
+            return not_found("/rest/repos/repos#list-organization-repositories")
+        paging = Paging.of(request.query)
+        page = sorted(owned, key=lambda one: one.full_name.lower())[paging.start : paging.end]
+        links = paging.links(f"{self.api_url}/organizations/{owned[0].id}/repos", request.query, len(owned))
+        return _json(encode([self._payloads(one).full_repository() for one in page]), links)
 
     def _repository(self, repository: DemoRepository, _request: Request, _groups: Sequence[str]) -> Response:
         return _json(encode(self._payloads(repository).full_repository()))

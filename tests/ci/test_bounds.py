@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from core_support.servers import Source
 
+from metta_checks.ci.api_models import MAX_TEXT
 from metta_checks.ci.check import CiCheck
 from metta_checks.ci.ledger import Ledger
-from metta_checks.ci.wire import MAX_TEXT
 from metta_checks.core import Kind, SourceError
 from metta_checks.simulator.server import Request, Response
 

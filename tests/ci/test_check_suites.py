@@ -36,7 +36,9 @@ def failed_run_of_yesterday(scene: Scene) -> DemoWorkflowRun:
     """Known, and far behind the first page."""
     known, opens = scene.ledger.runs, scene.clock() - DAY
     runs = [
-        run for run in scene.repository.runs if run.id in known and run.created_at < opens and known[run.id].run.own
+        run
+        for run in scene.repository.runs
+        if run.id in known and run.created_at < opens and known[run.id].run.from_this_repo
     ]
     return [run for run in runs if run.conclusion == "failure"][5]
 

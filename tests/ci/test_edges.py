@@ -19,7 +19,7 @@ def old_runs(scene: Scene) -> list[DemoWorkflowRun]:
     """Failed runs of yesterday that are known, far behind the listing's first page; newest first."""
     known, opens = scene.ledger.runs, scene.clock() - DAY
     runs = [run for run in scene.repository.runs if run.id in known and run.created_at < opens]
-    return [run for run in runs if run.conclusion == "failure" and known[run.id].run.own]
+    return [run for run in runs if run.conclusion == "failure" and known[run.id].run.from_this_repo]
 
 
 def assert_truth(scene: Scene, truth: Truth) -> None:

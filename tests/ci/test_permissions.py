@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from ci_support.scene import Scene
 
-from metta_checks.ci.permissions import CLASSIC_SCOPE, PERMISSIONS, all_names
+from metta_checks.ci.advice import CLASSIC_SCOPE, all_names
 
 ROOT = Path(__file__).parents[2]
 
@@ -16,13 +16,6 @@ ROOT = Path(__file__).parents[2]
 def words(path: str) -> str:
     """A document's text without line breaks and comment signs."""
     return " ".join((ROOT / path).read_text(encoding="utf-8").replace("#", " ").split())
-
-
-def test_the_readme_has_the_table() -> None:
-    rows = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
-    start = rows.index("| permission | needed for |") + 2
-
-    assert rows[start : start + 4] == [*(f"| {one.needed} | {one.figures} |" for one in PERMISSIONS), ""]
 
 
 @pytest.mark.parametrize("path", ["metta_checks/ci/spec.yaml", "conf.d/metta_ci.d/conf.yaml.example"])

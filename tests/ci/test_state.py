@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from simulator_support.github_changes import RandomChanges
 
 from metta_checks.ci.ledger import Ledger
-from metta_checks.ci.ledger_text import from_text, to_text
+from metta_checks.ci.state_codec import from_text, to_text
 
 
 def unpacked(text: str) -> dict:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -71,5 +72,21 @@ def command() -> Callable[..., Result]:
         result = CliRunner().invoke(main, [str(argument) for argument in arguments])
         assert isinstance(result.exception, SystemExit | None), result.exc_info
         return result
+
+    return run
+
+
+@pytest.fixture
+def validated(command: Callable[..., Result], tmp_path: Path) -> Callable[..., list[str]]:
+    """Validates a text as the configuration of a check; returns the faults as lines."""
+
+    def run(text: str, folder: str = "metta_wandb.d") -> list[str]:
+        path = tmp_path / folder / "conf.yaml"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        result = command("validate", path, "--format", "json")
+        faults = [one for one in json.loads(result.stdout)["findings"] if one["level"] == "fault"]
+        assert result.exit_code == (1 if faults else 0)
+        return [f"{one['option']} {one['line']}: {one['text']}" for one in faults]
 
     return run

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,22 +19,6 @@ instances:
     min_collection_interval: 120
     empty_default_hostname: true
 """
-
-
-@pytest.fixture
-def validated(command: Command, tmp_path: Path) -> Callable[..., list[str]]:
-    """Validates a text as the configuration of a check; returns the faults as lines."""
-
-    def run(text: str, folder: str = "metta_wandb.d") -> list[str]:
-        path = tmp_path / folder / "conf.yaml"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text)
-        result = command("validate", path, "--format", "json")
-        faults = [one for one in json.loads(result.stdout)["findings"] if one["level"] == "fault"]
-        assert result.exit_code == (1 if faults else 0)
-        return [f"{one['option']} {one['line']}: {one['text']}" for one in faults]
-
-    return run
 
 
 def instance(*lines: str) -> str:
@@ -69,7 +52,7 @@ def instance(*lines: str) -> str:
         "max_runs: 1_000",
         "max_runs: 0x10",
         "events: no",
-        "project: 12:30:45",
+        "gpus_key: 12:30:45",
         "project: 2025-01-01",
         "project:\tarena",
         "project: '08'",
@@ -286,13 +269,13 @@ def test_a_key_that_is_there_twice(
     [
         (
             HEAD.replace("    project", "\tproject"),
-            "line 4, column 1: no valid YAML, a tab stands here: indent with spaces",
+            "line 4, column 1: no valid YAML, there is a tab here: indent with spaces",
         ),
-        (HEAD.replace("    project", "    \tproject"), "a tab stands here: indent with spaces"),
-        (HEAD.replace("  - entity", "\t- entity"), "line 3, column 1: no valid YAML, a tab stands here"),
-        (HEAD.replace("- entity", "-\tentity"), "line 3, column 4: no valid YAML, a tab stands here"),
-        (HEAD + "\t# a comment\n", "line 8, column 1: no valid YAML, a tab stands here"),
-        (HEAD.replace("arena", "a\tb"), "a tab stands before this: write a space"),
+        (HEAD.replace("    project", "    \tproject"), "there is a tab here: indent with spaces"),
+        (HEAD.replace("  - entity", "\t- entity"), "line 3, column 1: no valid YAML, there is a tab here"),
+        (HEAD.replace("- entity", "-\tentity"), "line 3, column 4: no valid YAML, there is a tab here"),
+        (HEAD + "\t# a comment\n", "line 8, column 1: no valid YAML, there is a tab here"),
+        (HEAD.replace("arena", "a\tb"), "there is a tab before this: write a space"),
         (HEAD.replace("arena", "@arena"), "a value cannot begin with this character: put the value in quotes"),
         (HEAD.replace("arena", "a: b"), "a `: ` is not expected here"),
         (HEAD.replace("arena", '"arena'), "text follows a value that has ended: check the quotes"),
@@ -323,7 +306,7 @@ instances:
         ("results.json", "is a relative path (`results.json`), and the Agent runs in a folder of its own"),
         ("./out/*.json", "is a relative path (`./out/*.json`)"),
         ("../results", "is a relative path"),
-        ("~/results.json", "is a relative path"),
+        ("~/results.json", "begins with `~`, which is another folder for the Agent: write it whole, /"),
         (r"C:\results\eval.json", r"is a path of Windows (`C:\results\eval.json`)"),
         ("c:/results/eval.json", "is a path of Windows"),
         (r"'\\server\share\eval.json'", "is a path of Windows"),

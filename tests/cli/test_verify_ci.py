@@ -55,14 +55,14 @@ def test_both_counts_are_equal(server: GitHubServer, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     # A run at the edge of the window may leave it in the meantime, which would be told in a third line.
     first, second, *_ = result.stdout.splitlines()
-    assert first.startswith("metta_ci, instance 1: demo-org/arena, recounted with ")
+    assert first.startswith("metta_ci, instance 1: demo-org/arena, counted independently with ")
     figures = int(second.removeprefix("  equal: ").removesuffix(" figures"))
     # Three conclusions and the latest run of each active workflow, and the twelve figures of the branch.
     assert figures > 80
 
 
 def test_a_difference_is_shown(server: GitHubServer, tmp_path: Path) -> None:
-    """The check asks for the labels by GraphQL, so that this lie reaches the recount alone."""
+    """The check asks for the labels by GraphQL, so that this lie reaches the independent count alone."""
     empty = Response(body=b"[]", headers={"Content-Type": "application/json"})
 
     server.intercept = lambda request: empty if request.path.endswith("/pulls") else None
@@ -75,8 +75,7 @@ def test_a_difference_is_shown(server: GitHubServer, tmp_path: Path) -> None:
 
 
 def test_the_queue_is_counted_again(server: GitHubServer, tmp_path: Path) -> None:
-    """The check leaves the pull requests out of what it asks for, the recount does not, so that this lie reaches the
-    recount alone."""
+    """The check leaves the pull requests out of what it asks for: this lie reaches the independent count alone."""
     repository = server.repositories[0]
     for status in ("queued", "queued", "in_progress"):
         repository.new_run(repository.workflows[0].id, branch="a-change", status=status)

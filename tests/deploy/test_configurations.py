@@ -13,6 +13,7 @@ from metta_checks.board.contract import interval_of
 from metta_checks.checks import CHECKS, find_check
 from metta_checks.cli.agent_config import read_agent_config
 from metta_checks.core import MettaCheck
+from metta_checks.wandb.check import WandbCheck
 
 INTERVALS = {definition.name: interval_of(definition) for definition in CHECKS}
 """Seconds between collections, as the examples have it."""
@@ -90,7 +91,7 @@ def test_a_cluster_check_says_all_by_itself(configuration: Embedded, tmp_path: P
     for name in ("WANDB_ENTITY", "WANDB_PROJECT", "GITHUB_REPOSITORY", "DD_ENV", "DD_SERVICE", "DD_VERSION"):
         monkeypatch.delenv(name)
     (check,) = checks_of(configuration, tmp_path)
-    assert check.targets()
+    assert check.targets() or check.discovers
     source = check.instance.get("source", "s3://none")
     assert source.startswith(("s3://", "https://"))
     assert {tag.partition(":")[0] for tag in check.instance_tags} >= {"env", "team"}
@@ -99,12 +100,33 @@ def test_a_cluster_check_says_all_by_itself(configuration: Embedded, tmp_path: P
 @pytest.mark.parametrize("files", [("cluster-checks.yaml", "growth.yaml"), ("datadog-agent.yaml",)], ids=str)
 def test_no_two_cluster_checks_watch_the_same(files: tuple[str, ...], tmp_path: Path) -> None:
     placed = [one for one in CLUSTER if one.place.partition(":")[0] in files]
-    identities = [check.targets()[0].key for one in placed for check in checks_of(one, tmp_path)]
-    assert {one.check for one in placed} >= {"metta_wandb", "metta_ci"}
-    assert len(set(identities)) == len(identities)
+    checks = [check for one in placed for check in checks_of(one, tmp_path)]
+    assert {check.name for check in checks} >= {"metta_wandb", "metta_ci"}
+    watched = [target.key for check in checks for target in check.targets()]
+    assert len(set(watched)) == len(watched)
     # Helm would replace the one by the other.
     names = [one.place.partition(": ")[2] for one in placed]
     assert len(set(names)) == len(names)
+
+
+PROJECTS = ("arena", "arena-2", "navigation", "my-project", "scratch-1", "arenas", "old.arena", "Arena")
+"""Names that the files' patterns could mean."""
+
+
+def test_each_project_of_the_entity_is_watched_once(tmp_path: Path) -> None:
+    """Patterns of several files are disjoint: each file excludes what the others include."""
+    watchers: dict[str, list[str]] = {name: [] for name in PROJECTS}
+    for one in CLUSTER:
+        for check in checks_of(one, tmp_path) if one.place.startswith(("cluster-checks", "growth")) else ():
+            if not isinstance(check, WandbCheck) or check.settings.entity != "my-team":
+                continue
+            for name in PROJECTS:
+                selection = check.settings.projects
+                if name == check.config.project or (selection is not None and selection.matches(name)):
+                    watchers[name].append(one.place)
+    assert {name: len(files) for name, files in watchers.items()} == {
+        name: int(name != "scratch-1") for name in PROJECTS
+    }
 
 
 def test_only_what_the_cluster_agent_hands_out_is_a_cluster_check() -> None:

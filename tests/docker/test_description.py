@@ -2,46 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
-from datadog_checks.base.stubs.aggregator import AggregatorStub
+from click.testing import CliRunner
 
-from metta_checks.checks import find_check
-from metta_checks.simulator.sandbox import sandbox
+from metta_checks.checks import CHECKS
+from metta_checks.cli.main import main
 
 HERE = Path(__file__).parent
 SERVICES: dict[str, Any] = yaml.safe_load((HERE / "compose.yaml").read_text(encoding="utf-8"))["services"]
-ADDRESSES = {"metta_wandb": ("base_url", "--wandb-port"), "metta_ci": ("api_url", "--github-port")}
+SHARED = "/shared"
 
 
-def instance_of(check: str) -> dict[str, Any]:
-    (instance,) = yaml.safe_load((HERE / "conf.d" / f"{check}.d" / "conf.yaml").read_text(encoding="utf-8"))[
-        "instances"
-    ]
-    return dict(instance)
+def test_the_agents_configuration_reads_what_the_demo_serves(tmp_path: Path) -> None:
+    """With the demo's own command, the volume being a folder here."""
+    demo = SERVICES["demo"]
+    arguments = [word.replace(SHARED, str(tmp_path)) for word in [*demo["entrypoint"][1:], *demo["command"]]]
+    ports = ["--wandb-port", "0", "--github-port", "0"]
+    variables = {name: value.replace(SHARED, str(tmp_path)) for name, value in demo["environment"].items()}
+    simulator = subprocess.Popen([sys.executable, *arguments, *ports], env=variables, stdout=subprocess.PIPE, text=True)
+    try:
+        assert simulator.stdout is not None
+        written = [line.strip() for line in iter(simulator.stdout.readline, "---\n")]
+        # What the health check waits for is written last.
+        assert written[-1] == demo["healthcheck"]["test"][-1].replace(SHARED, str(tmp_path))
+        assert len(written) == len(CHECKS)
+        done = CliRunner().invoke(main, ["collect", "all", "--config", str(tmp_path / "conf.d")])
+        assert done.exit_code == 0, done.output
+    finally:
+        simulator.send_signal(signal.SIGTERM)
+        simulator.wait(10)
 
 
-@pytest.mark.parametrize("check", ADDRESSES)
-def test_the_agents_configuration_reads_what_the_demo_serves(
-    check: str, aggregator: AggregatorStub, dd_run_check: Callable[..., str]
-) -> None:
-    option, flag = ADDRESSES[check]
-    served = dict(zip(*[iter(SERVICES["demo"]["command"])] * 2, strict=True))
-    instance = instance_of(check)
-    assert instance[option] == f"http://demo:{served[flag]}"
-    with sandbox() as demo:
-        here = {**instance, option: demo.instances[check.removeprefix("metta_")][option]}
-        dd_run_check(find_check(check).check_class()(check, {}, [here]), extract_message=True)
-    aggregator.assert_metric("metta.check.up", value=1)
+def test_both_services_share_what_the_configuration_names() -> None:
+    demo, agent = SERVICES["demo"], SERVICES["agent"]
+    assert agent["network_mode"] == "service:demo"
+    assert {volume.split(":")[1] for service in (demo, agent) for volume in service["volumes"]} == {SHARED}
+    assert demo["environment"]["TMPDIR"] == SHARED
+    assert f"cp -r {SHARED}/conf.d /etc/datadog-agent/" in agent["entrypoint"][-1]
 
 
-def test_the_dockerfile_and_the_configuration_are_where_the_description_says() -> None:
+def test_the_dockerfile_is_where_the_description_says() -> None:
     build = SERVICES["demo"]["build"]
     assert (HERE / build["context"] / build["dockerfile"]).is_file()
-    (mount,) = SERVICES["agent"]["volumes"]
-    assert (HERE / mount.partition(":")[0]).is_dir()
     assert {service["image"] for service in SERVICES.values()} == {"metta-checks-e2e"}

@@ -17,13 +17,14 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from requests.structures import CaseInsensitiveDict
 
+from metta_checks.ci.api_models import run_page, workflow_page
 from metta_checks.ci.check import CiCheck
 from metta_checks.ci.graphql import graphql_data
-from metta_checks.ci.ledger_text import from_text
-from metta_checks.ci.records import Run as WorkflowRun
-from metta_checks.ci.records import Workflow
-from metta_checks.ci.reply import label_names, labelled_page, parse_reply
-from metta_checks.ci.wire import run_page, workflow_page
+from metta_checks.ci.graphql_batch import Batch, parse_reply
+from metta_checks.ci.labels import label_names, labelled_page
+from metta_checks.ci.models import Run as WorkflowRun
+from metta_checks.ci.models import Workflow
+from metta_checks.ci.state_codec import from_text
 from metta_checks.core import MettaCheck, SourceError
 from metta_checks.core.address import same_server
 from metta_checks.core.decode import parse_model
@@ -176,14 +177,8 @@ def test_graphql_of_github(data: dict[str, Any]) -> None:
         for read, alias in ((labelled_page, "label0"), (label_names, "labelList")):
             with suppress(SourceError):
                 read(parsed, alias, operation="tried")
-        parse_reply(
-            parsed,
-            operation="tried",
-            states=[WORKFLOW],
-            histories=[WORKFLOW],
-            watched=[RUN],
-            closely_watched=[RUN],
-        )
+        batch = Batch(states=[WORKFLOW], histories=[WORKFLOW], watched=[RUN], closely_watched=[RUN])
+        parse_reply(parsed, batch, operation="tried")
 
 
 @given(state=anything | st.text(st.characters(min_codepoint=33, max_codepoint=126)))

@@ -12,7 +12,7 @@ import pytest
 from simulator_support.wandb_projects import edge_case_project
 from wandb_support.watch import START, Received, Watch, a_summary, asked_of
 
-from metta_checks.cli.recount_wandb import SdkRun, recount
+from metta_checks.cli.independent_wandb import SdkRun, independent_count
 from metta_checks.simulator.wandb_project import ACTIVE, ENDED, DemoRun
 
 Watches = Callable[..., Watch]
@@ -70,7 +70,7 @@ class Course:
         self.verify(self.watch.collect())
 
     def verify(self, received: Received) -> None:
-        """Hold a collection against a full listing, against a plain recount, and against what has been told."""
+        """Hold a collection against a full listing, against a plain count, and against what has been told."""
         runs = self.watch.project.runs
         ended = {run.name for run in runs if run.state in ENDED}
         if self._never_again is None:
@@ -86,7 +86,7 @@ class Course:
         assert self._points(received) == just_ended
         assert {event["aggregation_key"].rpartition(":")[2] for event in received.events} == failed
 
-        assert received.gauges == self._recounted(runs)
+        assert received.gauges == self._counted_again(runs)
         assert received.gauges == self.watch.fresh().gauges
         self.ended_at_first = self.ended_at_first or frozenset(ended)
         self._seen = {run.name for run in runs}
@@ -98,14 +98,14 @@ class Course:
         self.events.update(event["aggregation_key"] for event in received.events)
         return set(names)
 
-    def _recounted(self, runs: list[DemoRun]) -> dict[Any, float]:
+    def _counted_again(self, runs: list[DemoRun]) -> dict[Any, float]:
         watch = self.watch
         asked = asked_of(watch, watch.check)
         truth = [as_told(run) for run in runs]
         in_sight = [run for run in truth if run.ended and run.active(asked.since(watch.now))]
         self._ended_since = {run.id: self._ended_since.get(run.id, watch.now) for run in in_sight}
         silent = [run_id for run_id, since in self._ended_since.items() if watch.now - since > HOUR]
-        return recount(truth, asked, watch.now, silent, self._resumed)
+        return independent_count(truth, asked, watch.now, silent, self._resumed)
 
     def _in_sight(self, name: str) -> bool:
         """Whether a listing has the run. One that lived and left the timeframe between two collections is in none."""
@@ -259,7 +259,7 @@ def as_told(run: DemoRun) -> SdkRun:
 
 
 @pytest.mark.parametrize(
-    ("seed", "steps"), [(1, 60), *(pytest.param(seed, 200, marks=pytest.mark.slow) for seed in (1, 2))]
+    ("seed", "steps"), [(1, 30), *(pytest.param(seed, 200, marks=pytest.mark.slow) for seed in (1, 2))]
 )
 @pytest.mark.parametrize("options", [{}, {"projects": {"include": ["met.*"]}}], ids=["one project", "an entity"])
 def test_any_course(watch: Watches, seed: int, steps: int, options: dict[str, Any]) -> None:

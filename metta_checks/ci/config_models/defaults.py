@@ -24,10 +24,6 @@ def instance_benchmarks_workflows():
     return []
 
 
-def instance_branch():
-    return 'main'
-
-
 def instance_collection_timeout():
     return 60
 

@@ -42,6 +42,17 @@ class Proxy(BaseModel):
     no_proxy: Optional[tuple[str, ...]] = None
 
 
+class Repos(BaseModel):
+    model_config = ConfigDict(
+        arbitrary_types_allowed=True,
+        frozen=True,
+    )
+    exclude: Optional[tuple[str, ...]] = None
+    include: tuple[str, ...]
+    interval: Optional[float] = Field(None, ge=60.0)
+    limit: Optional[int] = Field(None, ge=1, le=1000)
+
+
 class InstanceConfig(BaseModel):
     model_config = ConfigDict(
         validate_default=True,
@@ -60,7 +71,7 @@ class InstanceConfig(BaseModel):
     aws_region: Optional[str] = Field(None, min_length=1)
     aws_service: Optional[str] = None
     benchmarks_workflows: tuple[str, ...] = None
-    branch: str = Field(None, min_length=1)
+    branch: Optional[str] = Field(None, min_length=1)
     collection_timeout: float = Field(None, gt=0.0, le=3600.0)
     conditions: Optional[MappingProxyType[str, str]] = None
     connect_timeout: Optional[float] = None
@@ -91,12 +102,14 @@ class InstanceConfig(BaseModel):
     metric_patterns: Optional[MetricPatterns] = None
     min_collection_interval: int = Field(None, ge=1)
     ntlm_domain: Optional[str] = None
+    organization: Optional[str] = Field(None, min_length=1)
     password: Optional[str] = None
     persist_connections: bool = None
     proxy: Optional[Proxy] = None
     queue: bool = None
     read_timeout: Optional[float] = None
     repo: Optional[str] = Field(None, min_length=1)
+    repos: Optional[Repos] = None
     request_size: float = None
     revert_labels: tuple[str, ...] = None
     series_budget: Optional[int] = Field(None, ge=1)

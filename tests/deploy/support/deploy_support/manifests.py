@@ -1,4 +1,4 @@
-"""The files in `deploy` and `tests/docker`: their documents, and the check configurations inside of them."""
+"""The files in `deploy`: their documents, and the check configurations inside of them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HELM = sorted((KUBERNETES / "helm").glob("*.yaml"))
 RESOURCE_FILES = sorted(
     [KUBERNETES / "shims.yaml", *(KUBERNETES / "pod").glob("*.yaml"), *(KUBERNETES / "operator").glob("*.yaml")]
 )
-FOLDERS = (KUBERNETES / "injected", ROOT / "tests" / "docker" / "conf.d")
+FOLDERS = (KUBERNETES / "injected",)
 """Folders that become an Agent's conf.d."""
 
 

@@ -19,7 +19,7 @@ from urllib.parse import urljoin
 
 import pytest
 
-from metta_checks.ci import graphql, ledger, pages, reply, wire, workflows
+from metta_checks.ci import api_models, graphql, ledger, pages, workflows
 from metta_checks.core import transport
 from metta_checks.core.options_loader import OptionsLoader
 from metta_checks.health import document, local, s3_errors
@@ -65,12 +65,11 @@ def own_server(patch: pytest.MonkeyPatch) -> None:
 
 def parsing(patch: pytest.MonkeyPatch) -> None:
     """JSON is read without bounds on its depth, and its shape is believed."""
-    patch.setattr(transport.Answer, "json", lambda answer: json.loads(answer.body))
-    patch.setattr(transport.Answer, "model", lambda answer, model, **_: model.model_validate(json.loads(answer.body)))
+    patch.setattr(transport.Response, "json", lambda answer: json.loads(answer.body))
+    patch.setattr(transport.Response, "model", lambda answer, model, **_: model.model_validate(json.loads(answer.body)))
     patch.setattr(client, "_malformed", UnforeseenError)
-    patch.setattr(wire, "_parse", lambda answer, model: model.model_validate(json.loads(answer.body)))
+    patch.setattr(api_models, "_parse", lambda answer, model: model.model_validate(json.loads(answer.body)))
     patch.setattr(graphql, "SourceError", UnforeseenError)
-    patch.setattr(reply, "SourceError", UnforeseenError)
     patch.setattr(document, "parse_json", lambda data, **_: json.loads(data))
     patch.setattr(document, "parse_record", document.Record.model_validate)
     patch.setattr(document, "SourceError", UnforeseenError)

@@ -11,7 +11,7 @@ from typing import Any
 from datadog_checks.base.stubs import datadog_agent
 from datadog_checks.base.stubs.aggregator import AggregatorStub
 
-from metta_checks.cli.recount_wandb import Asked
+from metta_checks.cli.independent_wandb import Asked
 from metta_checks.core import tag
 from metta_checks.simulator.wandb_project import DemoProject
 from metta_checks.simulator.wandb_server import DEMO_API_KEY, WandbServer

@@ -1,0 +1,94 @@
+"""The repositories of an organisation that an instance watches, and the default branch of each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from metta_checks.ci.api_models import RepositoryPage, repository, repository_page
+from metta_checks.ci.client import GitHub, Session
+from metta_checks.ci.settings import Settings
+from metta_checks.core.discovery import ListPage
+from metta_checks.core.errors import Kind, SourceError
+
+PER_PAGE: Final = 100
+
+MAX_BRANCH: Final = 255
+"""Characters of a branch's name; git's own limit."""
+
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
+
+
+class RepositoryList:
+    """Reads the list of an organisation's repositories, a page at a time; an unchanged page costs no quota.
+
+    An archived repository is on it only where the configuration spells out its name. A name that GitHub would not give
+    a repository is left out: it becomes part of an address.
+    """
+
+    def __init__(self, session: Session, settings: Settings) -> None:
+        self._github = GitHub(session, settings)
+        self._settings = settings
+        self._literals = {name.casefold(): name for name in settings.repos.literals} if settings.repos else {}
+        self._kept: dict[str, tuple[str | None, RepositoryPage]] = {}
+
+    def read_page(self, cursor: str | None) -> ListPage:
+        """One page, and the number of the next one. Raises SourceError."""
+        number = cursor or "1"
+        page = self._page(number)
+        names: dict[str, str] = {}
+        for one in page.repositories:
+            literal = self._literals.get(one.name.casefold())
+            if _NAME.fullmatch(one.name) and one.name not in {".", ".."} and (literal or not one.archived):
+                names[literal or one.name] = one.default_branch if len(one.default_branch) <= MAX_BRANCH else ""
+        return ListPage(names, str(int(number) + 1) if page.has_next and page.repositories else None)
+
+    def _page(self, number: str) -> RepositoryPage:
+        organization = self._settings.organization
+        etag, kept = self._kept.get(number, (None, None))
+        parameters = {"type": "all", "sort": "full_name", "per_page": str(PER_PAGE), "page": number}
+        about = f"the repositories of organisation {organization}"
+        try:
+            answer = self._github.get(f"/orgs/{organization}/repos", about=about, params=parameters, etag=etag)
+        except SourceError as error:
+            if error.kind is Kind.NOT_FOUND:
+                remedy = "Check `organization` (a user's own repositories are no organisation's) and `api_url`."
+                raise error.with_remedy(remedy) from None
+            raise
+        page = kept if answer.status == 304 and kept is not None else repository_page(answer)
+        # Where the list got shorter, what was kept behind its end stays unused.
+        self._kept[number] = answer.headers.get("etag"), page
+        return page
+
+
+class DefaultBranches:
+    """The default branches of repositories of which the list does not say it, remembered while the process lives."""
+
+    def __init__(self, session: Session, settings: Settings) -> None:
+        self._session = session
+        self._settings = settings
+        self._known: dict[str, str] = {}
+
+    def of(self, names: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+        """The branch to watch in each of the repositories, and a sentence for each of which it cannot be told.
+
+        `names` has what the list says of each.
+        """
+        if self._settings.branch:
+            return dict.fromkeys(names, self._settings.branch), []
+        branches, problems = {}, []
+        for name, listed in names.items():
+            try:
+                branches[name] = self._known[name] = listed or self._known.get(name) or self._read(name)
+            except SourceError as error:
+                problems.append(f"{name} is not read, since its default branch is not known: {error}")
+        return branches, problems
+
+    def last(self, name: str) -> str:
+        """The branch that was watched last; empty where that is not known."""
+        return self._settings.branch or self._known.get(name, "")
+
+    def _read(self, name: str) -> str:
+        github = GitHub(self._session, self._settings.of_repo(f"{self._settings.organization}/{name}", ""))
+        return repository(github.get_of_repo("", about="the default branch")).default_branch
