@@ -104,3 +104,30 @@ def test_help_is_there(command: Callable[..., Result], arguments: list[str]) -> 
         assert result.exit_code == 0
         assert result.stdout.startswith("Usage: ")
         assert max(map(len, result.stdout.splitlines())) <= 100
+
+
+@pytest.mark.parametrize(
+    ("check", "options", "target"),
+    [
+        ("metta_wandb", {"entity": "team", "project": "arena"}, "project team/arena"),
+        ("metta_wandb", {"entity": "team", "projects": {"include": [".*"]}}, "wandb_entity:team, all that match"),
+        ("metta_ci", {"repo": "team/arena"}, "team/arena, branch main"),
+        ("metta_ci", {"organization": "team", "repos": {"include": ["a-.*"]}}, "github_organization:team, all that"),
+        ("metta_training", {"source": "/data/results.json"}, "/data/results.json"),
+        ("metta_wandb", {"entity": "team", "project": "arena", "timeframe": 5}, ""),
+    ],
+)
+def test_what_an_instance_watches(
+    command: Callable[..., Result], tmp_path: Path, check: str, options: dict[str, Any], target: str
+) -> None:
+    path = tmp_path / "conf.d" / f"{check}.d" / "conf.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(yaml.safe_dump({"instances": [{**options, "min_collection_interval": 120}]}))
+    listed = json.loads(command("list", "--agent-dir", tmp_path, "--format", "json").stdout)
+    (instance,) = next(one for one in listed if one["check"] == check)["instances"]
+    assert target in (instance["target"] or "")
+    assert bool(instance["target"]) == bool(target)
+    lines = command("list", "--agent-dir", tmp_path).stdout.splitlines()
+    (line,) = [one for one in lines if str(path) in one]
+    assert target in line
+    assert line.endswith("every 120 s")
