@@ -231,10 +231,10 @@ def _parsed(answer: Response, model: type[M]) -> M:
     if parsed is None:
         raise _malformed(answer.operation, problem or "")
     if parsed.data is None:
-        raise _malformed(answer.operation, "data: nothing, and no error that says why")
+        raise _malformed(answer.operation, "data: nothing, and no error that explains it")
     if parsed.data.viewer is None and not parsed.data.shows:
         # W&B answers a wrong key with HTTP 200 and nulls where it answers at all.
-        raise SourceError(Kind.UNAUTHORISED, answer.operation, "W&B knows no user for this key", "")
+        raise SourceError(Kind.UNAUTHORISED, answer.operation, "W&B has no user for this key", "")
     return parsed
 
 
@@ -250,7 +250,7 @@ def _page_of(project: Project | None, operation: str, faults: Mapping[int, Mappi
     if project is None:
         raise SourceError(Kind.NOT_FOUND, operation, "W&B has no such project", PROJECT_REMEDY)
     if project.runs is None:
-        raise _malformed(operation, "data.project.runs: nothing, and no error that says why")
+        raise _malformed(operation, "data.project.runs: nothing, and no error that explains it")
     return RunPage(project.runs, project.runCount, operation, faults)
 
 
@@ -258,7 +258,7 @@ PROJECT_REMEDY: Final = "Check `entity` and `project`, and that the key's user m
 
 _REMEDIES: Final[Mapping[Kind, str]] = {
     Kind.NOT_FOUND: PROJECT_REMEDY,
-    Kind.FORBIDDEN: "The key's user may not read this project: use the key of a member of the entity.",
+    Kind.FORBIDDEN: "The key's user is not allowed to read this project: use the key of a member of the entity.",
     Kind.UNAUTHORISED: "Check that the key is whole and valid for this server.",
     Kind.RATE_LIMITED: "Raise `min_collection_interval`; the next collection tries again.",
     Kind.OVERSIZED: "Lower `page_size`.",
@@ -280,10 +280,10 @@ def _refuses_key(error: SourceError) -> bool:
 def _key_remedy(error: SourceError, credential: Credential, project: ProjectPath) -> str:
     origin = f"The key came from {credential.origin}"
     if error.kind is Kind.FORBIDDEN:
-        return f"{origin}: it may not read this project; use one of a member of the entity."
+        return f"{origin}: it is not allowed to read this project; use one of a member of the entity."
     return f"{origin}: check that it is whole, valid and for {project.base_url}."
 
 
 def _malformed(operation: str, detail: str) -> SourceError:
-    remedy = "Check `base_url`: another service may answer there, or a newer W&B than this version knows."
+    remedy = "Check `base_url`: another service may respond there, or a newer W&B than this version supports."
     return SourceError(Kind.MALFORMED, operation, detail, remedy, status=200)
