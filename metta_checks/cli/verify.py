@@ -15,7 +15,7 @@ from metta_checks.cli.agent_config import AgentConfig
 from metta_checks.cli.arguments import config_option, config_or_environment
 from metta_checks.cli.group import ConfigurationFault, install_command
 from metta_checks.cli.independent_wandb import Asked, Series, independent_count
-from metta_checks.cli.runner import Outcome, new_check, prepare_stubs, run_once
+from metta_checks.cli.runner import Outcome, discovered, new_check, prepare_stubs, run_once
 from metta_checks.cli.terminal import Progress, echo, wrapped
 from metta_checks.cli.verdict_wandb import Difference, Moment, Verdict, run_of, tag_value, verdict
 from metta_checks.cli.verify_ci import verify_ci
@@ -132,13 +132,12 @@ def _projects_of(config: AgentConfig, numbers: Iterable[int]) -> Iterator[tuple[
             if not check.discovers:
                 yield number, None
                 continue
-            with check.transport.during(check.collection):
-                found = check.find_targets(check.clock())
+            found = discovered(check)
         except ConfigurationError as error:
             raise click.UsageError(f"instance {number}: {error}") from None
         except (CredentialError, SourceError) as error:
             raise click.ClickException(f"metta_wandb, instance {number}: {error}") from None
-        for target in found.targets:
+        for target in found:
             yield number, target.identity["project"]
 
 

@@ -46,7 +46,6 @@ def test_a_full_disk_under_standard_output(arguments: list[str]) -> None:
         ["validate"],
         ["list", "--agent-dir"],
         ["collect", "all", "--config"],
-        ["collect", "all", "--verbose", "--config"],
         ["estimate", "--config"],
         ["install", "--agent-dir"],
     ],

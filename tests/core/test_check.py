@@ -112,7 +112,7 @@ def nameless(source: Source) -> None:
     [
         (broken, "an HTML page instead of JSON", 2),
         (missing, "HTTP 404", 2),
-        (halved, "the answer was cut short", 4),
+        (halved, "the response was cut short", 4),
         (wrong, "must be real number", 2),
         (nameless, "name", 2),
     ],
