@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
+from metta_checks.ci.settings import DEFAULT_BRANCH
 from metta_checks.core.duration import parse_duration
 
 Figure = tuple[str, str, str]
@@ -42,7 +43,7 @@ class CiQuestion:
         """The question behind the validated options."""
         return cls(
             repo=options.repo,
-            branch=options.branch,
+            branch=options.branch or DEFAULT_BRANCH,
             window=parse_duration(options.window),
             label_window=parse_duration(options.label_window),
             labels={

@@ -14,6 +14,7 @@ from datadog_checks.base.stubs import datadog_agent
 from metta_checks.checks import find_check
 from metta_checks.cli.agent_config import AgentConfig
 from metta_checks.cli.arguments import config_option, config_or_environment
+from metta_checks.cli.discovered import discovered_targets
 from metta_checks.cli.independent_ci import CiQuestion, Figure, Get, independent_count
 from metta_checks.cli.runner import Outcome, new_check, prepare_stubs, run_once
 from metta_checks.cli.terminal import Progress, echo
@@ -39,7 +40,8 @@ def verify_ci(context: click.Context, config_path: Path | None, instance: int) -
 
     The check collects, then every hour of the window is listed page by page, every earlier attempt and the runs of
     every workflow are asked for, and then the check collects again: a figure that changed in between is named as
-    moved. That takes some 150 requests for a repository with 40 workflows, so it needs a token.
+    moved. That takes some 150 requests for a repository with 40 workflows, so it needs a token. The repositories of
+    an organisation are compared one after the other.
 
     \b
     Exit status:
@@ -56,20 +58,35 @@ def verify_ci(context: click.Context, config_path: Path | None, instance: int) -
     config = config_or_environment(config_path)
     if instance > len(config.instances):
         raise click.UsageError(f"--instance {instance}: the configuration has {len(config.instances)}")
-    try:
-        lines, equal = _compared(config, instance)
-    except ConfigurationError as error:
-        raise click.UsageError(f"instance {instance}: {error}") from None
-    except UncountableError as error:
-        echo(f"metta_ci, instance {instance}: {error}", err=True)
-        context.exit(1)
-    echo("\n".join(lines))
-    context.exit(0 if equal else 1)
+    status = 0
+    for repository in _repositories_of(config, instance):
+        try:
+            lines, equal = _compared(config, instance, repository)
+        except ConfigurationError as error:
+            raise click.UsageError(f"instance {instance}: {error}") from None
+        except UncountableError as error:
+            echo(f"metta_ci, instance {instance}: {error}", err=True)
+            status = 1
+            continue
+        echo("\n".join(lines))
+        status = status if equal else 1
+    context.exit(status)
 
 
-def _compared(config: AgentConfig, number: int) -> tuple[list[str], bool]:
+def _repositories_of(config: AgentConfig, number: int) -> Iterator[Mapping[str, Any]]:
+    """The options that make an instance of each repository of an organisation; none are needed for a single one."""
+    targets = discovered_targets(find_check("ci"), config, number)
+    if targets is None:
+        yield {}
+        return
+    for target in targets:
+        place = {option: target.identity[option] for option in ("repo", "branch")}
+        yield {"organization": None, "repos": None, **place}
+
+
+def _compared(config: AgentConfig, number: int, repository: Mapping[str, Any]) -> tuple[list[str], bool]:
     progress = Progress()
-    check = _check(config, number)
+    check = _check(config, number, repository)
     question = CiQuestion.of(check.config)
     try:
         progress.show("the check collects …")
@@ -78,7 +95,7 @@ def _compared(config: AgentConfig, number: int) -> tuple[list[str], bool]:
         requests_sent: list[str] = []
         theirs = independent_count(_getter(check, requests_sent), question, before.at)
         progress.show("the check collects again …")
-        after = _collected(_check(config, number), number)
+        after = _collected(_check(config, number, repository), number)
     finally:
         progress.clear()
     ours, later = _figures(before), _figures(after)
@@ -97,9 +114,10 @@ def _compared(config: AgentConfig, number: int) -> tuple[list[str], bool]:
     return lines, not judged
 
 
-def _check(config: AgentConfig, number: int) -> MettaCheck:
+def _check(config: AgentConfig, number: int, repository: Mapping[str, Any]) -> MettaCheck:
     quiet = {"distributions": False, "events": False}
-    check = new_check(find_check("ci"), config.init_config, {**config.instances[number - 1], **quiet})
+    instance = {**config.instances[number - 1], **repository, **quiet}
+    check = new_check(find_check("ci"), config.init_config, instance)
     check.load_options()
     return check
 
