@@ -48,7 +48,7 @@ _MEANINGS = {
     Rule.MODEL: "Datadog's own models have every field and every value",
     Rule.WIDGET: "the linter supports the widget's type",
     Rule.GRID: "widgets lie inside the grid, and do not overlap",
-    Rule.VARIABLE: "template variables are declared, every query with their tag uses them, and no row mixes verdicts",
+    Rule.VARIABLE: "template variables are declared, reach every query with their tag, and no row mixes verdicts",
     Rule.FORMULA: "the formula parses, uses the queries of its request, and divides like by like",
     Rule.QUERY: "the query parses",
     Rule.METRIC: "a check emits the metric",
