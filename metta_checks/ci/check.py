@@ -73,8 +73,9 @@ class CiCheck(ConfigMixin, MettaCheck):
             return super().find_targets(now)
         self.session.begin(now)
         found = self._discovery.look(now, self.collection.time_left)
-        branches, problems = self._branches.of(found.names)
-        gone = [(self._target_of(name, self._branches.last(name)), since) for name, since in found.gone.items()]
+        branches, problems = self._branches.of(found.names, now)
+        branch = self.settings.branch
+        gone = [(self._target_of(name, branch or found.former[name]), since) for name, since in found.gone.items()]
         return TargetList(
             [self._target_of(name, branch) for name, branch in branches.items()],
             gone,
@@ -151,7 +152,7 @@ class CiCheck(ConfigMixin, MettaCheck):
         elif read.queue is not None:
             warnings.append(f"the queue is unknown: {read.queue}")
         self._note_jobs(one, now)
-        jobs = self._read_jobs(one)
+        jobs = self._read_jobs(one, now)
         samples += job_samples(settings, jobs.jobs)
         warnings += _about_jobs(jobs, ledger)
         return Result(
@@ -271,9 +272,10 @@ class CiCheck(ConfigMixin, MettaCheck):
         else:
             one.ledger.jobs = ()
 
-    def _read_jobs(self, one: TargetReading) -> JobsReading:
+    def _read_jobs(self, one: TargetReading, now: datetime) -> JobsReading:
         most = self.config.max_job_requests
-        reader = JobsReader(one.github, one.ledger, budget=most, left=self._jobs_left if self.discovers else most)
+        left = self._jobs_left if self.discovers else most
+        reader = JobsReader(one.github, one.ledger, now, budget=most, left=left)
         jobs = reader.read()
         self._jobs_left = reader.left
         return jobs

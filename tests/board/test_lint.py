@@ -11,7 +11,7 @@ import pytest
 
 from metta_checks.board.contract import contract
 from metta_checks.board.findings import Rule
-from metta_checks.board.library import KINDS, names, text_of
+from metta_checks.board.library import text_of
 from metta_checks.board.lint import findings_in
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -162,9 +162,10 @@ def test_every_fixture_is_used_and_every_rule_has_one() -> None:
     assert {rule for rule in Rule if any(name.startswith(f"{rule}-") for name in FAULTS)} == set(Rule)
 
 
-@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in KINDS for name in names(kind)])
-def test_nothing_is_found_in_what_we_ship(kind: Any, name: str) -> None:
-    assert [str(finding) for finding in findings_in(text_of(kind, name))] == []
+def test_the_document_has_the_rules() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "boards.md").read_text(encoding="utf-8")
+    table = "".join(f"| `{rule}` | {rule.meaning} |\n" for rule in Rule)
+    assert f"| rule | holds when |\n|---|---|\n{table}\n" in text
 
 
 def test_tags_of_the_instances_are_known_once_they_are_named() -> None:

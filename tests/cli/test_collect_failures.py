@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 from click.testing import Result
+from simulator_support.faults import Fault
 
-from metta_checks.simulator.server import Fault, Request, Response
+from metta_checks.simulator.server import Request, Response
 from metta_checks.simulator.wandb_server import WandbServer
 
 Command = Callable[..., Result]

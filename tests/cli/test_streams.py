@@ -39,7 +39,7 @@ def test_a_full_disk_under_standard_output(arguments: list[str]) -> None:
     assert len(ran.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("columns", [40, 80, 200])
+@pytest.mark.parametrize("columns", [40, pytest.param(80, marks=pytest.mark.slow), 200])
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -14,11 +14,12 @@ import pytest
 import requests
 from core_support.certificate import server_context
 from core_support.servers import RawServer, Source, answering
+from simulator_support.faults import Fault
 
 from metta_checks.core import Kind, SourceError
 from metta_checks.core.http_errors import display_url
 from metta_checks.core.transport import BearerAuth
-from metta_checks.simulator.server import Fault, Response
+from metta_checks.simulator.server import Response
 
 LIMITED = "raise `min_collection_interval`"
 

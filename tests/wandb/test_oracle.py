@@ -8,17 +8,15 @@ import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 import pytest
 from simulator_support.wandb_projects import edge_case_project
-from wandb_support.watch import START, Received, Series, Watch, a_summary
+from wandb_support.watch import START, Received, Series, Watch, a_summary, asked_of
 
 from metta_checks.cli.independent_wandb import Asked, SdkRun, independent_count, independent_points
 from metta_checks.cli.wandb_sdk import Question, is_installed, read_project
 from metta_checks.simulator.wandb_project import ACTIVE, DemoProject
 from metta_checks.simulator.wandb_server import DEMO_API_KEY
-from metta_checks.wandb.check import WandbCheck
 
 pytestmark = pytest.mark.skipif(not is_installed(), reason="the official SDK is not installed: pip install wandb")
 
@@ -26,6 +24,7 @@ HOUR = timedelta(hours=1)
 
 INSTANCES: Mapping[str, Mapping[str, object]] = {
     "as it comes": {},
+    "an entity": {"projects": {"include": ["met.*"]}, "max_runs": 10_000},
     "all there is": {
         "metrics": ["*"],
         "system_metrics": [
@@ -196,12 +195,13 @@ def differences(ours: Mapping[Series, float], theirs: Mapping[Series, float]) ->
 @pytest.mark.slow
 def test_the_check_says_what_the_sdk_says(watch: Callable[..., Watch]) -> None:
     """Three times: a first collection, a delta after twenty minutes, and the hourly listing."""
-    watched = watch(project=edge_case_project(START, runs=440, broken=False))
+    others = [edge_case_project(START, runs=20, name=f"metro{number}", broken=False) for number in range(2)]
+    watched = watch(project=edge_case_project(START, runs=440, broken=False), others=others)
     forms = add_other_forms(watched.project, random.Random(5))
     assert len(forms) == 6
     assert forms.total() >= 300
     checks = {name: watched.new_check(**options) for name, options in INSTANCES.items()}
-    oracles = {name: Oracle(Asked.of(options_of(check))) for name, check in checks.items()}
+    oracles = {name: Oracle(asked_of(watched, check)) for name, check in checks.items()}
     rng = random.Random(3)
     points = 0
     for minutes in (0, 20, 61):
@@ -223,7 +223,7 @@ def test_the_check_says_what_the_sdk_says(watch: Callable[..., Watch]) -> None:
 def test_the_oracle_is_not_blind(watch: Callable[..., Watch]) -> None:
     """Every wrong, missing or invented figure is a difference."""
     watched = watch(project=edge_case_project(START, runs=120, broken=False))
-    expected = independent_count(with_the_sdk(watched), Asked.of(options_of(watched.check)), watched.now)
+    expected = independent_count(with_the_sdk(watched), asked_of(watched, watched.check), watched.now)
     gauges = watched.collect().gauges
     assert differences(gauges, expected) == []
     assert len(gauges) > 500
@@ -232,12 +232,6 @@ def test_the_oracle_is_not_blind(watch: Callable[..., Watch]) -> None:
         assert len(differences({**gauges, series: value * 1.001 + 1e-6}, expected)) == 1
         assert len(differences(others, expected)) == 1
         assert len(differences(gauges, {key: expected[key] for key in others})) == 1
-
-
-def options_of(check: WandbCheck) -> Any:
-    """The instance's options, without a request."""
-    check.load_options()
-    return check.config
 
 
 def test_every_form_of_summaries_and_system_metrics(watch: Callable[..., Watch]) -> None:
@@ -250,6 +244,6 @@ def test_every_form_of_summaries_and_system_metrics(watch: Callable[..., Watch])
     for metrics, gpu_devices in itertools.product((["*"], some), ("visible", "used")):
         check = watched.new_check(metrics=metrics, gpu_devices=gpu_devices)
         received = watched.collect(check)
-        found = Oracle(Asked.of(options_of(check))).differences(runs, received, watched.now)
+        found = Oracle(asked_of(watched, check)).differences(runs, received, watched.now)
         assert found == [], (metrics, gpu_devices)
         assert sum("wandb.run.metric" in series for series in received.gauges) >= 4
