@@ -240,9 +240,9 @@ def _told(title: str, found: Verdict, reading: Reading, *, verbose: bool) -> Ite
     else:
         yield f"  equal: {found.compared:,} series"
     if found.moved:
-        yield from _named("moved meanwhile", found.moved, verbose=verbose)
+        yield from _named("changed meanwhile", found.moved, verbose=verbose)
     if found.unjudged:
-        yield f"  not judged, since what moved may be why the two differ: {found.unjudged:,} series"
+        yield f"  not compared, because what changed may be the reason: {found.unjudged:,} series"
     if reading.unreadable:
         yield from _named("not compared, since the SDK cannot decode them", reading.unreadable, verbose=verbose)
 

@@ -111,7 +111,7 @@ def _compared(config: AgentConfig, number: int, only: Mapping[str, Any]) -> tupl
     else:
         lines.append(f"  equal: {len(ours) - len(moved):,} figures")
     if moved:
-        lines.append(f"  moved meanwhile, and so not judged: {len(moved):,}")
+        lines.append(f"  changed meanwhile, and therefore not compared: {len(moved):,}")
     return lines, not judged
 
 

@@ -200,7 +200,7 @@ def test_yaml_that_is_none_is_told_with_its_line(command: Command, tree: Callabl
         ({"tags": ["env:prod", "research"]}, {}, "tags", "`research` has no value"),
         ({"min_collection_interval": 301}, {}, "min_collection_interval", "graphs get holes"),
         ({"collection_timeout": 121}, {}, "collection_timeout", "it would be skipped"),
-        ({"api_key": "0123456789abcdef"}, {}, "api_key", "a plain secret stands in the file"),
+        ({"api_key": "0123456789abcdef"}, {}, "api_key", "the file contains a plain secret"),
         ({"proxy": {"https": "http://me:pw@proxy:1"}}, {}, "proxy", "an address holds a password"),
         ({}, {"ad_identifiers": ["redis"]}, "ad_identifiers", "beside each matching container"),
     ],
