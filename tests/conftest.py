@@ -12,6 +12,17 @@ import pytest
 from botocore.loaders import Loader
 from core_support.certificate import write_certificate
 from datadog_checks.base.stubs import datadog_agent as agent_stub
+from hypothesis import HealthCheck, settings
+
+from metta_checks.core import clock
+from metta_checks.core.transport import Transport
+
+# A look at each property; `.ci/run` looks longer, with `--hypothesis-profile=thorough`.
+# How fast a machine makes them is no property of ours.
+BY_ITSELF = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("quick", max_examples=25, **BY_ITSELF)
+settings.register_profile("thorough", max_examples=100, **BY_ITSELF)
+settings.load_profile("quick")
 
 OWN_PREFIXES = ("AWS_", "DD_", "GITHUB_", "WANDB_")
 PROXIES = {"http_proxy", "https_proxy", "all_proxy", "no_proxy"}
@@ -63,10 +74,16 @@ def shared_aws_models() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(autouse=True)
-def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A collection with distribution points ends at once: the wait is for the Agent, which flushes by the second."""
-    monkeypatch.setattr("metta_checks.core.clock.pause", lambda _: None)
+@pytest.fixture(scope="session", autouse=True)
+def no_pause() -> Iterator[None]:
+    """No waiting between attempts of a request, nor for the Agent's flush after a collection with distribution points.
+
+    Tests of the pauses themselves choose their own.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(clock, "pause", lambda _: None)
+        patch.setitem(Transport.__init__.__kwdefaults__, "pause", 0.001)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -55,12 +55,13 @@ def advised(error: SourceError, settings: Settings, *, anonymous: bool) -> Sourc
             return error.with_remedy(_about_policy(error) or _about_permissions(settings, anonymous=anonymous))
         case Kind.NOT_FOUND if anonymous:
             return error.with_remedy(
-                f"Check `repo` and `api_url`; if {settings.repo} is private, a token is needed: set `token` or "
+                f"Check `repo` and `api_url`; if {settings.place} is private, a token is needed: set `token` or "
                 f"GITHUB_TOKEN."
             )
         case Kind.NOT_FOUND:
             return error.with_remedy(
-                f"Check `repo` and `api_url`, and that the token may see {settings.repo}: GitHub hides what it may not."
+                f"Check `repo` and `api_url`, and that the token may see {settings.place}: GitHub hides what it may "
+                f"not."
             )
         case _:
             return error
@@ -80,7 +81,7 @@ def _advised_for(permission: Permission, error: SourceError, settings: Settings)
     if error.kind is not Kind.FORBIDDEN or _about_policy(error):
         return error
     return error.with_remedy(
-        f"The permission {permission.needed} of {settings.repo} is needed for {permission.figures}, by a fine-grained "
+        f"The permission {permission.needed} of {settings.place} is needed for {permission.figures}, by a fine-grained "
         f"token or a GitHub App; a classic token needs the scope `{CLASSIC_SCOPE}`."
     )
 
@@ -90,7 +91,7 @@ def _about_permissions(settings: Settings, *, anonymous: bool) -> str:
     if anonymous:
         return f"GitHub does not answer this without a token: set `token` or GITHUB_TOKEN, to read {names}."
     return (
-        f"The token is valid but lacks a permission: let it read {names} of {settings.repo} (a classic one needs the "
+        f"The token is valid but lacks a permission: let it read {names} of {settings.place} (a classic one needs the "
         f"scope `{CLASSIC_SCOPE}`)."
     )
 

@@ -148,7 +148,7 @@ class ListedRepository(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     name: Text
-    default_branch: Text = ""
+    default_branch: Text | None = None
     archived: bool = False
 
 

@@ -73,8 +73,9 @@ class CiCheck(ConfigMixin, MettaCheck):
             return super().find_targets(now)
         self.session.begin(now)
         found = self._discovery.look(now, self.collection.time_left)
-        branches, problems = self._branches.of(found.names)
-        gone = [(self._target_of(name, self._branches.last(name)), since) for name, since in found.gone.items()]
+        branches, problems = self._branches.of(found.names, now)
+        branch = self.settings.branch
+        gone = [(self._target_of(name, branch or found.former[name]), since) for name, since in found.gone.items()]
         return TargetList(
             [self._target_of(name, branch) for name, branch in branches.items()],
             gone,

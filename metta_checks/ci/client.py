@@ -85,6 +85,7 @@ class Session:
         self._lock = threading.Lock()
         self._slots = threading.BoundedSemaphore(THREADS)
         self._exhausted: SourceError | None = None
+        self._refused: SourceError | None = None
         self._check_suites_refused_at: datetime | None = None
 
     @property
@@ -105,7 +106,7 @@ class Session:
     def begin(self, now: datetime) -> None:
         """Look the token up. Raises CredentialError for one that cannot be used, SourceError while an anonymous
         caller's quota is used up."""
-        self.now = now
+        self.now, self._refused = now, None
         self._credential = self._access.credential()
         exhausted, self._exhausted = self._exhausted, None
         if exhausted is not None and self.anonymous and exhausted.reset_at is not None and now < exhausted.reset_at:
@@ -120,7 +121,16 @@ class Session:
             return self.transport.send(method, url, about=about, auth=auth, **options)
 
         with self._slots:
-            answer = with_fresh_credential(once, self._credential, self._renewed)
+            # With many repositories each of them would ask in vain.
+            if (refused := self._refused) is not None:
+                operation = f"{self.transport.source}: {method} {url} for {about}"
+                detail = "not sent, since the credential was refused before"
+                raise SourceError(refused.kind, operation, detail, refused.remedy, status=refused.status)
+            try:
+                answer = with_fresh_credential(once, self._credential, self._renewed)
+            except SourceError as error:
+                self._refused = error if error.refuses_credential else None
+                raise
         self._note_quota(answer.headers)
         return answer
 

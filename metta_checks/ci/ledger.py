@@ -115,7 +115,7 @@ class Bucket:
 class Gap:
     """A range of times of creation, both ends included, whose runs are not all read yet.
 
-    `remaining` is how many runs GitHub counts in it, 0 where it was not asked yet. `short_answers` counts the
+    `remaining` is how many runs GitHub counts in it, 0 where it was not read yet. `short_answers` counts the
     collections in which GitHub listed fewer runs than there are, `listed` how many it listed in the last of them.
     """
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Final
 
 from metta_checks.ci.api_models import RepositoryPage, repository, repository_page
@@ -41,7 +43,7 @@ class RepositoryList:
         for one in page.repositories:
             literal = self._literals.get(one.name.casefold())
             if _NAME.fullmatch(one.name) and one.name not in {".", ".."} and (literal or not one.archived):
-                names[literal or one.name] = one.default_branch if len(one.default_branch) <= MAX_BRANCH else ""
+                names[literal or one.name] = _usable(one.default_branch)
         return ListPage(names, str(int(number) + 1) if page.has_next and page.repositories else None)
 
     def _page(self, number: str) -> RepositoryPage:
@@ -56,39 +58,68 @@ class RepositoryList:
                 remedy = "Check `organization` (a user's own repositories are no organisation's) and `api_url`."
                 raise error.with_remedy(remedy) from None
             raise
+        former = self._kept.get(str(int(number) - 1), (None, None))[1]
         page = kept if answer.status == 304 and kept is not None else repository_page(answer)
+        if former is not None and page.repositories and page.repositories == former.repositories:
+            remedy = "Is `api_url` the address of a GitHub API? Something on the way may repeat its pages."
+            raise SourceError(Kind.MALFORMED, answer.operation, f"page {number} is the one before it again", remedy)
         # Where the list got shorter, what was kept behind its end stays unused.
         self._kept[number] = answer.headers.get("etag"), page
         return page
 
 
 class DefaultBranches:
-    """The default branches of repositories of which the list does not say it, remembered while the process lives."""
+    """The default branches of repositories of which the list does not say it: asked for once in the list's interval,
+    and remembered while the process lives. An unchanged answer costs no quota."""
 
     def __init__(self, session: Session, settings: Settings) -> None:
         self._session = session
         self._settings = settings
-        self._known: dict[str, str] = {}
+        self._known: dict[str, _Branch] = {}
 
-    def of(self, names: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-        """The branch to watch in each of the repositories, and a sentence for each of which it cannot be told.
+    def of(self, names: Mapping[str, str], now: datetime) -> tuple[dict[str, str], list[str]]:
+        """The branch to watch in each of the repositories at `now`, and a sentence for each of which it is not known.
 
         `names` has what the list says of each.
         """
         if self._settings.branch:
             return dict.fromkeys(names, self._settings.branch), []
+        self._known = {name: branch for name, branch in self._known.items() if name in names}
         branches, problems = {}, []
         for name, listed in names.items():
             try:
-                branches[name] = self._known[name] = listed or self._known.get(name) or self._read(name)
+                branches[name] = listed or self._read(name, now)
             except SourceError as error:
                 problems.append(f"{name} is not read, since its default branch is not known: {error}")
         return branches, problems
 
-    def last(self, name: str) -> str:
-        """The branch that was watched last; empty where that is not known."""
-        return self._settings.branch or self._known.get(name, "")
-
-    def _read(self, name: str) -> str:
+    def _read(self, name: str, now: datetime) -> str:
+        known, interval = self._known.get(name), self._settings.repos.interval if self._settings.repos else timedelta(0)
+        if known is not None and timedelta(0) <= now - known.read_at < interval:
+            return known.name
         github = GitHub(self._session, self._settings.of_repo(f"{self._settings.organization}/{name}", ""))
-        return repository(github.get_of_repo("", about="the default branch")).default_branch
+        try:
+            answer = github.get_of_repo("", about="the default branch", etag=known.etag if known else None)
+            branch = known.name if answer.status == 304 and known else _usable(repository(answer).default_branch)
+            if not branch:
+                remedy = "Name the branch in the option `branch`."
+                raise SourceError(Kind.MALFORMED, answer.operation, "a default branch without a usable name", remedy)
+        except SourceError:
+            # What is known stays in use, and is asked for again by the next collection.
+            if known is None:
+                raise
+            return known.name
+        self._known[name] = _Branch(branch, answer.headers.get("etag"), now)
+        return branch
+
+
+@dataclass(frozen=True, slots=True)
+class _Branch:
+    name: str
+    etag: str | None
+    read_at: datetime
+
+
+def _usable(branch: str | None) -> str:
+    """The name of a branch; empty for what is none."""
+    return branch if branch and len(branch) <= MAX_BRANCH else ""

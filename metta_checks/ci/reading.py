@@ -135,8 +135,8 @@ class Reading:
     def _read(self) -> Generator[Batch, BatchReply | SourceError | None, None]:
         self._catch_up()
         self._listing.refresh()
-        # A branch with runs of its own in the window is there, or was a moment ago.
-        if not self._coming_into_question():
+        # A branch with runs of its own in the window is there, or was a moment ago, as is one that GitHub names.
+        if not self._coming_into_question() and not self._settings.is_default_branch:
             self._default_branch = workflows.default_in_place_of_missing(self._github, self._ledger)
             if self._default_branch is not None:
                 return

@@ -67,7 +67,8 @@ class App:
 class Settings:
     """What one instance watches and how it judges, or a repository of several.
 
-    With `organization` and `repos`, `repo` is empty until `of_repo` fills it in, and so is a `branch` that is not set.
+    With `organization` and `repos`, `repo` is empty until `of_repo` fills it in, and so is a `branch` that is not set:
+    then GitHub names it, and `is_default_branch` says so.
 
     `labels` and `lists` are by metric: the labels that count for it, the workflows that decide it. Where one is
     empty the metric is off.
@@ -86,10 +87,11 @@ class Settings:
     app: App | None = None
     organization: str = ""
     repos: NameSelection | None = None
+    is_default_branch: bool = False
 
     def of_repo(self, repo: str, branch: str) -> Settings:
         """Those of one repository of several."""
-        return replace(self, repo=repo, branch=branch)
+        return replace(self, repo=repo, branch=branch, is_default_branch=not self.branch)
 
     @classmethod
     def from_options(cls, options: InstanceConfig) -> Settings:
@@ -119,6 +121,11 @@ class Settings:
             max_age=parsed("max_age", parse_duration, options.max_age) if options.max_age else None,
             app=_app(options),
         )
+
+    @property
+    def place(self) -> str:
+        """What messages call that which is asked about: the repository, or the organisation where it is about all."""
+        return self.repo or self.organization
 
     @property
     def lookback(self) -> timedelta:

@@ -37,7 +37,7 @@ from metta_checks.cli.group import INTERRUPTED, ConfigurationFault
 from metta_checks.cli.option_faults import Fault, faults_of_instance
 from metta_checks.cli.render import document_json, outcome_text, sent_text
 from metta_checks.cli.runner import Outcome, collections, log_shown, new_check, prepare_stubs, refused
-from metta_checks.cli.terminal import Progress, echo, wrapped
+from metta_checks.cli.terminal import Progress, echo, echo_wrapped
 from metta_checks.core.atomic_write import STANDARD_OUTPUT
 from metta_checks.core.definition import CheckDefinition
 from metta_checks.core.printable import printable_lines
@@ -311,8 +311,7 @@ def _report(job: Job, outcome: Outcome, *, verbose: bool) -> None:
         texts.append(definition.credential_hint)
     for text in texts:
         for paragraph in f"{definition.name}, instance {outcome.instance}: {text}".split("\n"):
-            for line in wrapped(paragraph, err=True):
-                echo(line, err=True)
+            echo_wrapped(paragraph, err=True)
     if verbose:
         echo(outcome.traceback, err=True)
 

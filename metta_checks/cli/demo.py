@@ -16,7 +16,7 @@ from metta_checks.cli.collect import exit_status
 from metta_checks.cli.group import require_simulator
 from metta_checks.cli.render import number_text, outcome_text
 from metta_checks.cli.runner import Outcome, Series, new_check, prepare_stubs, run_once
-from metta_checks.cli.terminal import echo, show_table, wrapped
+from metta_checks.cli.terminal import echo, echo_wrapped, show_table
 from metta_checks.core.atomic_write import WriteError, is_standard_output, write_output
 
 
@@ -167,10 +167,9 @@ def _show(outcomes: Mapping[str, Outcome]) -> None:
     echo()
     for definition in CHECKS:
         figures = list(figures_of(definition.slug, outcomes[definition.name].series))
-        for line in wrapped(f"{definition.name}: {'; '.join(figures)}"):
-            echo(line)
+        echo_wrapped(f"{definition.name}: {'; '.join(figures)}")
     echo()
-    echo("Every series of each check: metta-checks demo --verbose")
+    echo_wrapped("Every series of each check: metta-checks demo --verbose")
 
 
 def _draw(path: Path, *, aside: bool) -> None:
@@ -182,4 +181,4 @@ def _draw(path: Path, *, aside: bool) -> None:
     except WriteError as error:
         echo(f"the dashboards could not be drawn: {error}", err=True)
         return
-    echo(f"The dashboards, to open in a browser: {path}", err=aside)
+    echo_wrapped(f"The dashboards, to open in a browser: {path}", err=aside)

@@ -17,7 +17,7 @@ from metta_checks.cli.conf_files import ConfFile, Finding, found_at
 from metta_checks.cli.conf_values import filled
 from metta_checks.cli.group import ConfigurationFault
 from metta_checks.cli.runner import new_check, prepare_stubs
-from metta_checks.cli.terminal import echo, wrapped
+from metta_checks.cli.terminal import echo, in_columns, wrapped
 from metta_checks.core import MettaCheck
 from metta_checks.core.cost import Cost, Workload
 from metta_checks.core.definition import CheckDefinition
@@ -205,12 +205,12 @@ def _table(one: Estimate, pricing: Pricing) -> Iterator[str]:
     if one.budget is not None:
         yield f"  of a series_budget of {one.budget:,}{': it would warn' if total > one.budget else ''}"
     yield ""
-    yield f"  {'METRIC':<52} {'TAG SETS':>10} {'BILLED':>10}"
+    yield from _row("METRIC", "TAG SETS", "BILLED")
     for item in one.cost.items:
         if item.tag_sets:
             billed = _number(item.billed(percentiles=pricing.percentiles))
             name = f"{item.metric} (distribution)" if item.kind == "distribution" else item.metric
-            yield f"  {name:<52} {_number(item.tag_sets):>10} {billed:>10}"
+            yield from _row(name, _number(item.tag_sets), billed)
     yield ""
     requests = one.cost.requests
     share = f", {requests.hourly / requests.quota:.1%} of the quota" if requests.quota else ""
@@ -218,10 +218,14 @@ def _table(one: Estimate, pricing: Pricing) -> Iterator[str]:
     yield from wrapped(f"{hourly}, {_number(requests.hourly * HOURS_A_MONTH)} a month: {requests.says}", indent="  ")
     if one.others:
         yield ""
-        yield f"  {'WHAT IF':<52} {'BILLED':>10} {'CHANGE':>10}"
+        yield from _row("WHAT IF", "BILLED", "CHANGE")
     for label, cost in one.others:
         billed_then = pricing.billed(cost)
-        yield f"  {label:<52} {_number(billed_then):>10} {_signed(billed_then - total):>10}"
+        yield from _row(label, _number(billed_then), _signed(billed_then - total))
+
+
+def _row(name: str, *cells: str) -> Iterator[str]:
+    yield from in_columns(name, [(cell, ">10") for cell in cells], width=52)
 
 
 def _summary(estimates: list[Estimate], pricing: Pricing) -> Iterator[str]:

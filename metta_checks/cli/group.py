@@ -9,6 +9,7 @@ import sys
 import traceback
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -53,6 +54,14 @@ class Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click passes it)
         return list(self.commands)
+
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        """Refuses to run without standard output, where the next file that is opened would take its place."""
+        if sys.stderr is None:
+            sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 (as long as the process)
+        if sys.stdout is None:
+            sys.exit("Error: standard output is closed: send it to a file, to a pipe, or to /dev/null")
+        return super().main(*arguments, **options)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.meta[_ARGUMENTS] = tuple(args)

@@ -38,11 +38,11 @@ class CiQuestion:
     queue: bool = True
 
     @classmethod
-    def of(cls, options: Any) -> CiQuestion:
-        """The question behind the validated options."""
+    def of(cls, options: Any, *, repo: str, branch: str) -> CiQuestion:
+        """The question behind the validated options, about one branch of one repository."""
         return cls(
-            repo=options.repo,
-            branch=options.branch,
+            repo=repo,
+            branch=branch,
             window=parse_duration(options.window),
             label_window=parse_duration(options.label_window),
             labels={

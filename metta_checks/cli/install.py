@@ -21,7 +21,7 @@ from metta_checks.cli.installation import (
     example_of,
     shim_of,
 )
-from metta_checks.cli.terminal import OutputError, echo
+from metta_checks.cli.terminal import OutputError, echo, echo_wrapped
 from metta_checks.core.definition import CheckDefinition
 from metta_checks.core.safe_files import safe_folder
 
@@ -173,7 +173,7 @@ def _installation(agent_dir: Path, checks: Iterable[CheckDefinition], *, dry_run
             installation.close()
     except MissingFilesError as error:
         raise click.ClickException(str(error)) from None
-    except OutputError:
+    except (OutputError, BrokenPipeError):
         raise
     except PermissionError as error:
         remedy = "run it as root, or as the user that owns the folder"
@@ -198,8 +198,8 @@ def _show_next_step(agent_dir: Path, bare: list[CheckDefinition], *, dry_run: bo
         return
     if bare:
         folder = agent_dir / CONFIGURATIONS / f"{bare[0].name}.d"
-        echo(f"Next: copy {folder}/conf.yaml.example to conf.yaml beside it and edit that, then")
+        echo_wrapped(f"Next: copy {folder}/conf.yaml.example to conf.yaml beside it and edit that, then")
         echo(f"  metta-checks validate {agent_dir / CONFIGURATIONS}")
     if EMBEDDED.is_dir() and not Path(sys.prefix).is_relative_to(EMBEDDED):
-        echo("This Python is not the Agent's. The Agent needs the package in its own:")
+        echo_wrapped("This Python is not the Agent's. The Agent needs the package in its own:")
         echo(f"  {EMBEDDED}/bin/pip install --no-deps metta_checks-<version>-py3-none-any.whl")

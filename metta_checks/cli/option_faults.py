@@ -66,7 +66,7 @@ def faults_of_instance(
         new = [fault for fault in faults if fault.option not in reported or isinstance(trial.get(fault.option), list)]
         # Where `projects` was put aside, `project` is not missing.
         yield from (
-            fault for fault in new if given.get(fault.option or "") is not None or f"{fault.option}s" not in given
+            fault for fault in new if given.get(str(fault.option)) is not None or f"{fault.option}s" not in given
         )
         reported |= {fault.option for fault in faults}
         put_aside = [_put_aside(fault, trial) for fault in _last_entries_first(faults)]

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from metta_checks.cli.dogstatsd import Destination, Sent
 from metta_checks.cli.runner import Outcome, Series
-from metta_checks.cli.terminal import columns, wrapped
+from metta_checks.cli.terminal import columns, in_columns, wrapped
 
 WIDTH: Final = 100
 """Columns of a table where they are not those of the terminal."""
@@ -45,10 +45,15 @@ def outcome_text(check_name: str, outcome: Outcome, *, every_series: bool) -> It
         _plural(outcome.requests, "request", "requests"),
         f"{outcome.duration_seconds:.2f} s",
     ]
-    yield f"{check_name}, instance {outcome.instance}, collection {outcome.collection}: {', '.join(parts)}"
+    yield from wrapped(
+        f"{check_name}, instance {outcome.instance}, collection {outcome.collection}: {', '.join(parts)}"
+    )
     for warning in outcome.warnings:
         yield from wrapped(f"warning: {warning}", indent="  ")
-    yield from _table(outcome.series, every_series=every_series)
+    shown = outcome.series if outcome.ok or every_series else [*filter(_is_telling, outcome.series)]
+    yield from _table(shown, every_series=every_series)
+    if left_out := len(outcome.series) - len(shown):
+        yield from wrapped(f"and {left_out:,} more series of metta.check.*; --verbose shows all", indent="  ")
 
 
 def sent_text(sent: Sent, destination: Destination, events: int) -> Iterator[str]:
@@ -97,12 +102,18 @@ def _table(all_series: Sequence[Series], *, every_series: bool) -> Iterator[str]
     for (metric, kind), group in groupby(all_series, key=lambda series: (series.metric, series.kind)):
         members = list(group)
         units = ("series", "series") if kind == "gauge" else ("point", "points")
-        yield f"  {metric:<44} {kind:<13} {_plural(len(members), *units):>12}  {_span(members)}".rstrip()
+        cells = ((kind, "<13"), (_plural(len(members), *units), ">12"), (f" {_span(members)}", ""))
+        yield from in_columns(metric, cells, width=44)
         for series in members if every_series else members[:EXAMPLES]:
             own = " ".join(text for text in series.tags if text not in shared)
             yield from _example(f"    {number_text(series.value):>12}  ", own, whole=every_series)
         if not every_series and len(members) > EXAMPLES:
             yield f"    {'':>12}  and {len(members) - EXAMPLES:,} more; --verbose shows all"
+
+
+def _is_telling(series: Series) -> bool:
+    """Whether a series of a collection that failed is more than the telemetry of every one."""
+    return series.metric == "metta.check.up" or not series.metric.startswith("metta.check.")
 
 
 def _span(members: Sequence[Series]) -> str:

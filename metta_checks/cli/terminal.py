@@ -97,16 +97,23 @@ def wrapped(text: str, *, indent: str = "", err: bool = False) -> Iterator[str]:
         yield line
 
 
+def echo_wrapped(text: str, *, indent: str = "", err: bool = False) -> None:
+    """Write `text` in lines that fit the terminal."""
+    for line in wrapped(text, indent=indent, err=err):
+        echo(line, err=err)
+
+
 def show_table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> None:
     """A table: drawn by rich on a terminal where the extra `terminal` is installed, else in aligned columns.
 
     The columns in `right` are numbers. The last column may be long; on a terminal it goes on in the next line.
     """
     cells = [[printable(cell) for cell in row] for row in rows]
-    if columns() is not None and find_spec("rich") is not None:
+    widths = [max(map(len, column)) for column in zip(headers, *cells, strict=True)]
+    terminal = columns()
+    if terminal is not None and sum(widths[:-1]) + 3 * len(widths) + NARROWEST // 2 <= terminal and find_spec("rich"):
         _show_rich_table(headers, cells, right)
         return
-    widths = [max(map(len, column)) for column in zip(headers, *cells, strict=True)]
     for row in (headers, *cells):
         padded = [
             cell.rjust(width) if number in right else cell.ljust(width)
@@ -114,6 +121,18 @@ def show_table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, right: 
         ]
         for line in wrapped_row(padded):
             echo(line)
+
+
+def in_columns(name: str, cells: Sequence[tuple[str, str]], *, width: int, indent: str = "  ") -> Iterator[str]:
+    """A name of `width` columns and cells, each with its format such as `>10`; on a narrower terminal in two lines."""
+    line = f"{indent}{name:<{width}} {' '.join(format(cell, form) for cell, form in cells)}".rstrip()
+    limit = columns()
+    if limit is None or len(line) <= limit:
+        yield line
+        return
+    yield f"{indent}{name}"
+    below = " ".join(format(cell, form) for cell, form in cells).strip()
+    yield f"{indent}  {below if len(below) + len(indent) + 2 <= limit else ' '.join(below.split())}".rstrip()
 
 
 def wrapped_row(padded: Sequence[str]) -> Iterator[str]:
@@ -157,10 +176,10 @@ def printable_faults() -> Iterator[None]:
 
 class Progress:
     """A status line on standard error while a command works, gone when it is done. It is silent where standard error is
-    no terminal, or where `quiet` asks for that."""
+    no terminal or a dumb one, or where `quiet` asks for that."""
 
     def __init__(self, *, quiet: bool = False) -> None:
-        self._shown = sys.stderr.isatty() and not quiet
+        self._shown = sys.stderr.isatty() and os.environ.get("TERM") != "dumb" and not quiet
 
     def show(self, text: str) -> None:
         """Replace the line."""

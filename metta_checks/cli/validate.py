@@ -18,7 +18,7 @@ from metta_checks.cli.conf_warnings import same_twice, warnings_of
 from metta_checks.cli.group import ConfigurationFault
 from metta_checks.cli.list import credential_of
 from metta_checks.cli.runner import prepare_stubs
-from metta_checks.cli.terminal import echo, wrapped
+from metta_checks.cli.terminal import echo, echo_wrapped
 from metta_checks.core import SourceError
 from metta_checks.core.clock import utcnow
 from metta_checks.core.definition import CheckDefinition
@@ -148,8 +148,7 @@ def _show(findings: Sequence[Finding], files: Collection[Path]) -> None:
         found = by_path.get(path, [])
         echo(f"{printable(str(path))}: {_verdict(path, found)}")
         for finding in found:
-            for line in wrapped(f"{finding.level}: {finding}", indent="  "):
-                echo(line)
+            echo_wrapped(f"{finding.level}: {finding}", indent="  ")
 
 
 def _verdict(path: Path, findings: Iterable[Finding]) -> str:
@@ -204,5 +203,5 @@ def _refused_by_one(entries: Iterable[Entry]) -> Iterator[EntryFault]:
         if problem_of(metric, None) is not None:
             continue
         refused = ((name, said) for name, origin in ORIGINS.items() if (said := problem_with(metric, origin)))
-        if problem := next((f"for metta_{name} {said}; --check says whose it is" for name, said in refused), None):
+        if problem := next((f"for metta_{name} {said}; --check names its check" for name, said in refused), None):
             yield EntryFault(entry.document, entry.position, f"metric: {problem}")

@@ -15,9 +15,9 @@ from metta_checks.checks import find_check
 from metta_checks.cli.agent_config import AgentConfig
 from metta_checks.cli.arguments import config_option, config_or_environment
 from metta_checks.cli.independent_ci import CiQuestion, Figure, Get, independent_count
-from metta_checks.cli.runner import Outcome, new_check, prepare_stubs, run_once
+from metta_checks.cli.runner import Outcome, discovered, new_check, prepare_stubs, run_once
 from metta_checks.cli.terminal import Progress, echo
-from metta_checks.core import CredentialError, MettaCheck
+from metta_checks.core import CredentialError, MettaCheck, SourceError
 from metta_checks.core.transport import BearerAuth
 
 NAMESPACE: Final = "metta.infra.cron."
@@ -56,21 +56,39 @@ def verify_ci(context: click.Context, config_path: Path | None, instance: int) -
     config = config_or_environment(config_path)
     if instance > len(config.instances):
         raise click.UsageError(f"--instance {instance}: the configuration has {len(config.instances)}")
+    status = 0
     try:
-        lines, equal = _compared(config, instance)
+        for only in _repositories(config, instance):
+            lines, equal = _compared(config, instance, only)
+            echo("\n".join(lines))
+            status = status if equal else 1
     except ConfigurationError as error:
         raise click.UsageError(f"instance {instance}: {error}") from None
     except UncountableError as error:
         echo(f"metta_ci, instance {instance}: {error}", err=True)
         context.exit(1)
-    echo("\n".join(lines))
-    context.exit(0 if equal else 1)
+    context.exit(status)
 
 
-def _compared(config: AgentConfig, number: int) -> tuple[list[str], bool]:
+def _repositories(config: AgentConfig, number: int) -> list[Mapping[str, Any]]:
+    """The options that make an instance of each repository that this one watches; none of its own for a single one."""
+    check = _check(config, number, {})
+    if not check.discovers:
+        return [{}]
+    try:
+        found = discovered(check)
+    except (CredentialError, SourceError) as error:
+        raise UncountableError(str(error)) from None
+    alone = {"organization": None, "repos": None}
+    return [{**alone, "repo": one.identity["repo"], "branch": one.identity["branch"]} for one in found]
+
+
+def _compared(config: AgentConfig, number: int, only: Mapping[str, Any]) -> tuple[list[str], bool]:
+    """The report of one repository, and whether the two counts are equal."""
     progress = Progress()
-    check = _check(config, number)
-    question = CiQuestion.of(check.config)
+    check = _check(config, number, only)
+    identity = check.targets()[0].identity
+    question = CiQuestion.of(check.config, repo=identity["repo"], branch=identity["branch"])
     try:
         progress.show("the check collects …")
         before = _collected(check, number)
@@ -78,7 +96,7 @@ def _compared(config: AgentConfig, number: int) -> tuple[list[str], bool]:
         requests_sent: list[str] = []
         theirs = independent_count(_getter(check, requests_sent), question, before.at)
         progress.show("the check collects again …")
-        after = _collected(_check(config, number), number)
+        after = _collected(_check(config, number, only), number)
     finally:
         progress.clear()
     ours, later = _figures(before), _figures(after)
@@ -93,13 +111,13 @@ def _compared(config: AgentConfig, number: int) -> tuple[list[str], bool]:
     else:
         lines.append(f"  equal: {len(ours) - len(moved):,} figures")
     if moved:
-        lines.append(f"  moved meanwhile, and so not judged: {len(moved):,}")
+        lines.append(f"  changed meanwhile, and therefore not compared: {len(moved):,}")
     return lines, not judged
 
 
-def _check(config: AgentConfig, number: int) -> MettaCheck:
-    quiet = {"distributions": False, "events": False}
-    check = new_check(find_check("ci"), config.init_config, {**config.instances[number - 1], **quiet})
+def _check(config: AgentConfig, number: int, only: Mapping[str, Any]) -> MettaCheck:
+    changed = {"distributions": False, "events": False, **only}
+    check = new_check(find_check("ci"), config.init_config, {**config.instances[number - 1], **changed})
     check.load_options()
     return check
 

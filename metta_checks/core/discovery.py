@@ -38,24 +38,28 @@ class Discovered:
     """What a look at the list gave.
 
     `names` are those to read, in order, with what the list says of each (empty where it says nothing, as for a literal
-    name that is not in it). `gone` says since when targets of earlier lists are missing. `over_limit` are names that
-    match beyond the limit. `literals` are those of `names` that the configuration spells out.
+    name that is not in it). `gone` says since when targets of earlier lists are missing, and `former` what those said
+    of them. `over_limit` are names that match beyond the limit. `literals` are those of `names` that the configuration
+    spells out.
     """
 
     names: Mapping[str, str]
     literals: frozenset[str] = frozenset()
     gone: Mapping[str, datetime] = field(default_factory=dict)
+    former: Mapping[str, str] = field(default_factory=dict)
     over_limit: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class _KnownList:
-    """The last list that was read to its end, as far as it matches; `gone` are former targets that it has not."""
+    """The last list that was read to its end, as far as it matches; `gone` are former targets that it has not, and
+    `former` is what was said of them."""
 
     read_at: datetime
     names: Mapping[str, str]
     gone: Mapping[str, datetime]
+    former: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -130,7 +134,7 @@ class Discovery:
             reading.cursor = page.next
             if time_left() < LIST_SHARE:
                 return (
-                    f"the list of {self._what} is long: {reading.pages:,} pages are read, the next collection goes on"
+                    f"the list of {self._what} is long: {reading.pages:,} pages are read, the next collection continues"
                 )
         self._unfinished = None
         self._take(reading.names, now)
@@ -140,13 +144,16 @@ class Discovery:
         return name in self._selection.literals or self._selection.matches(name)
 
     def _take(self, names: Mapping[str, str], now: datetime) -> None:
-        gone = {}
-        if self._known is not None:
-            former = dict.fromkeys(self._chosen(self._known.names)[0], now) | dict(self._known.gone)
-            gone = {name: min(since, now) for name, since in former.items() if name not in names}
+        gone: dict[str, datetime] = {}
+        said: dict[str, str] = {}
+        if (known := self._known) is not None:
+            missing = dict.fromkeys(self._chosen(known.names)[0], now) | dict(known.gone)
+            gone = {name: min(since, now) for name, since in missing.items() if name not in names}
+            said = {**known.former, **known.names}
         literals = self._selection.literals
         gone = {name: since for name, since in gone.items() if name not in literals and now - since < GONE_FOR}
-        self._known = _KnownList(now, dict(sorted(names.items())), gone)
+        former = {name: said[name] for name in gone if said.get(name)}
+        self._known = _KnownList(now, dict(sorted(names.items())), gone, former)
         # What could not be kept is read again after a restart.
         try:
             self._store.save(LIST_FORMAT.encode(self._known, now))
@@ -172,7 +179,8 @@ class Discovery:
             warnings.append(f"none of the {self._what} matches `include`")
         literals = frozenset(self._selection.literals).intersection(chosen)
         names = {name: known.names.get(name, "") for name in chosen}
-        return Discovered(names, literals, gone, tuple(over), tuple(warnings))
+        former = {name: known.former.get(name, "") for name in gone}
+        return Discovered(names, literals, gone, former, tuple(over), tuple(warnings))
 
     def _failure(self, error: Exception, now: datetime) -> str:
         if self._known is None:
@@ -198,18 +206,20 @@ class _Saved(BaseModel):
     read_at: int
     names: dict[str, str]
     gone: dict[str, int]
+    former: dict[str, str] = {}
 
 
 def _encoded(known: _KnownList, _: datetime) -> dict[str, Any]:
     gone = {name: int(since.timestamp()) for name, since in known.gone.items()}
-    return _Saved(read_at=int(known.read_at.timestamp()), names=dict(known.names), gone=gone).model_dump()
+    read_at, former = int(known.read_at.timestamp()), dict(known.former)
+    return _Saved(read_at=read_at, names=dict(known.names), gone=gone, former=former).model_dump(exclude_defaults=True)
 
 
 def _decoded(document: Any) -> _KnownList | None:
     try:
         saved = _Saved.model_validate(document)
         gone = {name: datetime.fromtimestamp(since, UTC) for name, since in saved.gone.items()}
-        return _KnownList(datetime.fromtimestamp(saved.read_at, UTC), saved.names, gone)
+        return _KnownList(datetime.fromtimestamp(saved.read_at, UTC), saved.names, gone, saved.former)
     except (ValidationError, ValueError, OverflowError, OSError):
         return None
 

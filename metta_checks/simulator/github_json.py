@@ -28,7 +28,8 @@ def encode(value: object) -> str:
 
 
 def timestamp(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    # Several times as fast as strftime, and a page of runs has a thousand.
+    return f"{moment.astimezone(UTC).isoformat()[:19]}Z"
 
 
 def node_id(kind: str, database_id: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
@@ -70,12 +71,14 @@ def page_of(
 
 def list_page(items: Sequence[object], *, first: int | None = None, after: str | None = None) -> Page:
     """A page of a short list that keeps its order: projects, sweeps."""
-    edges = [Edge(item, (1, place, "")) for place, item in enumerate(items)]
-    if after:
-        last = _place(after)
-        edges = [edge for edge in edges if edge.key > last]
-    size = _size(first)
-    return Page(edges[:size], has_next_page=len(edges) > size)
+    places = range(len(items))
+    start = bisect_right(places, _place(after), key=_place_key) if after else 0
+    end = start + _size(first)
+    return Page([Edge(items[place], _place_key(place)) for place in places[start:end]], has_next_page=len(items) > end)
+
+
+def _place_key(place: int) -> Key:
+    return 1, place, ""
 
 
 def _size(first: int | None) -> int:

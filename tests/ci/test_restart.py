@@ -79,7 +79,8 @@ def test_the_state_is_compact_and_does_not_grow(watched):
         pytest.param(lambda _: '{"version":1,"state":{"runs":[]}}', id="of another shape"),
     ],
 )
-def test_damaged_state_is_a_fresh_start(watched, damage):
+def test_damaged_state_is_a_fresh_start(scene, damage):
+    watched = scene(events=True)
     before = watched.collect()
     key, text = stored(watched)
     watched.restart()
@@ -125,8 +126,9 @@ def test_what_a_quiet_workflow_did_in_a_long_pause_is_found_out(watched):
 
 
 @pytest.mark.parametrize("pause", [timedelta(hours=50), timedelta(hours=-2)], ids=["a long pause", "a clock set back"])
-def test_longer_than_the_look_back_is_a_fresh_start_without_old_points(watched, pause):
+def test_longer_than_the_look_back_is_a_fresh_start_without_old_points(scene, pause):
     """What happened in between nobody saw, so that what is known of quiet workflows is not to be trusted either."""
+    watched = scene(events=True)
     watched.collect()
     watched.later(pause)
     watched.restart()

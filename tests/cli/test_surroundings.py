@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import resource
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import Result
+from command_process import GOOD, PROGRAM
 
 from metta_checks.checks import CHECKS
 from metta_checks.cli.main import main
@@ -23,58 +22,6 @@ from metta_checks.simulator.wandb_server import DEMO_API_KEY, WandbServer
 
 Command = Callable[..., Result]
 Conf = Callable[..., Path]
-
-PROGRAM = [sys.executable, "-m", "metta_checks"]
-
-
-def run(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*PROGRAM, *map(str, arguments)], capture_output=True, text=True, check=False, timeout=120, **options
-    )
-
-
-def on_a_terminal(columns: int, *arguments: object, **variables: str) -> str:
-    """What the command writes to a terminal of so many columns."""
-    master, slave = pty.openpty()
-    environment = {**os.environ, "COLUMNS": str(columns), "TERM": "xterm", **variables}
-    with subprocess.Popen([*PROGRAM, *map(str, arguments)], stdout=slave, stderr=slave, env=environment) as process:
-        os.close(slave)
-        written = b"".join(_read(master))
-        process.wait(timeout=60)
-    os.close(master)
-    return written.decode().replace("\r\n", "\n")
-
-
-def _read(master: int) -> Iterator[bytes]:
-    while True:
-        try:
-            piece = os.read(master, 65536)
-        except OSError:
-            return
-        if not piece:
-            return
-        yield piece
-
-
-GOOD = {
-    "entity": "team",
-    "project": "arena",
-    "tags": ["env:prod"],
-    "min_collection_interval": 120,
-    "empty_default_hostname": True,
-}
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-@pytest.mark.parametrize("arguments", [["list"], ["schema"], ["board", "lint", "--rules"], ["--help"]])
-def test_a_full_disk_under_standard_output(arguments: list[str]) -> None:
-    with Path("/dev/full").open("w") as full:
-        ran = subprocess.run([*PROGRAM, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
-    assert ran.returncode == 1
-    assert ran.stderr.startswith("Error: ")
-    assert "standard output: no space left on device. Free space on the disk" in ran.stderr
-    assert "fault of this command" not in ran.stderr
-    assert len(ran.stderr.splitlines()) == 1
 
 
 def test_a_file_that_may_not_grow(tmp_path: Path) -> None:
@@ -219,86 +166,6 @@ def test_a_missing_library_is_named_with_a_command_that_installs_it(
     assert result.exit_code in {1, 2}
     assert f"{sys.executable} -m pip install {needs}" in " ".join(result.stderr.split())
     assert "metta-checks[" not in result.stderr
-
-
-@pytest.mark.parametrize("columns", [40, 80, 200])
-@pytest.mark.parametrize(
-    "arguments", [["validate"], ["list", "--agent-dir"], ["collect", "all", "--config"], ["estimate", "--config"]]
-)
-def test_lines_fit_the_terminal(tmp_path: Path, columns: int, arguments: list[str]) -> None:
-    folder = tmp_path / "conf.d/metta_training.d"
-    folder.mkdir(parents=True)
-    options = {"source": "/nowhere/x.json", "tags": ["env:prod", "team:a-very-long-name-of-a-team"]}
-    (folder / "conf.yaml").write_text(json.dumps({"instances": [options]}))
-    shown = on_a_terminal(columns, *arguments, tmp_path)
-    for line in shown.split("\x1b[K")[-1].splitlines():
-        plain = "".join(
-            piece.partition("m")[2] if number else piece for number, piece in enumerate(line.split("\x1b["))
-        )
-        # What cannot be broken is not cut: a path, an address, the columns of numbers.
-        assert len(plain) <= columns or len(plain.split()) <= 5 or columns < 80, plain
-    assert "metta_training" in shown
-
-
-def test_nothing_is_cut_in_a_pipe(command: Command, tmp_path: Path) -> None:
-    path = tmp_path / "records.json"
-    record = {
-        "metric": "hearts",
-        "workflow_name": "w" * 80,
-        "task": "t" * 80,
-        "check": "c",
-        "condition": "> 0",
-        "value": 1,
-    }
-    path.write_text(json.dumps([record]))
-    ran = run("collect", "training", env={**os.environ, "TRAINING_HEALTH_FILE": str(path), "COLUMNS": "60"})
-    assert ran.returncode == 0
-    assert not [line for line in ran.stdout.splitlines() if line.endswith("…")]
-    assert f"workflow_name:{'w' * 80}" in ran.stdout
-    bad = tmp_path / "metta_wandb.d/conf.yaml"
-    bad.parent.mkdir()
-    bad.write_text(json.dumps({"instances": [{**GOOD, "zzz": 1, "system_metrics": ["gpu_heat"]}]}))
-    lines = command("validate", bad).stdout.splitlines()
-    assert sum("fault: " in line for line in lines) == 2
-    assert all(line.startswith(("  fault: ", "  warning: ", "  credential: ", str(bad), "1 file: ")) for line in lines)
-
-
-RED = "\x1b[31m"
-
-
-@pytest.mark.parametrize(
-    ("options", "variables", "coloured"),
-    [
-        ([], {}, True),
-        ([], {"NO_COLOR": "1"}, False),
-        ([], {"NO_COLOR": ""}, True),
-        ([], {"TERM": "dumb"}, False),
-        (["--color", "never"], {}, False),
-        (["--color", "always"], {"NO_COLOR": "1"}, True),
-    ],
-)
-def test_colour_on_a_terminal(tmp_path: Path, options: list[str], variables: dict[str, str], coloured: bool) -> None:
-    path = tmp_path / "metta_wandb.d/conf.yaml"
-    path.parent.mkdir()
-    path.write_text(json.dumps({"instances": [{**GOOD, "zzz": 1}]}))
-    shown = on_a_terminal(100, *options, "validate", path, **variables)
-    assert ("\x1b[31m\x1b[1mfault" in shown) == coloured
-    assert "fault" in shown
-
-
-def test_colour_in_a_pipe(tmp_path: Path) -> None:
-    path = tmp_path / "metta_wandb.d/conf.yaml"
-    path.parent.mkdir()
-    path.write_text(json.dumps({"instances": [{**GOOD, "zzz": 1}]}))
-    assert "\x1b" not in run("validate", path).stdout
-    assert "\x1b" in run("--color", "always", "validate", path).stdout
-
-
-def test_the_table_of_the_demo_with_rich_and_without(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    pytest.importorskip("rich")
-    shown = on_a_terminal(100, "demo", "--board", tmp_path / "board.html")
-    assert "─" in shown
-    assert "─" not in run("demo", "--board", tmp_path / "board.html").stdout
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from metta_checks.wandb.check import WandbCheck
 MOST = 64 * 1024 * 1024
 """Bytes that all attempts of a collection may take: three times the limit, and what waits in buffers on the way."""
 
-SECONDS = 1.0
+SECONDS = 0.3
 PIECE = b" " * 65536
 
 

@@ -17,8 +17,9 @@ from core_support.certificate import server_context
 from core_support.probe.check import ProbeCheck
 from core_support.servers import RawServer, Source, answering
 from datadog_checks.base.stubs.aggregator import AggregatorStub
+from simulator_support.faults import Fault
 
-from metta_checks.simulator.server import Fault, Response
+from metta_checks.simulator.server import Response
 
 Probe = Callable[..., ProbeCheck]
 DESCRIPTORS = Path("/proc/self/fd")
@@ -93,7 +94,7 @@ def run_often(check: ProbeCheck, times: int) -> list[str]:
 @pytest.mark.parametrize(
     ("answer", "times"),
     [
-        pytest.param(None, 200, id="fine"),
+        pytest.param(None, 60, id="fine"),
         pytest.param(Response(500), 50, id="an error"),
         pytest.param(Response(200, b"[]", {"Connection": "close"}), 50, id="a closing connection"),
         pytest.param(Response(200, bytes(100_000)), 50, id="too large"),

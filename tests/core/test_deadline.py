@@ -15,7 +15,7 @@ from core_support.servers import Behaviour, Line, RawServer, answering, relaying
 
 from metta_checks.core import Kind, SourceError
 
-LIMIT = 0.5
+LIMIT = 0.25
 MARGIN = 2.0
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n"
 
@@ -146,7 +146,7 @@ def test_a_connection_that_comes_too_late_is_closed(
 def test_retries_stay_inside_it(client: Callable[..., Any]) -> None:
     def behave(line: Line) -> None:
         line.head()
-        time.sleep(0.3)
+        time.sleep(0.6 * LIMIT)
         line.send(b"HTTP/1.1 503 Away\r\nContent-Length: 0\r\n\r\n")
 
     with RawServer(behave) as server:

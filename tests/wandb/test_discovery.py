@@ -290,8 +290,8 @@ def test_a_list_that_a_stranger_led_the_check_to_is_not_believed_by_a_trusted_in
     [
         ({"data": {"viewer": None, "models": None}}, "unauthorised"),
         ({"data": {"viewer": {"id": "1"}, "models": None}}, "W&B has no such entity"),
-        ({"data": {"viewer": {"id": "1"}, "models": {"edges": [{"node": {}}]}}}, "malformed answer"),
-        ({"data": None}, "malformed answer"),
+        ({"data": {"viewer": {"id": "1"}, "models": {"edges": [{"node": {}}]}}}, "malformed response"),
+        ({"data": None}, "malformed response"),
         ({"errors": [{"message": "permission denied", "path": ["models"]}], "data": {"models": None}}, "forbidden"),
     ],
 )
@@ -310,12 +310,13 @@ def test_an_entity_without_projects_is_a_warning_and_not_up(entity: Callable[...
     assert watched.by_project("metta.check.up") == {"": 0.0}
 
 
-def test_ten_thousand_projects_are_listed_by_a_hundred(entity: Callable[..., Entity]) -> None:
+@pytest.mark.parametrize("projects", [1_000, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_many_projects_are_listed_by_a_hundred(entity: Callable[..., Entity], projects: int) -> None:
     watched = entity(project_of("p00001"), project_of("p00002"), projects={"include": ["p.*"], "limit": 2})
-    for number in range(3, 10_001):
+    for number in range(3, projects + 1):
         watched.server.projects["team", f"p{number:05}"] = DemoProject("team", f"p{number:05}")
-    assert watched.collect() == 101
-    assert watched.statuses() == {"read": 2, "over_limit": 9_998}
+    assert watched.collect() == projects / 100 + 1
+    assert watched.statuses() == {"read": 2, "over_limit": projects - 2}
     assert watched.collect(minutes=2) == 1
 
 

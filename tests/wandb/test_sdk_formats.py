@@ -32,7 +32,14 @@ PASSED_OVER = re.compile(
 """System metrics that the check leaves out on purpose."""
 
 
-@pytest.fixture(scope="module", params=[None, "rank-0", "node/1.eu"], ids=["no label", "label", "label with a slash"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(None, id="no label"),
+        pytest.param("rank-0", id="label", marks=pytest.mark.slow),
+        pytest.param("node/1.eu", id="label with a slash"),
+    ],
+)
 def written(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What a run of the SDK writes, in a process of its own."""
     command = [
