@@ -12,9 +12,17 @@ import pytest
 from botocore.loaders import Loader
 from core_support.certificate import write_certificate
 from datadog_checks.base.stubs import datadog_agent as agent_stub
+from hypothesis import HealthCheck, settings
 
 from metta_checks.core import clock
 from metta_checks.core.transport import Transport
+
+# A look at each property; `.ci/run` looks longer, with `--hypothesis-profile=thorough`.
+# How fast a machine makes them is no property of ours.
+BY_ITSELF = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("quick", max_examples=25, **BY_ITSELF)
+settings.register_profile("thorough", max_examples=100, **BY_ITSELF)
+settings.load_profile("quick")
 
 OWN_PREFIXES = ("AWS_", "DD_", "GITHUB_", "WANDB_")
 PROXIES = {"http_proxy", "https_proxy", "all_proxy", "no_proxy"}

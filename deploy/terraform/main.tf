@@ -2,10 +2,14 @@
 locals {
   package = "${path.module}/../../metta_checks"
 
-  dashboards = {
+  all_dashboards = {
     for file in fileset("${local.package}/board/dashboards", "*.json") :
     trimsuffix(file, ".json") => file("${local.package}/board/dashboards/${file}")
-    if var.dashboards == null ? true : contains(var.dashboards, trimsuffix(file, ".json"))
+  }
+
+  dashboards = {
+    for name, dashboard in local.all_dashboards : name => dashboard
+    if var.dashboards == null ? true : contains(var.dashboards, name)
   }
 
   all_monitors = {
@@ -18,6 +22,9 @@ locals {
     for name, monitor in local.all_monitors : name => monitor
     if var.monitors == null ? !contains(monitor.tags, "optional:true") : contains(var.monitors, name)
   }
+
+  unknown_dashboards = var.dashboards == null ? [] : setsubtract(var.dashboards, keys(local.all_dashboards))
+  unknown_monitors   = var.monitors == null ? [] : setsubtract(var.monitors, keys(local.all_monitors))
 
   # The files have the address of Datadog's US1 site, and a place for the runbook's: see board/library.py.
   app = "https://${length(split(".", var.site)) > 2 ? "" : "app."}${var.site}"

@@ -89,7 +89,8 @@ def _of_types(value: Any, types: tuple[Any, ...], place: str) -> Iterator[Findin
     from datadog_api_client.model_utils import OpenApiModel
 
     for model in types:
-        if isinstance(model, list) or issubclass(model, OpenApiModel):
+        # A mapping with any keys, such as `silenced`, is a dictionary in place of a model.
+        if isinstance(model, list) or (isinstance(model, type) and issubclass(model, OpenApiModel)):
             yield from _findings(value, model, place)
             return
 

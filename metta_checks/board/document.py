@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -12,6 +13,27 @@ from metta_checks.core.decode import first_problem
 
 COLUMNS: Final = 12
 """Width of a dashboard's grid."""
+
+
+SPANS: Final[Mapping[str, timedelta]] = {
+    "1m": timedelta(minutes=1),
+    "5m": timedelta(minutes=5),
+    "10m": timedelta(minutes=10),
+    "15m": timedelta(minutes=15),
+    "30m": timedelta(minutes=30),
+    "1h": timedelta(hours=1),
+    "4h": timedelta(hours=4),
+    "1d": timedelta(days=1),
+    "2d": timedelta(days=2),
+    "1w": timedelta(weeks=1),
+    "1mo": timedelta(days=30),
+    "3mo": timedelta(days=91),
+    "6mo": timedelta(days=182),
+    "1y": timedelta(days=365),
+}
+"""How far back a widget looks that says so."""
+
+_DAYS: Final = {"minute": 1 / 1_440, "hour": 1 / 24, "day": 1, "week": 7, "month": 30, "year": 365}
 
 
 TEXT_MATCHES: Final[Mapping[str, Callable[[str, str], bool]]] = {
@@ -147,7 +169,22 @@ class Request(_Model):
 
 
 class Span(_Model):
+    """A widget's own time window: `live_span` such as `15m`, or `value` and `unit`, as newer exports have it."""
+
     live_span: str | None = None
+    value: int | None = None
+    unit: str = ""
+
+    @property
+    def length(self) -> timedelta | None:
+        """None where the window follows the calendar, or is nothing that Datadog documents."""
+        if self.live_span is not None:
+            return SPANS.get(self.live_span)
+        days = _DAYS.get(self.unit)
+        return timedelta(days=days * self.value) if days and self.value is not None else None
+
+    def __str__(self) -> str:
+        return self.live_span or f"{self.value} {self.unit}"
 
 
 class Marker(_Model):
@@ -245,13 +282,21 @@ class Thresholds(_Model):
 
 
 class Options(_Model):
+    model_config = ConfigDict(frozen=True, extra="allow")
+
     thresholds: Thresholds = Thresholds()
     notify_no_data: bool | None = None
     no_data_timeframe: int | None = None
     on_missing_data: str | None = None
     require_full_window: bool | None = None
-    group_retention_duration: str | None = None
     new_group_delay: int | None = None
+    timeout_h: int | None = None
+    notify_by: tuple[str, ...] = ()
+
+    @property
+    def others(self) -> Mapping[str, Any]:
+        """The options that have no field here, by name, where they are set."""
+        return {name: value for name, value in (self.model_extra or {}).items() if value is not None}
 
 
 class Monitor(_Model):

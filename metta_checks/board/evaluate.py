@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import product
 from typing import Final
 
-from metta_checks.board.document import QueryEntry, TemplateVariable
+from metta_checks.board.document import QueryEntry, Span, TemplateVariable
 from metta_checks.board.filters import (
     AnyOf,
     Everything,
@@ -39,24 +39,6 @@ WHOLE: Final = datetime.max.replace(tzinfo=UTC)
 
 NOT_THERE: Final = "N/A"
 """The value of a tag that a series does not have."""
-
-SPANS: Final[Mapping[str, timedelta]] = {
-    "1m": timedelta(minutes=1),
-    "5m": timedelta(minutes=5),
-    "10m": timedelta(minutes=10),
-    "15m": timedelta(minutes=15),
-    "30m": timedelta(minutes=30),
-    "1h": timedelta(hours=1),
-    "4h": timedelta(hours=4),
-    "1d": timedelta(days=1),
-    "2d": timedelta(days=2),
-    "1w": timedelta(weeks=1),
-    "1mo": timedelta(days=30),
-    "3mo": timedelta(days=91),
-    "6mo": timedelta(days=182),
-    "1y": timedelta(days=365),
-}
-"""How far back a widget looks that says so."""
 
 
 class UnsupportedError(Exception):
@@ -116,7 +98,7 @@ class Answers:
         self._variables = {variable.name: variable for variable in variables}
         self._values = values or {}
 
-    def to(self, entry: QueryEntry, live_span: str | None) -> Answer:
+    def to(self, entry: QueryEntry, span: Span | None) -> Answer:
         """The answer to one query of a widget. Raises QuerySyntaxError and UnsupportedError."""
         if entry.data_source != "metrics":
             raise UnsupportedError(f"the data source {entry.data_source}")
@@ -125,7 +107,7 @@ class Answers:
             if method.name not in _METHODS:
                 raise UnsupportedError(f".{method.name}()")
         condition = filled(query.filter, self._value_of)
-        since = self._since(live_span)
+        since = self._since(span)
         by_series: dict[frozenset[tuple[str, frozenset[str]]], dict[datetime, list[float]]] = {}
         for point in self.recording.of(query.metric, since):
             if holds(condition, point.tags):
@@ -139,12 +121,12 @@ class Answers:
         kind = self.recording.kinds.get(query.metric, "gauge")
         return Answer(query, kind, entry.aggregator or "avg", found, moments)
 
-    def _since(self, live_span: str | None) -> datetime | None:
-        if live_span is None:
+    def _since(self, span: Span | None) -> datetime | None:
+        if span is None:
             return None
-        if live_span not in SPANS:
-            raise UnsupportedError(f"the time span {live_span}")
-        return self.recording.last - SPANS[live_span]
+        if span.length is None:
+            raise UnsupportedError(f"the time span {span}")
+        return self.recording.last - span.length
 
     def _value_of(self, variable: Variable) -> Filter:
         declared = self._variables.get(variable.name)
@@ -321,6 +303,8 @@ def _zeroed(frame: Frame, moments: Sequence[datetime]) -> Frame:
 
 
 def _applied(function: str, frame: Frame, options: tuple[float | str, ...]) -> Frame:
+    if not frame:
+        return frame
     match function, options:
         case "abs", ():
             return _mapped(frame, abs)

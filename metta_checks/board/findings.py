@@ -25,6 +25,7 @@ class Rule(StrEnum):
     WINDOW = "window"
     ZERO = "zero"
     PALETTE = "palette"
+    STATE = "state"
     FORMAT = "format"
     UNIT = "unit"
     LIST = "list"
@@ -47,28 +48,29 @@ _MEANINGS = {
     Rule.MODEL: "Datadog's own models have every field and every value",
     Rule.WIDGET: "the linter supports the widget's type",
     Rule.GRID: "widgets lie inside the grid, and do not overlap",
-    Rule.VARIABLE: "template variables are declared, stand for a tag, and reach every query that has it",
-    Rule.FORMULA: "the formula parses, and uses the queries of its request",
+    Rule.VARIABLE: "template variables are declared, reach every query with their tag, and no row mixes verdicts",
+    Rule.FORMULA: "the formula parses, uses the queries of its request, and divides like by like",
     Rule.QUERY: "the query parses",
     Rule.METRIC: "a check emits the metric",
     Rule.AGGREGATOR: "the aggregator suits the metric's type and meaning",
     Rule.TAG: "the metric carries the tag",
-    Rule.VALUE: "the tag can have the value",
-    Rule.REDUCER: "a series is reduced to one figure in a way that suits the metric",
-    Rule.ROLLUP: "states keep their worst value over time, and monitors have no rollup",
-    Rule.WINDOW: "the time window holds at least three collections",
+    Rule.VALUE: "the tag can have the value, and text formats name each value once",
+    Rule.REDUCER: "the function that reduces a series to one figure suits the metric",
+    Rule.ROLLUP: "rollups suit the metric: states keep their worst value over time, and monitors have none",
+    Rule.WINDOW: "the time window holds at least three collections, and a missed one leaves no gap in a sum",
     Rule.ZERO: "missing figures of a source are not shown as zero",
     Rule.PALETTE: "the palette exists",
-    Rule.FORMAT: "conditional formats leave no value without a colour",
-    Rule.UNIT: "a figure whose metric has a unit shows one",
-    Rule.LIST: "a list of exceptions shows at least twelve",
+    Rule.STATE: "a figure is a count or a failure, and not the code of a state",
+    Rule.FORMAT: "failures have a colour, and conditional formats include every value and are all used",
+    Rule.UNIT: "a figure or chart whose metric has a unit shows that unit",
+    Rule.LIST: "a list of exceptions or states shows at least twelve",
     Rule.MARKER: "a marker of a chart is a value or a range",
     Rule.LINK: "a link uses tags of its widget and variables of its dashboard",
     Rule.THRESHOLD: "thresholds agree with the query and with each other",
-    Rule.OPTION: "metric monitors support the option",
+    Rule.OPTION: "metric monitors support the option, and it is not deprecated",
     Rule.NO_DATA: "on_missing_data is set, and suits the metric",
     Rule.GROUPS: "monitors group by env and by tags that every series has, and wait for new groups",
-    Rule.MESSAGE: "the message has a text and a link, and names groups of the query",
+    Rule.MESSAGE: "the message has a text and a link, and its groups and durations are those of the query",
 }
 
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Final
 
-from metta_checks.board.contract import SHARES, Contract, Emitted, states
+from metta_checks.board.contract import COUNTS, SHARES, Contract, Emitted, states
 from metta_checks.board.document import COLUMNS, Dashboard, Definition, QueryEntry, Request, TemplateVariable, Widget
-from metta_checks.board.evaluate import SPANS
 from metta_checks.board.filters import QuerySyntaxError, Variable, leaves
 from metta_checks.board.findings import Finding, Rule
+from metta_checks.board.lint_figures import COUNTING, figure_findings
 from metta_checks.board.lint_query import query_findings, without_variables
 from metta_checks.board.query import Call, Formula, MetricQuery, parse_formula, parse_query, references, walk
 
@@ -40,14 +40,11 @@ LINE_PALETTES: Final = frozenset(
 INTERVALS: Final = 3
 """A figure of now needs a window of so many collections at least: one may come late, one may fail."""
 
+INTERPOLATED: Final = 300
+"""Seconds after a real sample over which Datadog interpolates a gauge."""
+
 DAY: Final = 86_400.0
 """From this window on Datadog's time buckets hold several collections, and aggregate them."""
-
-LONGEST: Final = 12
-"""Rows that a list of exceptions shows at least."""
-
-EXCEPTIONS: Final = frozenset({"cutoff_min", "cutoff_max"})
-"""Functions that leave of a list what is beyond a limit."""
 
 _NUMBER: Final = r"-?\d+(?:\.\d+)?"
 _MARKER: Final = re.compile(rf"\s*(?:y\s*=\s*{_NUMBER}|{_NUMBER}\s*<\s*y\s*<\s*{_NUMBER})\s*")
@@ -74,7 +71,6 @@ def dashboard_findings(dashboard: Dashboard, contract: Contract) -> Iterator[Fin
         queries = list(_parsed_queries(definition))
         placed += [PlacedQuery(_place(definition), query) for query in queries]
         yield from _widget_findings(definition, contract)
-        yield from _format_findings(definition)
         yield from _marker_findings(definition)
         yield from _link_findings(definition, queries, dashboard.variables)
     yield from _variable_findings(dashboard.variables, placed, contract)
@@ -133,14 +129,14 @@ def _widget_findings(definition: Definition, contract: Contract) -> Iterator[Fin
                 continue
             metric = contract.find(query.metric)
             if metric is not None:
+                yield from _gap_findings(definition, query, metric)
                 yield from _reducing_findings(definition, request, entry, query, metric)
                 yield from _rollup_findings(definition, request, query, metric)
         joined = _carried_keys(parsed.values(), contract)
         for query in parsed.values():
             yield from query_findings(query, contract, place, joined)
         yield from _formula_findings(request, parsed, contract, place)
-        yield from _unit_findings(definition, request, parsed, contract)
-        yield from _list_findings(definition, request)
+        yield from figure_findings(definition, request, parsed, contract)
 
 
 def _carried_keys(queries: Iterable[MetricQuery], contract: Contract) -> set[str]:
@@ -151,8 +147,20 @@ def _carried_keys(queries: Iterable[MetricQuery], contract: Contract) -> set[str
 
 def _span_of(definition: Definition) -> float:
     """Seconds of the widget's own time window, 0 where it follows the dashboard's."""
-    span = definition.time.live_span if definition.time else None
-    return SPANS[span].total_seconds() if span is not None and span in SPANS else 0.0
+    length = definition.time.length if definition.time else None
+    return length.total_seconds() if length else 0.0
+
+
+def _gap_findings(definition: Definition, query: MetricQuery, metric: Emitted) -> Iterator[Finding]:
+    """A missed collection is a gap of two intervals, and Datadog interpolates no more than `INTERPOLATED` seconds."""
+    if query.aggregator != "sum" or metric.name not in COUNTS or 2 * metric.interval <= INTERPOLATED:
+        return
+    if query.method("fill") is None:
+        yield Finding(
+            Rule.WINDOW,
+            _place(definition),
+            f"add .fill(last, 600): the sum of {metric.name} is too small after a missed collection",
+        )
 
 
 def _reducing_findings(
@@ -174,8 +182,7 @@ def _reducing_findings(
             Rule.REDUCER, place, f"{query.aggregator}:{metric.name} is reduced by {wanted[0]}, not by {reducer}"
         )
     if metric.kind == "gauge" and _span_of(definition) < INTERVALS * metric.interval:
-        span = definition.time.live_span if definition.time else None
-        found = "no time span of its own" if span is None else f"a time span of {span}"
+        found = f"a time span of {definition.time}" if definition.time else "no time span of its own"
         yield Finding(
             Rule.WINDOW,
             place,
@@ -199,54 +206,6 @@ def _rollup_findings(
             _place(definition),
             f"add .rollup({query.aggregator}): a long window averages {metric.name}, and 0 and 2 become 1",
         )
-
-
-def _unit_findings(
-    definition: Definition, request: Request, parsed: Mapping[str, MetricQuery], contract: Contract
-) -> Iterator[Finding]:
-    """A formula that is one query shows the metric's own unit."""
-    if request.response_format != "scalar" or definition.custom_unit:
-        return
-    for entry in request.formulas:
-        query = parsed.get(entry.formula.strip())
-        metric = contract.find(query.metric) if query else None
-        if query is None or metric is None or not metric.unit or query.aggregator == "count":
-            continue
-        if entry.number_format is None:
-            yield Finding(
-                Rule.UNIT, _place(definition), f"{metric.name} is in {metric.unit}s: set number_format or custom_unit"
-            )
-
-
-def _list_findings(definition: Definition, request: Request) -> Iterator[Finding]:
-    if definition.type not in {"query_table", "toplist"}:
-        return
-    for entry in request.formulas:
-        try:
-            formula = parse_formula(entry.formula)
-        except QuerySyntaxError:
-            continue
-        cut = any(isinstance(part, Call) and part.function in EXCEPTIONS for part in walk(formula))
-        count = request.sort.count if request.sort else entry.limit.count if entry.limit else None
-        if cut and (count or 0) < LONGEST:
-            shown = "the default number of" if count is None else f"only {count}"
-            yield Finding(
-                Rule.LIST,
-                _place(definition),
-                f"shows {shown} exceptions, and hides the rest: set sort.count to {LONGEST} or more",
-            )
-            return
-
-
-def _format_findings(definition: Definition) -> Iterator[Finding]:
-    for request in definition.requests:
-        for formats in (request.conditional_formats, *(entry.conditional_formats for entry in request.formulas)):
-            if any(one.comparator == "=" for one in formats):
-                yield Finding(
-                    Rule.FORMAT,
-                    _place(definition),
-                    "the comparator = leaves fractions without a colour: order the formats as >=, >, <=",
-                )
 
 
 def _marker_findings(definition: Definition) -> Iterator[Finding]:
@@ -305,8 +264,7 @@ def _formula_findings(
 
 
 def _counted(formula: Formula) -> set[str]:
-    counting = {"count_nonzero", "count_not_null"}
-    calls = (part for part in walk(formula) if isinstance(part, Call) and part.function in counting)
+    calls = (part for part in walk(formula) if isinstance(part, Call) and part.function in COUNTING)
     return {name for call in calls for name in references(call.argument)}
 
 

@@ -35,6 +35,25 @@ NOTIFYING: Final = frozenset({"show_no_data", "show_and_notify_no_data"})
 SCOPE: Final = "env"
 """A downtime is scheduled for an environment, and reaches only monitors that group by it."""
 
+FOREIGN: Final[Mapping[str, str]] = {
+    "group_retention_duration": "metric monitors do not support it: they keep groups for 24 h",
+    **dict.fromkeys(("enable_logs_sample", "groupby_simple_monitor"), "is for monitors of logs"),
+    **dict.fromkeys(("aggregation", "enable_samples", "variables"), "is for monitors of events, logs and traces"),
+    **dict.fromkeys(
+        ("device_ids", "min_failure_duration", "min_location_failed", "synthetics_check_id"), "is for Synthetics"
+    ),
+    "locked": "is deprecated: restrict roles instead",
+    "new_host_delay": "is replaced by new_group_delay where the query groups by a tag",
+    "silenced": "is deprecated: schedule a downtime instead",
+}
+"""Options that Datadog documents for other types of monitors, or has replaced."""
+
+_SECONDS: Final = {"minute": 60, "hour": 3_600, "day": 86_400}
+_PROMISE: Final = re.compile(
+    r"\b(?:above|below|fail\w*|been|read|over|under|unknown|down|idle|red)\b[^.!?\n]*?"
+    r"\bfor (?:more than |at least )?(half an|an?|\d+) (minute|hour|day)s?\b"
+)
+
 _PLACEHOLDER: Final = re.compile(r"\{\{([#/^]?)\s*([a-z0-9_.\-]+)[^{}]*\}\}")
 _LINK: Final = re.compile(r"\[[^\]]+\]\(https?://[^)\s]+\)")
 _BUILT_IN: Final = frozenset({"value", "threshold", "warn_threshold", "comparator", "last_triggered_at"})
@@ -53,7 +72,7 @@ def monitor_findings(monitor: Monitor, contract: Contract) -> Iterator[Finding]:
     yield from query_findings(query.query, contract, "query")
     yield from _time_findings(monitor, query, contract)
     yield from _threshold_findings(monitor.options.thresholds, query)
-    yield from _option_findings(monitor)
+    yield from _option_findings(monitor, query)
     yield from _no_data_findings(monitor, query)
     yield from _group_findings(monitor, query, contract)
     yield from _message_findings(monitor, query)
@@ -69,7 +88,7 @@ def _time_findings(monitor: Monitor, query: MonitorQuery, contract: Contract) ->
         yield Finding(Rule.REDUCER, "query", f"there is no {query.over_time}() over time")
     elif (query.over_time == "sum") != query.query.counts:
         yield Finding(Rule.REDUCER, "query", "sum() over time and .as_count() belong together: they count events")
-    if metric.name in COUNTS - states() and query.query.aggregator in {"max", "min"}:
+    if query.query.by and metric.name in COUNTS - states() and query.query.aggregator in {"max", "min"}:
         yield Finding(
             Rule.AGGREGATOR,
             "query",
@@ -109,14 +128,12 @@ def _threshold_findings(thresholds: Thresholds, query: MonitorQuery) -> Iterator
         yield Finding(Rule.THRESHOLD, place, "there is a warning_recovery, and no warning")
 
 
-def _option_findings(monitor: Monitor) -> Iterator[Finding]:
-    """Options that Datadog documents for other types of monitors only."""
-    if monitor.options.group_retention_duration is not None:
-        yield Finding(
-            Rule.OPTION,
-            "options.group_retention_duration",
-            "metric monitors do not support it: they keep groups for 24 h",
-        )
+def _option_findings(monitor: Monitor, query: MonitorQuery) -> Iterator[Finding]:
+    for name in sorted(FOREIGN.keys() & monitor.options.others.keys()):
+        yield Finding(Rule.OPTION, f"options.{name}", FOREIGN[name])
+    for key in monitor.options.notify_by:
+        if key != "*" and key not in query.query.by:
+            yield Finding(Rule.OPTION, "options.notify_by", f"the query does not group by {key!r}")
 
 
 def _no_data_findings(monitor: Monitor, query: MonitorQuery) -> Iterator[Finding]:
@@ -137,6 +154,8 @@ def _no_data_findings(monitor: Monitor, query: MonitorQuery) -> Iterator[Finding
             place,
             f"groups by {temporary[0]!r} end every day: {missing!r} keeps or reports each; set resolve",
         )
+    elif options.timeout_h and not temporary:
+        yield Finding(Rule.NO_DATA, "options.timeout_h", "turns missing data into OK, as resolve does")
     elif missing == "resolve" and not temporary and not query.query.counts:
         yield Finding(Rule.NO_DATA, place, "resolve turns missing data into OK; default keeps the last known status")
 
@@ -169,6 +188,7 @@ def _message_findings(monitor: Monitor, query: MonitorQuery) -> Iterator[Finding
         yield Finding(Rule.MESSAGE, "message", "has no link, such as [Board](https://…): add the board and the runbook")
     if "{{#is_no_data}}" in monitor.message and monitor.options.on_missing_data not in NOTIFYING:
         yield Finding(Rule.MESSAGE, "message", "has a text for missing data that on_missing_data never sends")
+    yield from _promise_findings(monitor, query)
     opened: list[str] = []
     for mark, name in _PLACEHOLDER.findall(monitor.message):
         if mark in {"#", "^"}:
@@ -180,3 +200,19 @@ def _message_findings(monitor: Monitor, query: MonitorQuery) -> Iterator[Finding
             yield Finding(Rule.MESSAGE, "message", f"{{{{{name}}}}} stays empty: the query does not group by it")
     for name in opened:
         yield Finding(Rule.MESSAGE, "message", f"{{{{#{name}}}}} is not closed")
+
+
+def _promise_findings(monitor: Monitor, query: MonitorQuery) -> Iterator[Finding]:
+    """`for 30 minutes` is true where all points of a window of 30 minutes have to be beyond the threshold."""
+    lasting = {"<": "max", ">": "min"}.get(query.comparator[:1])
+    for found in _PROMISE.finditer(monitor.message):
+        amount = {"half an": 0.5, "a": 1.0, "an": 1.0}.get(found[1]) or float(found[1])
+        seconds, text = amount * _SECONDS[found[2]], f"for {found[1]} {found[2]}"
+        if query.query.metric.endswith("_seconds") and seconds == query.threshold:
+            continue
+        if query.over_time in {"max", "min"} and query.over_time != lasting:
+            yield Finding(
+                Rule.MESSAGE, "message", f"promises {text!r}, and one point alerts: use {lasting}() over time"
+            )
+        elif query.window != seconds:
+            yield Finding(Rule.MESSAGE, "message", f"promises {text!r}, and the window is {query.window} s")

@@ -8,13 +8,19 @@ from typing import Final
 from metta_checks.board.contract import COUNTS, SHARES, Contract, Emitted, states
 from metta_checks.board.filters import Everything, Filter, Match, Variable, filled, leaves
 from metta_checks.board.findings import Finding, Rule
-from metta_checks.board.query import MetricQuery
+from metta_checks.board.query import Method, MetricQuery
 
 OVER_SERIES: Final = ("avg", "max", "min", "sum")
 """Aggregators over the series of a gauge."""
 
 ADDED_UP: Final = ("count", "sum")
 """Aggregators of a distribution that need `.as_count()`: without it Datadog averages over time."""
+
+METHODS: Final = frozenset({"as_count", "as_rate", "fill", "rollup", "weighted"})
+"""What Datadog can apply behind a query."""
+
+ROLLUPS: Final = frozenset({"avg", "count", "max", "min", "sum"})
+"""How a rollup can aggregate over time; `last` is a reducer of a widget."""
 
 LONGEST_FILL: Final = 600
 """Seconds over which `.fill(last, …)` keeps a value: two collections of the slowest check and a reserve."""
@@ -34,12 +40,27 @@ def query_findings(query: MetricQuery, contract: Contract, place: str, joined: I
         yield Finding(Rule.AGGREGATOR, place, problem)
     yield from _tag_findings(query, metric, place, frozenset(joined))
     for method in query.methods:
-        if method.name == "fill" and method.arguments[:1] == ("zero",) and metric.of_source:
-            yield Finding(Rule.ZERO, place, f"with .fill(zero) an outage of the source shows as {metric.name} 0")
-        if method.name == "fill" and method.arguments[:1] == ("last",) and method.seconds > LONGEST_FILL:
-            yield Finding(
-                Rule.WINDOW, place, f".fill(last, {method.seconds}) keeps values for more than {LONGEST_FILL} s"
-            )
+        yield from _method_findings(method, metric, place)
+
+
+def _method_findings(method: Method, metric: Emitted, place: str) -> Iterator[Finding]:
+    first = next(iter(method.arguments), "")
+    if method.name not in METHODS:
+        yield Finding(Rule.QUERY, place, f"there is no method .{method.name}()")
+    elif method.name == "as_rate":
+        yield Finding(Rule.AGGREGATOR, place, f".as_rate() divides {metric.name} by the seconds of a time bucket")
+    elif method.name == "fill" and first == "zero" and metric.of_source:
+        yield Finding(Rule.ZERO, place, f"with .fill(zero) an outage of the source shows as {metric.name} 0")
+    elif method.name == "fill" and first == "last" and method.seconds > LONGEST_FILL:
+        yield Finding(Rule.WINDOW, place, f".fill(last, {method.seconds}) keeps values for more than {LONGEST_FILL} s")
+    elif method.name == "rollup" and first and not first.isdigit() and first not in ROLLUPS:
+        yield Finding(Rule.ROLLUP, place, f"there is no .rollup({first}): it takes {', '.join(sorted(ROLLUPS))}")
+    elif method.name == "rollup" and first in {"count", "sum"} and metric.kind == "gauge":
+        yield Finding(
+            Rule.ROLLUP,
+            place,
+            f".rollup({first}) of the gauge {metric.name} adds up collections, and counts things twice",
+        )
 
 
 def without_variables(condition: Filter) -> Filter:
@@ -52,6 +73,8 @@ def _aggregator_problem(query: MetricQuery, metric: Emitted) -> str | None:
     if metric.kind == "distribution":
         if aggregator not in (*OVER_SERIES, "count") and query.percentile is None:
             return f"a distribution has no {aggregator}:"
+        if query.method("as_rate"):
+            return None
         if aggregator in ADDED_UP and not query.counts:
             return f"{aggregator}: over a distribution needs .as_count(): without it Datadog averages over time"
         if query.counts and aggregator not in ADDED_UP:
@@ -69,6 +92,8 @@ def _aggregator_problem(query: MetricQuery, metric: Emitted) -> str | None:
         return f"{metric.name} counts things: avg: is their mean over series, sum: is their number"
     if aggregator == "avg" and metric.name in states() and metric.name not in SHARES:
         return f"{metric.name} is a state: the mean of several states is none of them"
+    if aggregator in {"max", "min"} and metric.name in COUNTS - states() and not query.by:
+        return f"{aggregator}:{metric.name} is one series; the number of things is sum:{metric.name}"
     if aggregator == "sum" and metric.name not in COUNTS:
         return f"{metric.name} is no count: the sum over its series has no meaning"
     return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Final
@@ -15,7 +15,8 @@ from metta_checks.core.decode import first_problem
 from metta_checks.core.sample import SampleKind
 
 ROUND: Final = timedelta(seconds=60)
-"""Collections that are no further apart are points of the same moment: the checks run one after another."""
+"""Collections that are no further apart belong to one round, and share its moment: the checks run one after another.
+A series that is already in the round begins the next one."""
 
 
 class RecordingError(ValueError):
@@ -76,27 +77,31 @@ def recorded(documents: Mapping[str, str]) -> Recording:
     collections = [one for name, text in documents.items() for one in _collections(name, text)]
     if not collections:
         raise RecordingError("there is no collection to draw")
-    moments = _moments(sorted(collection.at for collection in collections))
+    moments: list[datetime] = []
     points: dict[str, dict[object, Point]] = {}
     kinds: dict[str, SampleKind] = {}
-    for collection in sorted(collections, key=lambda one: one.at):
-        for sample in collection.metrics:
+    for members in _rounds(sorted(collections, key=lambda one: one.at)):
+        moments.append(members[-1].at)
+        for sample in (sample for collection in members for sample in collection.metrics):
             kinds[sample.metric] = sample.type
             of_metric = points.setdefault(sample.metric, {})
-            point = Point(moments[collection.at], sample.value, _tags(sample.tags))
-            # A gauge has one value in a round, its last one; of a distribution every point counts.
+            point = Point(moments[-1], sample.value, _tags(sample.tags))
+            # A gauge has one value at a moment, its last one; of a distribution every point counts.
             key = (point.at, frozenset(point.tags.items())) if sample.type == "gauge" else len(of_metric)
             of_metric[key] = point
     return Recording(
-        moments=tuple(sorted(set(moments.values()))),
+        moments=tuple(dict.fromkeys(moments)),
         kinds=kinds,
         points={metric: tuple(found.values()) for metric, found in points.items()},
     )
 
 
 def _collections(name: str, text: str) -> tuple[_Collection, ...]:
+    """The collections of a document, or of the list that `collect` writes for several checks."""
     try:
-        return _Document.model_validate(json.loads(text)).collections
+        content = json.loads(text)
+        documents = content if isinstance(content, list) and content else [content]
+        return tuple(one for document in documents for one in _Document.model_validate(document).collections)
     except ValidationError as error:
         problem = first_problem(error)
     except (ValueError, RecursionError):
@@ -104,15 +109,18 @@ def _collections(name: str, text: str) -> tuple[_Collection, ...]:
     raise RecordingError(f"{name} does not come from `collect --format json`: {problem}")
 
 
-def _moments(times: Sequence[datetime]) -> dict[datetime, datetime]:
-    """For each time the latest one of its round."""
-    rounds: list[list[datetime]] = []
-    for time in times:
-        if rounds and time - rounds[-1][0] <= ROUND:
-            rounds[-1].append(time)
-        else:
-            rounds.append([time])
-    return {time: members[-1] for members in rounds for time in members}
+def _rounds(collections: Iterable[_Collection]) -> Iterator[list[_Collection]]:
+    """The collections, oldest first, round by round."""
+    members: list[_Collection] = []
+    present: set[tuple[str, tuple[str, ...]]] = set()
+    for collection in collections:
+        series = {(one.metric, one.tags) for one in collection.metrics if one.type == "gauge"}
+        if members and (collection.at - members[0].at > ROUND or present & series):
+            yield members
+            members, present = [], set()
+        members.append(collection)
+        present |= series
+    yield members
 
 
 def _tags(texts: Iterable[str]) -> Tags:

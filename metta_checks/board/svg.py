@@ -196,9 +196,11 @@ def _ticks(low: float, high: float, ends: tuple[float, float] | None) -> list[fl
 
 
 def _times(moments: Sequence[datetime]) -> Iterator[tuple[datetime, str]]:
-    """Up to five moments with their texts, in UTC; days where the chart is longer than two."""
+    """Up to five moments with their texts, in UTC: days in a chart of more than two, seconds in one of minutes."""
     first, last = moments[0], moments[-1]
     form = "%d %b" if last - first > timedelta(days=2) else "%H:%M"
+    if timedelta(0) < last - first < timedelta(minutes=5):
+        form = "%H:%M:%S"
     count = min(5, len(moments))
     for number in range(count):
         at = first + (last - first) * (number / (count - 1)) if count > 1 else first

@@ -31,8 +31,9 @@ MEANINGS: Final = {"red": "alert", "yellow": "warning", "green": "ok"}
 CHARACTER: Final = 0.6
 """The width of an average character, in ems, of the widest of the usual fonts."""
 
-CARDS_FROM: Final = 3
-"""A table with more names than this in a row does not fit a narrow screen."""
+NARROW_NAMES: Final = 2
+NARROW_CELLS: Final = 6
+"""A table with more names or cells than this in a row does not fit a narrow screen."""
 
 NO_DATA: Final = '<p class="nothing">no data</p>'
 NOTHING: Final = '<p class="nothing">none</p>'
@@ -100,8 +101,7 @@ def _meaning(palette: str) -> str:
 def _answers_to(request: Request, definition: Definition, answers: Answers) -> dict[str, Answer]:
     if request.q is not None:
         raise UnsupportedError("a request with `q`; write `queries` and `formulas`")
-    span = definition.time.live_span if definition.time else None
-    return {entry.name: answers.to(entry, span) for entry in request.queries}
+    return {entry.name: answers.to(entry, definition.time) for entry in request.queries}
 
 
 def _cells(
@@ -157,8 +157,8 @@ def _query_table(definition: Definition, answers: Answers) -> str:
     aliases = [entry.alias or entry.formula for entry in request.formulas]
     head = "".join(f'<th scope="col">{escape(key)}</th>' for key in keys)
     head += "".join(f'<th scope="col" class="amount">{escape(alias)}</th>' for alias in aliases)
-    # A table of many names becomes a list of cards on a narrow screen, where each figure needs its own label.
-    cards = len(keys) > CARDS_FROM
+    # A wide table becomes a list of cards on a narrow screen, where each figure needs its own label.
+    cards = len(keys) > NARROW_NAMES or len(keys) + len(columns) > NARROW_CELLS
     labels = [f' data-label="{escape(alias)}"' if cards else "" for alias in aliases]
     names = [[_renamed(request, place, value) for place, (_, value) in enumerate(group)] for group in groups]
     body = "".join(

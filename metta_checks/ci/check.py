@@ -152,7 +152,7 @@ class CiCheck(ConfigMixin, MettaCheck):
         elif read.queue is not None:
             warnings.append(f"the queue is unknown: {read.queue}")
         self._note_jobs(one, now)
-        jobs = self._read_jobs(one)
+        jobs = self._read_jobs(one, now)
         samples += job_samples(settings, jobs.jobs)
         warnings += _about_jobs(jobs, ledger)
         return Result(
@@ -272,9 +272,10 @@ class CiCheck(ConfigMixin, MettaCheck):
         else:
             one.ledger.jobs = ()
 
-    def _read_jobs(self, one: TargetReading) -> JobsReading:
+    def _read_jobs(self, one: TargetReading, now: datetime) -> JobsReading:
         most = self.config.max_job_requests
-        reader = JobsReader(one.github, one.ledger, budget=most, left=self._jobs_left if self.discovers else most)
+        left = self._jobs_left if self.discovers else most
+        reader = JobsReader(one.github, one.ledger, now, budget=most, left=left)
         jobs = reader.read()
         self._jobs_left = reader.left
         return jobs

@@ -16,11 +16,10 @@ from metta_checks.ci.api_models import JobPage, job_page
 from metta_checks.ci.client import OF_ALL_REQUESTS, THREADS, GitHub, run_concurrently
 from metta_checks.ci.ledger import Ledger, TrackedRun
 from metta_checks.ci.models import Job, Run, WaitingJobs
+from metta_checks.ci.pages import MAY_BE_TOO_LARGE, SIZES
 from metta_checks.ci.settings import Settings
 from metta_checks.ci.workflows import Exclusion
 from metta_checks.core.errors import Kind, SourceError
-
-PER_PAGE: Final = 100
 
 MOST_WAITING: Final = 2_000
 """Attempts that are kept for later collections; those that come on top are left out."""
@@ -78,15 +77,21 @@ def note_ended(settings: Settings, before: Ledger, ledger: Ledger, now: datetime
 
 class JobsReader:
     """Reads the jobs of one repository that `ledger` notes, with at most `left` of the `budget` of requests that its
-    instance has; what is still to be read stays noted."""
+    instance has; what is still to be read stays noted. The ledger remembers how many jobs a page may have for the
+    server to answer it."""
 
-    def __init__(self, github: GitHub, ledger: Ledger, *, budget: int, left: int | None = None) -> None:
+    def __init__(self, github: GitHub, ledger: Ledger, now: datetime, *, budget: int, left: int | None = None) -> None:
         self._github = github
         self._ledger = ledger
+        self._now = now
         self._budget = budget
         self._left = budget if left is None else left
         self._reading = JobsReading()
         self._failures = 0
+        self._may_shrink = True
+        self._is_probing = False
+        self._size_before = ledger.job_page_size
+        self._at_once: list[WaitingJobs] = []
 
     @property
     def left(self) -> int:
@@ -106,8 +111,9 @@ class JobsReader:
             batch = self._affordable(waiting)
             if not batch:
                 break
-            del waiting[: len(batch)]
-            again += self._read_batch(batch)
+            again += self._read_batch(batch, self._ledger.job_page_size)
+            waiting = [*self._at_once, *waiting[len(batch) :]]
+            self._at_once = []
         self._ledger.jobs = (*again, *waiting)
         return self._reading
 
@@ -117,22 +123,23 @@ class JobsReader:
     def _affordable(self, waiting: list[WaitingJobs]) -> list[WaitingJobs]:
         """The first of those that wait, as many as may be asked for at once, each with its pages as far as known."""
         chosen: list[WaitingJobs] = []
-        for one in waiting[:THREADS]:
+        for one in waiting[: 1 if self._is_probing else THREADS]:
             if one.pages > self._left:
                 break
             self._left -= one.pages
             chosen.append(one)
         return chosen
 
-    def _read_batch(self, batch: list[WaitingJobs]) -> list[WaitingJobs]:
-        """Submit what can be read; returns what is to be read again."""
+    def _read_batch(self, batch: list[WaitingJobs], size: int) -> list[WaitingJobs]:
+        """Submit what can be read; returns what the next collection is to read again."""
         again = []
-        firsts = run_concurrently([partial(self._page, one, 1) for one in batch])
+        firsts = run_concurrently([partial(self._page, one, 1, size) for one in batch])
         for one, page in zip(batch, firsts, strict=True):
             if isinstance(page, SourceError):
-                again += self._after_failure(one, page)
+                again += self._after_failure(one, page, size)
                 continue
-            pages = max(1, -(-page.total // PER_PAGE))
+            self._is_probing = False
+            pages = max(1, -(-page.total // size))
             if pages > self._budget:
                 self._leave_out([one])
                 continue
@@ -141,14 +148,15 @@ class JobsReader:
                 again.append(one._replace(pages=pages))
                 continue
             self._left -= max(0, pages - one.pages)
-            again += self._take(one, page, pages)
+            again += self._read_others(one, page, pages, size)
         return again
 
-    def _take(self, one: WaitingJobs, first: JobPage, pages: int) -> list[WaitingJobs]:
+    def _read_others(self, one: WaitingJobs, first: JobPage, pages: int, size: int) -> list[WaitingJobs]:
+        """The pages behind the first; returns what the next collection is to read again."""
         jobs, total = list(first.jobs), first.total
-        for page in run_concurrently([partial(self._page, one, number) for number in range(2, pages + 1)]):
+        for page in run_concurrently([partial(self._page, one, number, size) for number in range(2, pages + 1)]):
             if isinstance(page, SourceError):
-                return self._after_failure(one, page)
+                return self._after_failure(one, page, size)
             jobs += page.jobs
         found = {job.id: job for job in jobs}
         # GitHub's listing may be behind the end of the run.
@@ -167,8 +175,8 @@ class JobsReader:
             return False
         return one.attempt == 1 or not _is_carried_over(job, one)
 
-    def _page(self, one: WaitingJobs, number: int) -> JobPage | SourceError:
-        parameters = {"per_page": str(PER_PAGE), **({"page": str(number)} if number > 1 else {})}
+    def _page(self, one: WaitingJobs, number: int, size: int) -> JobPage | SourceError:
+        parameters = {"per_page": str(size), **({"page": str(number)} if number > 1 else {})}
         path = f"/actions/runs/{one.run_id}/attempts/{one.attempt}/jobs"
         about = f"the jobs of attempt {one.attempt} of workflow run {one.run_id}"
         try:
@@ -176,19 +184,40 @@ class JobsReader:
         except SourceError as error:
             return error
 
-    def _after_failure(self, one: WaitingJobs, error: SourceError) -> list[WaitingJobs]:
-        """What is to be read again. An attempt that is gone is given up, and so is one that fails time and again."""
+    def _after_failure(self, one: WaitingJobs, error: SourceError, size: int) -> list[WaitingJobs]:
+        """What the next collection is to read again. An attempt that is gone is given up, and so is one that fails time
+        and again."""
         if error.kind in OF_ALL_REQUESTS or error.kind is Kind.FORBIDDEN or self._github.out_of_time:
             self._reading.problem = self._reading.problem or error
             return [one]
-        is_gone = error.kind is Kind.NOT_FOUND or error.status == 410
-        if is_gone or one.tries + 1 >= MOST_TRIES:
+        if error.kind is Kind.NOT_FOUND or error.status == 410:
             self._reading.unreadable.append(_name(one))
             return []
         self._failures += 1
+        if self._shrink(error, size):
+            self._at_once.append(one)
+            return []
+        if one.tries + 1 >= MOST_TRIES:
+            self._reading.unreadable.append(_name(one))
+            return []
         if self._failures >= MOST_FAILURES:
             self._reading.problem = self._reading.problem or error
         return [one._replace(tries=one.tries + 1)]
+
+    def _shrink(self, error: SourceError, size: int) -> bool:
+        """Whether a page of `size` jobs that ended in `error` is worth another request with fewer, which is then the
+        size of all. One attempt shows whether a smaller size is answered; where the smallest fails too, the size was
+        not the reason, and is left as it is from then on."""
+        if error.kind not in MAY_BE_TOO_LARGE or not self._may_shrink or not self._github.has_time:
+            return False
+        ledger = self._ledger
+        if ledger.job_page_size < size:
+            return True
+        smaller = next((one for one in SIZES if one < size), None)
+        self._may_shrink = self._is_probing = smaller is not None
+        ledger.job_page_size = smaller or self._size_before
+        ledger.sizes_at = self._now if smaller else ledger.sizes_at
+        return self._may_shrink
 
     def _leave_out(self, some: Iterable[WaitingJobs]) -> None:
         self._reading.over_limit += [_name(one) for one in some]

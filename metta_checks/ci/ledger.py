@@ -115,7 +115,7 @@ class Bucket:
 class Gap:
     """A range of times of creation, both ends included, whose runs are not all read yet.
 
-    `remaining` is how many runs GitHub counts in it, 0 where it was not asked yet. `short_answers` counts the
+    `remaining` is how many runs GitHub counts in it, 0 where it was not read yet. `short_answers` counts the
     collections in which GitHub listed fewer runs than there are, `listed` how many it listed in the last of them.
     """
 
@@ -147,7 +147,8 @@ class Ledger:
     whose jobs are still to be read, the longest-waiting first. `was_set_back` says that the clock was, until the first
     reading after that is complete. `gaps` are the ranges that are not read yet, and `is_whole` says that the first
     reading was complete once.
-    `page_size` and `batch_size` are what the server answered, since `sizes_at` where they are smaller than usual.
+    `page_size`, `job_page_size` and `batch_size` are what the server answered, since `sizes_at` where they are smaller
+    than usual.
     `look_is_due` says that the last collection did not look at a bucket that it had. `crowded_labels` are those with
     more pull requests than are read, and when that was found.
     """
@@ -178,6 +179,7 @@ class Ledger:
     gaps: tuple[Gap, ...] = ()
     is_whole: bool = False
     page_size: int = PAGE_SIZE
+    job_page_size: int = PAGE_SIZE
     batch_size: int = BATCH_SIZE
     sizes_at: datetime | None = None
     look_is_due: bool = False
@@ -212,7 +214,8 @@ class Ledger:
             for name in Ledger.__slots__:
                 setattr(self, name, getattr(fresh, name))
         if self.sizes_at is not None and not timedelta(0) <= now - self.sizes_at < SIZE_HOLDS:
-            self.page_size, self.batch_size, self.sizes_at = PAGE_SIZE, BATCH_SIZE, None
+            self.page_size, self.job_page_size, self.batch_size = PAGE_SIZE, PAGE_SIZE, BATCH_SIZE
+            self.sizes_at = None
         clipped = (replace(gap, since=max(gap.since, since)) for gap in self.gaps)
         self.gaps = tuple(gap for gap in clipped if gap.since <= gap.until)
 

@@ -119,7 +119,7 @@ class RunPages:
                 return not late
             smaller = next((one for one in SIZES if one < size), None)
             self._ledger.page_size = smaller or PAGE_SIZE
-            self._ledger.sizes_at = self._now if smaller else None
+            self._ledger.sizes_at = self._now if smaller else self._ledger.sizes_at
         return smaller is not None and not late
 
     def _range_page(self, since: datetime, until: datetime, number: int, size: int) -> tuple[RunPage, Bucket]:

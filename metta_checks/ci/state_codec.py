@@ -49,6 +49,7 @@ def to_text(ledger: Ledger) -> str:
         gaps=ledger.gaps,
         is_whole=ledger.is_whole,
         page_size=ledger.page_size,
+        job_page_size=ledger.job_page_size,
         question_size=ledger.batch_size,
         sizes_at=ledger.sizes_at,
         look_is_due=ledger.look_is_due,
@@ -130,6 +131,7 @@ class _Document(BaseModel):
     # Older versions saved complete readings only.
     is_whole: bool = True
     page_size: Literal[100, 50, 25, 10] = 100
+    job_page_size: Literal[100, 50, 25, 10] = 100
     question_size: Literal[1500, 400, 100] = 1500
     sizes_at: AwareDatetime | None = None
     look_is_due: bool = False
@@ -188,6 +190,7 @@ def _ledger(document: _Document) -> Ledger:
         gaps=document.gaps,
         is_whole=document.is_whole,
         page_size=document.page_size,
+        job_page_size=document.job_page_size,
         batch_size=document.question_size,
         sizes_at=document.sizes_at,
         look_is_due=document.look_is_due,

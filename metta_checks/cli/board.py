@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -99,7 +100,7 @@ def lint(context: click.Context, files: tuple[Path, ...], tags: tuple[str, ...],
     "sources",
     multiple=True,
     metavar="[demo|FILE]",
-    help="Documents of `collect --format json`, or `demo`, two hours of sample data. [default: demo]",
+    help="Documents of `collect --format json`, of one check or several, or `demo`, sample data. [default: demo]",
 )
 @click.option("--var", "variables", multiple=True, metavar="NAME=VALUE", help="The value of a template variable.")
 @click.option(
@@ -129,6 +130,8 @@ def preview(dashboards: tuple[str, ...], sources: tuple[str, ...], variables: tu
       metta-checks board preview
       metta-checks collect ci --repeat 5 --pause 60 --format json --output ci.json
       metta-checks board preview ci --from ci.json --var branch=main -o ci.html
+      metta-checks collect all --config conf.d --format json --output all.json
+      metta-checks board preview --from all.json
     """
     from metta_checks.board.page import page
 
@@ -224,11 +227,25 @@ def _recording(sources: Sequence[str]) -> Recording:
 
     documents: dict[str, str] = {}
     for source in sources:
-        documents |= _demo_documents() if source == DEMO else {source: _read(Path(source))}
+        documents |= _demo_documents() if source == DEMO else _documents_in(source, _read(Path(source)))
     try:
         return recorded(documents)
     except RecordingError as error:
         raise click.UsageError(str(error)) from None
+
+
+def _documents_in(source: str, text: str) -> dict[str, str]:
+    """The documents by name: one object, or those of the list that `collect` writes of several checks."""
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError):
+        # Explained by whoever reads it.
+        content = None
+    if not isinstance(content, list):
+        return {source: text}
+    # A check that was not reached before Ctrl-C has no collection.
+    held = [one for one in content if not (isinstance(one, dict) and one.get("collections") == [])]
+    return {f"{source}, document {number}": json.dumps(one) for number, one in enumerate(held, 1)}
 
 
 def _demo_documents() -> dict[str, str]:

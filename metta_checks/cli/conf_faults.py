@@ -80,7 +80,7 @@ def _finding(file: ConfFile, fault: Fault, node: yaml.Node | None, number: int |
 def _duplicates(config: AgentConfig, file: ConfFile) -> Iterator[Finding]:
     for twice in config.document.duplicates if config.document else ():
         first = f"also on line {twice.first_line}" if twice.first_line != twice.line else "twice on this line"
-        text = f"is written {first}, and the Agent uses the last one without a word: remove one"
+        text = f"is written {first}, and the Agent uses the last one without warning: remove one"
         yield Finding("fault", file.path, text, None, twice.key, twice.line)
 
 

@@ -107,7 +107,7 @@ def _about_an_instance(
 
 def _about_hosts(given: Mapping[str, Any]) -> Iterator[tuple[str | None, str]]:
     if given.get("empty_default_hostname") is not True:
-        text = "is not true: every series gets the host of whichever Agent asked, and becomes another one when it moves"
+        text = "is not true: every series gets its Agent's host, and becomes another one when the check moves"
         yield "empty_default_hostname", text
 
 
@@ -165,7 +165,7 @@ def _about_time(given: Mapping[str, Any]) -> Iterator[tuple[str | None, str]]:
 def _about_secrets(given: Mapping[str, Any], path: Path) -> Iterator[tuple[str | None, str]]:
     plain = [option for option in SECRETS if _is_plain(given.get(option))]
     for option in plain:
-        yield option, "a plain secret stands in the file: use ENC[...], the environment or AWS Secrets Manager"
+        yield option, "the file contains a plain secret: use ENC[...], the environment or AWS Secrets Manager"
     for option, value in given.items():
         if any(_USER_IN_URL.search(text) for text in _texts_in(value)):
             yield str(option), "an address holds a password: it is shown wherever the address is"

@@ -208,7 +208,7 @@ class Pusher:
             return
         time.sleep(PAUSE)
         if self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-            raise NoAgentError(f"{self.destination}: nobody listens there; is the Agent running, with DogStatsD on?")
+            raise NoAgentError(f"{self.destination}: nothing listens there; is the Agent running, with DogStatsD on?")
 
 
 def require_client() -> None:

@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
-from metta_checks.ci.settings import DEFAULT_BRANCH
 from metta_checks.core.duration import parse_duration
 
 Figure = tuple[str, str, str]
@@ -39,11 +38,11 @@ class CiQuestion:
     queue: bool = True
 
     @classmethod
-    def of(cls, options: Any) -> CiQuestion:
-        """The question behind the validated options."""
+    def of(cls, options: Any, *, repo: str, branch: str) -> CiQuestion:
+        """The question behind the validated options, about one branch of one repository."""
         return cls(
-            repo=options.repo,
-            branch=options.branch or DEFAULT_BRANCH,
+            repo=repo,
+            branch=branch,
             window=parse_duration(options.window),
             label_window=parse_duration(options.label_window),
             labels={

@@ -171,8 +171,10 @@ def _figures_of(run: SdkRun, asked: Asked, now: datetime, resumed_at: datetime |
         *(tag(name, value) for name in asked.run_tags if (value := getattr(run, name, None))),
     )
     values = [*_values(run, asked), *_system_values(run, asked)]
-    signs = [moment for moment in (run.created_at, resumed_at, _logged_at(run)) if moment is not None]
-    if not run.ended and signs:
+    logged = _logged_at(run)
+    signs = [moment for moment in (run.created_at, resumed_at, logged) if moment is not None]
+    # A run that logged at a moment that cannot be read may have logged just now.
+    if not run.ended and signs and (logged is not None or run.summary.get("_timestamp") is None):
         values.append(("wandb.run.log_age_seconds", max(0.0, (now - max(signs)).total_seconds()), ()))
     return {(metric, tuple(sorted(tags + own))): value for metric, value, own in values}
 

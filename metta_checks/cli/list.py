@@ -19,7 +19,7 @@ from metta_checks.cli.conf_files import config_files
 from metta_checks.cli.install import AGENT_DIR
 from metta_checks.cli.installation import CONFIGURATIONS, EXAMPLE, SHIMS, example_interval
 from metta_checks.cli.runner import new_check, prepare_stubs
-from metta_checks.cli.terminal import echo, echo_wrapped, wrapped
+from metta_checks.cli.terminal import echo, echo_wrapped, wrapped_row
 from metta_checks.core import MettaCheck
 from metta_checks.core.agent_options import AGENT_INTERVAL
 from metta_checks.core.definition import CheckDefinition
@@ -31,12 +31,14 @@ Status = Literal["not installed", "installed, no conf.yaml", "configured", "unre
 class Configured:
     """One instance of a configuration file, or the environment alone, where `path` is None.
 
-    `interval` is in seconds, None where it is not a number. `credential` names the place that has one.
+    `interval` is in seconds, None where it is not a number. `target` is what the instance watches, empty where its
+    options have faults. `credential` names the place that has one.
     """
 
     path: Path | None
     instance: int
     interval: int | None
+    target: str
     credential: str
 
 
@@ -115,7 +117,7 @@ def inventory_of(definition: CheckDefinition, agent_dir: Path) -> Inventory:
         if not has_shim:
             problems.append(f"{agent_dir / SHIMS}/{definition.name}.py is missing: run `metta-checks install`")
         return Inventory(definition, "configured", tuple(configured), tuple(problems))
-    from_environment = Configured(None, 1, example_interval(definition), _credential(definition, {}, {}))
+    from_environment = Configured(None, 1, example_interval(definition), *_looked_up(definition, {}, {}))
     if not has_shim and folder / EXAMPLE not in children:
         return Inventory(definition, "not installed", (from_environment,), ())
     remedy = f"copy {folder / EXAMPLE} to conf.yaml beside it and edit that"
@@ -146,7 +148,7 @@ def _children(folder: Path) -> list[Path]:
 
 def _instances(definition: CheckDefinition, path: Path, config: AgentConfig) -> list[Configured]:
     return [
-        Configured(path, number, _interval(given), _credential(definition, config.init_config, given))
+        Configured(path, number, _interval(given), *_looked_up(definition, config.init_config, given))
         for number, given in enumerate(config.instances, 1)
     ]
 
@@ -156,8 +158,9 @@ def _interval(given: Mapping[str, Any]) -> int | None:
     return value if isinstance(value, int) else None
 
 
-def _credential(definition: CheckDefinition, shared: Mapping[str, Any], given: Mapping[str, Any]) -> str:
-    unknown = "unknown, since the options have faults: `metta-checks validate` names them"
+def _looked_up(definition: CheckDefinition, shared: Mapping[str, Any], given: Mapping[str, Any]) -> tuple[str, str]:
+    """What the instance watches, and where its credential comes from."""
+    unknown = "", "unknown, since the options have faults: `metta-checks validate` names them"
     try:
         check = new_check(definition, shared, given)
     except Exception:
@@ -168,7 +171,13 @@ def _credential(definition: CheckDefinition, shared: Mapping[str, Any], given: M
         # What is wrong is mostly another option; then the places are known all the same.
         if check.config is None:
             return unknown
-    return credential_of(check)
+        return "", credential_of(check)
+    return _target_of(check), credential_of(check)
+
+
+def _target_of(check: MettaCheck) -> str:
+    """The one target, or what all targets of a discovery have in common; no list is read."""
+    return f"{check.instance_name()}, all that match" if check.discovers else check.instance_name()
 
 
 def _show(inventories: list[Inventory]) -> None:
@@ -176,9 +185,9 @@ def _show(inventories: list[Inventory]) -> None:
     names = max(len(one.definition.name) for one in inventories)
     echo(f"{'SLUG':<{slugs}}  {'CHECK':<{names}}  WATCHES")
     for one in inventories:
-        start = f"{one.definition.slug:<{slugs}}  {one.definition.name:<{names}}  "
-        first, *rest = wrapped(start.replace(" ", "\0") + one.definition.description)
-        echo("\n".join([first.replace("\0", " "), *(f"{' ' * slugs}{line}" for line in rest)]))
+        row = (f"{one.definition.slug:<{slugs}}", f"{one.definition.name:<{names}}", one.definition.description)
+        for line in wrapped_row(row):
+            echo(line)
         for text in _lines(one):
             echo_wrapped(text, indent=" " * (slugs + 2))
 
@@ -191,7 +200,8 @@ def _lines(one: Inventory) -> Iterator[str]:
         for configured in members:
             if path is not None:
                 instance = f", instance {configured.instance}" if len(members) > 1 else ""
-                yield f"{path}{instance}: {_every(configured)}"
+                target = f"{configured.target}, " if configured.target else ""
+                yield f"{path}{instance}: {target}{_every(configured)}"
             yield f"credential: {configured.credential}"
     if one.status == "unreadable":
         yield from (f"unreadable: {problem}" for problem in one.problems)
@@ -213,6 +223,7 @@ def _as_json(one: Inventory) -> dict[str, Any]:
             {
                 "file": None if configured.path is None else str(configured.path),
                 "instance": configured.instance,
+                "target": configured.target or None,
                 "interval": configured.interval,
                 "credential": configured.credential,
             }

@@ -15,7 +15,7 @@ from metta_checks.cli.terminal import set_colour
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="metta-checks")
-@click.option("-v", "--verbose", is_flag=True, help="Show where this command itself fails, should it.")
+@click.option("-v", "--verbose", is_flag=True, help="Show where the command itself fails, if it does.")
 @click.option(
     "--color",
     "colour",

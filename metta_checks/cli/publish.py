@@ -202,7 +202,7 @@ def _name(results: Path) -> str:
 
 def _require_usable(destination: str | None, *, merge: bool, check_only: bool) -> None:
     if destination is None and not check_only:
-        raise click.UsageError("say where to with --to, or give --check-only")
+        raise click.UsageError("set the destination with --to, or use --check-only")
     if destination is None and merge:
         raise click.UsageError("--merge needs --to")
     if destination == "-" and merge:

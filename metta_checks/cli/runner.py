@@ -7,7 +7,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -24,6 +24,7 @@ from metta_checks.core.clock import utcnow
 from metta_checks.core.definition import CheckDefinition
 from metta_checks.core.errors import CredentialError, SourceError, error_text, is_for_operator
 from metta_checks.core.sample import SampleKind
+from metta_checks.core.target import Target
 
 Failure = Literal["configuration", "collection"]
 
@@ -80,6 +81,15 @@ def new_check(definition: CheckDefinition, init_config: Mapping[str, Any], insta
     # No Agent flushes sketches here.
     check.pause = lambda _: None
     return check
+
+
+def discovered(check: MettaCheck) -> Sequence[Target]:
+    """The targets of a check with discovery, read from the source's list.
+
+    Raises ConfigurationError, CredentialError and SourceError.
+    """
+    with check.transport.during(check.collection):
+        return check.find_targets(check.clock()).targets
 
 
 def refused(error: Exception, *, instance: int) -> Outcome:

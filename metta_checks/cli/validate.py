@@ -203,5 +203,5 @@ def _refused_by_one(entries: Iterable[Entry]) -> Iterator[EntryFault]:
         if problem_of(metric, None) is not None:
             continue
         refused = ((name, said) for name, origin in ORIGINS.items() if (said := problem_with(metric, origin)))
-        if problem := next((f"for metta_{name} {said}; --check says whose it is" for name, said in refused), None):
+        if problem := next((f"for metta_{name} {said}; --check names its check" for name, said in refused), None):
             yield EntryFault(entry.document, entry.position, f"metric: {problem}")

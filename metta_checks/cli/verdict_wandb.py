@@ -40,7 +40,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`compared` series were held against each other, `unjudged` ones differ for what may have moved meanwhile.
+    """`compared` series were held against each other, `unjudged` ones differ for what may have changed meanwhile.
 
     `moved` are the ids of runs that changed meanwhile.
     """

@@ -13,15 +13,14 @@ from datadog_checks.base.stubs import datadog_agent
 from metta_checks.checks import find_check
 from metta_checks.cli.agent_config import AgentConfig
 from metta_checks.cli.arguments import config_option, config_or_environment
-from metta_checks.cli.discovered import discovered_targets
 from metta_checks.cli.group import ConfigurationFault, install_command
 from metta_checks.cli.independent_wandb import Asked, Series, independent_count
-from metta_checks.cli.runner import Outcome, new_check, prepare_stubs, run_once
+from metta_checks.cli.runner import Outcome, discovered, new_check, prepare_stubs, run_once
 from metta_checks.cli.terminal import Progress, echo, wrapped
 from metta_checks.cli.verdict_wandb import Difference, Moment, Verdict, run_of, tag_value, verdict
 from metta_checks.cli.verify_ci import verify_ci
 from metta_checks.cli.wandb_sdk import Question, Reading, SdkError, is_installed, read_project
-from metta_checks.core import CredentialError, MettaCheck
+from metta_checks.core import CredentialError, MettaCheck, SourceError
 from metta_checks.core.agent_options import agent_tags
 
 SHOWN: Final = 40
@@ -127,11 +126,19 @@ def verify_wandb(
 def _projects_of(config: AgentConfig, numbers: Iterable[int]) -> Iterator[tuple[int, str | None]]:
     """The instances by number, and each project of those that have several."""
     for number in numbers:
-        targets = discovered_targets(find_check("wandb"), config, number)
-        if targets is None:
-            yield number, None
-        else:
-            yield from ((number, target.identity["project"]) for target in targets)
+        check = new_check(find_check("wandb"), config.init_config, config.instances[number - 1])
+        try:
+            check.load_options()
+            if not check.discovers:
+                yield number, None
+                continue
+            found = discovered(check)
+        except ConfigurationError as error:
+            raise click.UsageError(f"instance {number}: {error}") from None
+        except (CredentialError, SourceError) as error:
+            raise click.ClickException(f"metta_wandb, instance {number}: {error}") from None
+        for target in found:
+            yield number, target.identity["project"]
 
 
 class Comparison:
@@ -233,9 +240,9 @@ def _told(title: str, found: Verdict, reading: Reading, *, verbose: bool) -> Ite
     else:
         yield f"  equal: {found.compared:,} series"
     if found.moved:
-        yield from _named("moved meanwhile", found.moved, verbose=verbose)
+        yield from _named("changed meanwhile", found.moved, verbose=verbose)
     if found.unjudged:
-        yield f"  not judged, since what moved may be why the two differ: {found.unjudged:,} series"
+        yield f"  not compared, because what changed may be the reason: {found.unjudged:,} series"
     if reading.unreadable:
         yield from _named("not compared, since the SDK cannot decode them", reading.unreadable, verbose=verbose)
 

@@ -14,11 +14,10 @@ from datadog_checks.base.stubs import datadog_agent
 from metta_checks.checks import find_check
 from metta_checks.cli.agent_config import AgentConfig
 from metta_checks.cli.arguments import config_option, config_or_environment
-from metta_checks.cli.discovered import discovered_targets
 from metta_checks.cli.independent_ci import CiQuestion, Figure, Get, independent_count
-from metta_checks.cli.runner import Outcome, new_check, prepare_stubs, run_once
+from metta_checks.cli.runner import Outcome, discovered, new_check, prepare_stubs, run_once
 from metta_checks.cli.terminal import Progress, echo
-from metta_checks.core import CredentialError, MettaCheck
+from metta_checks.core import CredentialError, MettaCheck, SourceError
 from metta_checks.core.transport import BearerAuth
 
 NAMESPACE: Final = "metta.infra.cron."
@@ -40,8 +39,7 @@ def verify_ci(context: click.Context, config_path: Path | None, instance: int) -
 
     The check collects, then every hour of the window is listed page by page, every earlier attempt and the runs of
     every workflow are asked for, and then the check collects again: a figure that changed in between is named as
-    moved. That takes some 150 requests for a repository with 40 workflows, so it needs a token. The repositories of
-    an organisation are compared one after the other.
+    moved. That takes some 150 requests for a repository with 40 workflows, so it needs a token.
 
     \b
     Exit status:
@@ -59,35 +57,38 @@ def verify_ci(context: click.Context, config_path: Path | None, instance: int) -
     if instance > len(config.instances):
         raise click.UsageError(f"--instance {instance}: the configuration has {len(config.instances)}")
     status = 0
-    for repository in _repositories_of(config, instance):
-        try:
-            lines, equal = _compared(config, instance, repository)
-        except ConfigurationError as error:
-            raise click.UsageError(f"instance {instance}: {error}") from None
-        except UncountableError as error:
-            echo(f"metta_ci, instance {instance}: {error}", err=True)
-            status = 1
-            continue
-        echo("\n".join(lines))
-        status = status if equal else 1
+    try:
+        for only in _repositories(config, instance):
+            lines, equal = _compared(config, instance, only)
+            echo("\n".join(lines))
+            status = status if equal else 1
+    except ConfigurationError as error:
+        raise click.UsageError(f"instance {instance}: {error}") from None
+    except UncountableError as error:
+        echo(f"metta_ci, instance {instance}: {error}", err=True)
+        context.exit(1)
     context.exit(status)
 
 
-def _repositories_of(config: AgentConfig, number: int) -> Iterator[Mapping[str, Any]]:
-    """The options that make an instance of each repository of an organisation; none are needed for a single one."""
-    targets = discovered_targets(find_check("ci"), config, number)
-    if targets is None:
-        yield {}
-        return
-    for target in targets:
-        place = {option: target.identity[option] for option in ("repo", "branch")}
-        yield {"organization": None, "repos": None, **place}
+def _repositories(config: AgentConfig, number: int) -> list[Mapping[str, Any]]:
+    """The options that make an instance of each repository that this one watches; none of its own for a single one."""
+    check = _check(config, number, {})
+    if not check.discovers:
+        return [{}]
+    try:
+        found = discovered(check)
+    except (CredentialError, SourceError) as error:
+        raise UncountableError(str(error)) from None
+    alone = {"organization": None, "repos": None}
+    return [{**alone, "repo": one.identity["repo"], "branch": one.identity["branch"]} for one in found]
 
 
-def _compared(config: AgentConfig, number: int, repository: Mapping[str, Any]) -> tuple[list[str], bool]:
+def _compared(config: AgentConfig, number: int, only: Mapping[str, Any]) -> tuple[list[str], bool]:
+    """The report of one repository, and whether the two counts are equal."""
     progress = Progress()
-    check = _check(config, number, repository)
-    question = CiQuestion.of(check.config)
+    check = _check(config, number, only)
+    identity = check.targets()[0].identity
+    question = CiQuestion.of(check.config, repo=identity["repo"], branch=identity["branch"])
     try:
         progress.show("the check collects …")
         before = _collected(check, number)
@@ -95,7 +96,7 @@ def _compared(config: AgentConfig, number: int, repository: Mapping[str, Any]) -
         requests_sent: list[str] = []
         theirs = independent_count(_getter(check, requests_sent), question, before.at)
         progress.show("the check collects again …")
-        after = _collected(_check(config, number, repository), number)
+        after = _collected(_check(config, number, only), number)
     finally:
         progress.clear()
     ours, later = _figures(before), _figures(after)
@@ -110,14 +111,13 @@ def _compared(config: AgentConfig, number: int, repository: Mapping[str, Any]) -
     else:
         lines.append(f"  equal: {len(ours) - len(moved):,} figures")
     if moved:
-        lines.append(f"  moved meanwhile, and so not judged: {len(moved):,}")
+        lines.append(f"  changed meanwhile, and therefore not compared: {len(moved):,}")
     return lines, not judged
 
 
-def _check(config: AgentConfig, number: int, repository: Mapping[str, Any]) -> MettaCheck:
-    quiet = {"distributions": False, "events": False}
-    instance = {**config.instances[number - 1], **repository, **quiet}
-    check = new_check(find_check("ci"), config.init_config, instance)
+def _check(config: AgentConfig, number: int, only: Mapping[str, Any]) -> MettaCheck:
+    changed = {"distributions": False, "events": False, **only}
+    check = new_check(find_check("ci"), config.init_config, {**config.instances[number - 1], **changed})
     check.load_options()
     return check
 

@@ -89,7 +89,7 @@ def read_project(
             raise SdkError(f"the wandb SDK did not finish within {timeout:g} s") from None
     if done.returncode != 0:
         lines = scrub(done.stderr.replace(question.api_key, "***")).strip().splitlines()
-        said = printable(lines[-1], LAST_LINE) if lines else "it does not say why"
+        said = printable(lines[-1], LAST_LINE) if lines else "it does not report why"
         raise SdkError(f"the wandb SDK failed: {said}")
     # Half a surrogate pair in a name becomes U+FFFD, as for the checks.
     # What this command's own child process prints is as long as the project is.

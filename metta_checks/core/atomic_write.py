@@ -357,7 +357,7 @@ def _remedy(error: OSError, place: Path) -> str:
         case errno.ENOSYS | errno.EOPNOTSUPP | errno.EINVAL:
             return f"The file system of {folder} cannot rename files: name a path on another one."
         case errno.EPIPE:
-            return "Whoever read from it has ended: look at that program."
+            return "The program that read from it has ended: check that program."
         case errno.ENXIO:
             return f"Nothing reads from it, for {FIFO_SECONDS:g} seconds: start the reader first."
         case errno.ELOOP:

@@ -30,7 +30,7 @@ MAX_DIGITS: Final = 100
 """Characters of a number: a few hundred thousand take Python minutes."""
 
 _CAUSES: Final = (
-    ("found character '\\t'", "a tab stands here: indent with spaces"),
+    ("found character '\\t'", "there is a tab here: indent with spaces"),
     ("that cannot start any token", "a value cannot begin with this character: put the value in quotes"),
     (
         "mapping values are not allowed",
@@ -50,7 +50,7 @@ _CAUSES: Final = (
     ("found unknown escape character", "a backslash in double quotes: put the value in single quotes"),
     ("found unexpected end of stream", "a quote is not closed"),
     ("found unexpected document separator", "a quote is not closed"),
-    ("but found another document", "a second document begins here: write one to a file, without a further `---`"),
+    ("but found another document", "a second document begins here: a file holds one, without a further `---`"),
     ("could not determine a constructor", "a value cannot begin with `!`: put the value in quotes"),
     ("expected ',' or ']'", "a `[` is not closed, or a comma is missing"),
     ("expected ',' or '}'", "a `{` is not closed, or a comma is missing"),
@@ -64,7 +64,7 @@ _CAUSES: Final = (
     ("hexadecimal numbers", "a backslash in double quotes: put the value in single quotes"),
     ("for merging", "what follows `<<:` is no mapping: refer to one, such as `*name`"),
     ("expected <block end>", "this line is not indented as those above it"),
-    ("special characters are not allowed", "a control character stands in the file: remove it"),
+    ("special characters are not allowed", "the file contains a control character: remove it"),
 )
 """What the parser reports, by a part of its text, and what a person has done."""
 
@@ -162,7 +162,7 @@ class BoundedLoader(yaml.SafeLoader):
 
     def _count_alias(self, node: yaml.Node | None, event: yaml.Event) -> None:
         if node is None or node not in self._anchored:
-            raise _LimitError("an alias stands inside of what it refers to", event)
+            raise _LimitError("an alias is inside of the value that it refers to", event)
         values, depth = self._anchored[node]
         self._values += values
         self._deepest = self._depth + depth
@@ -181,7 +181,7 @@ def _problem(error: yaml.YAMLError) -> str:
     reported = getattr(error, "problem", None) or str(error)
     mark = getattr(error, "problem_mark", None)
     if mark is not None and mark.buffer and mark.buffer[max(mark.pointer - 1, 0)] == "\t":
-        return "a tab stands before this: write a space"
+        return "there is a tab before this: write a space"
     for part, cause in _CAUSES:
         if part in reported:
             return cause

@@ -225,9 +225,9 @@ class Credentials:
         if (found := self.peek()) is not None:
             return str(found.origin)
         if places.named_secret:
-            return f"{self._aws_origin}, which is not asked now"
+            return f"{self._aws_origin}, which is not read now"
         near = " nor ".join((f"`{places.option}`", *places.variables))
-        return f"neither {near} is set; left is {self._aws_origin}, which is not asked now"
+        return f"neither {near} is set; next is {self._aws_origin}, which is not read now"
 
     def _near(self) -> Credential | None:
         places = self._places
@@ -340,7 +340,7 @@ class _Lookup:
         try:
             secret = self._work.result(patience)
         except LateError:
-            raise _AwsError(f"AWS did not answer within {patience:.2g} s") from None
+            raise _AwsError(f"AWS did not respond within {patience:.2g} s") from None
         except _AwsError:
             raise
         except Exception as error:
@@ -394,9 +394,9 @@ _PLAIN: Final = {
     "NoRegionError": "no AWS region is set; use the option `aws_region` or AWS_REGION",
     "EndpointConnectionError": "AWS cannot be reached",
     "ConnectTimeoutError": "AWS cannot be reached",
-    "ReadTimeoutError": "AWS did not answer in time",
-    "TimeUpError": "AWS did not answer in time",
-    "OversizedError": "AWS answers with more than a secret can have",
+    "ReadTimeoutError": "AWS did not respond in time",
+    "TimeUpError": "AWS did not respond in time",
+    "OversizedError": "AWS returned more than a secret can have",
 }
 
 

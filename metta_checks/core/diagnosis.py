@@ -136,7 +136,7 @@ class Diagnostics:
         """Whether the source answered for each target in the last collection."""
         last, source = self._last, self._check.SOURCE
         if last is None:
-            return self._warn("source", f"{source}: not asked yet", "Wait for the first collection.")
+            return self._warn("source", f"{source}: not read yet", "Wait for the first collection.")
         at = f"{_clock(last.now)} with {_requests(last)}"
         for name, error in self._errors().items():
             if error is None:
@@ -147,7 +147,7 @@ class Diagnostics:
                 else:
                     self._fail("source", _what_came(error), error.remedy, name)
             elif isinstance(error, CredentialError | ConfigurationError):
-                text = f"{source}: not asked, since the collection ended before"
+                text = f"{source}: not read, because the collection ended before"
                 self._warn("source", text, "See the other diagnoses.", name)
             else:
                 self._fail("source", f"{source}: {error_text(error)}", "The check has a fault: report it.", name)
@@ -157,7 +157,7 @@ class Diagnostics:
         """Whether the source showed what was asked for."""
         for name, error in self._errors().items():
             if error is None:
-                self._succeed("permissions", f"{self._check.SOURCE}: everything that was asked for may be read", name)
+                self._succeed("permissions", f"{self._check.SOURCE}: everything that was requested may be read", name)
             elif isinstance(error, SourceError) and error.kind in REFUSALS:
                 self._fail("permissions", _what_came(error), error.remedy, name)
 
@@ -205,10 +205,10 @@ class Diagnostics:
             return
         for target, origin in self._check.states.origins():
             if origin is StateOrigin.LOST:
-                remedy = "It began afresh. If this repeats: can the Agent's user read and write its `run_path`?"
+                remedy = "It started fresh. If this repeats: can the Agent's user read and write its `run_path`?"
                 self._warn("state", "the saved state could not be used", remedy, target.name)
             elif origin is StateOrigin.ABSENT:
-                self._succeed("state", "none was there, it began afresh", target.name)
+                self._succeed("state", "there was none, it started fresh", target.name)
             elif origin is StateOrigin.RESTORED:
                 self._succeed("state", "restored from the Agent's persistent cache", target.name)
 

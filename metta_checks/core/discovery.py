@@ -134,7 +134,7 @@ class Discovery:
             reading.cursor = page.next
             if time_left() < LIST_SHARE:
                 return (
-                    f"the list of {self._what} is long: {reading.pages:,} pages are read, the next collection goes on"
+                    f"the list of {self._what} is long: {reading.pages:,} pages are read, the next collection continues"
                 )
         self._unfinished = None
         self._take(reading.names, now)

@@ -22,8 +22,8 @@ class Kind(StrEnum):
     REJECTED = "rejected"
     REDIRECTED = "redirected"
     SERVER_ERROR = "server error"
-    MALFORMED = "malformed answer"
-    OVERSIZED = "oversized answer"
+    MALFORMED = "malformed response"
+    OVERSIZED = "oversized response"
 
 
 class SourceError(Exception):

@@ -75,10 +75,10 @@ def fault_of(error: RequestFault, operation: str, url: str, scrub: Scrub = uncha
         remedy = "Check the credential and the `headers` options for line breaks and characters outside of ASCII."
         return SourceError(Kind.REJECTED, operation, "a header cannot be written", remedy)
     if isinstance(error, exceptions.ContentDecodingError | DecodeError):
-        remedy = "Something between here and the server changes its answers; look at the proxy."
-        return SourceError(Kind.MALFORMED, operation, "the answer's compression is broken", remedy)
+        remedy = "Something between here and the server changes its responses: check the proxy."
+        return SourceError(Kind.MALFORMED, operation, "the response's compression is broken", remedy)
     if any(isinstance(cause, ConnectionRefusedError) for cause in chain):
-        remedy = "Nobody listens there: check the address and port, and that the service runs."
+        remedy = "Nothing listens there: check the address and port, and that the service runs."
         return SourceError(Kind.UNREACHABLE, operation, f"{host} refused the connection", remedy)
     remedy = "Check the network and the proxy; the next collection tries again."
     return SourceError(Kind.UNREACHABLE, operation, f"the connection failed: {reason}", remedy)
@@ -129,19 +129,19 @@ def fault_of_status(
         target = printable(_redirect_target(url, location), MAX_QUOTED, scrub)
         return fault(Kind.REDIRECTED, f"It redirects to {target}: put the right address into the configuration.")
     if status == 304:
-        remedy = "Nothing was asked under a condition: look at the cache or proxy between here and the server."
+        remedy = "The request had no condition: check the cache or proxy between here and the server."
         return fault(Kind.MALFORMED, remedy)
     if status == 429 or (status == 403 and _is_limit(headers, said)):
         reset_at = reset_time(headers, now)
-        when = f"Its limit resets at {reset_at:%Y-%m-%dT%H:%M:%SZ}" if reset_at else "It did not say for how long"
+        when = f"Its limit resets at {reset_at:%Y-%m-%dT%H:%M:%SZ}" if reset_at else "It did not report for how long"
         remedy = f"{when}; raise `min_collection_interval` or share the credential with fewer clients."
         return fault(Kind.RATE_LIMITED, remedy, reset_at)
     if status == 401:
         return fault(Kind.UNAUTHORISED, "Check that the credential is whole, not expired and for this server.")
     if status == 407:
-        return fault(Kind.UNAUTHORISED, "The proxy wants a credential: check the `proxy` option.")
+        return fault(Kind.UNAUTHORISED, "The proxy requires a credential: check the `proxy` option.")
     if status == 403:
-        return fault(Kind.FORBIDDEN, "The credential is known but may not read this: check its permissions.")
+        return fault(Kind.FORBIDDEN, "The credential is valid but not allowed to read this: check its permissions.")
     if status in {404, 410}:
         return fault(Kind.NOT_FOUND, "Check the address and the names, and that the credential may see them.")
     if status == 413:
@@ -241,7 +241,7 @@ def _innermost(chain: list[BaseException]) -> str:
             return cause.strerror
         if type(cause) is OSError and str(cause).startswith("Tunnel connection failed"):
             return str(cause)
-    names = {"RemoteDisconnected": "it was closed without an answer", "IncompleteRead": "the answer was cut short"}
+    names = {"RemoteDisconnected": "it was closed without a response", "IncompleteRead": "the response was cut short"}
     return next((names[name] for cause in chain if (name := type(cause).__name__) in names), "it broke off")
 
 

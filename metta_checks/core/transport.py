@@ -107,7 +107,7 @@ class Response:
         except ValueError as error:
             page = self.body.lstrip()[:1] == b"<"
             detail = "an HTML page instead of JSON" if page else f"no valid JSON ({error})"
-            remedy = "Check the address: a login page, a proxy or another service may answer there."
+            remedy = "Check the address: a login page, a proxy or another service may respond there."
             raise SourceError(Kind.MALFORMED, self.operation, detail, remedy, status=self.status) from None
 
     def model(self, model: type[M], *, with_blobs: bool = False) -> M:
@@ -128,7 +128,9 @@ class Response:
         raise ShapeError(problem)
 
     def _oversized(self, error: TooManyValuesError) -> SourceError:
-        remedy = "No answer of this API has so many: check the address, or ask for smaller pages if there is an option."
+        remedy = (
+            "No response of this API has so many: check the address, or ask for smaller pages if there is an option."
+        )
         return SourceError(Kind.OVERSIZED, self.operation, str(error), remedy, status=self.status)
 
 
@@ -293,7 +295,7 @@ class Transport:
         encoding = response.headers.get("content-encoding", "").strip().lower()
         if encoding and encoding not in {*_ENCODINGS, "x-gzip", "identity"}:
             detail = "an answer compressed more than once, or not as it was asked for"
-            remedy = "No API does that: look at what stands between here and the server."
+            remedy = "No API does that: check what is between here and the server."
             raise SourceError(Kind.MALFORMED, operation, detail, remedy)
         # A list of parts would take twice the memory when it is joined.
         content = BytesIO()
@@ -302,11 +304,11 @@ class Transport:
         while part := response.raw.read(chunk, decode_content=True):
             size = content.tell() + len(part)
             if size > self._max_bytes:
-                remedy = "Raise `max_response_bytes` if the source is to be trusted, or ask for less."
+                remedy = "Raise `max_response_bytes` if you trust the source, or request less."
                 raise SourceError(Kind.OVERSIZED, operation, f"more than {self._max_bytes:,} bytes", remedy)
             if size > max(_UNSUSPICIOUS, MAX_RATIO * response.raw.tell()):
                 detail = f"compressed bytes that grow more than {MAX_RATIO} times"
-                remedy = "No API does that: look at what stands between here and the server."
+                remedy = "No API does that: check what is between here and the server."
                 raise SourceError(Kind.OVERSIZED, operation, detail, remedy)
             content.write(part)
             self._check_time(operation)
@@ -316,7 +318,7 @@ class Transport:
         deadline = self._running.deadline
         if deadline.expired:
             remedy = "Look at the source's status page; `collection_timeout` sets how long a collection may take."
-            detail = f"not answered within the collection's {deadline.seconds:g} s"
+            detail = f"no response within the collection's {deadline.seconds:g} s"
             raise SourceError(Kind.TIMED_OUT, operation, detail, remedy)
 
     def _wait(self, attempt: int, outcome: Response | RequestFault) -> bool:

@@ -41,7 +41,7 @@ def malformed_text(data: bytes, error: ValueError, max_values: int) -> Malformed
     if found is not None:
         return found._replace(detail=f"no valid JSON: {found.detail}")
     if "EOF while parsing" in str(error):
-        return Malformed(f"no valid JSON ({error}): it is cut off", "Publish it anew, in one step.")
+        return Malformed(f"no valid JSON ({error}): it is cut off", "Publish it again, in one step.")
     return Malformed(f"no valid JSON ({error})", LIST_OF_RECORDS)
 
 

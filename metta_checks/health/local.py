@@ -194,7 +194,7 @@ def _open_inside(root: Path, path: Path, operation: str) -> int:
     target = _resolved(path)
     if not target.is_relative_to(root):
         remedy = "Name the file itself in `source`, or publish it there."
-        raise SourceError(Kind.FORBIDDEN, operation, f"a symbolic link leads out of {printable(str(root))}", remedy)
+        raise SourceError(Kind.FORBIDDEN, operation, f"a symbolic link points outside {printable(str(root))}", remedy)
     *directories, name = target.relative_to(root).parts or (".",)
     directory = os.open(root, _DIRECTORY)
     try:

@@ -134,6 +134,6 @@ def _fault(error: OSError, path: Path, operation: str) -> SourceError:
         )
         return SourceError(Kind.REJECTED, operation, (error.strerror or "no locks").lower(), remedy)
     if isinstance(error, PermissionError) and os.path.lexists(path):
-        remedy = "Give its group write permission, that of the folder, or remove it while nobody publishes."
+        remedy = "Give its group write permission, that of the folder, or remove it while nothing publishes."
         return os_fault(error, operation).with_remedy(remedy)
     return os_fault(error, operation)

@@ -132,7 +132,7 @@ def record_warnings(judged: Iterable[Judged]) -> Iterator[str]:
         for slip in near_misses(record.model_extra or {}):
             yield f"{where}: {slip}"
         if one.condition is None:
-            stands = "its published status stands" if record.status else "its verdict is unknown"
+            stands = "its published status is kept" if record.status else "its verdict is unknown"
             yield f"{where}: condition: {condition_problem(record.condition)}; {stands}"
         elif one.contradicts:
             said = f"{record.value:g} against `{record.condition}` says otherwise"

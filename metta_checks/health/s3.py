@@ -122,7 +122,7 @@ class S3Reader:
             with s3_errors(operation):
                 yield from self._pages(operation, limits)
         except (KeyError, AttributeError):
-            remedy = "Something else than S3 answers there: check AWS_ENDPOINT_URL and the proxy."
+            remedy = "Something other than S3 responds there: check AWS_ENDPOINT_URL and the proxy."
             raise SourceError(Kind.MALFORMED, operation, "a listing of an unknown shape", remedy) from None
 
     def _pages(self, operation: str, limits: Limits) -> Iterator[Candidate]:

@@ -43,14 +43,14 @@ def s3_error(error: Exception, operation: str, access: Access) -> SourceError:
     found = _key_fault(error) or _region_fault(error, code, access) or _missing_feature(error, code, access)
     if found is not None:
         kind, detail, remedy = found
-        return SourceError(kind, operation, detail or f"S3 answers {code}", remedy, status=status)
+        return SourceError(kind, operation, detail or f"S3 returned {code}", remedy, status=status)
     for codes, kind, detail, remedies in _FAULTS:
         if code in codes:
             remedy = remedies if isinstance(remedies, str) else remedies[access]
-            wording = (detail or "S3 answers {code}").format(code=code, host=_host(error))
+            wording = (detail or "S3 returned {code}").format(code=code, host=_host(error))
             return SourceError(kind, operation, wording, remedy, status=status)
     remedy = "Check the address, the region and the AWS configuration of this machine."
-    return SourceError(Kind.REJECTED, operation, f"S3 answers {code}", remedy, status=status)
+    return SourceError(Kind.REJECTED, operation, f"S3 returned {code}", remedy, status=status)
 
 
 def status_of(error: Exception) -> int | None:
@@ -79,7 +79,7 @@ def _key_fault(error: Exception) -> _Fault | None:
     code, message = error_code(error), _message(error)
     if action := _KMS_ACTION.search(message):
         remedy = f"Grant {action[0]} on the KMS key of the bucket, in the policies of the role and of the key."
-        return Kind.FORBIDDEN, f"S3 answers {code}: {action[0]} is missing", remedy
+        return Kind.FORBIDDEN, f"S3 returned {code}: {action[0]} is missing", remedy
     if code.upper().startswith("KMS"):
         return Kind.FORBIDDEN, "", "Check the KMS key that the bucket is encrypted with: it cannot be used now."
     return None
@@ -94,7 +94,7 @@ def _region_fault(error: Exception, code: str, access: Access) -> _Fault | None:
         region = "REGION"
     option = f"`aws_region: {region}`" if access is Access.READ else f"`--aws-region {region}` (`region=` in Python)"
     where = "" if region != "REGION" else ", the one that `aws s3api get-bucket-location` prints"
-    return Kind.REDIRECTED, f"S3 answers {code}: the bucket is in another region", f"Set {option}{where}."
+    return Kind.REDIRECTED, f"S3 returned {code}: the bucket is in another region", f"Set {option}{where}."
 
 
 _OTHER_REGION: Final = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
@@ -106,7 +106,7 @@ def _missing_feature(error: Exception, code: str, access: Access) -> _Fault | No
     refused = status_of(error) in {400, 411, 501} and code not in {"NoSuchBucket", "InvalidBucketName"}
     if code in {"FlexibleChecksumError", "ChecksumError"}:
         remedy = "Set AWS_RESPONSE_CHECKSUM_VALIDATION=when_required in the environment, if the store is not Amazon's."
-        return Kind.MALFORMED, "the checksum of the answer does not fit its content", remedy
+        return Kind.MALFORMED, "the checksum of the response does not match its content", remedy
     if not refused or access is Access.READ:
         return None
     if _CHECKSUM.search(message) or code in {"XAmzContentSHA256Mismatch", "MissingContentLength"}:
@@ -181,7 +181,7 @@ _FAULTS: Final[tuple[tuple[set[str], Kind, str, str | Mapping[Access, str]], ...
     (
         {"ConnectTimeoutError", "ReadTimeoutError", "TimeUpError"},
         Kind.TIMED_OUT,
-        "{host} did not answer in time",
+        "{host} did not respond in time",
         "Check the network between here and S3.",
     ),
     (
@@ -193,13 +193,13 @@ _FAULTS: Final[tuple[tuple[set[str], Kind, str, str | Mapping[Access, str]], ...
     (
         {"OversizedError"},
         Kind.OVERSIZED,
-        "an answer that is larger than any of S3",
-        "Something else than S3 answers there: check AWS_ENDPOINT_URL and the proxy.",
+        "a response that is larger than any of S3",
+        "Something other than S3 responds there: check AWS_ENDPOINT_URL and the proxy.",
     ),
     (
         {"IncompleteReadError", "ResponseStreamingError"},
         Kind.UNREACHABLE,
-        "the answer was cut short",
+        "the response was cut short",
         "The next collection tries again.",
     ),
     (

@@ -85,7 +85,9 @@ def read_candidates(
     for candidate in chosen:
         if collection.deadline.expired:
             detail = f"{len(documents)} of {len(chosen)} documents within {collection.deadline.seconds:g} s"
-            remedy = "Keep fewer documents there, or raise `collection_timeout`; the next collection goes on from here."
+            remedy = (
+                "Keep fewer documents there, or raise `collection_timeout`; the next collection continues from here."
+            )
             raise SourceError(Kind.TIMED_OUT, f"reading health records from {shown}", detail, remedy)
         try:
             document = candidate.read(cache.get(candidate.name))

@@ -1,9 +1,7 @@
-"""A small HTTP server on loopback whose answers, latency and faults are set from outside."""
+"""A small HTTP server on loopback whose answers and latency are set from outside."""
 
 from __future__ import annotations
 
-import socket
-import struct
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -11,14 +9,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
 from types import TracebackType
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Self
 from urllib.parse import parse_qsl, urlsplit
-
-DRIP_LIMIT_BYTES = 600
-"""A dripping answer ends after this many bytes, so that no test can hang for ever."""
-
-SILENCE_LIMIT_SECONDS = 120.0
-"""A silent answer closes the connection after this long, for the same reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,35 +38,23 @@ class Response:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """A way to answer badly.
+Send = Callable[["Handler", bytes, bytes], None]
+"""Sends head and body of an answer in a way of its own; the connection is closed after it."""
 
-    - `silent`: read the request, send nothing.
-    - `drip_headers`, `drip_body`: send one byte every `pause` seconds.
-    - `reset_headers`, `reset_body`: a TCP reset before, or in the middle of, the body.
-    - `truncate`: announce the whole body, send half, close in good order.
-    """
-
-    kind: Literal["silent", "drip_headers", "drip_body", "reset_headers", "reset_body", "truncate"]
-    pause: float = 1.0
-
-
-Answer = Response | Fault
 Address = tuple[str, int]
 
 ON_LOOPBACK: Final[Address] = ("127.0.0.1", 0)
 
 _PLAIN: Final = {"Content-Type": "text/plain; charset=utf-8"}
-Interceptor = Callable[[Request], Answer | None]
+Interceptor = Callable[[Request], Response | Send | None]
 
 
 class LoopbackServer:
     """Serves `answer(request)` until `close()`; a context manager. `address` is a host and a port, 0 for a free one.
 
     `latency` is slept before each answer (seconds). `intercept`, where set, is asked first: what it
-    returns is sent instead, `None` lets the real answer through. A `Fault` is applied to the real
-    answer, so that a reset or a drip carries true bytes. `requests` lists what came, in order;
+    returns is sent instead, `None` lets the real answer through, and a function sends the real answer in a way of its
+    own: late, in parts, or not to its end. `requests` lists what came, in order;
     `bytes_sent` counts the bodies.
     """
 
@@ -120,7 +100,7 @@ class LoopbackServer:
     ) -> None:
         self.close()
 
-    def _respond(self, request: Request) -> tuple[Response, Fault | None]:
+    def _respond(self, request: Request) -> tuple[Response, Send | None]:
         with self._lock:
             self.requests.append(request)
         if self.latency:
@@ -130,8 +110,8 @@ class LoopbackServer:
             return instead, None
         return self.answer(request), instead
 
-    def _pause(self, seconds: float) -> bool:
-        """Sleep, and say whether the server still runs."""
+    def pause(self, seconds: float) -> bool:
+        """Sleep, and return whether the server still runs."""
         return not self._closing.wait(seconds)
 
     def _count(self, size: int) -> None:
@@ -146,19 +126,25 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, owner: LoopbackServer, address: Address) -> None:
         self.owner = owner
-        super().__init__(address, _Handler)
+        super().__init__(address, Handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that went away is the normal end of a fault, not something to print."""
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
+    """One connection. `owner` is the server that it belongs to."""
+
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     server: _Server
 
+    @property
+    def owner(self) -> LoopbackServer:
+        return self.server.owner
+
     def do_GET(self) -> None:
-        owner = self.server.owner
+        owner = self.owner
         split = urlsplit(self.path)
         request = Request(
             method=self.command,
@@ -168,56 +154,25 @@ class _Handler(BaseHTTPRequestHandler):
             body=self.rfile.read(int(self.headers.get("Content-Length") or 0)),
         )
         try:
-            response, fault = owner._respond(request)
+            response, send = owner._respond(request)
         except Exception as error:
             # Said aloud: a connection that merely closes looks like a fault that was asked for.
-            response, fault = Response(500, f"{type(error).__name__}: {error}".encode(), _PLAIN), None
+            response, send = Response(500, f"{type(error).__name__}: {error}".encode(), _PLAIN), None
         headers = dict(response.headers)
         if not any(name.lower() == "content-length" for name in headers):
             headers["Content-Length"] = str(len(response.body))
         head = [f"HTTP/1.1 {response.status} {self.responses.get(response.status, ('Status',))[0]}"]
         head += [f"{name}: {value}" for name, value in headers.items()]
         whole_head = "\r\n".join([*head, "", ""]).encode("latin-1")
-        if fault is not None:
+        if send is not None:
             self.close_connection = True
-            self._send_badly(fault, whole_head, response.body)
+            send(self, whole_head, response.body)
             return
         # Before it is sent: whoever has the answer may ask for the count at once.
         owner._count(len(response.body))
         self.wfile.write(whole_head + response.body)
 
     do_POST = do_HEAD = do_PUT = do_GET
-
-    def _send_badly(self, fault: Fault, head: bytes, body: bytes) -> None:
-        half = body[: len(body) // 2]
-        match fault.kind:
-            case "silent":
-                self.server.owner._pause(SILENCE_LIMIT_SECONDS)
-            case "drip_headers":
-                self._drip(head, fault.pause)
-            case "drip_body":
-                self.wfile.write(head)
-                self._drip(body, fault.pause)
-            case "truncate":
-                self.wfile.write(head + half)
-            case "reset_headers":
-                self._reset()
-            case "reset_body":
-                self.wfile.write(head + half)
-                # The client must have read the headers, else this is a reset in the headers.
-                self.server.owner._pause(0.1)
-                self._reset()
-
-    def _drip(self, data: bytes, pause: float) -> None:
-        for byte in data[:DRIP_LIMIT_BYTES]:
-            self.wfile.write(bytes([byte]))
-            if not self.server.owner._pause(pause):
-                return
-
-    def _reset(self) -> None:
-        """Close with SO_LINGER 0, which makes the kernel send RST instead of FIN."""
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.connection.close()
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing on stderr: what came is in `requests`."""

@@ -1,4 +1,4 @@
-"""What the W&B API answers, as models, and how a node becomes a run."""
+"""Models of the W&B API's responses, and how a node becomes a run."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class RunConnection(_Model):
 
 
 class Project(_Model):
-    """`runs` is null where the listing failed; the answer's errors then say why. `runCount` is how many match."""
+    """`runs` is null where the listing failed; the response's errors then say why. `runCount` is how many match."""
 
     runCount: int | None = None  # noqa: N815
     runs: RunConnection | None
@@ -101,8 +101,8 @@ class GraphQLError(_Model):
     extensions: Any = None
 
 
-class ErrorsAnswer(_Model):
-    """An answer as far as its errors go: beside an error the data may have any shape.
+class ErrorsResponse(_Model):
+    """A response as far as its errors go: with an error the data may have any shape.
 
     W&B also reports an error as a text, in a list or alone (the SDK's `parse_backend_error_messages`).
     """
@@ -151,8 +151,8 @@ class Data(_Data):
         return self.project is not None
 
 
-class RunsAnswer(ErrorsAnswer):
-    """The whole answer to the runs query of one project."""
+class RunsResponse(ErrorsResponse):
+    """The whole response to the runs query of one project."""
 
     data: Data | None = None
 
@@ -172,8 +172,8 @@ class BatchData(_Data):
         return any(self.projects.values())
 
 
-class BatchAnswer(ErrorsAnswer):
-    """The whole answer to the runs query of several projects."""
+class BatchResponse(ErrorsResponse):
+    """The whole response to the runs query of several projects."""
 
     data: BatchData | None = None
 
@@ -199,8 +199,8 @@ class NamesData(_Data):
         return self.models is not None
 
 
-class NamesAnswer(ErrorsAnswer):
-    """The whole answer to the query for an entity's projects."""
+class NamesResponse(ErrorsResponse):
+    """The whole response to the query for an entity's projects."""
 
     data: NamesData | None = None
 
@@ -234,7 +234,7 @@ class RunReader:
     completed_tags: tuple[str, ...] = ()
 
     def run(self, node: RunNode, faults: Mapping[str, str] = _NO_FAULTS) -> Run:
-        """The run behind a node; `faults` says of its fields that the server could not read why.
+        """The run in a node; `faults` gives the reason for each field that the server could not read.
 
         Raises UnknownStateError, since a state decides what is counted as what.
         """
@@ -311,7 +311,7 @@ def _labels(node: RunNode, names: Iterable[str]) -> tuple[str, ...]:
 
 
 def _time(value: Any) -> datetime | None:
-    """One of W&B's times, which are UTC; older answers leave the zone out. None for what is no time, and for Go's
+    """One of W&B's times, which are UTC; older responses leave the zone out. None for what is no time, and for Go's
     zero time, which stands for none."""
     if not isinstance(value, str):
         return None

@@ -61,7 +61,7 @@ MAX_VALUES: Final = 500_000
 """Values of one blob, at most some 190 bytes each: a summary of 10 MB has fewer."""
 
 _AROUND: Final = "\ufeff".encode() + b"\x00 \t\r\n"
-"""Bytes around a document that say nothing: a byte-order mark, NUL, white space."""
+"""Bytes around a document that mean nothing: a byte-order mark, NUL, white space."""
 
 
 MAX_KEPT_BYTES: Final = 200_000
@@ -247,7 +247,7 @@ class SummarySelection:
 
 
 def _is_used(used: Mapping[str | None, set[str]], found: re.Match[str]) -> bool:
-    # The keys of processes cover the descendants of the logging one only: a node without any says nothing.
+    # The keys of processes cover the descendants of the logging one only: without any, all of a node's devices count.
     device, processes = found.groupdict().get("device"), used.get(found["label"])
     return device is None or processes is None or device in processes
 

@@ -16,13 +16,13 @@ from metta_checks.core.target import TargetList
 from metta_checks.wandb import state_codec
 from metta_checks.wandb.client import ProjectPath, WandbClient
 from metta_checks.wandb.config_models import ConfigMixin
-from metta_checks.wandb.events import failure_events
 from metta_checks.wandb.listing import Asked, RunListing, RunListings, require_room
 from metta_checks.wandb.metrics import (
     SampleCache,
     SeriesSelection,
     completed_samples,
     count_samples,
+    failure_events,
     gpu_hour_samples,
     gpu_samples,
     selected,
@@ -36,7 +36,6 @@ from metta_checks.wandb.settings import (
     Settings,
     identity_tags,
     places_of,
-    settings_of,
 )
 
 
@@ -152,7 +151,7 @@ class WandbCheck(ConfigMixin, MettaCheck):
     @cached_property
     def settings(self) -> Settings:
         """The resolved options. Raises ConfigurationError for one that cannot be meant."""
-        return settings_of(self.config)
+        return Settings.from_options(self.config)
 
     @cached_property
     def client(self) -> WandbClient:

@@ -14,14 +14,14 @@ from metta_checks.core.credentials import Credential, Credentials, with_fresh_cr
 from metta_checks.core.discovery import ListPage
 from metta_checks.core.transport import Response, ShapeError, Transport
 from metta_checks.wandb.api_models import (
-    BatchAnswer,
     BatchData,
-    ErrorsAnswer,
-    NamesAnswer,
+    BatchResponse,
+    ErrorsResponse,
+    NamesResponse,
     Project,
     RunConnection,
     RunReader,
-    RunsAnswer,
+    RunsResponse,
 )
 from metta_checks.wandb.cost import NAMES_A_PAGE
 from metta_checks.wandb.graphql_errors import GraphQLFault, graphql_faults, is_transient, run_faults, worst
@@ -33,7 +33,7 @@ USER: Final = "api"
 WITHOUT_SUMMARIES: Final = -1
 """In place of the number of projects in a query: one, whose runs come without their summaries."""
 
-M = TypeVar("M", bound=ErrorsAnswer)
+M = TypeVar("M", bound=ErrorsResponse)
 
 _UNKNOWN_NAME: Final = re.compile(
     r"(?:cannot query field|(?:unknown|undefined) (?:argument|field))\W{1,4}(\w+)"
@@ -76,7 +76,7 @@ class PageRequest:
 class RunPage:
     """One page of runs, W&B's own count of all that match (None where it has none), and the request in messages.
 
-    `faults` says by the row and the field what the server could not read of single runs, and why.
+    `faults` gives, by row and field, the reason for what the server could not read of single runs.
     """
 
     runs: RunConnection
@@ -111,30 +111,30 @@ class WandbClient:
         """One page of one project. Raises SourceError."""
         project = request.project
         query = 0 if request.summaries else WITHOUT_SUMMARIES
-        answer, parsed = self._ask(project, f"project {project}", query, request.variables(), RunsAnswer)
-        faults = run_faults(answer, parsed, "project")
-        return _page_of(parsed.data.project if parsed.data else None, answer.operation, faults)
+        response, parsed = self._ask(project, f"project {project}", query, request.variables(), RunsResponse)
+        faults = run_faults(response, parsed, "project")
+        return _page_of(parsed.data.project if parsed.data else None, response.operation, faults)
 
     def pages(self, requests: Sequence[PageRequest]) -> list[RunPage | SourceError]:
         """A page of each of several projects of one entity, in one request; an error for each that has none.
 
-        Raises SourceError where nothing of the answer can be used.
+        Raises SourceError where nothing in the response can be used.
         """
         variables: dict[str, Any] = {}
         for number, request in enumerate(requests):
             variables |= request.variables(str(number))
         project = requests[0].project
         about = f"{len(requests)} projects of entity {project.entity}"
-        answer, parsed = self._ask(project, about, len(requests), variables, BatchAnswer)
-        faults, projects = graphql_faults(answer, parsed), parsed.data.projects if parsed.data else {}
+        response, parsed = self._ask(project, about, len(requests), variables, BatchResponse)
+        faults, projects = graphql_faults(response, parsed), parsed.data.projects if parsed.data else {}
         pages: list[RunPage | SourceError] = []
         for number, request in enumerate(requests):
             alias = f"{ALIAS}{number}"
-            operation = answer.operation.replace(about, f"project {request.project}")
+            operation = response.operation.replace(about, f"project {request.project}")
             try:
                 if alias in faults:
-                    raise _error_of(operation, faults[alias], answer.status)
-                pages.append(_page_of(projects.get(alias), operation, run_faults(answer, parsed, alias)))
+                    raise _error_of(operation, faults[alias], response.status)
+                pages.append(_page_of(projects.get(alias), operation, run_faults(response, parsed, alias)))
             except SourceError as error:
                 pages.append(error)
         return pages
@@ -143,11 +143,11 @@ class WandbClient:
         """One page of the list of the entity's projects. Raises SourceError."""
         variables = {"first": NAMES_A_PAGE, "after": cursor}
         where = ProjectPath(entity, "", base_url)
-        answer, parsed = self._ask(where, f"the projects of entity {entity}", PROJECTS, variables, NamesAnswer)
+        response, parsed = self._ask(where, f"the projects of entity {entity}", PROJECTS, variables, NamesResponse)
         models = parsed.data.models if parsed.data else None
         if models is None:
             remedy = "Check `entity`, and that the key's user may see it."
-            raise SourceError(Kind.NOT_FOUND, answer.operation, "W&B has no such entity", remedy)
+            raise SourceError(Kind.NOT_FOUND, response.operation, "W&B has no such entity", remedy)
         page = models.pageInfo
         names = dict.fromkeys((edge.node.name for edge in models.edges), "")
         return ListPage(names, (page.endCursor or "") if page.hasNextPage else None)
@@ -155,7 +155,7 @@ class WandbClient:
     def _ask(
         self, project: ProjectPath, about: str, query: int | str, variables: Mapping[str, Any], model: type[M]
     ) -> tuple[Response, M]:
-        """The answer to the runs query of so many projects (0: one, without an alias; `WITHOUT_SUMMARIES`), or to
+        """The response to the runs query of so many projects (0: one, without an alias; `WITHOUT_SUMMARIES`), or to
         another query."""
         while True:
             try:
@@ -198,7 +198,7 @@ class WandbClient:
         self, project: ProjectPath, about: str, sent: Mapping[str, Any], credential: Credential, model: type[M]
     ) -> tuple[Response, M]:
         try:
-            answer = self._transport.send(
+            response = self._transport.send(
                 "POST",
                 f"{project.base_url}/graphql",
                 about=about,
@@ -206,35 +206,35 @@ class WandbClient:
                 json=sent,
                 is_transient=is_transient,
             )
-            return answer, _parsed(answer, model)
+            return response, _parsed(response, model)
         except SourceError as error:
             if _refuses_key(error):
                 raise error.with_remedy(_key_remedy(error, credential, project)) from None
             raise
 
 
-def _parsed(answer: Response, model: type[M]) -> M:
-    """The answer as `model`. Raises SourceError for another shape, and for an error that is not one part's alone."""
+def _parsed(response: Response, model: type[M]) -> M:
+    """The response as `model`. Raises SourceError for another shape, and for an error that is not one part's alone."""
     problem: str | None = None
     try:
-        parsed = answer.model(model, with_blobs=True)
+        parsed = response.model(model, with_blobs=True)
     except ShapeError as error:
         problem = str(error)
         parsed = None
     # Beside an error the data may have any shape.
     if parsed is None or parsed.reported:
-        faults: Mapping[str, GraphQLFault] = graphql_faults(answer, parsed)
-        if isinstance(parsed, BatchAnswer) and parsed.data is not None:
+        faults: Mapping[str, GraphQLFault] = graphql_faults(response, parsed)
+        if isinstance(parsed, BatchResponse) and parsed.data is not None:
             faults = _of_all(faults, parsed.data)
         if faults:
-            raise _error_of(answer.operation, worst(faults.values()), answer.status)
+            raise _error_of(response.operation, worst(faults.values()), response.status)
     if parsed is None:
-        raise _malformed(answer.operation, problem or "")
+        raise _malformed(response.operation, problem or "")
     if parsed.data is None:
-        raise _malformed(answer.operation, "data: nothing, and no error that says why")
+        raise _malformed(response.operation, "data: nothing, and no error that explains it")
     if parsed.data.viewer is None and not parsed.data.shows:
-        # W&B answers a wrong key with HTTP 200 and nulls where it answers at all.
-        raise SourceError(Kind.UNAUTHORISED, answer.operation, "W&B knows no user for this key", "")
+        # W&B responds to a wrong key with HTTP 200 and nulls, if it responds at all.
+        raise SourceError(Kind.UNAUTHORISED, response.operation, "W&B has no user for this key", "")
     return parsed
 
 
@@ -250,7 +250,7 @@ def _page_of(project: Project | None, operation: str, faults: Mapping[int, Mappi
     if project is None:
         raise SourceError(Kind.NOT_FOUND, operation, "W&B has no such project", PROJECT_REMEDY)
     if project.runs is None:
-        raise _malformed(operation, "data.project.runs: nothing, and no error that says why")
+        raise _malformed(operation, "data.project.runs: nothing, and no error that explains it")
     return RunPage(project.runs, project.runCount, operation, faults)
 
 
@@ -258,7 +258,7 @@ PROJECT_REMEDY: Final = "Check `entity` and `project`, and that the key's user m
 
 _REMEDIES: Final[Mapping[Kind, str]] = {
     Kind.NOT_FOUND: PROJECT_REMEDY,
-    Kind.FORBIDDEN: "The key's user may not read this project: use the key of a member of the entity.",
+    Kind.FORBIDDEN: "The key's user is not allowed to read this project: use the key of a member of the entity.",
     Kind.UNAUTHORISED: "Check that the key is whole and valid for this server.",
     Kind.RATE_LIMITED: "Raise `min_collection_interval`; the next collection tries again.",
     Kind.OVERSIZED: "Lower `page_size`.",
@@ -280,10 +280,10 @@ def _refuses_key(error: SourceError) -> bool:
 def _key_remedy(error: SourceError, credential: Credential, project: ProjectPath) -> str:
     origin = f"The key came from {credential.origin}"
     if error.kind is Kind.FORBIDDEN:
-        return f"{origin}: it may not read this project; use one of a member of the entity."
+        return f"{origin}: it is not allowed to read this project; use one of a member of the entity."
     return f"{origin}: check that it is whole, valid and for {project.base_url}."
 
 
 def _malformed(operation: str, detail: str) -> SourceError:
-    remedy = "Check `base_url`: another service may answer there, or a newer W&B than this version knows."
+    remedy = "Check `base_url`: another service may respond there, or a newer W&B than this version supports."
     return SourceError(Kind.MALFORMED, operation, detail, remedy, status=200)

@@ -1,4 +1,4 @@
-"""What the errors mean that W&B reports inside an HTTP 200 answer."""
+"""What the errors mean that W&B reports inside an HTTP 200 response."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from metta_checks.core import Kind
 from metta_checks.core.transport import Response, ShapeError
-from metta_checks.wandb.api_models import ErrorsAnswer, GraphQLError
+from metta_checks.wandb.api_models import ErrorsResponse, GraphQLError
 
 _PATTERNS: Final[tuple[tuple[Kind, re.Pattern[str]], ...]] = tuple(
     (kind, re.compile(pattern, re.IGNORECASE))
@@ -72,52 +72,52 @@ _PRECEDENCE: Final = (
 
 
 SMALL: Final = 64 * 1024
-"""Bytes of an answer that has no page of runs, but may have a `message`."""
+"""Bytes of a response that has no page of runs, but may have a `message`."""
 
 
 @dataclass(frozen=True, slots=True)
 class GraphQLFault:
-    """The error to report of an answer: `message` is one printable line of at most 200 characters."""
+    """The error to report for a response: `message` is one printable line of at most 200 characters."""
 
     kind: Kind
     message: str
 
 
-def graphql_faults(answer: Response, parsed: ErrorsAnswer | None = None) -> dict[str, GraphQLFault]:
-    """The errors that an HTTP 200 answer reports, by the field of the query that they are about ("" for the query
-    itself); of several the one that explains the rest. `parsed` is the answer, where it could be read; what it could
-    not give of single runs is then left to `run_faults`.
+def graphql_faults(response: Response, parsed: ErrorsResponse | None = None) -> dict[str, GraphQLFault]:
+    """The errors that an HTTP 200 response reports, by the field of the query that they are about ("" for the query
+    itself); of several the one that explains the rest. `parsed` is the response, where it could be read; what the
+    server could not read of single runs is then left to `run_faults`.
 
     Raises SourceError for one that is too large in memory.
     """
     runs_are_read = parsed is not None
     if parsed is None:
         # A page of runs takes long to parse. Inside the blobs the quotes are escaped, so that this never matches there.
-        if b'"error' not in answer.body and (len(answer.body) > SMALL or b'"message"' not in answer.body):
+        if b'"error' not in response.body and (len(response.body) > SMALL or b'"message"' not in response.body):
             return {}
         try:
-            parsed = answer.model(ErrorsAnswer)
+            parsed = response.model(ErrorsResponse)
         except ShapeError:
             return {}
     faults: dict[str, list[GraphQLFault]] = {}
     for error in parsed.reported:
         if runs_are_read and _place_in_runs(error) is not None:
             continue
-        fault = GraphQLFault(_kind(error, parsed.data), answer.quoted(error.message or "no message"))
+        fault = GraphQLFault(_kind(error, parsed.data), response.quoted(error.message or "no message"))
         if runs_are_read and fault.kind is Kind.SERVER_ERROR and _is_beside_the_runs(error, parsed.data):
             continue
         faults.setdefault(_field(error), []).append(fault)
     return {field: worst(found) for field, found in faults.items()}
 
 
-def run_faults(answer: Response, parsed: ErrorsAnswer, alias: str) -> dict[int, dict[str, str]]:
+def run_faults(response: Response, parsed: ErrorsResponse, alias: str) -> dict[int, dict[str, str]]:
     """What the server could not read of single runs of the project under `alias`: by the row and the field, why."""
     faults: dict[int, dict[str, str]] = {}
     for error in parsed.reported:
         place = _place_in_runs(error)
         if place is not None and _field(error) == alias:
             row, field = place
-            faults.setdefault(row, {})[field] = answer.quoted(error.message or "no message")
+            faults.setdefault(row, {})[field] = response.quoted(error.message or "no message")
     return faults
 
 
@@ -151,12 +151,12 @@ def _field(error: GraphQLError) -> str:
     return str(path[0]) if isinstance(path, list) and path else ""
 
 
-def is_transient(answer: Response) -> bool:
-    """Whether the answer reports a fault of the server that may be gone in a moment: HTTP 500, or an error that means
+def is_transient(response: Response) -> bool:
+    """Whether the response reports a fault of the server that may be gone in a moment: HTTP 500, or an error that means
     the same inside an HTTP 200."""
-    if answer.status != 200:
-        return answer.status == 500
-    faults = graphql_faults(answer)
+    if response.status != 200:
+        return response.status == 500
+    faults = graphql_faults(response)
     return bool(faults) and worst(faults.values()).kind is Kind.SERVER_ERROR
 
 
@@ -172,7 +172,7 @@ def _kind(error: GraphQLError, data: Any) -> Kind:
 
 
 def kind_of_text(text: str) -> Kind | None:
-    """What a message of W&B means, None where it says nothing."""
+    """What a message of W&B means, None where it is not known."""
     return next((kind for kind, pattern in _PATTERNS if pattern.search(text)), None)
 
 
@@ -182,7 +182,7 @@ def _code(error: GraphQLError) -> str:
 
 
 def _knows_no_user(data: Any) -> bool:
-    """W&B answers a key that it does not know with nulls."""
+    """W&B responds to an unknown key with nulls."""
     if isinstance(data, BaseModel):
         data = {name: getattr(data, name) for name in data.model_fields_set}
     return isinstance(data, dict) and "viewer" in data and not any(data.values())

@@ -13,7 +13,7 @@ from metta_checks.core.patterns import MAX_TEXT, compile_pattern
 
 
 class RunState(StrEnum):
-    """The three states that the metrics tell apart."""
+    """The three states that the metrics distinguish."""
 
     RUNNING = "running"
     FINISHED = "finished"
@@ -34,14 +34,14 @@ STATES: Final[Mapping[str, RunState]] = {
 # Not `frozen`, which makes each of ten thousand twice as slow to make; nothing changes one.
 @dataclass(slots=True)
 class Run:
-    """One W&B run as the API told it, reduced to what the configuration asks for.
+    """One W&B run as the API reports it, reduced to what the configuration asks for.
 
     `id` is the one in URLs (the API's `name`); `name` is what people gave it. `wandb_state` is W&B's own name of the
-    state. Times are UTC; `heartbeat_at` is when it was last heard of, `logged_at` when it last logged: the SDK sends
+    state. Times are UTC; `heartbeat_at` is its last heartbeat, `logged_at` when it last logged: the SDK sends
     heartbeats without any logging. `sps` is in steps per second; `metrics` are summary values by key; `system` are
     means over the run's devices by metric name. `gpus` is how many GPUs it holds, a lower bound where it does not say
     so itself and not all of its nodes report. `compute_seconds` is without the pauses of a resumed run, None where the
-    server does not say. `labels` are tags from the run's own fields (`user:…`), `completed_labels` those of its GPU
+    server has none. `labels` are tags from the run's own fields (`user:…`), `completed_labels` those of its GPU
     hours. `not_finite` counts NaN and infinities among the selected values; `invalid` names the values that are no
     numbers and the times that are none, `unreadable` the fields that could not be read, each with the run.
     `kept_bytes` is about its size in memory. `log_is_known` is False where the run may have logged at a moment that

@@ -10,7 +10,7 @@ from typing import Final
 from metta_checks.wandb.models import End, Run
 
 OVERLAP: Final = timedelta(minutes=2)
-"""How far a delta reaches back behind the newest heartbeat: W&B's stores do not all hear of a run at once."""
+"""How far a delta reaches back behind the newest heartbeat: W&B's stores are not all updated at once."""
 
 REMEMBERED_POINTS: Final = 20_000
 """How many runs that left the timeframe are still known to have given their distribution point, newest kept."""
@@ -22,7 +22,7 @@ class RunRegistry:
 
     `runs` are the active runs by id, `alive` the ids of those that have not ended, and `ended_seen` says when the check
     first saw each of the others as ended. After a restart the ids are known again, the runs not yet.
-    `reported` are the runs whose end has been told (by a point or an event), or never will be: those that had ended
+    `reported` are the runs whose end was reported (by a point or an event), or never will be: those that had ended
     before the first collection ever. `resumed` says of runs that had ended when the check saw them running again.
     `counted` is how many seconds of computing of a reported run were counted, or passed unseen.
     `began` is when the first collection was. `refreshed_at` is the last full listing of this process, None before it;

@@ -61,6 +61,46 @@ class Settings:
             return (self.project,)
         return tuple(map(self.path, self.projects.literals)) if self.projects else ()
 
+    @classmethod
+    def from_options(cls, options: Any) -> Settings:
+        """The settings behind the validated `options` (the generated instance model).
+
+        Raises ConfigurationError, naming the option, for what the model cannot see.
+        """
+        entity = required(options, "entity", VARIABLES)
+        base_url = parsed("base_url", _api_address, options.base_url or DEFAULT_BASE_URL)
+        projects = None if options.projects is None else name_selection("projects", options.projects)
+        if projects is not None and options.project:
+            raise OptionError("projects", "is set beside `project`: give one project or a list of them, not both")
+        project = None if projects else ProjectPath(entity, required(options, "project", VARIABLES), base_url)
+        return cls(
+            entity=entity,
+            base_url=base_url,
+            project=project,
+            projects=projects,
+            reader=RunReader(
+                SummarySelection(
+                    options.metrics,
+                    options.sps_keys,
+                    options.system_metrics,
+                    GpuDevices(options.gpu_devices),
+                    options.gpus_key,
+                ),
+                parsed("run_types", RunTypes, [(entry.name, entry.pattern) for entry in options.run_types]),
+                run_tags=tuple(dict.fromkeys(options.run_tags)),
+                completed_tags=tuple(dict.fromkeys(options.completed_tags)),
+            ),
+            timeframe_tag=options.timeframe.strip(),
+            timeframe=parsed("timeframe", parse_duration, options.timeframe),
+            completed_runs=parsed("completed_runs", parse_duration, options.completed_runs),
+            full_refresh=parsed("full_refresh", parse_duration, options.full_refresh),
+            max_runs=options.max_runs,
+            page_size=options.page_size,
+            max_pages=options.max_pages,
+            distributions=options.distributions,
+            events=options.events,
+        )
+
     def path(self, name: str) -> ProjectPath:
         """The project of this name."""
         return ProjectPath(self.entity, name, self.base_url)
@@ -68,46 +108,6 @@ class Settings:
     def sample_options(self, project: ProjectPath) -> SampleOptions:
         """What the metrics of a project need to know."""
         return SampleOptions(self.reader.run_types, self.timeframe_tag, identity_tags(project))
-
-
-def settings_of(options: Any) -> Settings:
-    """The settings behind the validated `options` (the generated instance model).
-
-    Raises ConfigurationError, naming the option, for what the model cannot see.
-    """
-    entity = required(options, "entity", VARIABLES)
-    base_url = parsed("base_url", _api_address, options.base_url or DEFAULT_BASE_URL)
-    projects = None if options.projects is None else name_selection("projects", options.projects)
-    if projects is not None and options.project:
-        raise OptionError("projects", "is set beside `project`: give one project or a list of them, not both")
-    project = None if projects else ProjectPath(entity, required(options, "project", VARIABLES), base_url)
-    return Settings(
-        entity=entity,
-        base_url=base_url,
-        project=project,
-        projects=projects,
-        reader=RunReader(
-            SummarySelection(
-                options.metrics,
-                options.sps_keys,
-                options.system_metrics,
-                GpuDevices(options.gpu_devices),
-                options.gpus_key,
-            ),
-            parsed("run_types", RunTypes, [(entry.name, entry.pattern) for entry in options.run_types]),
-            run_tags=tuple(dict.fromkeys(options.run_tags)),
-            completed_tags=tuple(dict.fromkeys(options.completed_tags)),
-        ),
-        timeframe_tag=options.timeframe.strip(),
-        timeframe=parsed("timeframe", parse_duration, options.timeframe),
-        completed_runs=parsed("completed_runs", parse_duration, options.completed_runs),
-        full_refresh=parsed("full_refresh", parse_duration, options.full_refresh),
-        max_runs=options.max_runs,
-        page_size=options.page_size,
-        max_pages=options.max_pages,
-        distributions=options.distributions,
-        events=options.events,
-    )
 
 
 def places_of(options: Any, provenance: Provenance, host: CredentialHost) -> CredentialPlaces:

@@ -38,6 +38,7 @@ CASES = [
     ("projects by pattern", 100),
     ("projects by pattern", 1_000),
     ("a project each", 100),
+    ("repositories by pattern", 100),
     ("a repository each", 10),
     ("a repository each", 100),
 ]
@@ -60,13 +61,16 @@ def test_what_it_costs(
 
 def configured(kind: str, size: int, wandb: str, github: str) -> tuple[str, Sequence[Mapping[str, Any]]]:
     of_wandb = {"entity": "team", "base_url": wandb, "api_key": DEMO_API_KEY}
+    of_github = {"api_url": github, "token": DEMO_TOKEN}
     match kind:
         case "projects by pattern":
             return "metta_wandb", [{**of_wandb, "projects": {"include": ["p.*"], "limit": 1_000}}]
         case "a project each":
             return "metta_wandb", [{**of_wandb, "project": f"p{n:04}"} for n in range(size)]
+        case "repositories by pattern":
+            return "metta_ci", [{**of_github, "organization": "team", "repos": {"include": ["r.*"], "limit": 1_000}}]
         case "a repository each":
-            return "metta_ci", [{"repo": f"team/r{n:04}", "api_url": github, "token": DEMO_TOKEN} for n in range(size)]
+            return "metta_ci", [{**of_github, "repo": f"team/r{n:04}"} for n in range(size)]
     return "", []
 
 

@@ -17,6 +17,7 @@ from simulator_support.github_edge_cases import edge_case_repository
 from simulator_support.wandb_projects import bulk_project
 
 from metta_checks.core.clock import utcnow
+from metta_checks.simulator.github_repository import DemoRepository
 from metta_checks.simulator.github_server import GitHubServer
 from metta_checks.simulator.health import write_sample_records
 from metta_checks.simulator.sandbox import DEMO_TOKEN, DemoSandbox
@@ -47,19 +48,33 @@ def test_eight_instances_of_each_check_on_four_workers(make_agent: MakeAgent, in
     assert received > 1_000
 
 
-def test_the_projects_of_an_entity(make_agent: MakeAgent, intake: Intake) -> None:
+def test_the_projects_of_an_entity_and_the_repositories_of_an_organisation(
+    make_agent: MakeAgent, intake: Intake
+) -> None:
     names = ("metta", "metta-arena", "metta-scratch", "other")
+    selection = {"include": ["metta.*"], "exclude": [".*-scratch"]}
     projects = [bulk_project(now(), runs=40, keys=4, seed=n, name=name) for n, name in enumerate(names)]
-    with WandbServer(*projects) as server:
-        found = {
-            "entity": projects[0].entity,
-            "projects": {"include": ["metta.*"], "exclude": [".*-scratch"]},
-            "base_url": server.url,
-            "api_key": DEMO_API_KEY,
-        }
-        held(make_agent(), intake, {"metta_wandb": [{**COMMON, **found}]})
-    watched = {tag for point in intake.points for tag in point.tags if tag.startswith("wandb_project:")}
-    assert watched == {"wandb_project:metta", "wandb_project:metta-arena"}
+    repositories = [repository_of(f"demo-org/{name}", n) for n, name in enumerate(names)]
+    with WandbServer(*projects) as wandb, GitHubServer(repositories, token=DEMO_TOKEN, clock=utcnow) as github:
+        of_wandb = {"entity": projects[0].entity, "base_url": wandb.url, "api_key": DEMO_API_KEY}
+        of_github = {"organization": "demo-org", "api_url": github.url, "token": DEMO_TOKEN}
+        held(
+            make_agent(),
+            intake,
+            {
+                "metta_wandb": [{**COMMON, **of_wandb, "projects": selection}],
+                "metta_ci": [{**COMMON, **of_github, "repos": selection}],
+            },
+        )
+    watched = {tag for point in intake.points for tag in point.tags if tag.startswith(("wandb_project:", "repo:"))}
+    expected = {f"wandb_project:{name}" for name in names[:2]} | {f"repo:demo-org/{name}" for name in names[:2]}
+    assert watched == expected
+
+
+def repository_of(full_name: str, seed: int) -> DemoRepository:
+    return edge_case_repository(
+        now(), workflows=10, runs_per_day=20, days=2, seed=seed, full_name=full_name, clock=utcnow
+    )
 
 
 def held(agent: Agent, intake: Intake, instances: Instances) -> int:
@@ -88,12 +103,7 @@ def held(agent: Agent, intake: Intake, instances: Instances) -> int:
 def fleet(folder: Path) -> Iterator[Instances]:
     """Eight W&B projects, eight repositories, and eight files of results for each of the other two."""
     projects = [bulk_project(now(), runs=30, keys=4, seed=n, name=f"p{n}") for n in range(EACH)]
-    repositories = [
-        edge_case_repository(
-            now(), workflows=10, runs_per_day=20, days=2, seed=n, full_name=f"demo-org/r{n}", clock=utcnow
-        )
-        for n in range(EACH)
-    ]
+    repositories = [repository_of(f"demo-org/r{n}", n) for n in range(EACH)]
     files: dict[str, list[Path]] = {"training": [], "eval": []}
     for number in range(EACH):
         (folder / str(number)).mkdir(parents=True)

@@ -8,11 +8,12 @@ from contextlib import ExitStack
 from agent_support.agent import Agent
 from agent_support.intake import Intake
 from agent_support.payloads import Point
+from simulator_support.faults import Fault
 from simulator_support.wandb_projects import bulk_project
 
 from metta_checks.core.clock import utcnow
 from metta_checks.simulator.sandbox import DemoSandbox
-from metta_checks.simulator.server import Fault, Response
+from metta_checks.simulator.server import Response
 from metta_checks.simulator.wandb_server import DEMO_API_KEY, WandbServer
 
 MakeAgent = Callable[..., Agent]

@@ -16,7 +16,9 @@ pytestmark = [
 
 RUNS = 10_000
 CHANGED = 50
-STEADY = 6
+TRIES = 4
+STEADY = 3
+"""Processes with one first collection each, and the collections that follow in each."""
 
 COLLECTIONS_AN_HOUR = 30
 """One every two minutes, of which one reads everything."""
@@ -24,15 +26,19 @@ COLLECTIONS_AN_HOUR = 30
 
 def test_ten_thousand_active_runs(tmp_path: Path) -> None:
     project = project_of(RUNS, alive=CHANGED)
-    steady = []
-    with WandbServer(project) as server, client("OurCheck", server, project, tmp_path, max_runs=RUNS) as ours:
-        first = ours.read()
-        for number in range(STEADY):
-            beat(project, number)
-            steady.append(ours.read())
+    firsts, steady = [], []
+    with WandbServer(project) as server:
+        for _ in range(TRIES):
+            with client("OurCheck", server, project, tmp_path, max_runs=RUNS) as ours:
+                firsts.append(ours.read())
+                for number in range(STEADY):
+                    beat(project, number)
+                    steady.append(ours.read())
 
+    # What else runs on the machine only ever makes them slower, so the least of each counts.
+    first = min(firsts, key=lambda measured: measured.cpu)
     best = min(steady, key=lambda measured: measured.cpu)
-    bare = min(measured.more["bare_submission"] for measured in (first, *steady))
+    bare = min(measured.more["bare_submission"] for measured in (*firsts, *steady))
     hour = (first.cpu + (COLLECTIONS_AN_HOUR - 1) * best.cpu) / COLLECTIONS_AN_HOUR
     print(  # noqa: T201 (what a benchmark is for)
         table(

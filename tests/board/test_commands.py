@@ -98,14 +98,6 @@ def test_export_names_what_it_wrote(tmp_path: Path) -> None:
     assert all(json.loads(path.read_text()) for path in paths)
 
 
-def test_the_demo_draws_the_boards(tmp_path: Path) -> None:
-    target = tmp_path / "demo.html"
-    result = CliRunner().invoke(main, ["demo", "--board", str(target)])
-    assert result.exit_code == 0
-    assert f"The dashboards, to open in a browser: {target}" in result.output
-    assert 'data-widget="CI failing"' in target.read_text(encoding="utf-8")
-
-
 def test_a_demo_that_cannot_draw_is_none_the_worse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("metta_checks.cli.demo.gettempdir", lambda: str(tmp_path / "gone"))
     result = CliRunner().invoke(main, ["demo"])

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from metta_checks.board.document import QueryEntry, TemplateVariable
+from metta_checks.board.document import QueryEntry, Span, TemplateVariable
 from metta_checks.board.evaluate import Answer, Answers, UnsupportedError, scalar, timeseries
 from metta_checks.board.filters import QuerySyntaxError
 from metta_checks.board.query import parse_formula
@@ -27,7 +27,8 @@ HOURS = document_of(
 
 
 def answered(query: str, reducer: str = "last", span: str | None = None, document: str = RUNS) -> Answer:
-    return Answers(recorded({"samples": document})).to(QueryEntry(name="query1", query=query, aggregator=reducer), span)
+    entry = QueryEntry(name="query1", query=query, aggregator=reducer)
+    return Answers(recorded({"samples": document})).to(entry, Span(live_span=span) if span else None)
 
 
 def figures(query: str, reducer: str = "last", span: str | None = None, document: str = RUNS) -> dict[str, float]:
@@ -219,13 +220,26 @@ def test_collections_of_one_round_share_a_moment() -> None:
     assert [point.at for point in recording.points["a"]] == [point.at for point in recording.points["b"]]
 
 
-@pytest.mark.parametrize(("seconds", "moments"), [(1, 1), (20, 1), (45, 2), (90, 3)])
+@pytest.mark.parametrize(("seconds", "moments"), [(0, 1), (1, 3), (20, 3), (90, 3)])
 def test_collections_seconds_apart_are_not_added_up(seconds: int, moments: int) -> None:
-    """One value for each series and round, the last one: eight runs stay eight."""
+    """One value for each series and moment, the last one: eight runs stay eight."""
     rows = [("runs", 5, "type:train"), ("runs", 3, "type:sweep")]
     document = document_of(rows, [*rows[:1], ("runs", 4, "type:sweep")], rows, every=timedelta(seconds=seconds))
     assert len(recorded({"samples": document}).moments) == moments
     assert figures("sum:runs{*}", document=document) == {"": 8}
+
+
+def test_a_series_that_ended_seconds_ago_is_not_counted_beside_its_successor() -> None:
+    """The tag of a run's state, or of a verdict's status, moves within a minute."""
+    rounds = [[("sps", 5, "run:a,state:running"), ("up", 1, "")], [("sps", 6, "run:a,state:finished"), ("up", 1, "")]]
+    document = document_of(*rounds, every=timedelta(seconds=5))
+    assert figures("sum:sps{*}", document=document) == {"": 6}
+
+
+def test_several_checks_collected_by_one_command_are_one_document() -> None:
+    one, other = document_of([("a", 1, "")]), document_of([("b", 2, "")])
+    recording = recorded({"samples": f"[{one},{other}]"})
+    assert (len(recording.moments), set(recording.points)) == (1, {"a", "b"})
 
 
 def test_the_same_document_twice_changes_no_gauge() -> None:
@@ -240,7 +254,7 @@ def test_every_point_of_a_distribution_counts_in_a_round() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{", '{"check": "x"}', '{"check": "x", "collections": [{}]}', "[" * 100_000]
+    "text", ["", "[]", "[1]", "{", '{"check": "x"}', '{"check": "x", "collections": [{}]}', "[" * 100_000]
 )
 def test_what_is_no_collection_is_refused(text: str) -> None:
     with pytest.raises(RecordingError, match="samples"):

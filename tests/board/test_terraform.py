@@ -1,6 +1,6 @@
 """The Terraform module: it parses, uses what the provider documents, and knows what the checks emit.
 
-Terraform itself is not run: it would fetch its provider.
+Terraform itself runs in `test_terraform_run.py`, without the provider, which it would have to fetch.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ DOCUMENTED = {
 }
 META_ARGUMENTS = {"for_each"}
 FUNCTIONS = {"concat", "contains", "csvdecode", "file", "fileset", "flatten", "jsondecode", "jsonencode", "merge"}
-FUNCTIONS |= {"length", "replace", "setunion", "split", "trimspace", "trimsuffix"}
+FUNCTIONS |= {"join", "keys", "length", "replace", "setsubtract", "setunion", "split", "trimspace", "trimsuffix"}
 
 
 def unquoted(value: Any) -> Any:

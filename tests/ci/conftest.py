@@ -22,7 +22,7 @@ def scene(aggregator: AggregatorStub) -> Iterator[SceneMaker]:
     """`scene(workflows, runs_per_day, **options)`: a sample repository of that size as of `NOW`, watched."""
     with ExitStack() as stack:
 
-        def make(workflows: int = 28, runs_per_day: int = 90, *, days: int = 4, seed: int = 7, **options: Any) -> Scene:
+        def make(workflows: int = 28, runs_per_day: int = 60, *, days: int = 3, seed: int = 7, **options: Any) -> Scene:
             repository = edge_case_repository(NOW, workflows=workflows, runs_per_day=runs_per_day, days=days, seed=seed)
             return stack.enter_context(Scene(repository, aggregator, **options))
 

@@ -10,6 +10,7 @@ from datetime import timedelta
 
 import pytest
 from ci_support.scene import NOW, Collected, Scene
+from simulator_support.faults import Answer, Fault
 
 from metta_checks.simulator.github_clock import ManualClock
 from metta_checks.simulator.github_records import DemoWorkflowRun
@@ -22,7 +23,7 @@ from metta_checks.simulator.github_refusals import (
     server_error,
 )
 from metta_checks.simulator.github_repository import DemoRepository
-from metta_checks.simulator.server import Answer, Fault, Request, Response
+from metta_checks.simulator.server import Request, Response
 
 FLAKY = "metta.infra.cron.ci.workflow.flaky_tests"
 RATIO = "metta.infra.cron.ci.workflow.success_ratio"

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from ci_support.runs import LISTING, add_runs
 from ci_support.scene import NAMESPACE, Scene
+from simulator_support.faults import Answer, Fault
 
 from metta_checks.simulator.github_json import RestPayloads
 from metta_checks.simulator.github_refusals import JSON_HEADERS, graphql_errors, server_error
-from metta_checks.simulator.server import Answer, Fault, Request, Response
+from metta_checks.simulator.server import Request, Response
 
 SceneMaker = Callable[..., Scene]
 

@@ -15,7 +15,7 @@ LINT = "metta.infra.cron.ci.workflow.tests_blocking_merge"
 def watched(scene) -> Scene:
     """Everything passes but what a test breaks."""
     loose = {"ci.workflow.success": ">= 0", "ci.workflow.other_failing": "< 100", "ci.workflow.duration.p90": "< 60"}
-    watched = scene(events=True, conditions=loose)
+    watched = scene(28, 90, days=4, events=True, conditions=loose)
     lint = workflow_id(watched, "lint.yml")
     watched.repository.new_run(lint, conclusion="success", duration=timedelta(0))
     watched.later()

@@ -469,8 +469,51 @@ class TestFailures:
 
         watched.points()
 
+        # Three of them are of smaller pages.
         assert len(set(watched.asked())) == 8
         assert [text for text in watched.collected.warnings if "40 attempts are not read yet" in text]
+
+    @pytest.mark.parametrize(("answered", "sizes"), [(50, [100, 50]), (25, [100, 50, 25]), (10, [100, 50, 25, 10])])
+    def test_pages_that_are_too_large_are_asked_for_with_fewer_jobs(
+        self, watched: Watched, answered: int, sizes: list[int]
+    ) -> None:
+        """In the same collection, and in all that follow, also after a restart; none is lost or counted twice."""
+        run = watched.run()
+        for number in range(60):
+            watched.repository.jobs.add(run, f"job {number}", duration=MINUTE)
+        answering(watched, server_error(502), lambda request: int(request.query["per_page"]) > answered)
+
+        durations = watched.points().durations
+
+        assert durations == {(f"job {number}", "success", 1.0): 1 for number in range(60)}
+        asked = list(dict.fromkeys(target.partition("per_page=")[2].partition("&")[0] for target in watched.asked()))
+        assert [int(size) for size in asked] == sizes
+        watched.scene.restart()
+        watched.run()
+        assert watched.points().durations.total() == 1
+        assert [target.partition("?")[2] for target in watched.asked()] == [f"per_page={answered}"]
+
+    def test_after_six_hours_pages_are_large_again(self, watched: Watched) -> None:
+        watched.run()
+        answering(watched, server_error(502), lambda request: int(request.query["per_page"]) > 50)
+        assert watched.points().durations.total() == 1
+        watched.scene.server.intercept = None
+        watched.scene.later(timedelta(hours=6))
+        watched.scene.collect()
+        watched.run()
+
+        assert watched.points().durations.total() == 1
+        assert [target.partition("?")[2] for target in watched.asked()] == ["per_page=100"]
+
+    def test_one_attempt_with_a_fault_does_not_make_the_pages_of_others_small(self, watched: Watched) -> None:
+        runs = [watched.run() for _ in range(3)]
+        answering(watched, server_error(500), lambda request: str(runs[0].id) in request.path)
+        assert watched.points().durations.total() == 2
+        runs.append(watched.run())
+
+        assert watched.points().durations.total() == 1
+        (last,) = [target for target in watched.asked() if str(runs[-1].id) in target]
+        assert last.endswith("per_page=100")
 
     def test_a_listing_that_is_behind_is_read_again(self, watched: Watched) -> None:
         """A run has ended, and its last job is still shown as under way."""

@@ -12,6 +12,7 @@ import pytest
 from ci_support.runs import LISTING, add_runs
 from ci_support.scene import NAMESPACE, Scene
 from ci_support.truth import Truth
+from simulator_support.faults import Answer, Fault
 
 from metta_checks.simulator.github_refusals import (
     JSON_HEADERS,
@@ -20,7 +21,7 @@ from metta_checks.simulator.github_refusals import (
     permission_missing,
     server_error,
 )
-from metta_checks.simulator.server import Answer, Fault, Request, Response
+from metta_checks.simulator.server import Request, Response
 
 SceneMaker = Callable[..., Scene]
 

@@ -74,4 +74,4 @@ def test_the_configurations_load(block: str) -> None:
         check.load_configuration_models()
         check.validate_options()
 
-        assert check.settings.repo == "my-org/my-repo"
+        assert (check.settings.repo, check.settings.organization) in {("my-org/my-repo", ""), ("", "my-org")}

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 from click.testing import Result
+from simulator_support.faults import Fault
 
-from metta_checks.simulator.server import Fault, Request, Response
+from metta_checks.simulator.server import Request, Response
 from metta_checks.simulator.wandb_server import WandbServer
 
 Command = Callable[..., Result]
@@ -77,8 +78,8 @@ def hostile(server: WandbServer, kind: str) -> dict[str, Any]:
     [
         ("nobody listens", ["refused the connection (unreachable)", "check the address and port"]),
         ("silent", ["(timed out)", "status page"]),
-        ("drip_headers", ["(timed out)", "not answered within the collection's 2 s", "`collection_timeout`"]),
-        ("drip_body", ["(timed out)", "not answered within the collection's 2 s", "`collection_timeout`"]),
+        ("drip_headers", ["(timed out)", "no response within the collection's 2 s", "`collection_timeout`"]),
+        ("drip_body", ["(timed out)", "no response within the collection's 2 s", "`collection_timeout`"]),
         ("wrong key", ["HTTP 401", "(unauthorised)", "The key came from the option `api_key`"]),
         ("wrong key, told by nulls", ["(unauthorised)", "The key came from the option `api_key`"]),
         ("missing project", ["project metta-research/nowhere", "(not found)", "Check `entity` and `project`"]),

@@ -12,8 +12,9 @@ import boto3
 import pytest
 from click.testing import Result
 from moto import mock_aws
+from simulator_support.faults import Fault
 
-from metta_checks.simulator.server import Fault, Request, Response
+from metta_checks.simulator.server import Request, Response
 from metta_checks.simulator.wandb_server import WandbServer
 
 KEY = "0123456789abcdef0123456789abcdef01234567"

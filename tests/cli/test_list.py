@@ -28,7 +28,7 @@ def test_each_check_has_a_line(command: Callable[..., Result]) -> None:
     assert ["wandb", "metta_wandb", "Weights"] in [line.split()[:3] for line in lines]
 
 
-NEITHER = "neither `api_key` nor WANDB_API_KEY is set; left is the AWS secret wandb/api-key, which is not asked now"
+NEITHER = "neither `api_key` nor WANDB_API_KEY is set; next is the AWS secret wandb/api-key, which is not read now"
 GOOD = {"entity": "a", "project": "b", "min_collection_interval": 120}
 
 
@@ -37,7 +37,7 @@ GOOD = {"entity": "a", "project": "b", "min_collection_interval": 120}
     [
         ({}, {}, 120, NEITHER),
         ({}, {}, 120, f"{NEITHER}; it is sent to https://api.wandb.ai"),
-        ({"api_key_secret": "other"}, {"WANDB_API_KEY": KEY}, 120, "the AWS secret other, which is not asked now"),
+        ({"api_key_secret": "other"}, {"WANDB_API_KEY": KEY}, 120, "the AWS secret other, which is not read now"),
         ({"base_url": "http://w"}, {"WANDB_API_KEY": KEY}, 120, "`base_url` is http://w, and this instance has no W&B"),
         ({"base_url": "http://w", "api_key": KEY}, {}, 120, "the option `api_key`; it is sent to http://w"),
         ({}, {"WANDB_API_KEY": KEY}, 120, "the environment variable WANDB_API_KEY"),
@@ -104,3 +104,30 @@ def test_help_is_there(command: Callable[..., Result], arguments: list[str]) -> 
         assert result.exit_code == 0
         assert result.stdout.startswith("Usage: ")
         assert max(map(len, result.stdout.splitlines())) <= 100
+
+
+@pytest.mark.parametrize(
+    ("check", "options", "target"),
+    [
+        ("metta_wandb", {"entity": "team", "project": "arena"}, "project team/arena"),
+        ("metta_wandb", {"entity": "team", "projects": {"include": [".*"]}}, "wandb_entity:team, all that match"),
+        ("metta_ci", {"repo": "team/arena"}, "team/arena, branch main"),
+        ("metta_ci", {"organization": "team", "repos": {"include": ["a-.*"]}}, "github_organization:team, all that"),
+        ("metta_training", {"source": "/data/results.json"}, "/data/results.json"),
+        ("metta_wandb", {"entity": "team", "project": "arena", "timeframe": 5}, ""),
+    ],
+)
+def test_what_an_instance_watches(
+    command: Callable[..., Result], tmp_path: Path, check: str, options: dict[str, Any], target: str
+) -> None:
+    path = tmp_path / "conf.d" / f"{check}.d" / "conf.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(yaml.safe_dump({"instances": [{**options, "min_collection_interval": 120}]}))
+    listed = json.loads(command("list", "--agent-dir", tmp_path, "--format", "json").stdout)
+    (instance,) = next(one for one in listed if one["check"] == check)["instances"]
+    assert target in (instance["target"] or "")
+    assert bool(instance["target"]) == bool(target)
+    lines = command("list", "--agent-dir", tmp_path).stdout.splitlines()
+    (line,) = [one for one in lines if str(path) in one]
+    assert target in line
+    assert line.endswith("every 120 s")

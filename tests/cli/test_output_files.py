@@ -198,9 +198,10 @@ def test_a_device_that_is_full_is_an_error(write_anything: Write) -> None:
 OUTPUTS = ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "link"]
 
 
+# Each is a process. Both commands write through one function, so that one of them tries all that may be given.
 @pytest.mark.parametrize("output", OUTPUTS)
 @pytest.mark.parametrize("to", ["pipe", "file"])
-@pytest.mark.parametrize("command", ["publish", "collect"])
+@pytest.mark.parametrize("command", ["publish", pytest.param("collect", marks=pytest.mark.slow)])
 def test_standard_output_gets_the_document_and_nothing_else(
     output: str, to: str, command: str, records: Path, tmp_path: Path
 ) -> None:

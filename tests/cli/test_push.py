@@ -201,7 +201,7 @@ def test_nobody_at_the_udp_port_of_this_machine(config: Path, monkeypatch: Any) 
         monkeypatch.setenv("DD_DOGSTATSD_URL", f"udp://127.0.0.1:{handle.getsockname()[1]}")
         result = collect("--config", config, "--push")
     assert result.exit_code == 1
-    assert "nobody listens there" in result.stderr
+    assert "nothing listens there" in result.stderr
 
 
 def test_without_the_client(config: Path, monkeypatch: Any) -> None:

@@ -39,14 +39,13 @@ def test_a_full_disk_under_standard_output(arguments: list[str]) -> None:
     assert len(ran.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("columns", [40, 80, 200])
+@pytest.mark.parametrize("columns", [40, pytest.param(80, marks=pytest.mark.slow), 200])
 @pytest.mark.parametrize(
     "arguments",
     [
         ["validate"],
         ["list", "--agent-dir"],
         ["collect", "all", "--config"],
-        ["collect", "all", "--verbose", "--config"],
         ["estimate", "--config"],
         ["install", "--agent-dir"],
     ],

@@ -53,8 +53,8 @@ def test_a_good_configuration(command: Command, tree: Callable[..., Path]) -> No
     assert (result.exit_code, shown[-1], result.stderr) == (0, "1 file: 0 faults, 0 warnings", "")
     assert shown[0].endswith("/metta_wandb.d/conf.yaml: ok")
     assert " ".join(" ".join(shown[1:-1]).split()) == (
-        "credential: instance 1: neither `api_key` nor WANDB_API_KEY is set; left is the AWS secret wandb/api-key, "
-        "which is not asked now; it is sent to https://api.wandb.ai"
+        "credential: instance 1: neither `api_key` nor WANDB_API_KEY is set; next is the AWS secret wandb/api-key, "
+        "which is not read now; it is sent to https://api.wandb.ai"
     )
 
 
@@ -62,7 +62,7 @@ def test_a_good_configuration(command: Command, tree: Callable[..., Path]) -> No
     ("options", "shown"),
     [
         ({}, "the environment variable WANDB_API_KEY; it is sent to https://api.wandb.ai"),
-        ({"api_key_secret": "x"}, "the AWS secret x, which is not asked now; it is sent to https://api.wandb.ai"),
+        ({"api_key_secret": "x"}, "the AWS secret x, which is not read now; it is sent to https://api.wandb.ai"),
         ({"base_url": "https://w", "api_key": "ENC[x]"}, "the option `api_key`, which the Agent's secret backend"),
     ],
 )
@@ -200,7 +200,7 @@ def test_yaml_that_is_none_is_told_with_its_line(command: Command, tree: Callabl
         ({"tags": ["env:prod", "research"]}, {}, "tags", "`research` has no value"),
         ({"min_collection_interval": 301}, {}, "min_collection_interval", "graphs get holes"),
         ({"collection_timeout": 121}, {}, "collection_timeout", "it would be skipped"),
-        ({"api_key": "0123456789abcdef"}, {}, "api_key", "a plain secret stands in the file"),
+        ({"api_key": "0123456789abcdef"}, {}, "api_key", "the file contains a plain secret"),
         ({"proxy": {"https": "http://me:pw@proxy:1"}}, {}, "proxy", "an address holds a password"),
         ({}, {"ad_identifiers": ["redis"]}, "ad_identifiers", "beside each matching container"),
     ],

@@ -63,7 +63,7 @@ def test_what_the_agent_takes(validated: Callable[..., list[str]], line: str) ->
     assert validated(instance(line)) == []
 
 
-NOT_BUILT = ". The Agent reads this key itself and would not build the check"
+NOT_BUILT = ". The Agent reads this key itself and would refuse the check"
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_keys_of_the_file_that_the_agent_refuses(validated: Callable[..., list[s
     head = HEAD if not text.startswith("init_config") else HEAD.removeprefix("init_config:\n")
     (fault,) = validated(text + head)
     assert said in fault
-    assert "would not build the check" in fault
+    assert "would refuse the check" in fault
 
 
 @pytest.mark.parametrize(
@@ -260,7 +260,8 @@ def test_a_key_that_is_there_twice(
     assert "the Agent uses the last one" in faults[0]
     if first != line and key != "instances":
         assert faults == [
-            f"{key} {line}: is written also on line {first}, and the Agent uses the last one without a word: remove one"
+            f"{key} {line}: is written also on line {first}, and the Agent uses the last one without warning: "
+            "remove one"
         ]
 
 
@@ -269,13 +270,13 @@ def test_a_key_that_is_there_twice(
     [
         (
             HEAD.replace("    project", "\tproject"),
-            "line 4, column 1: no valid YAML, a tab stands here: indent with spaces",
+            "line 4, column 1: no valid YAML, there is a tab here: indent with spaces",
         ),
-        (HEAD.replace("    project", "    \tproject"), "a tab stands here: indent with spaces"),
-        (HEAD.replace("  - entity", "\t- entity"), "line 3, column 1: no valid YAML, a tab stands here"),
-        (HEAD.replace("- entity", "-\tentity"), "line 3, column 4: no valid YAML, a tab stands here"),
-        (HEAD + "\t# a comment\n", "line 8, column 1: no valid YAML, a tab stands here"),
-        (HEAD.replace("arena", "a\tb"), "a tab stands before this: write a space"),
+        (HEAD.replace("    project", "    \tproject"), "there is a tab here: indent with spaces"),
+        (HEAD.replace("  - entity", "\t- entity"), "line 3, column 1: no valid YAML, there is a tab here"),
+        (HEAD.replace("- entity", "-\tentity"), "line 3, column 4: no valid YAML, there is a tab here"),
+        (HEAD + "\t# a comment\n", "line 8, column 1: no valid YAML, there is a tab here"),
+        (HEAD.replace("arena", "a\tb"), "there is a tab before this: write a space"),
         (HEAD.replace("arena", "@arena"), "a value cannot begin with this character: put the value in quotes"),
         (HEAD.replace("arena", "a: b"), "a `: ` is not expected here"),
         (HEAD.replace("arena", '"arena'), "text follows a value that has ended: check the quotes"),

@@ -1,4 +1,4 @@
-"""`verify wandb`: equal or not, what moved meanwhile, and what to do when one of the two sides cannot be read."""
+"""`verify wandb`: equal or not, what changed meanwhile, and what to do when one of the two sides cannot be read."""
 
 from __future__ import annotations
 
@@ -140,8 +140,8 @@ def test_a_run_that_moves_while_it_is_read_is_no_difference(
     # neither collection.
     assert verdict == "  equal: 12 series"
     assert more == [
-        "  moved meanwhile: 1 run: r1",
-        "  not judged, since what moved may be why the two differ: 3 series",
+        "  changed meanwhile: 1 run: r1",
+        "  not compared, because what changed may be the reason: 3 series",
     ]
 
 
@@ -180,7 +180,7 @@ def test_a_heartbeat_excuses_no_count(
     assert result.exit_code == 1
     counts = [line.split() for line in result.stdout.splitlines() if "wandb.runs" in line]
     assert counts == [["wandb.runs", "failed", "train", "0", "1"], ["wandb.runs", "finished", "train", "1", "0"]]
-    assert "  moved meanwhile: 1 run: r2" in result.stdout
+    assert "  changed meanwhile: 1 run: r2" in result.stdout
 
 
 @needs_sdk

@@ -154,3 +154,22 @@ def test_what_is_refused(
     result = verify(server, tmp_path, *arguments, **options)
     assert result.exit_code == 2
     assert words in result.stderr
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"branch": "main"},
+        {"branch": None, "repo": "demo-org/arena"},
+        {"repo": None, "organization": "demo-org", "repos": {"include": ["arena"]}},
+        {"repo": None, "organization": "demo-org", "repos": {"include": ["ar.*"]}},
+    ],
+)
+def test_the_repository_and_branch_that_the_check_reads(
+    server: GitHubServer, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    result = verify(server, tmp_path, **options)
+    assert result.exit_code == 0, result.output
+    first, second, *_ = result.stdout.splitlines()
+    assert first.startswith("metta_ci, instance 1: demo-org/arena, counted independently with ")
+    assert int(second.removeprefix("  equal: ").removesuffix(" figures")) > 50

@@ -52,7 +52,10 @@ NUMBERS = {
 }
 CASES = [
     *(pytest.param(text, "where an alias counts as often as it is used", id=name) for name, text in BOMBS.items()),
-    *(pytest.param(text, "an alias stands inside of what it refers to", id=name) for name, text in RECURSIVE.items()),
+    *(
+        pytest.param(text, "an alias is inside of the value that it refers to", id=name)
+        for name, text in RECURSIVE.items()
+    ),
     *(pytest.param(text, "no valid YAML, nested too deeply", id=f"deep: {name}") for name, text in DEEP.items()),
     *(pytest.param(text, "a number has more than 100 digits", id=f"number: {name}") for name, text in NUMBERS.items()),
 ]

@@ -11,9 +11,10 @@ from core_support.probe.check import ProbeCheck
 from core_support.servers import Source
 from datadog_checks.base.stubs import datadog_agent as agent
 from datadog_checks.base.stubs.aggregator import AggregatorStub
+from simulator_support.faults import Fault
 
 from metta_checks.core import Result, Sample
-from metta_checks.simulator.server import Fault, Response
+from metta_checks.simulator.server import Response
 
 Probe = Callable[..., ProbeCheck]
 Run = Callable[..., str]
@@ -112,7 +113,7 @@ def nameless(source: Source) -> None:
     [
         (broken, "an HTML page instead of JSON", 2),
         (missing, "HTTP 404", 2),
-        (halved, "the answer was cut short", 4),
+        (halved, "the response was cut short", 4),
         (wrong, "must be real number", 2),
         (nameless, "name", 2),
     ],

@@ -17,8 +17,9 @@ from core_support.certificate import server_context
 from core_support.probe.check import ProbeCheck
 from core_support.servers import RawServer, Source, answering
 from datadog_checks.base.stubs.aggregator import AggregatorStub
+from simulator_support.faults import Fault
 
-from metta_checks.simulator.server import Fault, Response
+from metta_checks.simulator.server import Response
 
 Probe = Callable[..., ProbeCheck]
 DESCRIPTORS = Path("/proc/self/fd")

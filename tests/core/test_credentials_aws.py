@@ -197,7 +197,7 @@ def test_what_came_too_late_is_good_for_the_next_collection(
     put(SecretString="token-1")
     patience = [0.0, AWS_LOOKUP_SECONDS]
     found = Credentials(PLACES, [].append, lambda: patience[0])
-    with pytest.raises(NoCredentialError, match="AWS did not answer within 0 s") as caught:
+    with pytest.raises(NoCredentialError, match="AWS did not respond within 0 s") as caught:
         found.get()
     assert not caught.value.settled
     for thread in threading.enumerate():
@@ -261,7 +261,7 @@ def test_a_lookup_ends_after_five_seconds(
         found = credentials()
         for _ in range(2):
             started = time.monotonic()
-            with pytest.raises(CredentialError, match=r"AWS did not answer"):
+            with pytest.raises(CredentialError, match=r"AWS did not respond"):
                 found.get()
             assert time.monotonic() - started < 3
             lookups = [thread for thread in threading.enumerate() if thread.name == "metta-aws-secret"]
@@ -273,7 +273,7 @@ def test_a_lookup_ends_with_the_collection(aws: Callable[[str], None]) -> None:
         aws(server.url)
         found = Credentials(PLACES, [].append, lambda: 0.3)
         started = time.monotonic()
-        with pytest.raises(CredentialError, match=r"AWS did not answer within 0\.3 s"):
+        with pytest.raises(CredentialError, match=r"AWS did not respond within 0\.3 s"):
             found.get()
         assert time.monotonic() - started < 2
 

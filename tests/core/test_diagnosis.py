@@ -79,7 +79,7 @@ def test_after_a_good_collection_everything_is_well(make: Callable[..., WandbChe
     assert told["credential"][1] == "project team/arena: the W&B API key comes from the option `api_key`"
     assert "1 request" in told["source"][1]
     assert "requests are left, the last collection took 1" in told["quota"][1]
-    assert told["state"][1] == "project team/arena: none was there, it began afresh"
+    assert told["state"][1] == "project team/arena: there was none, it started fresh"
 
 
 def test_before_the_first_collection_nothing_is_asked(make: Callable[..., WandbCheck], server: WandbServer) -> None:
@@ -130,7 +130,7 @@ def test_a_source_that_is_not_there(make: Callable[..., WandbCheck]) -> None:
     result, text, remedy = diagnoses(check)["source"]
     assert result == FAIL
     assert "refused the connection (unreachable)" in text
-    assert remedy == "Nobody listens there: check the address and port, and that the service runs."
+    assert remedy == "Nothing listens there: check the address and port, and that the service runs."
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ def test_a_quota_that_runs_out(make: Callable[..., WandbCheck], server: WandbSer
 @pytest.mark.parametrize(
     ("left", "result", "text"),
     [
-        ("", SUCCESS, "none was there, it began afresh"),
+        ("", SUCCESS, "there was none, it started fresh"),
         ("torn", WARNING, "the saved state could not be used"),
         ('{"version":1,"state":{"alive":5}}', WARNING, "the saved state could not be used"),
         (None, SUCCESS, "restored from the Agent's persistent cache"),

@@ -14,11 +14,12 @@ import pytest
 import requests
 from core_support.certificate import server_context
 from core_support.servers import RawServer, Source, answering
+from simulator_support.faults import Fault
 
 from metta_checks.core import Kind, SourceError
 from metta_checks.core.http_errors import display_url
 from metta_checks.core.transport import BearerAuth
-from metta_checks.simulator.server import Fault, Response
+from metta_checks.simulator.server import Response
 
 LIMITED = "raise `min_collection_interval`"
 
@@ -29,7 +30,7 @@ LIMITED = "raise `min_collection_interval`"
         (401, {}, Kind.UNAUTHORISED, "Check that the credential is whole, not expired"),
         (403, {}, Kind.FORBIDDEN, "check its permissions"),
         (403, {"X-RateLimit-Remaining": "12"}, Kind.FORBIDDEN, "check its permissions"),
-        (403, {"X-RateLimit-Remaining": "0"}, Kind.RATE_LIMITED, "It did not say for how long"),
+        (403, {"X-RateLimit-Remaining": "0"}, Kind.RATE_LIMITED, "It did not report for how long"),
         (403, {"Retry-After": "60"}, Kind.RATE_LIMITED, "resets at 2026-03-01T12:01:00Z"),
         (404, {}, Kind.NOT_FOUND, "Check the address and the names"),
         (410, {}, Kind.NOT_FOUND, "Check the address and the names"),
@@ -113,7 +114,7 @@ THROUGH_REFUSER = {"https": "http://127.0.0.1:{refuser}"}
 @pytest.mark.parametrize(
     ("url", "options", "kind", "said"),
     [
-        ("http://127.0.0.1:{closed}/", {}, NOBODY, r"127\.0\.0\.1:\d+ refused the connection .* Nobody listens"),
+        ("http://127.0.0.1:{closed}/", {}, NOBODY, r"127\.0\.0\.1:\d+ refused the connection .* Nothing listens"),
         ("http://source.invalid/", {}, NOBODY, r"the name source\.invalid does not resolve .* spelling"),
         (
             "https://127.0.0.1:{tls}/",

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 from core_support.servers import RawServer, Source, answering
+from simulator_support.faults import Fault
 
 from metta_checks.core import SourceError, transport
-from metta_checks.simulator.server import Fault, Request, Response
+from metta_checks.simulator.server import Request, Response
 
 
 def failing(source: Source, times: int, answer: Response | Fault) -> None:

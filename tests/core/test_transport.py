@@ -75,7 +75,7 @@ def test_headers_of_one_request_do_not_stay(client: Callable[..., Any], source: 
 def test_an_answer_that_has_not_changed(client: Callable[..., Any], source: Source) -> None:
     source.pages["/"] = Response(304)
     assert client().get(source.url + "/", headers={"If-None-Match": '"1"'}).status == 304
-    with pytest.raises(SourceError, match="HTTP 304.*Nothing was asked under a condition"):
+    with pytest.raises(SourceError, match="HTTP 304.*The request had no condition"):
         client().get(source.url + "/")
 
 

@@ -11,6 +11,7 @@ from deploy_support.manifests import KUBERNETES, Embedded, documents, embedded, 
 
 from metta_checks.board.contract import interval_of
 from metta_checks.checks import CHECKS, find_check
+from metta_checks.ci.check import CiCheck
 from metta_checks.cli.agent_config import read_agent_config
 from metta_checks.core import MettaCheck
 from metta_checks.wandb.check import WandbCheck
@@ -109,24 +110,41 @@ def test_no_two_cluster_checks_watch_the_same(files: tuple[str, ...], tmp_path: 
     assert len(set(names)) == len(names)
 
 
-PROJECTS = ("arena", "arena-2", "navigation", "my-project", "scratch-1", "arenas", "old.arena", "Arena")
-"""Names that the files' patterns could mean."""
+NAMES = ("arena", "arena-2", "navigation", "my-project", "my-repository", "scratch-1", "arenas", "old.arena", "Arena")
+"""Names of projects and repositories that the files' patterns could mean."""
 
 
-def test_each_project_of_the_entity_is_watched_once(tmp_path: Path) -> None:
-    """Patterns of several files are disjoint: each file excludes what the others include."""
-    watchers: dict[str, list[str]] = {name: [] for name in PROJECTS}
+@pytest.mark.parametrize(
+    ("owner", "ignored", "several"),
+    [("my-team", {"scratch-1"}, set()), ("my-org", set(), {"arena", "Arena"})],
+    ids=["W&B", "GitHub"],
+)
+def test_each_name_is_watched_by_one_file(owner: str, ignored: set[str], several: set[str], tmp_path: Path) -> None:
+    """Patterns of several files are disjoint: each file excludes what the others include. A branch is a second file."""
+    watchers: dict[str, list[str]] = {name: [] for name in NAMES}
     for one in CLUSTER:
         for check in checks_of(one, tmp_path) if one.place.startswith(("cluster-checks", "growth")) else ():
-            if not isinstance(check, WandbCheck) or check.settings.entity != "my-team":
-                continue
-            for name in PROJECTS:
-                selection = check.settings.projects
-                if name == check.config.project or (selection is not None and selection.matches(name)):
-                    watchers[name].append(one.place)
+            for name in NAMES:
+                watchers[name] += [one.place] if watches(check, owner, name) else []
     assert {name: len(files) for name, files in watchers.items()} == {
-        name: int(name != "scratch-1") for name in PROJECTS
+        name: 2 if name in several else int(name not in ignored) for name in NAMES
     }
+
+
+def watches(check: MettaCheck, owner: str, name: str) -> bool:
+    if isinstance(check, WandbCheck):
+        wandb = check.settings
+        given, selection = f"{wandb.entity}/{check.config.project}", wandb.projects
+        return given == f"{owner}/{name}" or (
+            wandb.entity == owner and selection is not None and selection.matches(name)
+        )
+    if isinstance(check, CiCheck):
+        # GitHub's names are the same in any case.
+        ci = check.settings
+        if ci.repos is not None:
+            return ci.organization == owner and ci.repos.matches(name)
+        return str(check.config.repo).casefold() == f"{owner}/{name}".casefold()
+    return False
 
 
 def test_only_what_the_cluster_agent_hands_out_is_a_cluster_check() -> None:

@@ -17,6 +17,7 @@ from simulator_support.github_edge_cases import edge_case_repository
 
 from metta_checks.ci.check import CiCheck
 from metta_checks.simulator.github_clock import ManualClock
+from metta_checks.simulator.github_repository import DemoRepository
 from metta_checks.simulator.github_server import GitHubServer
 from metta_checks.simulator.wandb_project import DemoProject
 from metta_checks.simulator.wandb_server import DEMO_API_KEY, WandbServer
@@ -37,14 +38,22 @@ WANDB_FIRST = {10: 3, 100: 21}
 
 WANDB_A_COLLECTION = 1
 CI_REST_AN_HOUR, CI_POINTS_AN_HOUR, CI_FIRST = 36, 15, 39
-WANDB_SECONDS, CI_SECONDS = 2, 2
-"""How long a collection of a whole pattern, and of one repository, is taken to last."""
+"""Of one repository at most."""
+
+CI_REST_QUIET = {10: 15, 100: 150}
+CI_POINTS = {10: 15, 100: 60}
+"""An hour of so many repositories by pattern, of which one in ten has a new workflow run between two collections."""
+WANDB_SECONDS, CI_SECONDS = 5, 60
+"""How long a collection of 100 targets is taken to last: for GitHub, 400 requests of 0.15 s one after the other."""
 
 FREE_AN_HOUR, PAID_A_MINUTE, GITHUB_AN_HOUR = 3_000, 200, 5_000
 WORKERS, KEPT_FREE = 4, 0.5
 WANDB_COUNTS, TELEMETRY = 12, 9
 DISCOVERED, DISCOVERING = 15, 12
 """Series of a discovered project without those of its runs, and of the instance that discovers it."""
+
+CI_DISCOVERED = 3
+"""Telemetry of a discovered repository."""
 
 RUNS, ALIVE = 40, 4
 
@@ -68,31 +77,33 @@ def instances(count: int) -> int:
 
 
 def busy_workers(count: int) -> float:
-    return instances(count) * WANDB_SECONDS / interval("metta_wandb") + count * CI_SECONDS / interval("metta_ci")
+    return instances(count) * (WANDB_SECONDS / interval("metta_wandb") + CI_SECONDS / interval("metta_ci"))
 
 
 def rows(count: int) -> Mapping[str, str]:
     """The column of the table for so many projects and repositories."""
     each, an_hour = min(count, TOGETHER), 3_600 // interval("metta_wandb")
     by_pattern = instances(count) * WANDB_AN_HOUR[each]
-    rest, at_once = count * CI_REST_AN_HOUR, count * CI_FIRST
-    points = count * CI_POINTS_AN_HOUR
-    size = instances(count) * file_of("metta_wandb") + count * file_of("metta_ci")
+    quiet, points = (instances(count) * an_hour_of[each] for an_hour_of in (CI_REST_QUIET, CI_POINTS))
+    busy, at_once = count * CI_REST_AN_HOUR, count * CI_FIRST
+    size = instances(count) * (file_of("metta_wandb") + file_of("metta_ci"))
     return {
-        "W&B instances, of 100 projects by pattern": f"{instances(count)}",
+        "instances of each check, of 100 targets by pattern": f"{instances(count)}",
         "W&B requests an hour": f"{by_pattern:,}",
         "the same with an instance for each project": f"{count * WANDB_A_COLLECTION * an_hour:,}",
         "W&B requests of the first collection": f"{instances(count) * WANDB_FIRST[each]:,}",
         "keys of free accounts, at 50 a minute": f"{ceil(by_pattern / FREE_AN_HOUR)}",
-        "GitHub REST requests an hour that count": f"{rest:,}",
+        "GitHub REST requests an hour that count, quiet repositories": f"{quiet:,}",
+        "the same, repositories whose queue always changes": f"{busy:,}",
         "GitHub GraphQL points an hour": f"{points:,}",
-        "tokens, at 5,000 an hour": f"{ceil(max(rest, points) / GITHUB_AN_HOUR)}",
-        "requests when all CI checks start at once": f"{at_once:,}",
-        "tokens for that within one hour": f"{ceil(at_once / GITHUB_AN_HOUR)}",
+        "the same with an instance for each repository": f"{count * CI_POINTS_AN_HOUR:,}",
+        "tokens, at 5,000 an hour, quiet": f"{ceil(quiet / GITHUB_AN_HOUR)}",
+        "tokens, busy": f"{ceil(busy / GITHUB_AN_HOUR)}",
+        "GitHub requests when all begin at once, at most": f"{at_once:,}",
         "workers that are busy on average": f"{busy_workers(count):.1f}",
         "runners, two at least": f"{max(2, ceil(busy_workers(count) / (WORKERS * KEPT_FREE)))}",
         "series of the W&B counts and both checks' telemetry": (
-            f"{count * (DISCOVERED + TELEMETRY) + instances(count) * DISCOVERING:,}"
+            f"{count * (DISCOVERED + CI_DISCOVERED) + 2 * instances(count) * DISCOVERING:,}"
         ),
         "configuration files, in KiB": f"{ceil(size / 1024)}",
     }
@@ -133,6 +144,37 @@ def test_projects_by_pattern_cost_the_requests_and_series_that_it_says(count: in
     assert median(requests) == WANDB_STEADY[count]
     assert sum(requests[1:]) == WANDB_AN_HOUR[count]
     assert len(first.gauges) == count * DISCOVERED + DISCOVERING
+
+
+@pytest.mark.parametrize("count", CI_POINTS)
+def test_repositories_by_pattern_cost_the_requests_and_series_that_it_says(
+    count: int, aggregator: AggregatorStub
+) -> None:
+    clock = ManualClock(NOW)
+    repositories = [DemoRepository(f"my-org/r{number}", clock=clock) for number in range(count)]
+    for repository in repositories:
+        workflow = repository.add_workflow("tests", ".github/workflows/tests.yml")
+        for number in range(RUNS, 0, -1):
+            started = NOW - timedelta(minutes=30 * number)
+            repository.new_run(workflow.id, created_at=started, status="completed", conclusion="success")
+    with GitHubServer(repositories, token="t" * 40) as server:
+        instance = {"organization": "my-org", "repos": {"include": ["r.*"]}, "api_url": server.url, "token": "t" * 40}
+        check = CiCheck("metta_ci", {}, [{**instance, "tls_verify": False}])
+        check.clock = clock
+        runner = Runner("a", aggregator)
+        first = runner.take(check)
+        before = dict(server.counted)
+        for _ in range(3_600 // interval("metta_ci")):
+            clock.advance(timedelta(seconds=interval("metta_ci")))
+            for repository in repositories[: count // 10]:
+                (workflow,) = repository.workflows
+                started = clock() - timedelta(minutes=2)
+                minute = timedelta(minutes=1)
+                repository.new_run(workflow.id, created_at=started, conclusion="success", duration=minute)
+            runner.collect()
+        assert server.counted["core"] - before["core"] == CI_REST_QUIET[count]
+        assert server.counted["graphql"] - before["graphql"] == CI_POINTS[count]
+    assert len(first.figures("metta.check.")) == count * CI_DISCOVERED + DISCOVERING
 
 
 def test_an_hour_of_ci_costs_no_more_than_it_says(aggregator: AggregatorStub) -> None:
@@ -198,9 +240,12 @@ def test_a_project_and_a_run_cost_the_series_that_it_says(aggregator: Aggregator
 
 
 def test_the_other_numbers_in_the_text_follow_too() -> None:
-    assert 1024 * 1024 / (file_of("metta_wandb") / TOGETHER + file_of("metta_ci")) > 3_000
-    assert "more than about 3,000 repositories" in " ".join(TEXT.split())
+    text = " ".join(TEXT.split())
+    assert 1024 * 1024 / file_of("metta_ci") > 3_000
+    assert "more than about 3,000 files" in text
     assert interval("metta_wandb") < 300
     assert 3_600 // interval("metta_wandb") == 30
-    assert re.search(r"one project.* every 120 s .* 30 requests", TEXT)
+    assert re.search(r"one project.* every 120 s .* 30 requests", text)
+    assert "71 requests an hour for 100 projects" in text
+    assert "60 GraphQL points and 150 REST requests an hour for 100 repositories" in text
     assert FREE_AN_HOUR == 50 * 60

@@ -110,7 +110,7 @@ def surroundings(sources: DemoSandbox, tmp_path: Path, monkeypatch: pytest.Monke
 
 
 AGENT = "datadog-agent"
-NOT_HERE = re.compile(r"--push|verify wandb|\$|s3://|/shared/|--rules r|--suggest|metta-checks demo")
+NOT_HERE = re.compile(r"--push|verify wandb|\$|s3://|/shared/|--rules r|--suggest|metta-checks demo|validate metta_")
 """Needs an Agent, the SDK, a shell's variable or a bucket, or is tested with the page or the command."""
 
 EXAMPLES = sorted({line for _, line in shown() if len(words_of(line)) > 1 and not NOT_HERE.search(line)})

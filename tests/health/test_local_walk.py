@@ -88,7 +88,7 @@ def test_a_link_out_of_the_tree_is_named_and_not_walked(site: Path, collect: Mak
     collected = collect(site / "**/*.json")
 
     assert (collected.hearts, collected.dropped("unreadable")) == ([0, 1], 1)
-    assert f"{site}/out/*.json: a symbolic link leads out of {site}" in collected.warnings[0]
+    assert f"{site}/out/*.json: a symbolic link points outside {site}" in collected.warnings[0]
 
 
 @pytest.fixture

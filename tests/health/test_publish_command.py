@@ -120,7 +120,7 @@ def test_a_destination_that_cannot_be_written_is_an_error(fresh: Make, write: Ma
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["training", "results.json"], "say where to with --to"),
+        (["training", "results.json"], "set the destination with --to"),
         (["training", "results.json", "--to", "https://host/x"], "is no destination"),
         (["training", "results.json", "--to", "s3://bucket/prefix/"], "publish to one object under it"),
         (["training", "results.json", "--to", "s3://bucket"], "no S3 address"),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-RECORDS = 3_000
+RECORDS = 500
 
 
 @pytest.mark.parametrize(

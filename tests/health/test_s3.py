@@ -10,10 +10,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from simulator_support.faults import Fault
 
 from metta_checks.core import Kind, SourceError
 from metta_checks.health.s3 import s3_client
-from metta_checks.simulator.server import Fault, LoopbackServer, Request, Response
+from metta_checks.simulator.server import LoopbackServer, Request, Response
 
 Make = Callable[..., Any]
 

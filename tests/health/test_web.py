@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from simulator_support.faults import Fault
 
 from metta_checks.core import Kind, SourceError
-from metta_checks.simulator.server import Fault, LoopbackServer, Request, Response
+from metta_checks.simulator.server import LoopbackServer, Request, Response
 
 Make = Callable[..., Any]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -13,27 +13,12 @@ import pytest
 from core_support.certificate import write_certificate
 from hostile_support.gate import Gate
 from hostile_support.playing import Play, aws
-from hostile_support.protections import Switch, without
 from hostile_support.stages import Kind, Stage, stages
 
-WITHOUT: Final = "--without-protections"
 FIGURE: Final = "figure"
 
 held: Counter[bool] = Counter()
 figures: list[str] = []
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Known where this folder is named on the command line."""
-    parser.addoption(WITHOUT, action="store_true", help="take from each row what protects it; it has to fail")
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    rows = [item for item in items if "hostile/test_matrix" in item.nodeid]
-    if config.getoption(WITHOUT, default=False):
-        items[:] = rows
-        for item in rows:
-            item.add_marker(pytest.mark.xfail(raises=AssertionError, strict=True, reason="without its protection"))
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
@@ -41,31 +26,20 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.when == "teardown":
         figures.extend(str(value) for name, value in report.user_properties if name == FIGURE)
     if report.when == "call" and "hostile/test_matrix" in report.nodeid:
-        held[report.passed or hasattr(report, "wasxfail")] += 1
+        held[report.passed] += 1
 
 
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+def pytest_terminal_summary(terminalreporter: Any) -> None:
     for line in figures:
         terminalreporter.write_line(line)
     if total := held.total():
-        what = "failed without their protections" if config.getoption(WITHOUT, default=False) else "held"
-        terminalreporter.write_line(f"fault matrix: {held[True]} of {total} cases {what}")
+        terminalreporter.write_line(f"fault matrix: {held[True]} of {total} cases held")
 
 
 @pytest.fixture
 def figure(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
     """Says something at the end of the run: a figure is worth seeing when the test passes, too."""
     return partial(record_property, FIGURE)
-
-
-@pytest.fixture
-def off(request: pytest.FixtureRequest) -> Switch:
-    """A context in which a row's protection is away, where that was asked for."""
-    if not request.config.getoption(WITHOUT, default=False):
-        return nullcontext
-    marker = request.node.get_closest_marker("protected_by")
-    assert marker is not None, "the row does not say what protects it"
-    return without(*marker.args)
 
 
 @pytest.fixture(scope="session")
@@ -80,9 +54,7 @@ def all_stages(certificate: Path) -> Iterator[Mapping[Kind, Stage]]:
 
 
 @pytest.fixture
-def play(
-    all_stages: Mapping[Kind, Stage], monkeypatch: pytest.MonkeyPatch, off: Switch
-) -> Iterator[Callable[..., Any]]:
+def play(all_stages: Mapping[Kind, Stage], monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
     """Sets the stage of this kind: `with play("wandb") as it`."""
 
     @contextmanager
@@ -90,6 +62,6 @@ def play(
         stage = all_stages[kind]
         with Gate(stage.before) as gate:
             aws(monkeypatch, gate.url)
-            yield Play(stage, gate, off)
+            yield Play(stage, gate)
 
     return set_up

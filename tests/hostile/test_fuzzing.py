@@ -35,7 +35,7 @@ from metta_checks.core.transport import Response
 from metta_checks.health.condition import parse_condition
 from metta_checks.training.check import TrainingCheck
 from metta_checks.wandb import state_codec
-from metta_checks.wandb.api_models import RunReader, RunsAnswer, UnknownStateError
+from metta_checks.wandb.api_models import RunReader, RunsResponse, UnknownStateError
 from metta_checks.wandb.blobs import SummarySelection, UnreadableError
 from metta_checks.wandb.check import WandbCheck
 from metta_checks.wandb.metrics import SampleOptions, run_samples
@@ -120,7 +120,7 @@ def answer(body: bytes) -> Response:
 @bounded
 def test_run_nodes_summaries_and_system_metrics(body: bytes) -> None:
     with suppress(ValidationError):
-        parsed = parse_model(RunsAnswer, body)
+        parsed = parse_model(RunsResponse, body)
         connection = parsed.data.project.runs if parsed.data and parsed.data.project else None
         for edge in connection.edges if connection else ():
             with suppress(UnknownStateError):

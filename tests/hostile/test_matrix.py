@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -42,7 +42,7 @@ def assert_told(outcome: Outcome, fault: Fault, kind: Kind) -> None:
         assert re.search(fault.says, str(error)), str(error)
 
 
-def rows(faults: Mapping[str, Fault], protection: str) -> list[Any]:
+def rows(faults: Mapping[str, Fault]) -> list[Any]:
     """Every fault at every source: in a first request, in a later one, and before there was a good collection."""
     table = []
     for name, fault in faults.items():
@@ -56,19 +56,8 @@ def rows(faults: Mapping[str, Fault], protection: str) -> list[Any]:
             if name.startswith("304") and kind == "github":
                 # There it is the good answer to every page that is known, and only the question about labels has none.
                 moments = ["cold"]
-            shield = pytest.mark.protected_by(*protections_of(kind, fault, protection))
-            table += [
-                pytest.param(kind, moment, fault, id=f"{kind}-{moment}-{name}", marks=shield) for moment in moments
-            ]
+            table += [pytest.param(kind, moment, fault, id=f"{kind}-{moment}-{name}") for moment in moments]
     return table
-
-
-def protections_of(kind: Kind, fault: Fault, of_table: str) -> Sequence[str]:
-    """What has to be off for the row to fail. In front of S3 its client is a shield of its own: what it does not let
-    through itself it asks for again, until the time is up."""
-    if kind == "s3":
-        return "named_faults", "parsing", "size", "deadline"
-    return (fault.protection or ("deadline" if fault.hangs else of_table),)
 
 
 def befall(play: Callable[..., Any], kind: Kind, moment: str, fault: Fault) -> None:
@@ -88,12 +77,12 @@ def befall(play: Callable[..., Any], kind: Kind, moment: str, fault: Fault) -> N
         assert it.recover().figures(it.gate.url) == control
 
 
-@pytest.mark.parametrize(("kind", "moment", "fault"), rows(CONNECTIONS, "named_faults"))
+@pytest.mark.parametrize(("kind", "moment", "fault"), rows(CONNECTIONS))
 def test_a_connection_that_fails(play: Callable[..., Any], kind: Kind, moment: str, fault: Fault) -> None:
     befall(play, kind, moment, fault)
 
 
-@pytest.mark.parametrize(("kind", "moment", "fault"), rows(STATUSES, "statuses"))
+@pytest.mark.parametrize(("kind", "moment", "fault"), rows(STATUSES))
 def test_an_answer_that_refuses(play: Callable[..., Any], kind: Kind, moment: str, fault: Fault) -> None:
     befall(play, kind, moment, fault)
 
@@ -112,6 +101,6 @@ def test_304_to_every_request_costs_github_what_graphql_alone_answers(play: Call
         assert lost & set(LABELS)
 
 
-@pytest.mark.parametrize(("kind", "moment", "fault"), rows(BODIES, "parsing"))
+@pytest.mark.parametrize(("kind", "moment", "fault"), rows(BODIES))
 def test_an_answer_that_cannot_be_used(play: Callable[..., Any], kind: Kind, moment: str, fault: Fault) -> None:
     befall(play, kind, moment, fault)

@@ -28,7 +28,6 @@ ROWS: list[tuple[Kind, fields.Nodes, str]] = [
 ]
 
 
-@pytest.mark.protected_by("parsing")
 @pytest.mark.parametrize(("kind", "nodes", "field"), ROWS, ids=[f"{kind}-{field}" for kind, _, field in ROWS])
 def test_a_field(play: Callable[..., Any], kind: Kind, nodes: fields.Nodes, field: str) -> None:
     """A value is refused with a message that a person can act on, or counted as left out, or good enough: never a

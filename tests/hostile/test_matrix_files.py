@@ -10,7 +10,6 @@ from typing import NamedTuple
 import pytest
 from hostile_support.outcome import assert_fit_for_datadog, collect
 from hostile_support.playing import LIMIT, MARGIN, assert_nothing_partial
-from hostile_support.protections import Switch
 from hostile_support.stages import MOST_BYTES, Kind, Stage, document, set_timeout
 
 from metta_checks.core import Kind as Called
@@ -20,11 +19,10 @@ pytestmark = pytest.mark.hostile
 
 
 class FileFault(NamedTuple):
-    """What takes the file's place, what that is called, and what holds it off."""
+    """What takes the file's place, and what that is called."""
 
     place: Callable[[Path], object]
     kind: Called
-    protection: str = "parsing"
 
 
 def content(data: bytes) -> Callable[[Path], object]:
@@ -43,17 +41,17 @@ def linked(target: str) -> Callable[[Path], object]:
 BROKEN = Called.MALFORMED
 
 FAULTS = {
-    "none": FileFault(lambda _: None, Called.NOT_FOUND, "named_faults"),
+    "none": FileFault(lambda _: None, Called.NOT_FOUND),
     "a directory": FileFault(lambda path: (path.mkdir(), (path / "a.json").write_bytes(b"{")), BROKEN),
-    "a FIFO": FileFault(os.mkfifo, Called.REJECTED, "links"),
-    "a link to nowhere": FileFault(linked("nowhere.json"), Called.NOT_FOUND, "named_faults"),
-    "a link to itself": FileFault(linked("eval.json"), Called.UNREACHABLE, "named_faults"),
-    "a link out of the directory": FileFault(linked("/etc/passwd"), Called.FORBIDDEN, "links"),
-    "a link to a device": FileFault(linked("/dev/zero"), Called.FORBIDDEN, "links"),
-    "a link to a process": FileFault(linked("/proc/self/environ"), Called.FORBIDDEN, "links"),
-    "200 MB": FileFault(sparse, Called.OVERSIZED, "size"),
-    "one byte too many": FileFault(content(b"[" + b" " * MOST_BYTES), Called.OVERSIZED, "size"),
-    "too many records": FileFault(content(b"[" + b"1," * 1_000 + b"1]"), Called.OVERSIZED, "size"),
+    "a FIFO": FileFault(os.mkfifo, Called.REJECTED),
+    "a link to nowhere": FileFault(linked("nowhere.json"), Called.NOT_FOUND),
+    "a link to itself": FileFault(linked("eval.json"), Called.UNREACHABLE),
+    "a link out of the directory": FileFault(linked("/etc/passwd"), Called.FORBIDDEN),
+    "a link to a device": FileFault(linked("/dev/zero"), Called.FORBIDDEN),
+    "a link to a process": FileFault(linked("/proc/self/environ"), Called.FORBIDDEN),
+    "200 MB": FileFault(sparse, Called.OVERSIZED),
+    "one byte too many": FileFault(content(b"[" + b" " * MOST_BYTES), Called.OVERSIZED),
+    "too many records": FileFault(content(b"[" + b"1," * 1_000 + b"1]"), Called.OVERSIZED),
     "nothing": FileFault(content(b""), BROKEN),
     "half a document": FileFault(content(document(0.91)[:400]), BROKEN),
     "a page of HTML": FileFault(content(b"<html>"), BROKEN),
@@ -72,9 +70,9 @@ FAULTS = {
 
 @pytest.mark.parametrize(
     "fault",
-    [pytest.param(fault, id=name, marks=pytest.mark.protected_by(fault.protection)) for name, fault in FAULTS.items()],
+    [pytest.param(fault, id=name) for name, fault in FAULTS.items()],
 )
-def test_a_file(all_stages: Mapping[Kind, Stage], tmp_path: Path, fault: FileFault, off: Switch) -> None:
+def test_a_file(all_stages: Mapping[Kind, Stage], tmp_path: Path, fault: FileFault) -> None:
     stage, path = all_stages["file"], tmp_path / "eval.json"
     check = stage.check(str(path))
     path.write_bytes(document(0.91))
@@ -84,8 +82,7 @@ def test_a_file(all_stages: Mapping[Kind, Stage], tmp_path: Path, fault: FileFau
 
     fault.place(path)
     set_timeout(check, LIMIT)
-    with off():
-        outcome = collect(check)
+    outcome = collect(check)
 
     assert outcome.seconds < LIMIT + MARGIN
     assert isinstance(outcome.error, SourceError)

@@ -13,7 +13,6 @@ import pytest
 from datadog_checks.base.stubs import datadog_agent
 from hostile_support.gate import Behaviour, Exchange, Gate, Page
 from hostile_support.playing import Play, assert_nothing_partial
-from hostile_support.protections import Switch
 from hostile_support.stages import BEGIN, Kind, Stage, of_github
 from simulator_support.github_edge_cases import edge_case_repository
 
@@ -163,13 +162,12 @@ def long_listings(all_stages: Mapping[Kind, Stage], certificate: Path) -> Iterat
         yield {**all_stages, "github": Stage("github", server.port, server.port, certificate)}
 
 
-@pytest.mark.protected_by("whole_listings")
 @pytest.mark.parametrize("name", HARMLESS)
-def test_a_listing_that_is_seen_through(long_listings: Mapping[Kind, Stage], name: str, off: Switch) -> None:
+def test_a_listing_that_is_seen_through(long_listings: Mapping[Kind, Stage], name: str) -> None:
     kind, make = HARMLESS[name]
     with Gate(long_listings[kind].before) as gate:
         truth, after = true_figures(long_listings[kind], gate)
-        it = Play(long_listings[kind], gate, off)
+        it = Play(long_listings[kind], gate)
         gate.stand(make())
         outcome = it.suffer(30.0)
         assert outcome.error is None, outcome.message
@@ -177,17 +175,11 @@ def test_a_listing_that_is_seen_through(long_listings: Mapping[Kind, Stage], nam
         assert it.recover().figures(gate.url) == after
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=pytest.mark.protected_by("page_limit" if "million" in name else "whole_listings"))
-        for name in REFUSED
-    ],
-)
-def test_a_listing_that_is_refused(long_listings: Mapping[Kind, Stage], name: str, off: Switch) -> None:
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_listing_that_is_refused(long_listings: Mapping[Kind, Stage], name: str) -> None:
     kind, make, called, says = REFUSED[name]
     with Gate(long_listings[kind].before) as gate:
-        it = Play(long_listings[kind], gate, off)
+        it = Play(long_listings[kind], gate)
         gate.stand(make())
         outcome = it.suffer(30.0)
         assert isinstance(outcome.error, SourceError)

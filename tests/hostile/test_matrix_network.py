@@ -17,7 +17,6 @@ from core_support.certificate import server_context, write_certificate
 from hostile_support.faults import answering
 from hostile_support.gate import Behaviour, Exchange, Gate
 from hostile_support.playing import Play, assert_nothing_partial, aws, figures_without_a_fault
-from hostile_support.protections import Switch
 from hostile_support.stages import BEGIN, THEN, Kind, Stage
 
 from metta_checks.core import Kind as Called
@@ -73,13 +72,7 @@ ROADS: Mapping[str, tuple[Any, Called, str]] = {
 }
 
 
-@pytest.mark.parametrize(
-    "road",
-    [
-        pytest.param(road, marks=pytest.mark.protected_by("deadline" if called is Called.TIMED_OUT else "named_faults"))
-        for road, (_, called, _) in ROADS.items()
-    ],
-)
+@pytest.mark.parametrize("road", ROADS)
 @pytest.mark.parametrize("kind", NETWORKED)
 def test_a_road_that_leads_nowhere(
     play: Callable[..., Any], kind: Kind, road: str, monkeypatch: pytest.MonkeyPatch
@@ -107,14 +100,7 @@ def test_a_road_that_leads_nowhere(
         assert it.recover().figures(it.gate.url) == control
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        pytest.param("another certificate", marks=pytest.mark.protected_by("named_faults")),
-        pytest.param("no TLS at all", marks=pytest.mark.protected_by("named_faults")),
-        pytest.param("a redirect to plain HTTP", marks=pytest.mark.protected_by("own_server")),
-    ],
-)
+@pytest.mark.parametrize("fault", ["another certificate", "no TLS at all", "a redirect to plain HTTP"])
 @pytest.mark.parametrize("kind", NETWORKED)
 def test_tls(
     all_stages: Mapping[Kind, Stage],
@@ -124,7 +110,6 @@ def test_tls(
     certificate: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    off: Switch,
 ) -> None:
     warm = kind != "s3"
     control = figures_without_a_fault(play, kind, warm=warm)
@@ -132,7 +117,7 @@ def test_tls(
     with Gate(stage.before, tls=good) as gate, Gate(stage.before) as plain:
         aws(monkeypatch, gate.url)
         monkeypatch.setenv("AWS_CA_BUNDLE", str(certificate))
-        it = Play(stage, gate, off)
+        it = Play(stage, gate)
         if warm:
             it.begin()
         asked: list[Exchange] = []
@@ -186,7 +171,6 @@ def listing_for_ever(path: str, field: str) -> Behaviour:
     return behave
 
 
-@pytest.mark.protected_by("whole_listings")
 @pytest.mark.parametrize(
     ("kind", "fault", "says"),
     [
@@ -208,7 +192,6 @@ def test_a_listing_without_an_end(play: Callable[..., Any], kind: Kind, fault: A
         assert it.recover().figures(it.gate.url) == control
 
 
-@pytest.mark.protected_by("told_once")
 @pytest.mark.parametrize("days", [1, -1, 400, -400])
 @pytest.mark.parametrize("kind", [*NETWORKED])
 def test_a_clock_that_was_wrong_for_one_collection(play: Callable[..., Any], kind: Kind, days: int) -> None:
@@ -216,10 +199,9 @@ def test_a_clock_that_was_wrong_for_one_collection(play: Callable[..., Any], kin
     control = figures_without_a_fault(play, kind, warm=True)
     with play(kind) as it:
         it.begin()
-        with it.off():
-            assert it.at(BEGIN + timedelta(days=days)).error is None
-            it.gate.upstream = it.stage.after
-            outcome = it.at(THEN)
+        assert it.at(BEGIN + timedelta(days=days)).error is None
+        it.gate.upstream = it.stage.after
+        outcome = it.at(THEN)
         assert outcome.error is None
         gauges, points, _ = outcome.figures(it.gate.url)
         lasting, expected = without_runs(gauges), without_runs(control[0])

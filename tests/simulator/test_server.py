@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 import requests
+from simulator_support.faults import Answer, Fault
 
-from metta_checks.simulator.server import Answer, Fault, LoopbackServer, Request, Response
+from metta_checks.simulator.server import LoopbackServer, Request, Response
 
 
 class Echo(LoopbackServer):

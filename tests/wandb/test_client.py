@@ -166,7 +166,7 @@ def test_a_malformed_answer_is_told_by_its_field(
     inner[path[-1]] = value
     answers(document)
     error = fault()
-    assert error.kind == "malformed answer"
+    assert error.kind == "malformed response"
     assert place in error.detail
 
 
@@ -184,14 +184,14 @@ def test_a_malformed_answer_is_told_by_its_field(
 def test_a_body_that_is_no_answer(server: WandbServer, fault: Fault, body: bytes, words: str) -> None:
     server.intercept = lambda _: Response(200, body)
     error = fault()
-    assert error.kind == "malformed answer"
+    assert error.kind == "malformed response"
     assert words in error.detail
 
 
 def test_an_answer_over_the_limit(server: WandbServer, fault: Fault) -> None:
     server.intercept = lambda _: Response(200, b" " * 5_000)
     error = fault(max_response_bytes=4_096)
-    assert (error.kind, error.detail) == ("oversized answer", "more than 4,096 bytes")
+    assert (error.kind, error.detail) == ("oversized response", "more than 4,096 bytes")
 
 
 def test_a_state_that_this_version_does_not_know_is_left_out_and_told(

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 from simulator_support.wandb_projects import edge_case_project
-from wandb_support.watch import START, Received, Watch, a_summary
+from wandb_support.watch import START, Received, Watch, a_summary, asked_of
 
-from metta_checks.cli.independent_wandb import Asked, SdkRun, independent_count
+from metta_checks.cli.independent_wandb import SdkRun, independent_count
 from metta_checks.simulator.wandb_project import ACTIVE, ENDED, DemoRun
 
 Watches = Callable[..., Watch]
@@ -100,7 +100,7 @@ class Course:
 
     def _counted_again(self, runs: list[DemoRun]) -> dict[Any, float]:
         watch = self.watch
-        asked = Asked.of(watch.check.config)
+        asked = asked_of(watch, watch.check)
         truth = [as_told(run) for run in runs]
         in_sight = [run for run in truth if run.ended and run.active(asked.since(watch.now))]
         self._ended_since = {run.id: self._ended_since.get(run.id, watch.now) for run in in_sight}
@@ -261,12 +261,16 @@ def as_told(run: DemoRun) -> SdkRun:
 @pytest.mark.parametrize(
     ("seed", "steps"), [(1, 30), *(pytest.param(seed, 200, marks=pytest.mark.slow) for seed in (1, 2))]
 )
-def test_any_course(watch: Watches, seed: int, steps: int) -> None:
+@pytest.mark.parametrize("options", [{}, {"projects": {"include": ["met.*"]}}], ids=["one project", "an entity"])
+def test_any_course(watch: Watches, seed: int, steps: int, options: dict[str, Any]) -> None:
     project = edge_case_project(START, seed=seed, runs=60, broken=False)
     for run in project.runs:
         run.system_metrics = run.system_metrics if isinstance(run.system_metrics, dict) else None
         run.display_name = (run.display_name or "").replace("\ud83d", "") or None
-    course = Course(watch(project=project, **OPTIONS), seed)
+    others = [edge_case_project(START, seed=seed, runs=5, name=f"metro{number}", broken=False) for number in range(3)]
+    # All of them share the series that the one has to itself.
+    shared = {"max_runs": 10_000} if options else {}
+    course = Course(watch(project=project, others=others, **{**OPTIONS, **options, **shared}), seed)
     try:
         course.verify(course.watch.collect())
         for _ in range(steps):

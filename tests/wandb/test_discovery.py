@@ -290,8 +290,8 @@ def test_a_list_that_a_stranger_led_the_check_to_is_not_believed_by_a_trusted_in
     [
         ({"data": {"viewer": None, "models": None}}, "unauthorised"),
         ({"data": {"viewer": {"id": "1"}, "models": None}}, "W&B has no such entity"),
-        ({"data": {"viewer": {"id": "1"}, "models": {"edges": [{"node": {}}]}}}, "malformed answer"),
-        ({"data": None}, "malformed answer"),
+        ({"data": {"viewer": {"id": "1"}, "models": {"edges": [{"node": {}}]}}}, "malformed response"),
+        ({"data": None}, "malformed response"),
         ({"errors": [{"message": "permission denied", "path": ["models"]}], "data": {"models": None}}, "forbidden"),
     ],
 )

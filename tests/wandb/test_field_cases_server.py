@@ -184,7 +184,7 @@ def test_w14_what_is_too_large_without_a_summary_is_an_error(watch: Watches, run
     watched = watch(max_response_bytes=64 * 1024, page_size=8)
     start_runs(watched, 2, system_metrics={"system.cpu": 1, "system.note": "x" * 100_000})
     assert running(watched) == 0.0
-    assert "(oversized answer)" in str(watched.check.collection.error)
+    assert "(oversized response)" in str(watched.check.collection.error)
     assert pages(watched) == [8, 2, 1, 1]
 
 

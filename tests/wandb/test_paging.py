@@ -101,7 +101,7 @@ def test_of_a_run_that_comes_twice_the_later_word_counts(answers: Answers, figur
 def test_a_cursor_that_repeats_is_no_end(answers: Answers, server: WandbServer, fault: Fault, pages: list[Any]) -> None:
     answers(*pages)
     error = fault()
-    assert (error.kind, error.detail) == ("malformed answer", "more pages, but the cursor repeats")
+    assert (error.kind, error.detail) == ("malformed response", "more pages, but the cursor repeats")
     assert len(server.requests) <= 3
 
 
@@ -112,7 +112,7 @@ def test_an_endless_listing_ends_at_the_limit(server: WandbServer, fault: Fault)
 
     server.intercept = intercept
     error = fault(max_pages=7, page_size=1)
-    assert error.kind == "oversized answer"
+    assert error.kind == "oversized response"
     assert "more than 7 pages of 1 runs" in str(error)
     assert "`max_pages`" in error.remedy
     assert len(server.requests) == 7

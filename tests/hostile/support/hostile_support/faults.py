@@ -22,15 +22,13 @@ LONG: Final = b"Content-Length: 4000\r\n"
 
 class Fault(NamedTuple):
     """`says` is a pattern for the message of the error, `kind` what it is to be called; `aws` is what S3's own client
-    may make of it. `hangs` says that the time has to run out; `protection` is what else holds it off than what its
-    table says."""
+    may make of it. `hangs` says that the time has to run out."""
 
     behave: Behaviour
     kind: Kind
     says: str
     aws: tuple[Kind, ...]
     hangs: bool = False
-    protection: str = ""
 
 
 def answering(
@@ -174,29 +172,22 @@ CONNECTIONS: Final[Mapping[str, Fault]] = {
         "connection",
         (*AWAY, Kind.MALFORMED),
     ),
-    "a negative length": Fault(
-        answering(b"{", length=-1), Kind.MALFORMED, "no valid JSON", (*AWAY, Kind.MALFORMED), protection="parsing"
-    ),
+    "a negative length": Fault(answering(b"{", length=-1), Kind.MALFORMED, "no valid JSON", (*AWAY, Kind.MALFORMED)),
 }
 
 STATUSES: Final[Mapping[str, Fault]] = {
-    "a redirect in a circle": Fault(
-        redirecting(302, "/again"), Kind.REDIRECTED, "redirect", REFUSED, protection="own_server"
-    ),
+    "a redirect in a circle": Fault(redirecting(302, "/again"), Kind.REDIRECTED, "redirect", REFUSED),
     "a redirect to another host": Fault(
         redirecting(302, "http://127.0.0.2:9/x?token=1"),
         Kind.REDIRECTED,
         r"http://127\.0\.0\.2:9/x: put",
         REFUSED,
-        protection="own_server",
     ),
     "a redirect to a host of like name": Fault(
-        redirecting(307, "http://HERE@127.0.0.2:9/x"), Kind.REDIRECTED, "redirects to", REFUSED, protection="own_server"
+        redirecting(307, "http://HERE@127.0.0.2:9/x"), Kind.REDIRECTED, "redirects to", REFUSED
     ),
-    "a redirect to a file": Fault(
-        redirecting(301, "file:///etc/passwd"), Kind.REDIRECTED, "redirects to", REFUSED, protection="own_server"
-    ),
-    "a redirect to nowhere": Fault(redirecting(308, ""), Kind.REJECTED, "HTTP 308", REFUSED, protection="statuses"),
+    "a redirect to a file": Fault(redirecting(301, "file:///etc/passwd"), Kind.REDIRECTED, "redirects to", REFUSED),
+    "a redirect to nowhere": Fault(redirecting(308, ""), Kind.REJECTED, "HTTP 308", REFUSED),
     "304 to what was no condition": Fault(answering(b"", 304), Kind.MALFORMED, "HTTP 304", (*REFUSED, Kind.MALFORMED)),
     "400": Fault(answering(message("bad"), 400), Kind.REJECTED, 'HTTP 400, "bad".*does not accept', REFUSED),
     "401": Fault(answering(message("no"), 401), Kind.UNAUTHORISED, "HTTP 401", (*REFUSED, Kind.UNAUTHORISED)),
@@ -250,9 +241,7 @@ STATUSES: Final[Mapping[str, Fault]] = {
     "600": Fault(answering(b"", 600), Kind.SERVER_ERROR, "HTTP 600", (*FAILED, *REFUSED)),
     "an error that repeats the request": Fault(echoing(400), Kind.REJECTED, "HTTP 400", REFUSED),
     "an outage that repeats the request": Fault(echoing(500), Kind.SERVER_ERROR, "HTTP 500", FAILED),
-    "an error of 200 MB": Fault(
-        answering(b" " * (MOST_BYTES + 1), 500), Kind.OVERSIZED, "more than", FAILED, protection="size"
-    ),
+    "an error of 200 MB": Fault(answering(b" " * (MOST_BYTES + 1), 500), Kind.OVERSIZED, "more than", FAILED),
 }
 
 _SHAPE = "JSON|shape|list|data|HTML|empty|hold|place|answer|object"
@@ -275,26 +264,23 @@ BODIES: Final[Mapping[str, Fault]] = {
     "UTF-16": Fault(answering('{"message": "x"}'.encode("utf-16")), Kind.MALFORMED, _SHAPE, BROKEN),
     "two documents": Fault(answering(b"{}{}"), Kind.MALFORMED, _SHAPE, BROKEN),
     "YAML": Fault(answering(b"- metric: hearts\n  value: 1\n"), Kind.MALFORMED, _SHAPE, BROKEN),
-    "200 MB": Fault(endless_body, Kind.OVERSIZED, "more than 2,097,152 bytes", (Kind.OVERSIZED,), protection="size"),
+    "200 MB": Fault(endless_body, Kind.OVERSIZED, "more than 2,097,152 bytes", (Kind.OVERSIZED,)),
     "a gzip bomb": Fault(
         answering(gzip.compress(b" " * 200_000_000, 9), headers={"Content-Encoding": "gzip"}),
         Kind.OVERSIZED,
         "more than 2,097,152 bytes",
         BROKEN,
-        protection="size",
     ),
     "a bomb in a bomb": Fault(
         answering(gzip.compress(gzip.compress(b" " * 5_000_000)), headers={"Content-Encoding": "gzip, gzip"}),
         Kind.MALFORMED,
         "compressed more than once",
         BROKEN,
-        protection="size",
     ),
     "gzip that is none": Fault(
         answering(b'{"a": "no gzip at all"}', headers={"Content-Encoding": "gzip"}),
         Kind.MALFORMED,
         "compression is broken",
         BROKEN,
-        protection="named_faults",
     ),
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +10,6 @@ import pytest
 from datadog_checks.base.stubs import datadog_agent
 from hostile_support.gate import Gate
 from hostile_support.outcome import Outcome, assert_fit_for_datadog, assert_no_secret, collect
-from hostile_support.protections import Switch
 from hostile_support.stages import AWS_SECRET, AWS_SESSION, BEGIN, FAULTY, PATIENT, THEN, Kind, Stage, set_timeout
 
 from metta_checks.core import MettaCheck
@@ -20,13 +18,9 @@ LIMIT, MARGIN = 1.0, 2.0
 
 
 class Play:
-    """A check and its source from the good collection before a fault to the one after it.
+    """A check and its source from the good collection before a fault to the one after it."""
 
-    While the fault lasts, what `off` switches off is off.
-    """
-
-    def __init__(self, stage: Stage, gate: Gate, off: Switch = nullcontext) -> None:
-        self.off = off
+    def __init__(self, stage: Stage, gate: Gate) -> None:
         self.stage = stage
         self.gate = gate
         self.check: MettaCheck = stage.check(gate.url)
@@ -41,8 +35,7 @@ class Play:
         """The collection that the fault befalls, which has so many seconds."""
         self.gate.upstream = self.stage.before
         set_timeout(self.check, seconds)
-        with self.off():
-            outcome = self.at(FAULTY)
+        outcome = self.at(FAULTY)
         self.gate.stand(None)
         set_timeout(self.check, PATIENT)
         assert outcome.seconds < seconds + MARGIN

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,6 +11,8 @@ from typing import Any
 from datadog_checks.base.stubs import datadog_agent
 from datadog_checks.base.stubs.aggregator import AggregatorStub
 
+from metta_checks.cli.independent_wandb import Asked
+from metta_checks.core import tag
 from metta_checks.simulator.wandb_project import DemoProject
 from metta_checks.simulator.wandb_server import DEMO_API_KEY, WandbServer
 from metta_checks.wandb.check import WandbCheck
@@ -54,12 +56,21 @@ class Received:
 
 
 class Watch:
-    """`now` is the clock of project and check. A `restart` leaves nothing but the Agent's persistent cache."""
+    """`now` is the clock of project and check. A `restart` leaves nothing but the Agent's persistent cache.
 
-    def __init__(self, aggregator: AggregatorStub, project: DemoProject | None = None, **options: Any) -> None:
+    With `projects` among the options the check finds the project in a list; what it reports of `others` is left out.
+    """
+
+    def __init__(
+        self,
+        aggregator: AggregatorStub,
+        project: DemoProject | None = None,
+        others: Iterable[DemoProject] = (),
+        **options: Any,
+    ) -> None:
         self.now = START
         self.project = project or DemoProject("metta-research", "metta")
-        self.server = WandbServer(self.project)
+        self.server = WandbServer(self.project, *others)
         self.options = options
         self._aggregator = aggregator
         self.check = self.new_check()
@@ -143,19 +154,31 @@ class Watch:
             (name, tuple(sorted(stub.tags))): float(stub.value)
             for name in self._aggregator.metric_names
             for stub in self._aggregator.metrics(name)
+            if self._is_ours(stub.tags)
         }
         points = [
             ((name, tuple(sorted(bucket.tags))), float(bucket.lower_bound))
             for name, buckets in self._aggregator._histogram_buckets.items()
             for bucket in buckets
+            if self._is_ours(bucket.tags)
         ]
         return Received(
             gauges={series: value for series, value in gauges.items() if not series[0].startswith("metta.check.")},
             points=sorted(points),
-            events=list(self._aggregator.events),
+            events=[event for event in self._aggregator.events if self._is_ours(event["tags"])],
             telemetry={series: value for series, value in gauges.items() if series[0].startswith("metta.check.")},
             requests=requests,
         )
+
+    def _is_ours(self, tags: Iterable[str]) -> bool:
+        named = [text for text in tags if text.startswith("wandb_project:")]
+        return not named or named == [tag("wandb_project", self.project.name)]
+
+
+def asked_of(watch: Watch, check: WandbCheck) -> Asked:
+    """What an independent count has to know of the check's options, without a request."""
+    check.load_options()
+    return Asked.of(check.config.model_copy(update={"project": watch.project.name}))
 
 
 def value_of(tags: tuple[str, ...], key: str) -> str:
