@@ -276,7 +276,9 @@ class Reading:
         """Those that are asked for in this collection: all, or with many repositories a share of the settled ones."""
         if self._watch is None:
             return watched
-        settled = [known.run.id for known in watched if not self._is_unsettled(known)]
+        # A listing that lacks a run is asked for again until it is known whether the run is deleted.
+        urgent = self._listing.lacking.union(self._listing.missing)
+        settled = [one.run.id for one in watched if not self._is_unsettled(one) and one.run.id not in urgent]
         left_out = set(settled) - set(self._watch.of(sorted(settled)))
         return [known for known in watched if known.run.id not in left_out]
 

@@ -27,9 +27,9 @@ def test_fifty_repositories_of_six_hundred_runs(aggregator: AggregatorStub, caps
         rows.append(("10 changed", *cost(watched, minutes=4)))
         assert watched.statuses() == {"read": REPOSITORIES}
     with capsys.disabled():
-        sys.stdout.write(f"\n{'50 repositories of 600 runs':<30}{'free':>8}{'that count':>12}\n")
+        sys.__stdout__.write(f"\n{'50 repositories of 600 runs':<30}{'free':>8}{'that count':>12}\n")
         for name, free, counted in rows:
-            sys.stdout.write(f"{name:<30}{free:>8}{counted:>12}\n")
+            sys.__stdout__.write(f"{name:<30}{free:>8}{counted:>12}\n")
     for name, free, counted in rows[1:4]:
         assert (name, free <= 200, counted <= 3) == (name, True, True)
     assert sum(rows[4][1:]) <= sum(rows[3][1:]) + 25
