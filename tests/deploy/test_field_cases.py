@@ -60,6 +60,12 @@ def test_the_terraform_provider_is_one_that_converges() -> None:
     assert tuple(map(int, version)) >= (4, 16)
 
 
+def test_a_slip_in_the_name_of_a_monitor_ends_the_plan() -> None:
+    """Without it, the plan destroys what the name no longer selects."""
+    outputs = (DEPLOY / "terraform" / "outputs.tf").read_text(encoding="utf-8")
+    assert outputs.count("precondition {") == 2
+
+
 def test_no_values_use_a_deprecated_option() -> None:
     for path in HELM:
         assert "createPodDisruptionBudget" not in path.read_text(encoding="utf-8")
