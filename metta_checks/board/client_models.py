@@ -131,7 +131,7 @@ def _problem_of_loading(value: Mapping[str, Any], model: Any) -> str | None:
         loaded = validate_and_convert_types(
             dict(value), (model,), ["document"], True, True, configuration=Configuration()
         )
-    except (ApiAttributeError, ApiTypeError, ApiValueError, TypeError) as error:
+    except (ApiAttributeError, ApiTypeError, ApiValueError, TypeError, ValueError) as error:
         missing = _MISSING.search(str(error))
         return f"the field {missing[1]} is missing" if missing else str(error).partition("\n")[0]
     return f"{model.__name__} does not take this" if loaded._unparsed else None

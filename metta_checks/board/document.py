@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
+from math import isfinite
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from metta_checks.core.decode import first_problem
 
@@ -144,7 +145,8 @@ class TextRule(_Model):
 
     def renamed(self, value: str) -> str | None:
         """The new name of a value, None when the rule does not mean it."""
-        if self.replace is None or not TEXT_MATCHES[self.match.type](value, self.match.value):
+        matches = TEXT_MATCHES.get(self.match.type)
+        if self.replace is None or matches is None or not matches(value, self.match.value):
             return None
         if self.replace.type == "substring":
             return value.replace(self.replace.substring, self.replace.text)
@@ -157,6 +159,8 @@ class Style(_Model):
 
 
 class Request(_Model):
+    """Queries, and formulas over them; without formulas each query is shown by itself."""
+
     queries: tuple[QueryEntry, ...] = ()
     formulas: tuple[FormulaEntry, ...] = ()
     conditional_formats: tuple[ConditionalFormat, ...] = ()
@@ -166,6 +170,15 @@ class Request(_Model):
     style: Style | None = None
     text_formats: tuple[tuple[TextRule, ...], ...] = ()
     q: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _each_query(cls, request: Any) -> Any:
+        queries = request.get("queries") if isinstance(request, dict) else None
+        if not isinstance(queries, list) or request.get("formulas"):
+            return request
+        names = [query.get("name") for query in queries if isinstance(query, dict)]
+        return {**request, "formulas": [{"formula": name} for name in names]}
 
 
 class Span(_Model):
@@ -181,10 +194,11 @@ class Span(_Model):
         if self.live_span is not None:
             return SPANS.get(self.live_span)
         days = _DAYS.get(self.unit)
-        return timedelta(days=days * self.value) if days and self.value is not None else None
+        # Datadog keeps metrics for fifteen months; a longer window shows no more.
+        return timedelta(days=min(days * self.value, 500)) if days and self.value is not None else None
 
     def __str__(self) -> str:
-        return self.live_span or f"{self.value} {self.unit}"
+        return self.live_span or (f"{self.value} {self.unit}" if self.value is not None else "between two dates")
 
 
 class Marker(_Model):
@@ -212,7 +226,11 @@ class Axis(_Model):
     @property
     def ends(self) -> tuple[float, float] | None:
         """Both ends where both are given."""
-        return None if "auto" in (self.min, self.max) else (float(self.min), float(self.max))
+        try:
+            low, high = float(self.min), float(self.max)
+        except ValueError:
+            return None
+        return (low, high) if isfinite(low) and isfinite(high) else None
 
 
 def _requests(value: object) -> object:

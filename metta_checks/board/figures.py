@@ -37,7 +37,7 @@ def shown(value: float, precision: int | None = None) -> str:
     if abs(value) >= 1e9:
         return f"{value:.3g}"
     if precision is not None:
-        return f"{value:,.{precision}f}"
+        return f"{value:,.{min(max(precision, 0), 10)}f}"
     if value == int(value) or abs(value) >= 1000:
         return f"{value:,.0f}"
     if abs(value) >= 10:

@@ -66,7 +66,10 @@ def parse_filter(text: str) -> Filter:
     Both forms are read: a list with commas, where `!` excludes, and AND, OR, NOT, IN with parentheses.
     """
     parser = _Parser(text)
-    parsed = parser.either()
+    try:
+        parsed = parser.either()
+    except RecursionError:
+        raise QuerySyntaxError(f"the filter {{{text[:40]}…}} is nested too deeply") from None
     if parser.ahead:
         raise QuerySyntaxError(f"{parser.ahead!r} is one too many in the filter {{{text}}}")
     return parsed

@@ -210,6 +210,13 @@ def _length_findings(
             listing = listing or part.function in EXCEPTIONS
             if part.function in {"top", "top_offset"} and part.options and isinstance(part.options[0], int | float):
                 counts.append(int(part.options[0]))
+    for order in request.sort.order_by if request.sort else ():
+        if order.type == "formula" and order.index >= len(request.formulas):
+            yield Finding(
+                Rule.LIST, place, f"is sorted by formula {order.index}, and there are {len(request.formulas)}"
+            )
+        if order.type == "group" and not any(order.name in query.by for query in parsed.values()):
+            yield Finding(Rule.LIST, place, f"is sorted by the tag {order.name!r}, and no query groups by it")
     if listing and (not counts or min(counts) < LONGEST):
         shown = f"only {min(counts)}" if counts else "the default number of"
         yield Finding(

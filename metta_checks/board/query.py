@@ -126,6 +126,9 @@ FUNCTIONS: Final = frozenset(
 )
 """What Datadog can apply in a formula."""
 
+LARGEST: Final = 1e300
+"""No number of a formula is as large as this."""
+
 OPERATORS: Final = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
 
 
@@ -188,7 +191,7 @@ def references(formula: Formula) -> set[str]:
 
 def _formula(node: ast.expr, text: str) -> Formula:
     match node:
-        case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
+        case ast.Constant(value=int() | float() as value) if not isinstance(value, bool) and abs(value) < LARGEST:
             return Number(float(value))
         case ast.Name(id=name):
             return Reference(name)

@@ -16,6 +16,9 @@ from typing import Final, Literal
 
 SIDE: Final = 1000
 
+LARGEST: Final = 1e300
+"""Values from here on are left out, as those that are not finite: differences of them have no number."""
+
 PALETTES: Final[Mapping[str, Sequence[str]]] = {
     "classic": ("#3598ec", "#9b6bdf", "#e08a1e", "#1fa187", "#d9548a", "#8a9a3c", "#5f7fd4", "#c8743f"),
     "cool": ("#2f9fd0", "#1fa187", "#5f7fd4", "#5cb85f"),
@@ -136,7 +139,7 @@ def short(value: float) -> str:
 
 
 def _finite(line: Line) -> Line:
-    values = {at: value for at, value in sorted(line.values.items()) if math.isfinite(value)}
+    values = {at: value for at, value in sorted(line.values.items()) if abs(value) < LARGEST}
     return Line(line.name, values, line.palette, line.kind, line.dashed)
 
 

@@ -11,7 +11,16 @@ from typing import Final
 from urllib.parse import quote
 
 from metta_checks.board import svg
-from metta_checks.board.document import ConditionalFormat, CustomLink, Definition, FormulaEntry, Marker, Request, Sort
+from metta_checks.board.document import (
+    ConditionalFormat,
+    CustomLink,
+    Definition,
+    FormulaEntry,
+    Marker,
+    Order,
+    Request,
+    Sort,
+)
 from metta_checks.board.evaluate import Answer, Answers, Group, Series, UnsupportedError, scalar, timeseries
 from metta_checks.board.figures import figure_text
 from metta_checks.board.filters import QuerySyntaxError
@@ -37,6 +46,9 @@ NARROW_CELLS: Final = 6
 
 NO_DATA: Final = '<p class="nothing">no data</p>'
 NOTHING: Final = '<p class="nothing">none</p>'
+
+_LARGEST_FIRST: Final = Sort(order_by=(Order(type="formula"),))
+"""The order of a top list that names none."""
 
 _STRONG: Final = re.compile(r"\*\*(.+?)\*\*")
 _CODE: Final = re.compile(r"`([^`]+)`")
@@ -66,6 +78,8 @@ def body_of(definition: Definition, answers: Answers) -> str:
     draw = _DRAWN.get(definition.type)
     if draw is None:
         return _not_drawn(f"a widget of type {definition.type}")
+    if definition.type != "note" and not any(request.formulas or request.q for request in definition.requests[:1]):
+        return _not_drawn("a widget without a query")
     try:
         return draw(definition, answers)
     except (UnsupportedError, QuerySyntaxError) as error:
@@ -150,7 +164,7 @@ def _query_table(definition: Definition, answers: Answers) -> str:
     request = definition.requests[0]
     found = _answers_to(request, definition, answers)
     columns = [_cells(definition, entry, found, entry.conditional_formats) for entry in request.formulas]
-    groups = _sorted_groups(columns, request.sort)
+    groups = _sorted_groups(columns, _order_of(request))
     if not groups:
         return _nothing(found)
     keys = [key for key, _ in groups[0]]
@@ -199,7 +213,7 @@ def _toplist(definition: Definition, answers: Answers) -> str:
     found = _answers_to(request, definition, answers)
     entry = request.formulas[0]
     cells = _cells(definition, entry, found, entry.conditional_formats or request.conditional_formats)
-    groups = _sorted_groups([cells], request.sort)
+    groups = _sorted_groups([cells], _order_of(request) or _LARGEST_FIRST)
     if not groups:
         return _nothing(found)
     largest = max(abs(cells[group].value) for group in groups) or 1.0
@@ -269,19 +283,30 @@ def _line(request: Request, entry: FormulaEntry, group: Group, series: Series) -
 
 
 def _band(marker: Marker) -> svg.Band | None:
-    tone = marker.display_type.partition(" ")[0]
+    found = _LINE.fullmatch(marker.value) or _BAND.fullmatch(marker.value)
+    if not found:
+        return None
     try:
-        if found := _LINE.fullmatch(marker.value):
-            return svg.Band(float(found[1]), float(found[1]), tone, marker.label)
-        if found := _BAND.fullmatch(marker.value):
-            return svg.Band(float(found[1]), float(found[2]), tone, marker.label)
+        low, high = float(found[1]), float(found[found.re.groups])
     except ValueError:
-        pass
-    return None
+        return None
+    tone = marker.display_type.partition(" ")[0]
+    return svg.Band(low, high, tone, marker.label) if isfinite(low) and isfinite(high) else None
 
 
 def _note(definition: Definition, _: Answers) -> str:
     return f'<div class="note">{html_of(definition.content)}</div>'
+
+
+def _order_of(request: Request) -> Sort | None:
+    """How a list is sorted and cut: by the request itself, or by the first formula with a limit."""
+    if request.sort:
+        return request.sort
+    for index, entry in enumerate(request.formulas):
+        if entry.limit:
+            by = Order(type="formula", index=index, order=entry.limit.order)
+            return Sort(count=entry.limit.count, order_by=(by,))
+    return None
 
 
 def _sorted_groups(columns: Sequence[Mapping[Group, Cell]], sort: Sort | None) -> list[Group]:
@@ -292,6 +317,8 @@ def _sorted_groups(columns: Sequence[Mapping[Group, Cell]], sort: Sort | None) -
         if order.type == "group":
             groups.sort(key=lambda group: dict(group).get(order.name, ""), reverse=backwards)
             continue
+        if not 0 <= order.index < len(columns):
+            raise QuerySyntaxError(f"a list sorted by formula {order.index}, and there are {len(columns)}")
         column = columns[order.index]
         without = [group for group in groups if group not in column]
         groups = sorted(

@@ -42,11 +42,11 @@ UNDECIDED: Final = (
 GROUP: Final = 25
 """Repositories of an organisation that are read at a time: their GraphQL questions are put together."""
 
-WATCHED: Final = 4_500
+WATCHED: Final = 2_700
 """Ended runs of all repositories together that are asked for in a collection."""
 
-LEAST_WATCHED: Final = 60
-"""And of each repository at least; GROUP times as many are one query."""
+LEAST_WATCHED: Final = 54
+"""And of each repository at least; GROUP times as many are one query, with room for those that have not ended."""
 
 SPARE: Final = 50
 """Requests of the quota that a further group of repositories is not begun with: they take turns until it is renewed."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from metta_checks.ci.graphql_batch import MOST_TOGETHER
+from metta_checks.ci.organization import PER_PAGE
 from metta_checks.ci.rules import NAMESPACE
 from metta_checks.ci.settings import Settings
 from metta_checks.core.cost import (
@@ -15,6 +17,7 @@ from metta_checks.core.cost import (
     WhatIf,
     Workload,
     collections_an_hour,
+    discovery_telemetry,
     kinds_seen,
 )
 
@@ -43,30 +46,42 @@ def cost(options: Any, workload: Workload) -> Cost:
 
     The own series has the tag `status`, so that an hour in which a verdict flips costs one more. Each active workflow
     has a count for three conclusions, and whether and when its latest run succeeded. A run with four jobs is assumed.
+    The workload is that of an instance: workflows and runs are those of all its repositories together.
     """
-    judged = len(Settings.from_options(options).metrics)
+    settings = Settings.from_options(options)
+    repositories = 1 if settings.repos is None else settings.repos.most
+    judged = len(settings.metrics) * repositories
     runs = workload.runs_per_day / 24
     endings = kinds_seen(workload.workflows * ENDINGS, runs) if options.distributions else 0.0
     jobs = kinds_seen(workload.workflows * ENDINGS * JOBS, runs * JOBS) if options.jobs else 0.0
     items = (
         Item("the judged metrics", judged),
         *(Item(f"metta.infra.health.{name}", judged) for name in ("state", "status", "value", "target")),
-        Item(f"{NAMESPACE}.ci.workflow.success_ratio", 1),
-        Item(f"{NAMESPACE}.ci.workflow.duration.p50", 1),
+        Item(f"{NAMESPACE}.ci.workflow.success_ratio", repositories),
+        Item(f"{NAMESPACE}.ci.workflow.duration.p50", repositories),
         Item(f"{NAMESPACE}.ci.workflow.runs", workload.workflows * COUNTED),
         Item(f"{NAMESPACE}.ci.workflow.latest_success", workload.workflows),
         Item(f"{NAMESPACE}.ci.workflow.latest_age_hours", workload.workflows),
-        Item(f"{NAMESPACE}.ci.runs.*", QUEUE_SERIES if options.queue else 0),
+        Item(f"{NAMESPACE}.ci.runs.*", QUEUE_SERIES * repositories if options.queue else 0),
         Item(f"{NAMESPACE}.ci.run.duration_minutes", endings, "distribution"),
         Item(f"{NAMESPACE}.ci.job.duration_minutes", jobs, "distribution"),
         Item(f"{NAMESPACE}.ci.job.queue_minutes", jobs, "distribution"),
-        Item("metta.check.*", TELEMETRY + 1),
+        Item("metta.check.*", TELEMETRY + 1 if settings.repos is None else discovery_telemetry(repositories) + 1),
     )
-    each = WARM + (QUEUE if options.queue else 0)
+    each = (WARM + (QUEUE if options.queue else 0)) * repositories
     collections = collections_an_hour(options)
     of_jobs = min(runs, collections * options.max_job_requests) if options.jobs else 0.0
-    requests = Requests(collections * each + of_jobs, QUOTA, "5,000 an hour with a GitHub token")
-    return Cost(items, requests, f"{workload.workflows:,} workflows with {workload.runs_per_day:g} runs a day together")
+    looks = 0.0
+    if settings.repos is not None:
+        # All of them are sent; an unchanged one is free, and the question of the repositories is one for many.
+        each -= repositories - -(-repositories // MOST_TOGETHER)
+        if settings.repos.needs_list:
+            looks = min(3600 / settings.repos.interval.total_seconds(), collections) * -(-repositories // PER_PAGE)
+    requests = Requests(collections * each + of_jobs + looks, QUOTA, "5,000 an hour with a GitHub token")
+    assumed = f"{workload.workflows:,} workflows with {workload.runs_per_day:g} runs a day together"
+    if settings.repos is not None:
+        assumed += f", in {repositories:,} repositor{'y' if repositories == 1 else 'ies'}"
+    return Cost(items, requests, assumed)
 
 
 FORMULA: Final = Formula(

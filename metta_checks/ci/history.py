@@ -114,21 +114,22 @@ class Histories:
                 reason = next(iter(self.unread.values()))
                 self.unread |= {workflow.id: reason for workflow in left[start:]}
                 return
-            for workflow, past in zip(
-                batch, run_concurrently([partial(self._past, one) for one in batch]), strict=True
-            ):
-                if isinstance(past, SourceError):
-                    self.unread[workflow.id] = str(past)
-                else:
+            pasts = run_concurrently([partial(self._past, one) for one in batch])
+            for workflow, past in zip(batch, pasts, strict=True):
+                if not isinstance(past, SourceError):
                     self._remember(workflow, past)
+            # What was answered counts, also where the others have to wait for the next collection.
+            faults = {one.id: past for one, past in zip(batch, pasts, strict=True) if isinstance(past, SourceError)}
+            for error in faults.values():
+                if error.kind in OF_ALL_REQUESTS or self._github.out_of_time:
+                    raise error
+            self.unread |= {workflow_id: str(error) for workflow_id, error in faults.items()}
 
     def _past(self, workflow: Workflow) -> list[Run] | SourceError:
         """The runs of a quiet workflow, or why they could not be read."""
         try:
             return read_by_rest(self._github, workflow, self._ledger.page_size)
         except SourceError as error:
-            if error.kind in OF_ALL_REQUESTS or self._github.out_of_time:
-                raise
             return error
 
     def _remember(self, workflow: Workflow, runs: Iterable[Run]) -> None:

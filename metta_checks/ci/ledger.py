@@ -149,7 +149,8 @@ class Ledger:
     reading was complete once.
     `page_size`, `job_page_size` and `batch_size` are what the server answered, since `sizes_at` where they are smaller
     than usual.
-    `look_is_due` says that the last collection did not look at a bucket that it had. `crowded_labels` are those with
+    `look_is_due` says that the last collection did not look at a bucket that it had, `catch_up_is_due` that the time of
+    a first reading was up behind its listing. `crowded_labels` are those with
     more pull requests than are read, and when that was found.
     """
 
@@ -183,6 +184,7 @@ class Ledger:
     batch_size: int = BATCH_SIZE
     sizes_at: datetime | None = None
     look_is_due: bool = False
+    catch_up_is_due: bool = False
     crowded_labels: dict[str, datetime] = field(default_factory=dict)
 
     def copy(self) -> Ledger:

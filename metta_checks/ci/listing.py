@@ -42,6 +42,11 @@ class Listing:
         return not self._known_before
 
     @property
+    def lacking(self) -> frozenset[int]:
+        """Known runs that a range should have and has not."""
+        return frozenset(self._gaps.lacking)
+
+    @property
     def short(self) -> Sequence[Gap]:
         """The ranges of which GitHub listed less than there is."""
         return self._gaps.short

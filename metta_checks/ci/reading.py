@@ -128,12 +128,12 @@ class Reading:
         except SourceError as error:
             if self._ledger.is_whole or not self._github.out_of_time:
                 raise
-            self._interrupted = error
             self._labels.fail(error)
-            self._problems.append(f"the collection ended before everything was read: {error}")
+            self._note_interruption(error)
         return self._snapshot()
 
     def _read(self) -> Generator[Batch, BatchReply | SourceError | None, None]:
+        self._catch_up()
         self._listing.refresh()
         # A branch with runs of its own in the window is there, or was a moment ago, as is one that GitHub names.
         if not self._coming_into_question() and not self._settings.is_default_branch:
@@ -142,7 +142,8 @@ class Reading:
                 return
         if workflows.list_is_due(self._ledger, self._listing.read, self._now):
             self._refresh_workflows()
-        if not self._listing.cold and not self._ledger.gaps and self._can_afford_care():
+        # A first reading has no time to lose; what it read lately is watched by the batch.
+        if self._ledger.is_whole and not self._ledger.gaps and self._can_afford_care():
             self._look_behind()
         if self._graphql_answers:
             yield from self._ask()
@@ -152,10 +153,28 @@ class Reading:
             self._search_the_past()
         late = resolve_flakiness(self._github, self._ledger, self._coming_into_question())
         if late is not None and not self._ledger.is_whole:
-            self._interrupted = late
-            self._problems.append(f"the collection ended before everything was read: {late}")
+            self._note_interruption(late)
         # Last, since it may take long and fails alone.
         self._labels.finish()
+
+    def _catch_up(self) -> None:
+        """What the last collection of a first reading had no time for comes first: behind the requests of every
+        collection a slow server would never get to it. Every other one begins with the listing all the same, in case
+        that the rest is never answered. Raises SourceError."""
+        is_due, self._ledger.catch_up_is_due = self._ledger.catch_up_is_due, False
+        if not is_due or self._ledger.gaps:
+            return
+        late = resolve_flakiness(self._github, self._ledger, self._coming_into_question())
+        if late is not None:
+            raise late
+        wanted = [one.id for one in self._included_workflows().values() if self._files.existed(one)]
+        self._histories.search(wanted, by_graphql=False)
+
+    def _note_interruption(self, error: SourceError) -> None:
+        """The time of a first reading was up."""
+        self._interrupted = error
+        self._ledger.catch_up_is_due = self._ledger.collected_at == self._now
+        self._problems.append(f"the collection ended before everything was read: {error}")
 
     def _refresh_workflows(self) -> None:
         """The list of workflows; where one is known already, it does for as long as GitHub does not give another."""
@@ -255,7 +274,9 @@ class Reading:
         """Those that are asked for in this collection: all, or with many repositories a share of the settled ones."""
         if self._watch is None:
             return watched
-        settled = [known.run.id for known in watched if not self._is_unsettled(known)]
+        # A listing that lacks a run is asked for again until it is known whether the run is deleted.
+        urgent = self._listing.lacking.union(self._listing.missing)
+        settled = [one.run.id for one in watched if not self._is_unsettled(one) and one.run.id not in urgent]
         left_out = set(settled) - set(self._watch.of(sorted(settled)))
         return [known for known in watched if known.run.id not in left_out]
 

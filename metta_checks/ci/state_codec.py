@@ -53,6 +53,7 @@ def to_text(ledger: Ledger) -> str:
         question_size=ledger.batch_size,
         sizes_at=ledger.sizes_at,
         look_is_due=ledger.look_is_due,
+        catch_up_is_due=ledger.catch_up_is_due,
         crowded_labels=ledger.crowded_labels,
     )
     return base64.b85encode(zlib.compress(document.model_dump_json().encode(), 6)).decode("ascii")
@@ -135,6 +136,7 @@ class _Document(BaseModel):
     question_size: Literal[1500, 400, 100] = 1500
     sizes_at: AwareDatetime | None = None
     look_is_due: bool = False
+    catch_up_is_due: bool = False
     crowded_labels: dict[str, AwareDatetime] = {}
 
 
@@ -194,6 +196,7 @@ def _ledger(document: _Document) -> Ledger:
         batch_size=document.question_size,
         sizes_at=document.sizes_at,
         look_is_due=document.look_is_due,
+        catch_up_is_due=document.catch_up_is_due,
         crowded_labels=document.crowded_labels,
     )
 

@@ -198,10 +198,11 @@ class WorkflowFiles:
     def exists(self, workflow: Workflow) -> bool:
         """Whether the workflow is active and its file is there; what is no file of the folder needs none. Where the
         files are not known, or not yet, every active one may exist."""
-        files = self._ledger.files if self._is_read else None
-        path = workflow.path
-        is_file = path.startswith(WORKFLOW_FOLDER)
-        return workflow.active and (files is None or not is_file or path.removeprefix(WORKFLOW_FOLDER) in files)
+        return _exists_among(workflow, self._ledger.files if self._is_read else None)
+
+    def existed(self, workflow: Workflow) -> bool:
+        """The same, by the files that are known from before."""
+        return _exists_among(workflow, self._ledger.files)
 
     @property
     def _are_needed(self) -> bool:
@@ -214,6 +215,12 @@ class WorkflowFiles:
     def _fail(self, error: SourceError) -> None:
         self.problem = advised_for_tree(error, self._settings)
         self._ledger.files, self._ledger.files_etag, self._ledger.files_at = None, None, None
+
+
+def _exists_among(workflow: Workflow, files: frozenset[str] | None) -> bool:
+    path = workflow.path
+    is_file = path.startswith(WORKFLOW_FOLDER)
+    return workflow.active and (files is None or not is_file or path.removeprefix(WORKFLOW_FOLDER) in files)
 
 
 def default_in_place_of_missing(github: GitHub, ledger: Ledger) -> str | None:

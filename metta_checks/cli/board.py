@@ -216,9 +216,9 @@ def _dashboard(name: str) -> tuple[str, Dashboard]:
     try:
         parsed = parse_board(parse_json(_read(path)))
     except DocumentError as error:
-        raise click.UsageError(f"{path}: {error}") from None
+        raise ConfigurationFault(f"{path}: {error}") from None
     if not isinstance(parsed, Dashboard):
-        raise click.UsageError(f"{path}: this is a monitor, and there is nothing to draw")
+        raise ConfigurationFault(f"{path}: this is a monitor, and there is nothing to draw")
     return path.stem, parsed
 
 
@@ -231,7 +231,7 @@ def _recording(sources: Sequence[str]) -> Recording:
     try:
         return recorded(documents)
     except RecordingError as error:
-        raise click.UsageError(str(error)) from None
+        raise ConfigurationFault(str(error)) from None
 
 
 def _documents_in(source: str, text: str) -> dict[str, str]:
@@ -281,6 +281,6 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
-        raise click.UsageError(f"{path}: this is not UTF-8 text") from None
+        raise ConfigurationFault(f"{path}: this is not UTF-8 text") from None
     except OSError as error:
-        raise click.UsageError(f"{path}: {error.strerror}") from None
+        raise ConfigurationFault(f"{path}: {error.strerror}") from None

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -16,6 +17,7 @@ from metta_checks.core.atomic_write import WriteError, is_standard_output, write
 from metta_checks.core.clock import utcnow
 from metta_checks.core.printable import printable
 from metta_checks.core.target import first_three
+from metta_checks.core.unknown_options import did_you_mean
 from metta_checks.health.destination import destination_of
 from metta_checks.health.document import Document, Entry, Limits, parse_document
 from metta_checks.health.errors import EmptyResultsError, PublishError
@@ -40,8 +42,22 @@ from metta_checks.health.suites import ORIGINS
 from metta_checks.health.verdict import State
 
 
+class Suite(click.Choice):  # type: ignore[type-arg]  # click 8.1 has no parameter
+    """The name of a suite; an error names what was meant by another text."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """As every choice does, with a hint in the error."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as error:
+            hint = did_you_mean(value, self.choices).replace("; did", " Did")
+            if Path(value).suffix:
+                hint = f" The suite comes first: publish SUITE {value}."
+            raise click.BadParameter(f"{error.message}{hint}", ctx, param) from None
+
+
 @click.command()
-@click.argument("suite", type=click.Choice(list(ORIGINS)))
+@click.argument("suite", type=Suite(list(ORIGINS)))
 @click.argument("results", type=click.Path(path_type=Path, allow_dash=True))
 @click.option("--to", "destination", metavar="DEST", help="A file, s3://bucket/key, or - for standard output.")
 @click.option(

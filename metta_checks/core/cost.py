@@ -8,7 +8,7 @@ from math import exp
 from typing import Any, Final, Literal
 
 from metta_checks.core.hour import PER_DISTRIBUTION
-from metta_checks.core.target import DropReason
+from metta_checks.core.target import DropReason, Status
 
 PERCENTILES: Final = 5
 """What percentiles, once they are on at Datadog, add to each tag set of a distribution: p50, p75, p90, p95, p99."""
@@ -97,6 +97,11 @@ def kinds_seen(kinds: float, events: float) -> float:
     """How many of `kinds` turn up among `events` that each are of any of them: the expectation, for events that are
     independent of each other. It is highest when all kinds are equally likely, which is assumed."""
     return kinds * (1 - exp(-events / kinds)) if kinds else 0.0
+
+
+def discovery_telemetry(targets: int) -> int:
+    """`up`, `series` and `read_age_seconds` of each target, the rest of the telemetry once."""
+    return TELEMETRY - 1 + 3 * targets + len(Status)
 
 
 def collections_an_hour(options: Any) -> float:

@@ -53,6 +53,11 @@ class NameSelection:
         """Whether there is an entry that is no literal name."""
         return bool(self.includes)
 
+    @property
+    def most(self) -> int:
+        """How many names there may be: those that are spelt out, and with a pattern as many as `limit` allows."""
+        return self.limit if self.needs_list else min(len(self.literals), self.limit)
+
     def matches(self, name: str) -> bool:
         """Whether a name of the list is to be watched; of a longer one than `MAX_TEXT` characters it never is."""
         return (

@@ -70,6 +70,8 @@ class DemoRepository:
         self._deleted_branches: set[str] = set()
         self._deleted_files: set[str] = set()
         self.jobs = DemoJobs()
+        # Runs that the listings do not show yet: GitHub's are minutes behind at times.
+        self.unlisted: set[int] = set()
 
     @property
     def branches(self) -> set[str]:

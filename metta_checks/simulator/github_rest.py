@@ -166,6 +166,7 @@ class RestApi:
             return invalid(f"Validation Failed: created: {error}")
 
         runs = repository.runs_created(created.since, created.until, None if workflow is None else workflow.id)
+        runs = [run for run in runs if run.id not in repository.unlisted]
         for name in FILTERS:
             if name in request.query and name != "created":
                 runs = [run for run in runs if _matches(run, name, request.query[name])]

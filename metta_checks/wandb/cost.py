@@ -14,12 +14,12 @@ from metta_checks.core.cost import (
     WhatIf,
     Workload,
     collections_an_hour,
+    discovery_telemetry,
     hours_touched,
     kinds_seen,
 )
 from metta_checks.core.duration import hours, parse_duration
 from metta_checks.core.names import name_selection
-from metta_checks.core.target import Status
 from metta_checks.wandb.models import EVERYTHING_ELSE, STATES, UNENDED_STATES, RunState
 
 NAMES_A_PAGE: Final = 100
@@ -64,7 +64,7 @@ def cost(options: Any, workload: Workload) -> Cost:
         Item("wandb.run.completed.sps", ends if options.sps_keys else 0, "distribution"),
         Item("wandb.run.completed.gpu_hours", outcomes, "distribution"),
         Item("wandb.run.completed.metric", ends * metrics, "distribution"),
-        Item("metta.check.*", TELEMETRY + 1 if options.projects is None else _telemetry(projects)),
+        Item("metta.check.*", TELEMETRY + 1 if options.projects is None else discovery_telemetry(projects)),
     )
     assumed = f"{workload.runs_per_day:g} runs a day of {workload.mean_hours:g} hours each"
     if options.projects is not None:
@@ -73,16 +73,8 @@ def cost(options: Any, workload: Workload) -> Cost:
 
 
 def _projects(options: Any) -> int:
-    """How many projects there are: those that are named, and with a pattern as many as `limit` allows."""
-    if options.projects is None:
-        return 1
-    selection = name_selection("projects", options.projects)
-    return selection.limit if selection.needs_list else min(len(selection.literals), selection.limit)
-
-
-def _telemetry(projects: int) -> int:
-    """`up`, `series` and `read_age_seconds` of each project, the rest once."""
-    return TELEMETRY - 1 + 3 * projects + len(Status)
+    """How many projects there are at most."""
+    return 1 if options.projects is None else name_selection("projects", options.projects).most
 
 
 def _fitting(alive: float, ended: float, max_runs: int) -> tuple[float, float]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from metta_checks.board.document import CustomLink, Dashboard, Definition, FormulaEntry, parse_board
+from metta_checks.board.document import CustomLink, Dashboard, Definition, FormulaEntry, Span, parse_board
 from metta_checks.board.evaluate import Answers
 from metta_checks.board.figures import figure_text, shown
 from metta_checks.board.library import dashboard, names
@@ -102,6 +102,63 @@ def test_what_cannot_be_drawn_says_so(definition: Definition, told: str) -> None
     html = drawn(definition)
     assert 'class="undrawn"' in html
     assert told in html
+
+
+@pytest.mark.parametrize(
+    ("kind", "request_", "told"),
+    [
+        ("query_value", {"queries": [], "formulas": []}, "a widget without a query"),
+        ("query_table", {"sort": {"order_by": [{"type": "formula", "index": 4}]}}, "sorted by formula 4"),
+        ("query_value", {"formulas": [{"formula": f"query1 * {'9' * 400}"}]}, "cannot stand in the formula"),
+        ("query_value", {"queries": [{"name": "query1", "query": f"max:state{{{'(' * 3000}*}}"}]}, "too deeply"),
+    ],
+)
+def test_a_widget_that_says_nothing_sensible_is_named_and_the_others_are_drawn(
+    kind: str, request_: dict[str, Any], told: str
+) -> None:
+    html = drawn(widget(kind, "max:state{*} by {task}", **request_))
+    assert 'class="undrawn"' in html
+    assert told in html
+
+
+@pytest.mark.parametrize("kind", ["query_value", "query_table", "toplist", "timeseries"])
+def test_without_formulas_each_query_is_shown(kind: str) -> None:
+    assert "1" in re.sub(r"<[^>]+>", "", drawn(widget(kind, "max:state{task:b}", formulas=[])))
+
+
+def test_a_limit_cuts_a_list_and_a_list_without_an_order_begins_with_the_largest() -> None:
+    limited = [{"formula": "query1", "limit": {"count": 1, "order": "asc"}}]
+    assert re.findall(r'class="name"[^>]*>([^<]+)<', drawn(widget("toplist", "max:state{*} by {task}"))) == [
+        "_i_",
+        "b",
+        "a",
+    ]
+    html = drawn(widget("toplist", "max:state{*} by {task}", formulas=limited))
+    assert re.findall(r'class="name"[^>]*>([^<]+)<', html) == ["a"]
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        {"live_span": "15m"},
+        {"type": "live", "unit": "minute", "value": 15},
+        {"type": "live", "unit": "year", "value": 10**9},
+    ],
+)
+def test_a_time_window_in_both_forms(time: dict[str, Any]) -> None:
+    definition = widget("query_value", "max:state{task:b}")
+    narrowed = definition.model_copy(update={"time": Span.model_validate(time)})
+    assert 'data-value="1"' in drawn(narrowed).replace('"1.0"', '"1"')
+
+
+@pytest.mark.parametrize("value", [1e308, -1e308, 5e-324, 1e299])
+@pytest.mark.parametrize("shape", ["line", "bars", "area"])
+def test_a_chart_holds_the_largest_and_the_smallest_number(value: float, shape: str) -> None:
+    rounds = [("big", value, "p:a"), ("big", -value, "p:b"), ("big", 1, "p:c")]
+    definition = widget("timeseries", "max:big{*} by {p}", display_type=shape)
+    html = drawn(definition, document_of(rounds, rounds))
+    assert "state, c<b>1</b>" in html
+    assert not re.search(r'd="[^"]*(nan|inf)', html)
 
 
 @pytest.mark.parametrize(

@@ -142,6 +142,23 @@ def test_a_literal_name_is_no_target_until_its_branch_is_read(organisation: Make
     assert watched.warnings() == []
 
 
+def test_a_deleted_run_is_found_out_at_once_among_many_that_take_turns(organisation: Make) -> None:
+    """The first page lacks it, and is asked for without its ETag until GraphQL answers that it is gone."""
+    names = [f"r{n:02}" for n in range(30)]
+    watched = organisation(*names, runs=98)
+    watched.collect()
+    gone = watched["r07"].runs[40]
+    watched["r07"].delete_run(gone.id)
+    watched.collect(minutes=4)
+    counted = watched.server.counted["core"]
+    watched.collect(minutes=4)
+    assert watched.server.counted["core"] == counted + 1
+    watched.collect(minutes=4)
+    assert watched.server.counted["core"] == counted + 1
+    runs = watched.by_repo("metta.infra.cron.ci.workflow.runs", "conclusion:success")
+    assert runs["r07"] == 98.0
+
+
 def test_a_new_repository_appears_and_a_deleted_one_fails_for_a_day(organisation: Make) -> None:
     watched = organisation("arena", "maze")
     watched.collect()

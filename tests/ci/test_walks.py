@@ -1,6 +1,7 @@
 """Random walks: after each step the figures are those of plain code, or absent where the step's answers were faulty.
 
-New runs, re-runs, completions, deletions, merges and disabled workflows beside empty, short, late and refused answers.
+New runs, re-runs, completions, deletions, merges and disabled workflows beside empty, short, late and refused answers,
+and beside runs that the listings show late.
 """
 
 from __future__ import annotations
@@ -155,3 +156,37 @@ def test_figures_are_right_or_absent_after_each_step_of_a_walk(scene: Callable[.
             assert collected.figures.gauges == pytest.approx(expected.gauges), story
             assert points == expected_points, story
         was_faulty = fault is not None
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_runs_that_are_listed_late_count_as_soon_as_they_are_listed(scene: Callable[..., Scene], seed: int) -> None:
+    """Every second new run is in no listing for up to four collections, behind runs that were created after it."""
+    rng = random.Random(seed)
+    watched = scene(10, 110, days=3, seed=seed)
+    repository = watched.repository
+    truth, activity = Truth(repository), RandomChanges(repository, runs_per_day=110, seed=seed)
+    points: Counter[Any] = Counter()
+    expected_points: Counter[Any] = Counter()
+    hidden_until: dict[int, int] = {}
+    hidden = 0
+    for step in range(STEPS):
+        before = {run.id for run in repository.runs}
+        story = [activity.mutate() for _ in range(rng.randint(1, 6))]
+        for run_id in sorted({run.id for run in repository.runs} - before):
+            if rng.random() < 0.5:
+                hidden_until[run_id] = step + rng.randint(1, 4)
+                hidden += 1
+        repository.unlisted = {run_id for run_id, until in hidden_until.items() if step < until}
+        watched.later()
+        if rng.random() < 0.2:
+            watched.restart()
+
+        collected = watched.collect()
+
+        expected = truth.look(watched.clock())
+        points, expected_points = points + collected.figures.points, expected_points + expected.points
+        context = (f"seed {seed}, step {step}", story, repository.unlisted)
+        assert collected.error is None, context
+        assert collected.figures.gauges == pytest.approx(expected.gauges), context
+        assert points == expected_points, context
+    assert hidden > 5

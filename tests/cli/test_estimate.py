@@ -22,6 +22,7 @@ Conf = Callable[..., Path]
 
 WANDB = {"entity": "team", "project": "arena", "min_collection_interval": 120}
 CI = {"repo": "team/code", "min_collection_interval": 240}
+ORGANISATION = {"organization": "team", "repos": {"include": [".*"]}, "min_collection_interval": 240}
 HEALTH = {"source": "s3://bucket/key", "min_collection_interval": 240}
 
 
@@ -98,6 +99,10 @@ def test_the_series_of_an_hour_of_runs(
         ("ci", {**CI, "hotfix_labels": []}, [], "metta.infra.health.state", 7),
         ("ci", {**CI, "distributions": False}, [], "metta.infra.cron.ci.run.duration_minutes", 0),
         ("ci", CI, [], "metta.infra.cron.ci.job.queue_minutes", 0),
+        ("ci", {**ORGANISATION, "repos": {"include": ["a", "b", "c"]}}, [], "metta.infra.health.state", 24),
+        ("ci", {**ORGANISATION, "repos": {"include": [".*"]}}, [], "metta.infra.cron.ci.runs.*", 300),
+        ("ci", {**ORGANISATION, "repos": {"include": [".*"], "limit": 5}}, [], "metta.check.*", 28),
+        ("ci", ORGANISATION, ["--workflows", 40], "metta.infra.cron.ci.workflow.runs", 120),
         ("ci", {**CI, "jobs": True}, ["--runs-per-day", 0], "metta.infra.cron.ci.job.queue_minutes", 0),
         ("training", HEALTH, ["--records", 50], "metta.infra.health.age_seconds", 50),
         ("eval", HEALTH, ["--records", 50], "the records' metrics", 50),

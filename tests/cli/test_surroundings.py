@@ -330,3 +330,25 @@ def test_help_loads_no_board(command: Command) -> None:
             [sys.executable, "-c", script.format(name) + check], capture_output=True, text=True, timeout=60
         )
         assert ran.stderr.strip() == "[]", name
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["trainning", "x.json"], "Did you mean `training`?"),
+        (["evals", "x.json"], "Did you mean `eval`?"),
+        (["results.json", "training"], "The suite comes first: publish SUITE results.json."),
+        (["other", "x.json"], "'other' is not one of 'training', 'eval'."),
+    ],
+)
+def test_publish_names_the_suite_that_was_meant(command: Command, arguments: list[str], said: str) -> None:
+    result = command("publish", *arguments)
+    assert (result.exit_code, said in result.stderr) == (2, True), result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [["preview", "--from", "none.json"], ["lint", "none.json"], ["preview", "x.json"]]
+)
+def test_a_file_that_cannot_be_read_shows_no_usage(command: Command, arguments: str) -> None:
+    result = command("board", *arguments.split())
+    assert (result.exit_code, result.stderr) == (2, f"Error: {arguments.split()[-1]}: No such file or directory\n")

@@ -61,6 +61,29 @@ def test_both_counts_are_equal(server: GitHubServer, tmp_path: Path) -> None:
     assert figures > 80
 
 
+def test_a_branch_that_is_not_set_is_main(server: GitHubServer, tmp_path: Path) -> None:
+    named, unset = (verify(server, tmp_path, **options).stdout.splitlines()[1] for options in ({"branch": "main"}, {}))
+    assert named == unset
+
+
+@pytest.mark.parametrize("include", [["a.*"], ["arena"], ["ARENA"]])
+def test_each_repository_of_an_organisation_is_compared(
+    server: GitHubServer, tmp_path: Path, include: list[str]
+) -> None:
+    result = verify(server, tmp_path, repo=None, organization="demo-org", repos={"include": include})
+    assert result.exit_code == 0, result.output
+    first, second, *_ = result.stdout.splitlines()
+    assert first.lower().startswith("metta_ci, instance 1: demo-org/arena, counted independently with ")
+    assert int(second.removeprefix("  equal: ").removesuffix(" figures")) > 80
+
+
+def test_an_organisation_that_cannot_be_listed_is_named(server: GitHubServer, tmp_path: Path) -> None:
+    result = verify(server, tmp_path, repo=None, organization="nobody", repos={"include": [".*"]})
+    assert result.exit_code == 1
+    assert "metta_ci, instance 1: GitHub: GET " in result.output
+    assert "Check `organization`" in result.output
+
+
 def test_a_difference_is_shown(server: GitHubServer, tmp_path: Path) -> None:
     """The check asks for the labels by GraphQL, so that this lie reaches the independent count alone."""
     empty = Response(body=b"[]", headers={"Content-Type": "application/json"})

@@ -38,13 +38,17 @@ class Truth:
         self.ended: set[int] = set()
 
     def look(self, now: datetime) -> Expected:
-        for run in self.repository.runs:
+        for run in self.listed_runs():
             self.seen[run.id] = run
         mine = [run for run in self.seen.values() if run.branch == "main" and run.head_repository == "demo-org/arena"]
         gauges = self.window_gauges(mine, now) | self.latest_gauges(mine, now) | self.label_gauges(now)
         if self.queue:
             gauges |= self.queue_gauges(now)
         return Expected({key: float(value) for key, value in gauges.items()}, self.points(mine, now))
+
+    def listed_runs(self) -> list[DemoWorkflowRun]:
+        """Those that GitHub lists by now."""
+        return [run for run in self.repository.runs if run.id not in self.repository.unlisted]
 
     def window_gauges(self, mine: list[DemoWorkflowRun], now: datetime) -> dict[Key, float]:
         window = []
@@ -131,7 +135,7 @@ class Truth:
 
     def queue_gauges(self, now: datetime) -> dict[Key, float]:
         """What GitHub has at this moment, on all branches and of forks; a run that is deleted waits no longer."""
-        young = [run for run in self.repository.runs if run.created_at >= now - DAY - DAY]
+        young = [run for run in self.listed_runs() if run.created_at >= now - DAY - DAY]
         queued = [run for run in young if run.status == "queued"]
         gauges: dict[Key, float] = {}
         gauges["ci.runs.queued", "", ""] = len(queued)
