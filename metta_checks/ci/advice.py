@@ -45,7 +45,7 @@ def advised(error: SourceError, settings: Settings, *, anonymous: bool) -> Sourc
         case Kind.RATE_LIMITED:
             return error.with_remedy(_about_limits(error, anonymous=anonymous))
         case Kind.UNAUTHORISED if error.status == 401 and anonymous:
-            return error.with_remedy("This server answers nobody without a token: set `token` or GITHUB_TOKEN.")
+            return error.with_remedy("This server requires a token: set `token` or GITHUB_TOKEN.")
         case Kind.UNAUTHORISED if error.status == 401:
             return error.with_remedy(
                 f"The token is wrong, expired or revoked: renew `token`, its environment variable or its AWS secret, "
@@ -89,7 +89,7 @@ def _advised_for(permission: Permission, error: SourceError, settings: Settings)
 def _about_permissions(settings: Settings, *, anonymous: bool) -> str:
     names = f"{all_names()} (read)"
     if anonymous:
-        return f"GitHub does not answer this without a token: set `token` or GITHUB_TOKEN, to read {names}."
+        return f"GitHub does not return this without a token: set `token` or GITHUB_TOKEN, to read {names}."
     return (
         f"The token is valid but lacks a permission: let it read {names} of {settings.place} (a classic one needs the "
         f"scope `{CLASSIC_SCOPE}`)."
@@ -104,7 +104,7 @@ def _about_policy(error: SourceError) -> str | None:
         return f"The organisation requires single sign-on: authorise the token for it at {where}."
     if "ip allow list" in message or "your ip address" in message:
         return (
-            "The organisation answers only addresses of its IP allow list: have an owner add the address from which "
+            "The organisation accepts only addresses on its IP allow list: have an owner add the address from which "
             "this Agent reaches GitHub, or run the check on a host whose address is on it."
         )
     if "oauth app" in message and "restrict" in message:
@@ -122,7 +122,7 @@ def _about_policy(error: SourceError) -> str | None:
 
 
 def _about_limits(error: SourceError, *, anonymous: bool) -> str:
-    when = f"it ends at {error.reset_at:%Y-%m-%dT%H:%M:%SZ}" if error.reset_at else "GitHub does not say until when"
+    when = f"it ends at {error.reset_at:%Y-%m-%dT%H:%M:%SZ}" if error.reset_at else "GitHub does not report until when"
     if any(word in error.detail.lower() for word in ("secondary", "abuse")):
         return (
             f"This is the secondary limit (abuse detection), for too much at once, and {when}: do not "
@@ -131,7 +131,7 @@ def _about_limits(error: SourceError, *, anonymous: bool) -> str:
     if anonymous:
         return (
             f"This is the quota of 60 requests an hour without a token, and {when}: set `token` or GITHUB_TOKEN. "
-            f"Nothing is asked before that."
+            f"The check sends no request before that."
         )
     return (
         f"This is the token's hourly quota, and {when}: something else uses it up, so give this check a token of its "

@@ -337,6 +337,6 @@ def _parse(answer: Response, model: type[ModelT]) -> ModelT:
     try:
         return answer.model(model)
     except ShapeError as error:
-        detail = f"an answer of an unknown shape ({error})"
-        remedy = "Is `api_url` the address of a GitHub API? If it is, this version does not know its answers."
+        detail = f"a response of an unknown shape ({error})"
+        remedy = "Is `api_url` the address of a GitHub API? If it is, this version does not support its responses."
         raise SourceError(Kind.MALFORMED, answer.operation, detail, remedy, status=answer.status) from None

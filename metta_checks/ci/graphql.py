@@ -122,7 +122,7 @@ def _fault(error: _Error, answer: Response, now: datetime) -> SourceError:
         kind = Kind.SERVER_ERROR
     remedy = {
         Kind.SERVER_ERROR: "GitHub was too slow for this question; the next collection tries again.",
-        Kind.REJECTED: "This server's GraphQL does not know the question: a GitHub Enterprise Server may be too old.",
+        Kind.REJECTED: "This server's GraphQL does not support the query: a GitHub Enterprise Server may be too old.",
     }.get(kind, "")
     named = answer.quoted(error.type or "without a type")
     detail = f'HTTP {answer.status} with the GraphQL error {named}, "{answer.quoted(error.message)}"'
@@ -178,6 +178,6 @@ def parse_alone(data: Data, alias: str, adapter: TypeAdapter[ModelT], operation:
 def unknown_shape(error: ValueError, operation: str) -> SourceError:
     """The error of an answer that its parser does not accept."""
     problem = first_problem(error) if isinstance(error, ValidationError) else str(error)
-    detail = f"an answer of an unknown shape ({problem})"
-    remedy = "Is `api_url` the address of a GitHub API? If it is, this version does not know its answers."
+    detail = f"a response of an unknown shape ({problem})"
+    remedy = "Is `api_url` the address of a GitHub API? If it is, this version does not support its responses."
     return SourceError(Kind.MALFORMED, operation, detail, remedy)

@@ -252,9 +252,7 @@ class Reading:
             with suppress(SourceError):
                 return self._sender.send(replace(batch, labels=()))
         self._labels.fail(refused)
-        self._problems.append(
-            f"changes to older workflow runs show late, since GitHub's GraphQL does not answer: {refused}"
-        )
+        self._problems.append(f"changes to older workflow runs appear late, because GitHub's GraphQL fails: {refused}")
         return None
 
     def _go_on_by_rest(self) -> None:
@@ -410,10 +408,10 @@ class Reading:
             listed = sum(gap.listed or 0 for gap in short)
             return (
                 f"{read} are read: GitHub listed {listed:,} runs of a period that has more, which happens for some "
-                "minutes; the next collection asks again"
+                "minutes; the next collection reads it again"
             )
         if self._hidden:
-            return f"GitHub's list of runs lacks {self._hidden:,} that exist; the next collection asks again"
+            return f"GitHub's list of runs lacks {self._hidden:,} that exist; the next collection reads it again"
         if self._interrupted is not None or ledger.gaps:
             return f"the first reading has {read} so far; the next collection continues it"
         return ""

@@ -275,7 +275,7 @@ class RunListings:
             requested += self._size_of(asked.project).size
             # A server that lists runs twice is seen through; one that lists without an end is not.
             if len(page.runs.edges) > 2 * self._page_size:
-                remedy = "Check `base_url`; if it is right, this version does not know the server's answers."
+                remedy = "Check `base_url`; if it is right, this version does not support the server's responses."
                 detail = f"{len(page.runs.edges):,} runs on a page of {self._page_size:,}"
                 raise SourceError(Kind.MALFORMED, page.operation, detail, remedy)
             pages.add(page, self._reader)

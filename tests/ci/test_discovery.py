@@ -251,8 +251,8 @@ def test_when_the_list_fails_the_last_one_stays_in_use(organisation: Make) -> No
     [
         (404, {"message": "Not Found"}, "Check `organization`"),
         (403, {"message": "Resource not accessible by personal access token"}, f"of {OWNER} (a classic one"),
-        (200, {"message": "no list"}, "an answer of an unknown shape"),
-        (200, [{"name": 7}], "an answer of an unknown shape"),
+        (200, {"message": "no list"}, "a response of an unknown shape"),
+        (200, [{"name": 7}], "a response of an unknown shape"),
         (500, {}, "server error"),
     ],
 )
@@ -375,7 +375,7 @@ def test_a_repository_with_more_runs_than_allowed_fails_alone(organisation: Make
     watched.add(watched.new_repository("maze", runs=250))
     watched.collect()
     assert watched.by_repo("metta.check.up") == {"arena": 1.0, "maze": 0.0, "zoo": 1.0}
-    assert "(oversized answer)" in watched.warnings()[0]
+    assert "(oversized response)" in watched.warnings()[0]
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def test_a_first_reading_is_unknown_until_the_range_is_whole(
     assert first.find(RATIO) is None
     assert first.find(RUNS, "conclusion:success") is None
     assert first.find(f"{NAMESPACE}github.hotfix.count") == 0
-    assert any("asks again" in warning for warning in first.warnings)
+    assert any("reads it again" in warning for warning in first.warnings)
     watched.server.intercept = None
     watched.later()
     watched.restart()
