@@ -44,7 +44,7 @@ _NO_BRANCH: Final = re.compile(r"[\s~^:?*\[\\]|\.\.|@\{")
 def faults_of_values(
     definition: CheckDefinition, given: Mapping[str, Any], *, has_templates: bool = False
 ) -> Iterator[Fault]:
-    """At most one fault for each option. `has_templates` says that the Agent replaces `%%…%%` in this file."""
+    """At most one fault for each option. `has_templates` is whether the Agent replaces `%%…%%` in this file."""
     for option, value in given.items():
         if problem := _problem(definition, str(option), value, has_templates=has_templates):
             yield Fault(str(option), problem)

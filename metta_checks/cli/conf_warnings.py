@@ -22,7 +22,7 @@ LONGEST_INTERVAL: Final = 300
 """Seconds over which Datadog draws a gauge on when no point comes."""
 
 DEFAULT_TIMEOUT: Final = 60
-"""Seconds of `collection_timeout` where the file says nothing."""
+"""Seconds of `collection_timeout` where the file has none."""
 
 SECRETS: Final = ("api_key", "token", "password")
 """Options that hold a secret."""
@@ -36,7 +36,7 @@ _USER_IN_URL = re.compile(r"://[^/@\s:]*:[^/@\s]+@")
 
 
 def warnings_of(checked: CheckedFile, *, daemonset: bool) -> Iterator[Finding]:
-    """The warnings about one file. `daemonset` says that every node's Agent gets it."""
+    """The warnings about one file. `daemonset` is whether every node's Agent gets it."""
     config, file = checked.config, checked.file
     if config is None:
         return
@@ -50,8 +50,8 @@ def warnings_of(checked: CheckedFile, *, daemonset: bool) -> Iterator[Finding]:
 
 
 def same_twice(files: Iterable[CheckedFile]) -> Iterator[Finding]:
-    """A warning for each instance that watches what another one of the tree watches already, or that cannot be told
-    from another one."""
+    """A warning for each instance that watches what another one of the tree watches already, or that cannot be
+    distinguished from another one."""
     watched: dict[tuple[str, str], Place] = {}
     told_apart: dict[tuple[str, frozenset[str]], Place] = {}
     for checked in files:
@@ -65,12 +65,12 @@ def same_twice(files: Iterable[CheckedFile]) -> Iterator[Finding]:
             elif alike != place:
                 series = "`metta.check.up`" + (" and `data_missing`" if checked.file.definition.records else "")
                 text = f"both submit the same series of {series}, so that one hides the other's outage"
-                told = f"the same as those of {_named(alike, place)}: {text}; give each a tag of its own"
-                yield Finding("warning", place[0], told, place[1], "tags")
+                text = f"the same as those of {_named(alike, place)}: {text}; give each a tag of its own"
+                yield Finding("warning", place[0], text, place[1], "tags")
 
 
 def _tags_of_telemetry(check: MettaCheck) -> frozenset[str]:
-    """What tells the series of this instance's telemetry from another's, lower-cased as Datadog has it."""
+    """What distinguishes the series of this instance's telemetry from another's, lower-cased as Datadog has it."""
     added = agent_tags(check.instance, check.init_config)
     return frozenset(text.lower() for text in (*check.identity_tags(), *check.instance_tags, *added))
 

@@ -61,7 +61,7 @@ class CiQuestion:
 
 
 def independent_count(get: Get, question: CiQuestion, now: datetime) -> dict[Figure, float]:
-    """All gauges of metta_ci but the verdicts, as of `now`; what cannot be told is left out."""
+    """All gauges of metta_ci but the verdicts, as of `now`; what cannot be decided is left out."""
     listed = list(_pages(get, f"/repos/{question.repo}/actions/workflows", {}, "workflows"))
     folder = ".github/workflows/"
     files = {one["path"] for one in get(f"/repos/{question.repo}/contents/{folder[:-1]}", {"ref": question.branch})}

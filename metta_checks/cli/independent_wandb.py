@@ -1,4 +1,4 @@
-"""The W&B figures counted a second time, in the plainest way, from what the official SDK tells of the runs.
+"""The W&B figures counted a second time, in the plainest way, from what the official SDK returns.
 
 It shares nothing with the check but the list of options and the spelling of tags, so that a mistake has to be made
 twice to go unnoticed.
@@ -39,7 +39,7 @@ OLD_KEYS: Final = {"memory_utilization": "system.memory", "disk_utilization": "s
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What an instance asks for, as its options say it; `run_types` are names and patterns in order."""
+    """What an instance asks for, as its options have it; `run_types` are names and patterns in order."""
 
     entity: str
     project: str
@@ -77,7 +77,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class SdkRun:
-    """One run as the SDK tells it. Times are UTC; `summary` and `system` are its dictionaries."""
+    """One run as the SDK returns it. Times are UTC; `summary` and `system` are its dictionaries."""
 
     id: str
     name: str | None
@@ -114,7 +114,7 @@ def independent_count(
     resumed: Mapping[str, datetime] | None = None,
 ) -> dict[Series, float]:
     """Every gauge that the check has to give at `now`; `silent` are the ended runs that have had their hour, and
-    `resumed` says when the check saw runs running again."""
+    `resumed` is when the check saw runs running again."""
     active = [run for run in runs if run.active(asked.since(now))]
     speaking = [run for run in active if run.id not in silent]
     speaking.sort(key=lambda run: (run.ended, -run.created_at.timestamp() if run.created_at else 0.0, run.id))

@@ -61,10 +61,10 @@ def sent_text(sent: Sent, destination: Destination, events: int) -> Iterator[str
     parts = [_plural(sent.gauges, "series", "series")]
     if sent.points:
         parts.append(_plural(sent.points, "distribution point", "distribution points"))
-    told = f"pushed {' and '.join(parts)} in {_plural(sent.datagrams, 'datagram', 'datagrams')} to {destination}"
+    text = f"pushed {' and '.join(parts)} in {_plural(sent.datagrams, 'datagram', 'datagrams')} to {destination}"
     if destination.socket_path is None:
-        told += "; UDP gives no receipt, so look for them in Datadog"
-    yield from wrapped(told, indent="  ")
+        text += "; UDP gives no receipt, so look for them in Datadog"
+    yield from wrapped(text, indent="  ")
     if sent.too_long:
         yield from wrapped(
             f"not pushed: {_plural(sent.too_long, 'series', 'series')} with longer tags than fit", indent="  "

@@ -23,7 +23,7 @@ AGE: Final = "wandb.run.log_age_seconds"
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """What the check said at one moment, and what the SDK's runs come to at that same moment."""
+    """What the check submitted at one moment, and what the SDK's runs come to at that same moment."""
 
     ours: Figures
     theirs: Figures
@@ -55,7 +55,7 @@ def verdict(before: Moment, after: Moment, unreadable: Collection[str]) -> Verdi
     """The SDK read the project some time between `before` and `after`.
 
     A series is right when the two agree at one of the two moments. Where they do not and the run has changed in
-    between, nobody can tell what the SDK should have seen: the run has moved. A count of runs may differ by as many
+    between, what the SDK should have seen is not known: the run has moved. A count of runs may differ by as many
     runs as came into its class or left it in between, and by no more: a heartbeat changes no count. `unreadable` runs
     are not looked at.
     """

@@ -1,4 +1,4 @@
-"""`metta-checks verify`: a check's figures held against somebody else's count of them."""
+"""`metta-checks verify`: a check's figures compared with an independent count."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ UNLIMITED: Final = {"max_runs": 1_000_000, "distributions": False, "events": Fal
 
 
 class UnverifiableError(Exception):
-    """One of the two sides could not be read; the text says which and why."""
+    """One of the two sides could not be read; the text names it and the cause."""
 
 
 @click.group()
 def verify() -> None:
-    """Hold a check's figures against somebody else's count of them.
+    """Compare a check's figures with an independent count.
 
     `wandb` reads the project with the official W&B SDK and counts again, by other code, what the check counts. `ci`
     reads every page that GitHub has of the window, without any of the check's ways to save requests.
@@ -85,7 +85,7 @@ def verify_wandb(
 
     The SDK reads all of every run in the timeframe, which takes a request per hundred runs or two, and one per run
     where it cannot decode one of them. `max_runs` does not count here, and `run_tags: [host]` is not compared, since
-    the SDK does not tell it.
+    the SDK does not return it.
 
     It needs the SDK, which no check does: pip install wandb.
 

@@ -27,7 +27,7 @@ CLOSE: Final = 1e-9
 
 
 class UncountableError(Exception):
-    """GitHub could not be read to the end; the text says where."""
+    """GitHub could not be read to the end; the text names the place."""
 
 
 @click.command("ci")

@@ -47,7 +47,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What the SDK told. `unreadable` are the ids of runs whose metrics it cannot decode; those of them are empty."""
+    """What the SDK returned. `unreadable` are the ids of runs whose metrics it cannot decode; theirs are empty."""
 
     version: str
     runs: tuple[SdkRun, ...]
@@ -62,7 +62,7 @@ def is_installed() -> bool:
 def read_project(
     question: Question, *, timeout: float, environment: Mapping[str, str] | None = None, scrub: Scrub = unchanged
 ) -> Reading:
-    """All that the SDK tells of the project's runs. `environment` is added to that of this process, and
+    """All that the SDK returns of the project's runs. `environment` is added to that of this process, and
     `scrub` removes secrets from what the SDK writes.
 
     Raises SdkError when the SDK fails, and when it takes longer than `timeout` seconds.
@@ -89,8 +89,8 @@ def read_project(
             raise SdkError(f"the wandb SDK did not finish within {timeout:g} s") from None
     if done.returncode != 0:
         lines = scrub(done.stderr.replace(question.api_key, "***")).strip().splitlines()
-        said = printable(lines[-1], LAST_LINE) if lines else "it does not report why"
-        raise SdkError(f"the wandb SDK failed: {said}")
+        text = printable(lines[-1], LAST_LINE) if lines else "it does not report why"
+        raise SdkError(f"the wandb SDK failed: {text}")
     # Half a surrogate pair in a name becomes U+FFFD, as for the checks.
     # What this command's own child process prints is as long as the project is.
     return _reading(parse_json(done.stdout, allow_nan=True, max_values=len(done.stdout) + 1))
