@@ -375,7 +375,7 @@ def test_a_repository_with_more_runs_than_allowed_fails_alone(organisation: Make
     watched.add(watched.new_repository("maze", runs=250))
     watched.collect()
     assert watched.by_repo("metta.check.up") == {"arena": 1.0, "maze": 0.0, "zoo": 1.0}
-    assert "(oversized answer)" in watched.warnings()[0]
+    assert "(oversized response)" in watched.warnings()[0]
 
 
 @pytest.mark.parametrize(
