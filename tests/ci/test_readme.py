@@ -1,4 +1,4 @@
-"""The README of the package agrees with the options, the metrics, the conditions and the permissions."""
+"""The README of the package agrees with the metrics, the conditions and the permissions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from metta_checks.ci.rules import NAMESPACE, RULES
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "metta_checks" / "ci"
 README = (PACKAGE / "README.md").read_text(encoding="utf-8")
-SPEC = (PACKAGE / "spec.yaml").read_text(encoding="utf-8")
 
 
 def rows(heading: str) -> list[list[str]]:
@@ -38,14 +37,6 @@ def metric_rows() -> list[list[str]]:
 def test_the_permissions_are_those_of_the_table() -> None:
     assert rows("| permission | needed for |") == [[one.needed, one.figures] for one in PERMISSIONS]
     assert f"a classic token the scope `{CLASSIC_SCOPE}`" in README
-
-
-def test_the_options_are_those_of_the_specification() -> None:
-    (file,) = yaml.safe_load(SPEC)["files"]
-    (instances,) = (one for one in file["options"] if one.get("template") == "instances")
-    names = {option["name"] for option in instances["options"] if "name" in option}
-
-    assert sorted(in_code(" ".join(row[0] for row in rows("| option | default | meaning |")))) == sorted(names)
 
 
 def test_the_metrics_are_those_of_the_metadata() -> None:
