@@ -346,9 +346,7 @@ def test_publish_names_the_suite_that_was_meant(command: Command, arguments: lis
     assert (result.exit_code, said in result.stderr) == (2, True), result.stderr
 
 
-@pytest.mark.parametrize(
-    "arguments", [["preview", "--from", "none.json"], ["lint", "none.json"], ["preview", "x.json"]]
-)
+@pytest.mark.parametrize("arguments", ["preview --from none.json", "lint none.json", "preview x.json"])
 def test_a_file_that_cannot_be_read_shows_no_usage(command: Command, arguments: str) -> None:
     result = command("board", *arguments.split())
     assert (result.exit_code, result.stderr) == (2, f"Error: {arguments.split()[-1]}: No such file or directory\n")
