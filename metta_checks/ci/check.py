@@ -11,18 +11,17 @@ from typing import ClassVar, Final
 from metta_checks.ci.access import Access, AppAccess, Registry, app_key_places, token_places
 from metta_checks.ci.client import GitHub, Session
 from metta_checks.ci.config_models import ConfigMixin
-from metta_checks.ci.figures import figures_of
-from metta_checks.ci.graphql_batch import BatchPool
+from metta_checks.ci.figures import Snapshot, figures_of
 from metta_checks.ci.jobs import JobsReader, JobsReading, note_ended
 from metta_checks.ci.ledger import Ledger
 from metta_checks.ci.metrics import duration_samples, job_samples, judged_samples, plain_samples, queue_samples
 from metta_checks.ci.organization import DefaultBranches, RepositoryList
 from metta_checks.ci.queue import Queue
-from metta_checks.ci.reading import Snapshot, WatchShare
+from metta_checks.ci.reading import WatchShare
 from metta_checks.ci.rules import scope_tags
 from metta_checks.ci.settings import PUBLIC_API, VARIABLES, Settings
 from metta_checks.ci.state_codec import VERSION, from_text, to_text
-from metta_checks.ci.target_reading import TargetRead, TargetReading, read_together
+from metta_checks.ci.target_reading import BatchPool, TargetRead, TargetReading, read_together
 from metta_checks.ci.verdicts import decided, flip_events, verdicts_of
 from metta_checks.core import Dropped, DropReason, MettaCheck, Result, Target, tag
 from metta_checks.core.credentials import CredentialPlaces

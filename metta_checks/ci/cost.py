@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from metta_checks.ci.graphql_batch import MOST_TOGETHER
 from metta_checks.ci.organization import PER_PAGE
 from metta_checks.ci.rules import NAMESPACE
 from metta_checks.ci.settings import Settings
+from metta_checks.ci.target_reading import MOST_TOGETHER
 from metta_checks.core.cost import (
     TELEMETRY,
     Cost,

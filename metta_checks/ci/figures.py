@@ -4,16 +4,50 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Final
 
-from metta_checks.ci.models import CANCELLED, TIMED, Run
-from metta_checks.ci.reading import Snapshot
+from metta_checks.ci.ledger import TrackedRun
+from metta_checks.ci.models import CANCELLED, TIMED, Run, Workflow
+from metta_checks.ci.workflows import Selection
 from metta_checks.core.target import Unknown
 
 OF_THE_WINDOW: Final = ("ci.workflow.success", "ci.workflow.cancelled", "ci.workflow.duration.p90")
 """The judged figures that need every run of the window, beside the flaky ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What one collection saw. `runs` are those in the window, `latest` the latest decisive run of each workflow by
+    its id, `lists` the workflows that decide a metric, `counts` the merged pull requests by metric. `problems` say what
+    could not be read, and what is unknown for it. `default_branch` is the repository's, where the watched branch does
+    not exist; the rest is then worth nothing. `existing` are the workflows that are active and whose file is there;
+    where `files_problem` says that the files could not be read, every active one.
+
+    `progress` says how far a reading got that is not complete, and why; `unread` is the same where not all runs are
+    known, so that `latest` has only what no run can change that is still to be read. `lists_problem` says why the list
+    of workflows is not known, `flaky_problem` why the flaky runs are not, and `unread_histories` by workflow why its
+    latest decisive run is not."""
+
+    now: datetime
+    runs: tuple[TrackedRun, ...]
+    workflows: Mapping[int, Workflow]
+    latest: Mapping[int, Run]
+    lists: Mapping[str, Selection]
+    counts: Mapping[str, int]
+    completed: tuple[Run, ...]
+    problems: tuple[str, ...]
+    repo: str
+    web_url: str
+    existing: frozenset[int] = frozenset()
+    files_problem: str | None = None
+    default_branch: str | None = None
+    progress: str = ""
+    unread: str | None = None
+    lists_problem: str | None = None
+    flaky_problem: str | None = None
+    unread_histories: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from metta_checks.ci import workflows
 from metta_checks.ci.client import OF_ALL_REQUESTS, GitHub
+from metta_checks.ci.figures import Snapshot
 from metta_checks.ci.graphql_batch import Batch, BatchReply, BatchSender, RunStatus
 from metta_checks.ci.history import Histories, resolve_flakiness
 from metta_checks.ci.labels import LabelCounts
@@ -34,39 +35,6 @@ ANSWERS_LESS: Final = frozenset({Kind.SERVER_ERROR, Kind.REJECTED, Kind.MALFORME
 
 SPARE: Final = 20
 """Requests of the quota that an anonymous caller leaves for what cannot wait."""
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """What one collection saw. `runs` are those in the window, `latest` the latest decisive run of each workflow by
-    its id, `lists` the workflows that decide a metric, `counts` the merged pull requests by metric. `problems` say what
-    could not be read, and what is unknown for it. `default_branch` is the repository's, where the watched branch does
-    not exist; the rest is then worth nothing. `existing` are the workflows that are active and whose file is there;
-    where `files_problem` says that the files could not be read, every active one.
-
-    `progress` says how far a reading got that is not complete, and why; `unread` is the same where not all runs are
-    known, so that `latest` has only what no run can change that is still to be read. `lists_problem` says why the list
-    of workflows is not known, `flaky_problem` why the flaky runs are not, and `unread_histories` by workflow why its
-    latest decisive run is not."""
-
-    now: datetime
-    runs: tuple[TrackedRun, ...]
-    workflows: Mapping[int, Workflow]
-    latest: Mapping[int, Run]
-    lists: Mapping[str, Selection]
-    counts: Mapping[str, int]
-    completed: tuple[Run, ...]
-    problems: tuple[str, ...]
-    repo: str
-    web_url: str
-    existing: frozenset[int] = frozenset()
-    files_problem: str | None = None
-    default_branch: str | None = None
-    progress: str = ""
-    unread: str | None = None
-    lists_problem: str | None = None
-    flaky_problem: str | None = None
-    unread_histories: Mapping[int, str] = field(default_factory=dict)
 
 
 class WatchShare(NamedTuple):

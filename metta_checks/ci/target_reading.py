@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import Final
 
-from metta_checks.ci.client import GitHub, run_concurrently
-from metta_checks.ci.graphql_batch import Batch, BatchPool, BatchReply
-from metta_checks.ci.ledger import Ledger
+from metta_checks.ci.client import OF_ALL_REQUESTS, GitHub, Session, run_concurrently
+from metta_checks.ci.figures import Snapshot
+from metta_checks.ci.graphql import Data
+from metta_checks.ci.graphql_batch import Batch, BatchReply, parse_reply
+from metta_checks.ci.ledger import BATCH_SIZE, SIZE_HOLDS, Ledger
+from metta_checks.ci.pages import MAY_BE_TOO_LARGE
 from metta_checks.ci.queue import Queue, QueueReader
-from metta_checks.ci.reading import Reading, Snapshot, WatchShare
-from metta_checks.core.errors import SourceError
+from metta_checks.ci.reading import Reading, WatchShare
+from metta_checks.core.errors import Kind, SourceError
 from metta_checks.core.target import Target
+
+MOST_TOGETHER: Final = 25
+"""Repositories that share a query at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +91,72 @@ class TargetReading:
             return TargetRead(snapshot, QueueReader(self.github, self.ledger, self._now).read())
         except SourceError as error:
             return TargetRead(snapshot, error)
+
+
+class BatchPool:
+    """Sends the batches of several repositories in as few requests as the server answers; one object per instance."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._most = MOST_TOGETHER
+        self._since = datetime.min.replace(tzinfo=UTC)
+
+    def send(self, asked: Sequence[tuple[GitHub, Batch]]) -> list[BatchReply | SourceError | None]:
+        """A reply to each batch, or the error that it ended in; None where the repository is to be asked alone."""
+        if not timedelta(0) <= self._session.now - self._since < SIZE_HOLDS:
+            self._most = MOST_TOGETHER
+        replies: list[BatchReply | SourceError | None] = []
+        for pack in self._packs(asked):
+            replies += self._send_pack(pack)
+        return replies
+
+    def _packs(self, asked: Sequence[tuple[GitHub, Batch]]) -> Iterator[list[tuple[GitHub, Batch]]]:
+        pack: list[tuple[GitHub, Batch]] = []
+        for github, batch in asked:
+            weight = sum(one.weight for _, one in pack) + batch.weight
+            if pack and (weight > BATCH_SIZE or len(pack) >= self._most):
+                yield pack
+                pack = []
+            pack.append((github, batch))
+        if pack:
+            yield pack
+
+    def _send_pack(self, pack: list[tuple[GitHub, Batch]]) -> list[BatchReply | SourceError | None]:
+        if len(pack) == 1:
+            return [None]
+        if not self._session.reads_check_suites:
+            pack = [(github, batch.without_check_suites()) for github, batch in pack]
+        github = pack[0][0]
+        fields = [one.prefixed(f"r{number}_") for number, (_, batch) in enumerate(pack) for one in batch.fields]
+        about = f"labels and runs of {len(pack)} repositories"
+        try:
+            apart = frozenset(one.alias for one in fields)
+            data = self._session.query(github.settings.graphql_url, fields, about=about, apart=apart)
+        except SourceError as error:
+            if error.kind not in MAY_BE_TOO_LARGE or not github.has_time:
+                return [error if error.kind in OF_ALL_REQUESTS else None] * len(pack)
+            half = len(pack) // 2
+            self._most, self._since = half, self._session.now
+            return [*self._send_pack(pack[:half]), *self._send_pack(pack[half:])]
+        return [self._reply_of(number, *one, data) for number, one in enumerate(pack)]
+
+    def _reply_of(self, number: int, github: GitHub, batch: Batch, data: Data) -> BatchReply | SourceError | None:
+        prefix = f"r{number}_"
+        values = {alias.removeprefix(prefix): value for alias, value in data.values.items() if alias.startswith(prefix)}
+        faults = {
+            alias.removeprefix(prefix): github.explained(fault)
+            for alias, fault in data.faults.items()
+            if alias.startswith(prefix)
+        }
+        apart = batch.apart
+        if any(alias not in apart and fault.kind is not Kind.NOT_FOUND for alias, fault in faults.items()):
+            # What its own request says decides: it may be about the check suites, or too much.
+            return None
+        own = Data(values, {alias: fault for alias, fault in faults.items() if alias in apart})
+        try:
+            return parse_reply(own, batch, operation=f"{github.source}: POST {github.settings.graphql_url}")
+        except SourceError as error:
+            return error
 
 
 def read_together(

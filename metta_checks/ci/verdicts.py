@@ -6,11 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 from urllib.parse import quote
 
-from metta_checks.ci.figures import other_failing
+from metta_checks.ci.figures import Snapshot, other_failing
 from metta_checks.ci.labels import label_searches
 from metta_checks.ci.ledger import TrackedRun
 from metta_checks.ci.models import CANCELLED, TIMED, Run
-from metta_checks.ci.reading import Snapshot
 from metta_checks.ci.rules import CATEGORY, RULES, SOURCE, scope_tags
 from metta_checks.ci.settings import Settings
 from metta_checks.core.event_text import MAX_WORD, aggregation_key_of, escaped, framed, link, title_of
