@@ -12,7 +12,7 @@ from typing import NamedTuple
 from metta_checks.core.clock import Clock
 from metta_checks.simulator.github_clock import ManualClock
 from metta_checks.simulator.github_records import Conclusion, DemoWorkflow, Status, WorkflowState
-from metta_checks.simulator.github_repository import DemoRepository
+from metta_checks.simulator.github_repository import FIRST_REPOSITORY_ID, DemoRepository
 
 FORK = "a-contributor/arena"
 TESTS_BLOCKING_MERGE = ("unit-tests.yml", "lint.yml")
@@ -136,11 +136,13 @@ class Roles(NamedTuple):
     disabled: list[DemoWorkflow]
 
 
-def new_repository(full_name: str, workflows: int, clock: Clock) -> tuple[DemoRepository, Roles]:
+def new_repository(
+    full_name: str, workflows: int, clock: Clock, repository_id: int = FIRST_REPOSITORY_ID
+) -> tuple[DemoRepository, Roles]:
     """A repository without runs, and the roles of its workflows. Raises ValueError for fewer than 10 workflows."""
     if workflows < 10:
         raise ValueError(f"a sample repository needs at least 10 workflows, not {workflows}")
-    repository = DemoRepository(full_name, clock=clock)
+    repository = DemoRepository(full_name, repository_id=repository_id, clock=clock)
     for name, path in _workflow_files(workflows):
         repository.add_workflow(name, path)
     return repository, _roles(repository.workflows)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,11 @@ import pytest
 from agent_support.agent import Agent
 from agent_support.collected import collected, differences, series_of
 from agent_support.intake import Intake
-from simulator_support.github_edge_cases import edge_case_repository
 from simulator_support.wandb_projects import bulk_project
 
 from metta_checks.core.clock import utcnow
-from metta_checks.simulator.github_repository import DemoRepository
+from metta_checks.simulator.github_repository import FIRST_REPOSITORY_ID, DemoRepository
+from metta_checks.simulator.github_sample import a_day, add_runs, new_repository
 from metta_checks.simulator.github_server import GitHubServer
 from metta_checks.simulator.health import write_sample_records
 from metta_checks.simulator.sandbox import DEMO_TOKEN, DemoSandbox
@@ -72,9 +73,12 @@ def test_the_projects_of_an_entity_and_the_repositories_of_an_organisation(
 
 
 def repository_of(full_name: str, seed: int) -> DemoRepository:
-    return edge_case_repository(
-        now(), workflows=10, runs_per_day=20, days=2, seed=seed, full_name=full_name, clock=utcnow
-    )
+    """Two days of runs. Nothing lies on the edge of a window, where the seconds of a test would move a figure."""
+    repository, roles = new_repository(full_name, 10, utcnow, FIRST_REPOSITORY_ID + seed)
+    rng, end = random.Random(seed), now()
+    for day in range(2):
+        add_runs(repository, list(a_day(rng, end - timedelta(days=day), end, roles.busy, 20)))
+    return repository
 
 
 def held(agent: Agent, intake: Intake, instances: Instances) -> int:
