@@ -247,7 +247,7 @@ def _problems(document: Document) -> Iterator[str]:
     if init_config is not None and not isinstance(init_config, dict):
         form = "write `init_config:` with nothing behind it, or a mapping of options"
         place = _line(document, "init_config")
-        yield f"{place}`init_config` is {kind_of(init_config)}: {form}. The Agent would refuse the check"
+        yield f"{place}`init_config` is {kind_of(init_config)}: {form}. The Agent would not build the check"
     instances = content.get("instances")
     if instances is None or instances == []:
         found = "missing" if "instances" not in content else "empty"

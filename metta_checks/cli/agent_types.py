@@ -37,7 +37,7 @@ FILE: Final[Mapping[str, str]] = {
     "docker_images": "texts",
 }
 
-NOT_BUILT: Final = "The Agent reads this key itself and would refuse the check"
+NOT_BUILT: Final = "The Agent reads this key itself and would not build the check"
 
 _NAMES: Final = {
     "null": "empty",
