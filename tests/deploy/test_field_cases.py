@@ -21,8 +21,8 @@ RELEASES = [path.name for path in HELM if path.name != "growth.yaml"]
 ALTERNATIVES = {"environment.yaml", "aws.yaml"}
 
 
-def section(heading: str) -> str:
-    return README.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+def section(heading: str, page: str = README) -> str:
+    return page.partition(f"# {heading}\n")[2].partition("\n## ")[0]
 
 
 def operator() -> Mapping[str, Any]:
@@ -172,17 +172,21 @@ def test_what_the_level_restricted_refuses_is_found(change: Callable[[dict[str, 
 
 
 @pytest.mark.parametrize(
-    ("heading", "words"),
+    ("page", "heading", "words"),
     [
-        ("Change a configuration", ["kubectl rollout restart", "restart"]),
-        ("Change a key", ["secret_refresh_interval", "restart"]),
-        ("State", ["chown -R", "agent check", "stopped"]),
-        ("The image", ["--build-context configuration=", "click"]),
-        ("The Helm chart", ["datadog.operator.enabled"]),
+        ("deploy/README.md", "Change a configuration", ["kubectl rollout restart", "restart"]),
+        ("deploy/README.md", "Change a key", ["operations.md#rotate-a-key", "restart"]),
+        ("docs/operations.md", "Rotate a key", ["secret_refresh_interval", "restart"]),
+        ("deploy/README.md", "State", ["operations.md#state", "operations.md#ownership", "volume"]),
+        ("docs/operations.md", "Ownership", ["chown -R", "agent check", "stopped"]),
+        ("deploy/README.md", "The image", ["--build-context configuration=", "click"]),
+        ("deploy/README.md", "The Helm chart", ["datadog.operator.enabled"]),
+        ("docs/boards.md", "Import", ["HTTP 409", "terraform import", "datadog_metric_tag_configuration.percentiles["]),
     ],
 )
-def test_the_readme_has_what_operators_ran_into(heading: str, words: list[str]) -> None:
-    assert [word for word in words if word not in section(heading)] == []
+def test_the_pages_have_what_operators_ran_into(page: str, heading: str, words: list[str]) -> None:
+    text = section(heading, (ROOT / page).read_text(encoding="utf-8"))
+    assert [word for word in words if word not in text] == []
 
 
 def test_no_page_names_an_address_that_is_not_there() -> None:
