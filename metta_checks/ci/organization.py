@@ -6,13 +6,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 from metta_checks.ci.api_models import RepositoryPage, repository, repository_page
 from metta_checks.ci.client import GitHub, Session
 from metta_checks.ci.settings import Settings
 from metta_checks.core.discovery import ListPage
 from metta_checks.core.errors import Kind, SourceError
+from metta_checks.core.transport import Response
 
 PER_PAGE: Final = 100
 
@@ -33,39 +34,54 @@ class RepositoryList:
         self._github = GitHub(session, settings)
         self._settings = settings
         self._literals = {name.casefold(): name for name in settings.repos.literals} if settings.repos else {}
-        self._kept: dict[str, tuple[str | None, RepositoryPage]] = {}
+        self._kept: dict[int, _KeptPage] = {}
 
     def read_page(self, cursor: str | None) -> ListPage:
         """One page, and the number of the next one. Raises SourceError."""
-        number = cursor or "1"
-        page = self._page(number)
+        number = int(cursor or 1)
+        kept = self._kept.get(number)
+        answer = self._request(number, kept.etag if kept else None)
+        if answer.status == 304 and kept is not None:
+            return kept.page
+        listed = repository_page(answer)
+        order = hash(tuple(one.name for one in listed.repositories))
+        former = self._kept.get(number - 1)
+        if former is not None and listed.repositories and order == former.order:
+            remedy = "Is `api_url` the address of a GitHub API? Something on the way may repeat its pages."
+            raise SourceError(Kind.MALFORMED, answer.operation, f"page {number} is the one before it again", remedy)
+        page = ListPage(self._names(listed), str(number + 1) if listed.has_next and listed.repositories else None)
+        # Where the list got shorter, what was kept behind its end stays unused.
+        self._kept[number] = _KeptPage(answer.headers.get("etag"), page, order)
+        return page
+
+    def _names(self, listed: RepositoryPage) -> dict[str, str]:
+        """The default branches by name, of those that may be watched."""
         names: dict[str, str] = {}
-        for one in page.repositories:
+        for one in listed.repositories:
             literal = self._literals.get(one.name.casefold())
             if _NAME.fullmatch(one.name) and one.name not in {".", ".."} and (literal or not one.archived):
                 names[literal or one.name] = _usable(one.default_branch)
-        return ListPage(names, str(int(number) + 1) if page.has_next and page.repositories else None)
+        return names
 
-    def _page(self, number: str) -> RepositoryPage:
+    def _request(self, number: int, etag: str | None) -> Response:
         organization = self._settings.organization
-        etag, kept = self._kept.get(number, (None, None))
-        parameters = {"type": "all", "sort": "full_name", "per_page": str(PER_PAGE), "page": number}
+        parameters = {"type": "all", "sort": "full_name", "per_page": str(PER_PAGE), "page": str(number)}
         about = f"the repositories of organisation {organization}"
         try:
-            answer = self._github.get(f"/orgs/{organization}/repos", about=about, params=parameters, etag=etag)
+            return self._github.get(f"/orgs/{organization}/repos", about=about, params=parameters, etag=etag)
         except SourceError as error:
             if error.kind is Kind.NOT_FOUND:
                 remedy = "Check `organization` (a user's own repositories are no organisation's) and `api_url`."
                 raise error.with_remedy(remedy) from None
             raise
-        former = self._kept.get(str(int(number) - 1), (None, None))[1]
-        page = kept if answer.status == 304 and kept is not None else repository_page(answer)
-        if former is not None and page.repositories and page.repositories == former.repositories:
-            remedy = "Is `api_url` the address of a GitHub API? Something on the way may repeat its pages."
-            raise SourceError(Kind.MALFORMED, answer.operation, f"page {number} is the one before it again", remedy)
-        # Where the list got shorter, what was kept behind its end stays unused.
-        self._kept[number] = answer.headers.get("etag"), page
-        return page
+
+
+class _KeptPage(NamedTuple):
+    """A page of the list; `order` stands for the names that it has, to recognise them on the next one."""
+
+    etag: str | None
+    page: ListPage
+    order: int
 
 
 class DefaultBranches:

@@ -117,7 +117,7 @@ def test_a_later_reading_that_runs_out_of_time_fails_and_keeps_its_pages(empty_s
     add_runs(watched, 650, "failure", youngest=timedelta(minutes=1))
     tired = TiredServer(watched, answers=4)
 
-    assert "not answered" in (watched.collect().error or "")
+    assert "no response" in (watched.collect().error or "")
     tired.left = 5
     watched.later()
     watched.restart()
