@@ -217,8 +217,13 @@ def test_a_page_loads_nothing_from_elsewhere(recording: Recording) -> None:
     assert {address[:8] for address in re.findall(r'href="([^#"][^"]*)"', html)} == {"https://"}
 
 
-OF_DISCOVERY = {"Projects of an entity by status of the last reading", "Projects unread the longest"}
-"""Widgets of instances with several projects; the sample data have one."""
+OF_DISCOVERY = {
+    "Projects of an entity by status of the last reading",
+    "Projects unread the longest",
+    "Repositories of an organisation by status of the last reading",
+    "Repositories unread the longest",
+}
+"""Widgets of instances with several projects or repositories; the sample data have one."""
 
 
 def test_all_our_widgets_are_drawn_and_have_data(recording: Recording) -> None:
