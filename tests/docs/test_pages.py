@@ -88,13 +88,12 @@ def test_the_front_page_has_the_two_commands() -> None:
 
 
 def test_the_front_page_shows_what_the_demo_prints(tmp_path: Path) -> None:
-    """Line by line. Figures move with the sample data: any number stands for any other, an ellipsis for the rest."""
+    """In order; a further check may add lines. Figures move with the sample data: any number stands for any other, an
+    ellipsis for the rest."""
     block = next(block for block in pages()["README.md"].blocks("console") if "metta-checks demo\n" in block)
     shown = block.split("metta-checks demo\n", 1)[1].splitlines()
-    printed = CliRunner().invoke(main, ["demo", "--board", str(tmp_path / "board.html")]).stdout.splitlines()
-    assert len(shown) == len(printed)
-    for expected, line in zip(shown, printed, strict=True):
-        assert re.fullmatch(pattern_of(expected), line), (expected, line)
+    printed = iter(CliRunner().invoke(main, ["demo", "--board", str(tmp_path / "board.html")]).stdout.splitlines())
+    assert [expected for expected in shown if not any(re.fullmatch(pattern_of(expected), one) for one in printed)] == []
 
 
 def pattern_of(line: str) -> str:
