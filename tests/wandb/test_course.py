@@ -70,7 +70,7 @@ class Course:
         self.verify(self.watch.collect())
 
     def verify(self, received: Received) -> None:
-        """Hold a collection against a full listing, against a plain count, and against what has been told."""
+        """Compare a collection with a full listing, with a plain count, and with the ends reported so far."""
         runs = self.watch.project.runs
         ended = {run.name for run in runs if run.state in ENDED}
         if self._never_again is None:

@@ -141,9 +141,14 @@ class Organisation:
         }
 
     def points(self, name: str = "metta.infra.cron.ci.run.duration_minutes") -> list[str]:
-        """The repositories of the distribution points, in order."""
-        buckets = self._aggregator.histogram_bucket(name)
-        return [text.rpartition("/")[2] for bucket in buckets for text in bucket.tags if text.startswith("repo:")]
+        """The repositories of the distribution points, in order; a bucket may have several points."""
+        return [
+            text.rpartition("/")[2]
+            for bucket in self._aggregator.histogram_bucket(name)
+            for text in bucket.tags
+            if text.startswith("repo:")
+            for _ in range(int(bucket.value))
+        ]
 
     def warnings(self) -> list[str]:
         return [str(warning) for warning in self.check.get_warnings()]

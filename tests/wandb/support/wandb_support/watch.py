@@ -176,7 +176,7 @@ class Watch:
 
 
 def asked_of(watch: Watch, check: WandbCheck) -> Asked:
-    """What an independent count has to know of the check's options, without a request."""
+    """The check's options that an independent count needs; reading them sends no request."""
     check.load_options()
     return Asked.of(check.config.model_copy(update={"project": watch.project.name}))
 
