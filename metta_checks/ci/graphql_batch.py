@@ -182,7 +182,7 @@ class Batch:
                 return
 
     def without_check_suites(self) -> Batch:
-        """What is left for a token that may not read them: when the closely watched runs changed, not their outcome."""
+        """The batch for a token that may not read them: when the closely watched runs changed, not how they ended."""
         return replace(self, histories=(), watched=(*self.watched, *self.closely_watched), closely_watched=())
 
     def is_refused_check_suites(self, error: SourceError) -> bool:

@@ -203,7 +203,7 @@ class Pusher:
             time.sleep(PAUSE)
 
     def _require_listener(self, datagrams: int) -> None:
-        """After a datagram over UDP, the kernel reports that nobody listens on this machine; a remote one may not."""
+        """After a datagram over UDP, the local kernel reports an unused port; a remote host may not."""
         if self.destination.socket_path is not None or not datagrams:
             return
         time.sleep(PAUSE)

@@ -39,12 +39,10 @@ class Discovered:
 
     `names` are those to read, in order, with what the list says of each (empty where it says nothing, as for a literal
     name that is not in it). `gone` says since when targets of earlier lists are missing, and `former` what those said
-    of them. `over_limit` are names that match beyond the limit. `literals` are those of `names` that the configuration
-    spells out.
+    of them. `over_limit` are names that match beyond the limit.
     """
 
     names: Mapping[str, str]
-    literals: frozenset[str] = frozenset()
     gone: Mapping[str, datetime] = field(default_factory=dict)
     former: Mapping[str, str] = field(default_factory=dict)
     over_limit: tuple[str, ...] = ()
@@ -177,10 +175,9 @@ class Discovery:
             )
         if not chosen and not gone and self._known is not None:
             warnings.append(f"none of the {self._what} matches `include`")
-        literals = frozenset(self._selection.literals).intersection(chosen)
         names = {name: known.names.get(name, "") for name in chosen}
         former = {name: known.former.get(name, "") for name in gone}
-        return Discovered(names, literals, gone, former, tuple(over), tuple(warnings))
+        return Discovered(names, gone, former, tuple(over), tuple(warnings))
 
     def _failure(self, error: Exception, now: datetime) -> str:
         if self._known is None:
