@@ -101,23 +101,23 @@ def _about_policy(error: SourceError) -> str | None:
     message = error.detail.lower()
     if "saml" in message or "single sign-on" in message or error.authorise_at:
         where = error.authorise_at or "https://github.com/settings/tokens, at the token under Configure SSO"
-        return f"The organisation requires single sign-on: authorise the token for it at {where}."
+        return f"The organization requires single sign-on: authorize the token for it at {where}."
     if "ip allow list" in message or "your ip address" in message:
         return (
-            "The organisation accepts only addresses on its IP allow list: have an owner add the address from which "
+            "The organization accepts only addresses on its IP allow list: have an owner add the address from which "
             "this Agent reaches GitHub, or run the check on a host whose address is on it."
         )
     if "oauth app" in message and "restrict" in message:
         return (
-            "The organisation restricts OAuth Apps and the token is one's: have an owner approve the app, or use a "
+            "The organization restricts OAuth Apps and the token is one's: have an owner approve the app, or use a "
             "fine-grained token or a GitHub App."
         )
     if "lifetime" in message:
-        return "The organisation limits how long tokens live: make a token with a shorter lifetime and set it instead."
+        return "The organization limits how long tokens live: make a token with a shorter lifetime and set it instead."
     if "forbids access" in message and "(classic)" in message:
-        return "The organisation forbids classic tokens: use a fine-grained token or a GitHub App."
+        return "The organization forbids classic tokens: use a fine-grained token or a GitHub App."
     if "forbids access" in message:
-        return "The organisation forbids tokens of this type: use one that its policy allows, or a GitHub App."
+        return "The organization forbids tokens of this type: use one that its policy allows, or a GitHub App."
     return None
 
 
