@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from metta_checks.core.errors import CredentialError, Kind, SourceError, StateError
 from metta_checks.core.names import NameSelection
 from metta_checks.core.state import StateFormat, Store
-from metta_checks.core.target import EXAMPLES, Target
+from metta_checks.core.target import EXAMPLES, Target, first_three
 
 GONE_FOR: Final = timedelta(hours=24)
 """How long a target that is gone from the list is still reported, as one that cannot be read."""
@@ -125,7 +125,7 @@ class Discovery:
 
         Raises what `read_page` raises where no list has been read yet and no name is literal.
         """
-        warnings: list[str] = []
+        warnings: list[str] = first_three(self._selection.warnings)
         if self._selection.needs_list:
             self._restore()
             if self._is_due(now):

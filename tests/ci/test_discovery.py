@@ -500,7 +500,7 @@ def test_a_diagnosis_and_the_state_are_per_target(organisation: Make) -> None:
         ({"organization": None}, "`repos` is set without `organization`"),
         ({"organization": "a/b"}, "`organization` is no name of an organization"),
         ({"repos": {"include": []}}, "`repos` is empty"),
-        ({"repos": {"include": ["("]}}, "`repos` lists an entry in `include`"),
+        ({"repos": {"include": ["("]}}, "`repos` in `include`: `(` is not a regular"),
     ],
 )
 def test_options_that_cannot_be_meant(organisation: Make, options: Any, words: str) -> None:

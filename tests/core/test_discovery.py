@@ -105,8 +105,11 @@ def test_case_may_not_matter() -> None:
         (Options([]), "`projects` is empty"),
         (Options(["arena"], exclude=["aren.*"]), "`exclude` takes out every name"),
         (Options(["(a+)+b"]), "can take too long"),
-        (Options(["arena", "("]), "`projects` lists an entry in `include` that is no regular expression"),
-        (Options(["arena"], exclude=["["]), "`projects` lists an entry in `exclude` that is no regular expression"),
+        (Options(["arena", "("]), "`projects` in `include`: `(` is not a regular expression: `(` is not closed"),
+        (
+            Options(["arena"], exclude=["["]),
+            "`projects` in `exclude`: `[` is not a regular expression",
+        ),
         (Options(["  "]), "that is empty"),
     ],
 )

@@ -127,7 +127,7 @@ def test_the_cap_is_shared(new_check: NewCheck, projects: list[DemoProject], agg
     [
         ({"project": "arena"}, "`projects` is set beside `project`"),
         ({"projects": {"include": []}}, "`projects` is empty: name at least one"),
-        ({"projects": {"include": ["arena", "("]}}, "`projects` lists an entry in `include` that is no regular"),
+        ({"projects": {"include": ["arena", "("]}}, "`projects` in `include`: `(` is not a regular"),
         ({"projects": {"include": "arena"}}, "projects"),
         ({"projects": {}}, "projects"),
     ],
