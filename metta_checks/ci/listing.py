@@ -122,6 +122,8 @@ class Listing:
         As long as nothing happens that costs nothing: the look goes to a bucket that should not have changed.
         Raises SourceError.
         """
+        if self._pages.left < 1:
+            return
         opened = self._next_bucket() if self._front_changed else None
         middle = self._middle()
         if opened is not None:

@@ -49,13 +49,13 @@ class RangePages:
 
 class RunPages:
     """Reads pages for one collection, at most `max_pages`; from several threads. `answered` is the size of a page that
-    the server answers."""
+    the server answers, `left` how many pages may still be read."""
 
     def __init__(self, github: GitHub, answered: AnsweredSize, now: datetime, *, max_pages: int) -> None:
         self.answered = answered.at(now, SIZES)
         self._github = github
         self._now = now
-        self._left = max_pages
+        self.left = max_pages
         self._has_answered = False
         self._lock = threading.Lock()
 
@@ -114,7 +114,7 @@ class RunPages:
         """Whether a page of `size` runs that ended in `error` is worth another request with fewer, which is then the
         size of all. Where the smallest fails too, the size was not the reason."""
         late = self._github.out_of_time
-        if error.kind not in MAY_BE_TOO_LARGE or (late and self._has_answered) or self._left < 0:
+        if error.kind not in MAY_BE_TOO_LARGE or (late and self._has_answered) or self.left < 0:
             return False
         with self._lock:
             if self.size < size:
@@ -133,8 +133,8 @@ class RunPages:
     def _page(self, parameters: dict[str, str], size: int, etag: str | None) -> RunPage | None:
         settings = self._github.settings
         with self._lock:
-            self._left -= 1
-            exceeded = self._left < 0
+            self.left -= 1
+            exceeded = self.left < 0
         if exceeded:
             raise self.too_many("more pages than `max_pages` allows")
         fixed = {"branch": settings.branch, "per_page": str(size), "exclude_pull_requests": "true"}
