@@ -214,6 +214,52 @@ def test_a_renamed_repository_is_another_one_and_submits_no_point_again(organisa
     assert watched.points() == []
 
 
+@pytest.mark.parametrize(
+    ("include", "options"),
+    [
+        (["maze", "l.*"], {}),
+        (["maze", ".*"], {}),
+        (["maze", "Labyrinth"], {}),
+        (["arena", "maze", "l.*"], {"branch": "main"}),
+        (["maze", "labyrinth"], {"branch": "main"}),
+    ],
+)
+def test_a_renamed_repository_that_is_there_by_both_names_is_read_once(
+    organisation: Make, include: list[str], options: Any
+) -> None:
+    """GitHub answers to the former name too."""
+    watched = organisation("arena", "maze", repos={"include": include}, **options)
+    watched.collect()
+    watched.warnings()
+    watched["maze"].rename(f"{OWNER}/labyrinth")
+    watched.collect(minutes=10)
+    watched.warnings()
+    for _ in range(2):
+        watched.finish_run("labyrinth", "failure")
+        watched.collect(minutes=10)
+        read = {name.lower() for name in watched.by_repo("metta.check.up")} - {"arena"}
+        assert read == {"labyrinth"}
+        (present,) = (name for name in watched.by_repo("metta.check.up") if name != "arena")
+        (warning,) = watched.warnings()
+        assert warning == f"maze is called {present} by now, and is read as such: change `repos`"
+        assert [name for name in watched.points() if name != "arena"] == [present]
+    # Another repository that takes the former name is read beside it.
+    watched.add(watched.new_repository("maze"))
+    watched.collect(minutes=10)
+    assert len(watched.by_repo("metta.check.up").keys() - {"arena"}) == 2
+    assert watched.warnings() == []
+
+
+@pytest.mark.parametrize("options", [{}, {"branch": "main"}])
+def test_a_renamed_repository_that_is_there_by_its_former_name_alone_goes_on(organisation: Make, options: Any) -> None:
+    watched = organisation("arena", "maze", repos={"include": ["maze", "a.*"]}, **options)
+    watched.collect()
+    watched["maze"].rename(f"{OWNER}/labyrinth")
+    watched.collect(minutes=10)
+    assert watched.by_repo("metta.check.up") == {"arena": 1.0, "maze": 1.0}
+    assert any("demo-org/maze is called demo-org/labyrinth by now" in warning for warning in watched.warnings())
+
+
 @pytest.mark.parametrize("restart", [False, True])
 def test_a_list_that_flaps_never_reports_a_point_twice(organisation: Make, restart: bool) -> None:
     watched = organisation("arena", "maze")
@@ -273,7 +319,7 @@ def test_a_list_that_was_never_read_is_an_error(organisation: Make, status: int,
     ids=["the same page again", "no end"],
 )
 def test_a_list_without_an_end_is_given_up(organisation: Make, page: Callable[[str], Any], most: int) -> None:
-    watched = organisation("arena", repos={"include": ["arena", "l.*"]})
+    watched = organisation("arena", repos={"include": ["arena", "l.*"]}, collection_timeout=600)
     listed: list[str] = []
 
     def intercept(request: Request) -> Response | None:
