@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import timedelta
+from threading import Event
 from typing import Any
 
 import pytest
@@ -84,6 +85,7 @@ def test_the_figures_of_each_repository_are_those_of_a_single_instance(organisat
         ({"include": ["ARENA", "ma[xz]e"]}, {"ARENA", "maze"}),
         ({"include": ["old"]}, {"old"}),
         ({"include": ["old", "a.*"]}, {"old", "arena"}),
+        ({"include": ["Old", "a.*"]}, {"Old", "arena"}),
         ({"include": ["o.*", "a.*"]}, {"arena"}),
         ({"include": [".*"], "exclude": ["scratch-[0-9]+", "arena", "maze"]}, {"Mansion"}),
     ],
@@ -128,6 +130,13 @@ def test_a_branch_of_the_options_is_that_of_all(organisation: Make) -> None:
     assert watched.branches() == {"arena": "develop", "maze": "develop"}
     (warning,) = [text for text in watched.warnings() if "has no branch develop" in text]
     assert warning.startswith(f"{OWNER}/maze, branch develop: ")
+
+
+def test_literal_names_need_no_list(organisation: Make) -> None:
+    watched = organisation("arena", "maze", "zoo", repos={"include": ["arena", "zoo"]})
+    watched.collect()
+    assert set(watched.by_repo("metta.check.up")) == {"arena", "zoo"}
+    assert LIST not in [request.path for request in watched.server.requests]
 
 
 def test_a_literal_name_is_no_target_until_its_branch_is_read(organisation: Make) -> None:
@@ -290,6 +299,9 @@ def test_when_the_list_fails_the_last_one_stays_in_use(organisation: Make) -> No
     assert watched.by_repo("metta.check.up") == {"arena": 1.0, "maze": 1.0}
     (warning,) = watched.warnings()
     assert f"the repositories of organisation {OWNER} could not be listed, the list of 600 s ago stays" in warning
+    watched.restart()
+    watched.collect(minutes=10)
+    assert watched.statuses() == {"read": 2}
 
 
 @pytest.mark.parametrize(
@@ -414,6 +426,32 @@ def test_a_repository_that_cannot_be_read_fails_alone(
     watched.server.intercept = None
     watched.collect(minutes=4)
     assert watched.statuses() == {"read": 3}
+
+
+@pytest.mark.parametrize("slow", ["actions/runs", "graphql", "actions/workflows"])
+def test_one_slow_repository_does_not_starve_the_others(organisation: Make, slow: str) -> None:
+    """It does not answer until the time of the collection is over."""
+    names = ["arena", "bench", "maze", "zoo"]
+    watched = organisation(*names, collection_timeout=2)
+    watched.collect()
+    over = Event()
+
+    def intercept(request: Request) -> Response | None:
+        if request.path.startswith(f"/repos/{OWNER}/maze/{slow}") or (slow == "graphql" and b'"maze"' in request.body):
+            over.wait(20)
+        return None
+
+    watched.server.intercept = intercept
+    for name in names:
+        watched.finish_run(name)
+    try:
+        for _ in range(2):
+            watched.collect(minutes=4)
+            up = watched.by_repo("metta.check.up")
+            print(up, watched.statuses(), watched.warnings(), watched.points())
+    finally:
+        over.set()
+    assert 0
 
 
 def test_a_repository_with_more_runs_than_allowed_fails_alone(organisation: Make) -> None:
@@ -544,8 +582,10 @@ def test_a_diagnosis_and_the_state_are_per_target(organisation: Make) -> None:
         ({"repos": None}, "`repos` is not set"),
         ({"organization": None}, "`repos` is set without `organization`"),
         ({"organization": "a/b"}, "`organization` is no name of an organisation"),
+        ({"organization": "https://github.com/demo-org"}, "`organization` is no name of an organisation"),
         ({"repos": {"include": []}}, "`repos` is empty"),
         ({"repos": {"include": ["("]}}, "`repos` lists an entry in `include`"),
+        ({"repos": {"include": ["(a+"]}}, "`repos` lists an entry in `include`"),
     ],
 )
 def test_options_that_cannot_be_meant(organisation: Make, options: Any, words: str) -> None:
