@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, TypeVar
@@ -20,7 +20,6 @@ from metta_checks.core.instance import DEFAULT_TIMEOUT, CheckInstance
 from metta_checks.core.names import NameSelection
 from metta_checks.core.option_errors import require_resolved
 from metta_checks.core.report import error_of, warnings_of
-from metta_checks.core.sample import Sample
 from metta_checks.core.state import StateFormat, TargetStates, new_store
 from metta_checks.core.submission import Submission
 from metta_checks.core.tags import tag
@@ -147,6 +146,7 @@ class MettaCheck(CheckInstance, ABC):
         """One collection, as the Agent runs it."""
         self.collection = collection = Collection(self.clock(), Deadline(DEFAULT_TIMEOUT))
         self._submission = Submission(self)
+        self.hour.begin(collection.now)
         results: list[Result] = []
         try:
             # Before the options are checked: a handle is no address, no number and no name either.
@@ -206,26 +206,26 @@ class MettaCheck(CheckInstance, ABC):
     def _take(self, result: Result) -> Result:
         """Save, submit and report one result. Returns it without what was submitted."""
         now = self.collection.now
+        # Before anything is submitted, since it raises for a value that is no number.
         result = result.finite()
         try:
             if result.state is not None:
                 self.states.save(result.target, result.state, now)
-            self._submission.samples(result.samples)
+            series = self._submission.samples(result.samples)
             self._submission.events(result.events, now)
         except Exception as error:
             result = self._failure(result.target, error, now).finite()
-            self._submission.samples(result.samples)
+            series = self._submission.samples(result.samples)
         self._telemetry.note(result, now)
-        series = self.hour.add(now, result.samples)
-        self._submit_telemetry(self._telemetry.of_target(result.target, series, now))
+        self._submission.samples(self._telemetry.of_target(result.target, series, now))
         return result.summary()
 
     def _report(self, results: Sequence[Result]) -> None:
         """What the whole collection came to: telemetry, warnings, diagnoses."""
         tags = self.identity_tags()
         if not results:
-            self._submit_telemetry(self._telemetry.of_no_target(tags))
-        self._submit_telemetry(self._telemetry.of_instance(self.collection, results, tags))
+            self._submission.samples(self._telemetry.of_no_target(tags))
+        self._submission.samples(self._telemetry.of_instance(self.collection, results, tags))
         for message in (
             *self.collection.target_list.warnings,
             *warnings_of(results, raised=self.collection.error is not None),
@@ -250,11 +250,6 @@ class MettaCheck(CheckInstance, ABC):
     def _telemetry(self) -> Telemetry:
         tags = (tag("check_name", self.name), tag("runner", datadog_agent.get_hostname()))
         return Telemetry(tags, self.interval, discovers=self.discovers)
-
-    def _submit_telemetry(self, samples: Iterable[Sample]) -> None:
-        telemetry = list(samples)
-        self._submission.samples(telemetry)
-        self.hour.add(self.collection.now, telemetry)
 
     @cached_property
     def _unknown_options(self) -> list[str]:
