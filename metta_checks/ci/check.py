@@ -115,7 +115,8 @@ class CiCheck(ConfigMixin, MettaCheck):
 
     def _group(self, targets: Sequence[Target], watch: WatchShare, now: datetime) -> Iterator[Result]:
         opened = [self._open(target, now, watch) for target in targets]
-        for one, read in read_together(opened, self._pool, with_queue=self.config.queue):
+        deadline = self.collection.deadline
+        for one, read in read_together(opened, self._pool, deadline, with_queue=self.config.queue):
             try:
                 if isinstance(read, SourceError):
                     yield self._interrupted(one, read, now)

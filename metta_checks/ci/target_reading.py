@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
 
-from metta_checks.ci.client import OF_ALL_REQUESTS, GitHub, Session, run_concurrently
+from metta_checks.ci.client import OF_ALL_REQUESTS, THREADS, GitHub, Session, run_concurrently
 from metta_checks.ci.figures import Snapshot
 from metta_checks.ci.graphql import Data
 from metta_checks.ci.graphql_batch import Batch, BatchReply, parse_reply
@@ -17,6 +18,7 @@ from metta_checks.ci.pages import MAY_BE_TOO_LARGE
 from metta_checks.ci.queue import Queue, QueueReader
 from metta_checks.ci.reading import Reading
 from metta_checks.ci.watch import WatchShare
+from metta_checks.core.deadline import Deadline
 from metta_checks.core.errors import Kind, SourceError
 from metta_checks.core.target import Target
 
@@ -169,17 +171,30 @@ class BatchPool:
 
 
 def read_together(
-    readings: Sequence[TargetReading], pool: BatchPool, *, with_queue: bool
+    readings: Sequence[TargetReading], pool: BatchPool, deadline: Deadline, *, with_queue: bool
 ) -> Iterator[tuple[TargetReading, TargetRead | Exception]]:
-    """Each reading with what came of it, or what it failed with."""
-    begun = run_concurrently([one.begin for one in readings])
-    asking = [(one, step) for one, step in zip(readings, begun, strict=True) if isinstance(step, Batch)]
+    """Each reading with what came of it, or what it failed with.
+
+    Questions are put together once all readings have come to theirs. Those which have not after half of the time that
+    is left do not keep the others waiting: they go on beside them, and follow.
+    """
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="metta-github") as threads:
+        futures = {threads.submit(one.begin): one for one in readings}
+        while futures:
+            if not wait(futures, deadline.remaining / 2).done:
+                wait(futures, return_when=FIRST_COMPLETED)
+            begun = {one: future.result() for future, one in futures.items() if future.done()}
+            futures = {future: one for future, one in futures.items() if one not in begun}
+            yield from _finished(begun, pool, with_queue=with_queue)
+
+
+def _finished(
+    begun: Mapping[TargetReading, Batch | Snapshot | Exception], pool: BatchPool, *, with_queue: bool
+) -> Iterator[tuple[TargetReading, TargetRead | Exception]]:
+    asking = [(one, step) for one, step in begun.items() if isinstance(step, Batch)]
     replies = pool.send([(one.github, batch) for one, batch in asking])
     by_target = {one.target.key: reply for (one, _), reply in zip(asking, replies, strict=True)}
     ends = run_concurrently(
-        [
-            partial(one.finish, step, by_target.get(one.target.key), with_queue)
-            for one, step in zip(readings, begun, strict=True)
-        ]
+        [partial(one.finish, step, by_target.get(one.target.key), with_queue) for one, step in begun.items()]
     )
-    yield from zip(readings, ends, strict=True)
+    yield from zip(begun, ends, strict=True)
