@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -113,11 +113,12 @@ class MettaCheck(CheckInstance, ABC):
         identity: Mapping[str, str],
         selection: NameSelection,
         read_page: Callable[[str | None], ListPage],
+        kept_for: timedelta,
     ) -> Discovery:
         """A discovery whose list, that of `identity`, survives a restart; the rest is as for `Discovery`."""
         stored = {**identity, "names": selection.key}
         store = new_store(self.name, datadog_agent, stored, LIST_FORMAT, author=self._author)
-        return Discovery(what, selection, read_page, store)
+        return Discovery(what, selection, read_page, store, kept_for)
 
     @property
     def _author(self) -> str:
@@ -170,6 +171,8 @@ class MettaCheck(CheckInstance, ABC):
     def _results(self, now: datetime) -> Iterator[Result]:
         """A result for every target. What is raised here, and not in `collect`, is about the list of targets."""
         found = self.collection.target_list = self.find_targets(now)
+        for target in found.forgotten:
+            self.states.forget(target)
         for target, since in found.gone:
             yield self._failure(target, gone_error(self.SOURCE, target, since), now)
         targets = self._telemetry.by_turn(found.targets) if self.discovers else found.targets
