@@ -132,9 +132,7 @@ def points_of(outcome: Outcome, name: str) -> list[tuple[Series, float]]:
 
 def ups(outcome: Outcome) -> dict[str, float]:
     """`metta.check.up` by target."""
-    return {
-        target_of(tags): value for (name, tags), value in outcome.telemetry.items() if name == "metta.check.up"
-    }
+    return {target_of(tags): value for (name, tags), value in outcome.telemetry.items() if name == "metta.check.up"}
 
 
 def statuses(outcome: Outcome) -> dict[str, float]:

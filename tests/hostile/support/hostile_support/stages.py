@@ -135,7 +135,7 @@ def of_github(of: DemoRepository) -> GitHubServer:
 
 def project() -> DemoProject:
     """Runs with every name and value that a check would not wish for."""
-    return edge_case_project(BEGIN, runs=110)
+    return edge_case_project(BEGIN, runs=85)
 
 
 def later_project() -> DemoProject:
@@ -149,7 +149,7 @@ def later_project() -> DemoProject:
 
 
 def repository() -> DemoRepository:
-    return edge_case_repository(BEGIN, workflows=12, runs_per_day=60, days=3, seed=7)
+    return edge_case_repository(BEGIN, workflows=10, runs_per_day=20, days=2, seed=7)
 
 
 def later_repository() -> DemoRepository:
