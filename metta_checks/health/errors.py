@@ -51,7 +51,9 @@ class DestinationError(PublishError, SourceError):
     @classmethod
     def of(cls, error: SourceError) -> DestinationError:
         """The same error as one of publishing."""
-        return cls(error.kind, error.operation, error.detail, error.remedy, status=error.status)
+        return cls(
+            error.kind, error.operation, error.detail, error.remedy, status=error.status, from_file=error.from_file
+        )
 
 
 class DestinationNameError(PublishError, ValueError):
