@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
@@ -27,7 +28,7 @@ from metta_checks.core import Dropped, DropReason, MettaCheck, Result, Target, t
 from metta_checks.core.credentials import CredentialPlaces
 from metta_checks.core.discovery import Discovery
 from metta_checks.core.environment import Variables
-from metta_checks.core.errors import Kind, SourceError
+from metta_checks.core.errors import CredentialError, Kind, SourceError
 from metta_checks.core.state import StateFormat, TargetStates
 from metta_checks.core.target import TargetList, first_three
 
@@ -70,7 +71,9 @@ class CiCheck(ConfigMixin, MettaCheck):
         """The repositories of the organisation that match, each with its branch."""
         if not self.discovers:
             return super().find_targets(now)
-        self.session.begin(now)
+        # Without a credential the targets of the last list are still there, and unknown.
+        with suppress(SourceError, CredentialError):
+            self.session.begin(now)
         found = self._discovery.look(now, self.collection.time_left)
         branches, problems = self._branches.of(found.names, now)
         branch = self.settings.branch
@@ -100,6 +103,7 @@ class CiCheck(ConfigMixin, MettaCheck):
         if not self.discovers:
             yield from super().collect(targets, now)
             return
+        self.session.require_usable()
         self._turn += 1
         self._jobs_left = self.config.max_job_requests
         watch = WatchShare(max(LEAST_WATCHED, WATCHED // max(len(targets), 1)), self._turn)
