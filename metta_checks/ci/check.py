@@ -75,11 +75,13 @@ class CiCheck(ConfigMixin, MettaCheck):
         branches, problems = self._branches.of(found.names, now)
         branch = self.settings.branch
         gone = [(self._target_of(name, branch or found.former[name]), since) for name, since in found.gone.items()]
+        forgotten = [self._target_of(name, branch or listed) for name, listed in found.forgotten.items()]
         return TargetList(
             [self._target_of(name, branch) for name, branch in branches.items()],
             gone,
             len(found.over_limit),
             [*found.warnings, *first_three(problems)],
+            forgotten,
         )
 
     def read(self, target: Target, now: datetime) -> Result:
@@ -236,7 +238,8 @@ class CiCheck(ConfigMixin, MettaCheck):
             raise RuntimeError("an instance of one repository has no list")
         identity = {"api_url": settings.api_url, "organization": settings.organization}
         what = f"repositories of organisation {settings.organization}"
-        return self.new_discovery(what, identity, settings.repos, RepositoryList(self.session, settings).read_page)
+        read_page = RepositoryList(self.session, settings).read_page
+        return self.new_discovery(what, identity, settings.repos, read_page, settings.lookback)
 
     @cached_property
     def _branches(self) -> DefaultBranches:

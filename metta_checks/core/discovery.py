@@ -39,12 +39,14 @@ class Discovered:
 
     `names` are those to read, in order, with what the list says of each (empty where it says nothing, as for a literal
     name that is not in it). `gone` says since when targets of earlier lists are missing, and `former` what those said
+    of them. `forgotten` are names that are missing for so long that their state is of no more use, with what was said
     of them. `over_limit` are names that match beyond the limit.
     """
 
     names: Mapping[str, str]
     gone: Mapping[str, datetime] = field(default_factory=dict)
     former: Mapping[str, str] = field(default_factory=dict)
+    forgotten: Mapping[str, str] = field(default_factory=dict)
     over_limit: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -76,16 +78,24 @@ class Discovery:
     `what` names the list in messages: "projects of entity team". A refresh is due every `selection.interval`. When it
     fails, the last list stays in use, with a warning, also over a restart: it is kept in `store`. A list that is too
     long for one collection is read on in the next one. A target that is gone from the list is reported as `gone` for a
-    day. A literal name is never gone, and needs no list.
+    day, and is forgotten after `kept_for`, or earlier where more than `selection.limit` are gone. A literal name is
+    never gone, and needs no list.
     """
 
     def __init__(
-        self, what: str, selection: NameSelection, read_page: Callable[[str | None], ListPage], store: Store
+        self,
+        what: str,
+        selection: NameSelection,
+        read_page: Callable[[str | None], ListPage],
+        store: Store,
+        kept_for: timedelta,
     ) -> None:
         self._what = what
         self._selection = selection
         self._read_page = read_page
         self._store = store
+        self._kept_for = max(kept_for, GONE_FOR)
+        self._forgotten: dict[str, str] = {}
         self._known: _KnownList | None = None
         self._unfinished: _Unfinished | None = None
         self._is_restored = False
@@ -96,6 +106,7 @@ class Discovery:
         Raises what `read_page` raises where no list has been read yet and no name is literal.
         """
         warnings: list[str] = []
+        self._forgotten = {}
         if self._selection.needs_list:
             self._restore()
             if self._is_due(now):
@@ -149,7 +160,10 @@ class Discovery:
             gone = {name: min(since, now) for name, since in missing.items() if name not in names}
             said = {**known.former, **known.names}
         literals = self._selection.literals
-        gone = {name: since for name, since in gone.items() if name not in literals and now - since < GONE_FOR}
+        latest = sorted((name for name in gone if name not in literals), key=lambda name: (now - gone[name], name))
+        kept = {name for name in latest[: self._selection.limit] if now - gone[name] < self._kept_for}
+        self._forgotten = {name: said.get(name, "") for name in latest if name not in kept}
+        gone = {name: since for name, since in gone.items() if name in kept}
         former = {name: said[name] for name in gone if said.get(name)}
         self._known = _KnownList(now, dict(sorted(names.items())), gone, former)
         # What could not be kept is read again after a restart.
@@ -177,7 +191,7 @@ class Discovery:
             warnings.append(f"none of the {self._what} matches `include`")
         names = {name: known.names.get(name, "") for name in chosen}
         former = {name: known.former.get(name, "") for name in gone}
-        return Discovered(names, gone, former, tuple(over), tuple(warnings))
+        return Discovered(names, gone, former, self._forgotten, tuple(over), tuple(warnings))
 
     def _failure(self, error: Exception, now: datetime) -> str:
         if self._known is None:

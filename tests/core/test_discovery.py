@@ -45,7 +45,8 @@ class Listed:
 
     def restart(self) -> None:
         store = new_store("metta_probe", agent, {"entity": "team", "names": self._selection.key}, LIST_FORMAT)
-        self._discovery = Discovery("projects of entity team", self._selection, self._read, store)
+        what = "projects of entity team"
+        self._discovery = Discovery(what, self._selection, self._read, store, timedelta(days=7))
 
     def look(self, after: timedelta = timedelta(0)) -> Discovered:
         self.now += after
@@ -196,6 +197,43 @@ def test_what_comes_back_is_watched_again_and_its_next_absence_begins_anew() -> 
         listed.names = ["maze", "mint"]
         found = listed.look(timedelta(minutes=10))
         assert (list(found.names), found.gone) == (["maze", "mint"], {})
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_what_is_gone_for_as_long_as_it_could_count_is_forgotten_once(restart: bool) -> None:
+    listed = Listed(Options([".*"]))
+    listed.names = ["maze", "mint", "zoo"]
+    listed.look()
+    listed.names = ["mint", "zoo"]
+    listed.look(timedelta(minutes=10))
+    listed.names = ["mint"]
+    listed.look(timedelta(days=6))
+    if restart:
+        listed.restart()
+    assert listed.look(timedelta(hours=23)).forgotten == {}
+    assert listed.look(timedelta(hours=1)).forgotten == {"maze": "main"}
+    assert listed.look(timedelta(hours=1)).forgotten == {}
+    listed.names = ["maze", "mint"]
+    assert listed.look(timedelta(days=7)).forgotten == {"zoo": "main"}
+
+
+def test_what_comes_back_in_time_is_not_forgotten() -> None:
+    listed = Listed(Options([".*"]))
+    for names in (["maze", "mint"], ["mint"], ["maze", "mint"], ["maze", "mint"]):
+        listed.names = names
+        assert listed.look(timedelta(days=5)).forgotten == {}
+
+
+def test_a_list_that_always_has_other_names_does_not_pile_them_up() -> None:
+    """At most `limit` are gone at a time; the others are forgotten, the earliest first."""
+    listed = Listed(Options([".*"], limit=3))
+    forgotten: list[str] = []
+    for turn in range(6):
+        listed.names = [f"{turn}a", f"{turn}b"]
+        found = listed.look(timedelta(minutes=10))
+        assert len(found.gone) <= 3
+        forgotten += found.forgotten
+    assert forgotten == ["0b", "1b", "0a", "2b", "1a", "3b", "2a"]
 
 
 def test_a_list_that_shrinks_to_nothing_leaves_all_gone() -> None:
