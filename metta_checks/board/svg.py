@@ -199,12 +199,15 @@ def _ticks(low: float, high: float, ends: tuple[float, float] | None) -> list[fl
 
 
 def _times(moments: Sequence[datetime]) -> Iterator[tuple[datetime, str]]:
-    """Up to five moments with their texts, in UTC: days in a chart of more than two, seconds in one of minutes."""
+    """Up to five moments with their texts, in UTC: days in a chart of more than two, seconds in one of minutes.
+
+    Texts with seconds are longer, so that there are three of them at most.
+    """
     first, last = moments[0], moments[-1]
     form = "%d %b" if last - first > timedelta(days=2) else "%H:%M"
-    if timedelta(0) < last - first < timedelta(minutes=5):
-        form = "%H:%M:%S"
     count = min(5, len(moments))
+    if timedelta(0) < last - first < timedelta(minutes=5):
+        form, count = "%H:%M:%S", min(3, count)
     for number in range(count):
         at = first + (last - first) * (number / (count - 1)) if count > 1 else first
         yield at, f"{at:{form}}"

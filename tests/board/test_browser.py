@@ -258,7 +258,7 @@ def test_the_list_has_every_failing_verdict_with_its_value(look: Looker, rounds:
     }
     wanted = {(own["workflow_name"], own["task"], own["check"]): values[own["workflow_name"], own["task"], own["check"]]
               for own in failing}  # fmt: skip
-    rows = rows_of(look("health_wall").tile("Failing verdicts: value, side of its limit, age"))
+    rows = rows_of(look("health_wall").tile("Failing verdicts: value, limit, age"))
     shown = {(names[0], names[1], names[3]): figures[1]["value"] for names, figures in rows}
     assert len(rows) == min(len(failing), 12)
     assert shown.items() <= wanted.items()

@@ -299,7 +299,7 @@ def test_the_list_of_failing_verdicts_shows_twelve_and_how_many_more_there_are(
 ) -> None:
     rows = [row for number in range(failing) for row in verdict(2, f"m{number:02}", value=29, target=10)]
     document = document_of([*rows, *verdict(0, "passes"), *verdict(1, "unknown")])
-    html = drawn(tile("Failing verdicts: value, side of its limit, age"), document)
+    html = drawn(tile("Failing verdicts: value, limit, age"), document)
     assert html.count("<tr>") == (listed + 1 if listed else 0)
     assert ("passes" in html, "unknown" in html) == (False, False)
     assert re.findall(r'class="number">([^<]+)<', drawn(tile("Not listed"), document)) == [more]
@@ -313,7 +313,7 @@ def test_a_failing_value_stands_beside_the_side_of_its_limit(
     value: float, target: float, sides: tuple[str, str]
 ) -> None:
     html = drawn(
-        tile("Failing verdicts: value, side of its limit, age"),
+        tile("Failing verdicts: value, limit, age"),
         document_of(verdict(2, "m", value=value, target=target)),
     )
     cells = [re.sub(r"<[^>]+>", "", cell) for cell in re.findall(r"<td.*?</td>", html)]
