@@ -7,7 +7,7 @@ from typing import Annotated, Final, NamedTuple, TypeVar
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, RootModel
 
-from metta_checks.ci.models import Job, QueuedRun, QueuePage, Run, Workflow, file_of
+from metta_checks.ci.models import Job, QueuedRun, QueuePage, RepositoryName, Run, Workflow, file_of
 from metta_checks.core.clock import in_utc
 from metta_checks.core.errors import Kind, SourceError
 from metta_checks.core.transport import Response, ShapeError
@@ -37,14 +37,13 @@ Number = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 
 class RunPage(NamedTuple):
     """One page of a listing of runs, newest first. `total` counts the matching runs; GitHub stops counting somewhere
-    above the thousand that it lists. `has_next`: it links to another page, also where it is not full. `full_name` and
-    `web_url` are the repository's, None where the page is empty."""
+    above the thousand that it lists. `has_next`: it links to another page, also where it is not full. `repository` is
+    None where the page is empty."""
 
     runs: tuple[Run, ...]
     total: int
     etag: str | None
-    full_name: str | None
-    web_url: str | None
+    repository: RepositoryName | None
     has_next: bool = False
 
 
@@ -94,8 +93,7 @@ def run_page(answer: Response) -> RunPage:
         runs=tuple(map(_run, parsed.workflow_runs)),
         total=parsed.total_count,
         etag=answer.headers.get("etag"),
-        full_name=repository.full_name if repository else None,
-        web_url=repository.html_url if repository else None,
+        repository=RepositoryName(repository.full_name, repository.html_url) if repository else None,
         has_next=_has_next(answer),
     )
 

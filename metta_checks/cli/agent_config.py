@@ -1,12 +1,14 @@
 """Configuration files as the Agent reads them: its YAML, and the `init_config` and `instances` in it.
 
 The Agent decodes a file in Go (gopkg.in/yaml.v2, which rtloader 7.62 to 7.68 has), looks at the keys that are its own,
-and writes each instance as YAML again, which Python reads. So a bare `08` is the number 8, `1e3` the number 1000,
-`12:30` a text and `y` is true, whatever Python's own loader would make of them.
+and writes each instance as YAML again, which Python reads. Seen in Agent 7.68: a bare `08` is the number 8, `1e3` the
+number 1000, `12:30` text and `y` true; `<<:` replaces what stands above it; and the text `=` comes back without its
+quotes, which Python cannot read.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -23,6 +25,8 @@ Key = str | int
 """A part of a place in a document: the key of a mapping, or the position in a list, from 0."""
 
 _PREFIX: Final = "tag:yaml.org,2002:"
+_MERGE: Final = _PREFIX + "merge"
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _BOOLEANS: Final = {
     **{word: True for name in ("y", "yes", "true", "on") for word in (name, name.capitalize(), name.upper())},
     **{word: False for name in ("n", "no", "false", "off") for word in (name, name.capitalize(), name.upper())},
@@ -35,11 +39,15 @@ _FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """A key that one mapping has twice; the Agent takes the last one. Lines count from 1."""
+    """A key that one mapping has twice; the Agent takes the last one. Lines count from 1.
+
+    `merged` is whether the last one comes from a `<<:` below the first, which wins in the Agent's YAML.
+    """
 
     key: str
     line: int
     first_line: int
+    merged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +57,8 @@ class Document:
     value: Any
     root: yaml.Node | None
     duplicates: tuple[Duplicate, ...]
+    unreadable: tuple[yaml.Node, ...] = ()
+    """Texts that the Agent passes on in a form that Python's YAML refuses."""
 
     def node(self, *place: Key) -> yaml.Node | None:
         """What stands at a place in the file; None where nothing does."""
@@ -65,7 +75,7 @@ def read_document(path: Path) -> Document:
             value = None if root is None else loader.construct_document(root)
         finally:
             loader.dispose()
-    return Document(value, root, tuple(loader.duplicates))
+    return Document(value, root, tuple(loader.duplicates), tuple(loader.unreadable))
 
 
 def go_type(node: yaml.Node | None) -> str:
@@ -102,6 +112,16 @@ class _AgentLoader(BoundedLoader):
     def __init__(self, stream: str) -> None:
         super().__init__(stream)
         self.duplicates: list[Duplicate] = []
+        self.unreadable: list[yaml.Node] = []
+        # Go does not know the backslash before a slash, which JSON has.
+        known = self.ESCAPE_REPLACEMENTS
+        self.ESCAPE_REPLACEMENTS = {key: known[key] for key in known if key != "/"}  # type: ignore[misc]
+
+    def process_directives(self) -> Any:
+        directives = super().process_directives()  # type: ignore[no-untyped-call]
+        if self.yaml_version not in {None, (1, 1)}:
+            raise yaml.parser.ParserError(None, None, "incompatible YAML version", None)
+        return directives
 
     def scan_to_next_token(self) -> None:
         """As libyaml does, of which Go's parser is a translation: a tab between a key and its value is a blank."""
@@ -114,6 +134,31 @@ class _AgentLoader(BoundedLoader):
         if kind is yaml.ScalarNode and implicit[0] and value != "<<":
             return _PREFIX + _resolved(value)[0]
         return super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
+
+    def compose_scalar_node(self, anchor: Any) -> yaml.ScalarNode:
+        node: yaml.ScalarNode = super().compose_scalar_node(anchor)
+        if node.tag == _PREFIX + "str":
+            if _SURROGATE.search(node.value):
+                raise yaml.composer.ComposerError(None, None, "lone surrogate", node.start_mark)
+            if not _survives(node.value):
+                self.unreadable.append(node)
+        return node
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """In the order of the file, as Go does it: what follows `<<` replaces what it merges, and not what precedes."""
+        flat: list[tuple[yaml.Node, yaml.Node]] = []
+        for key, value in node.value:
+            if key.tag != _MERGE:
+                flat.append((key, value))
+                continue
+            piece = yaml.MappingNode(node.tag, [(key, value)], node.start_mark, node.end_mark)
+            super().flatten_mapping(piece)
+            lines = {own.value: line_of(own) or 0 for own, _ in flat if isinstance(own, yaml.ScalarNode)}
+            names = dict.fromkeys(merged.value for merged, _ in piece.value if isinstance(merged, yaml.ScalarNode))
+            for name in (name for name in names if name in lines):
+                self.duplicates.append(Duplicate(name, line_of(key) or 0, lines[name], merged=True))
+            flat += piece.value
+        node.value = flat
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
@@ -131,6 +176,27 @@ def _scalar(_: _AgentLoader, node: yaml.ScalarNode) -> Any:
     return _resolved(node.value)[1]
 
 
+def _merge_text(loader: _AgentLoader, node: yaml.ScalarNode) -> str:
+    loader.unreadable.append(node)
+    return str(node.value)
+
+
+def _survives(text: str) -> bool:
+    """Whether Python can read a text as Go writes it: without quotes, unless it is a number or the like to Go."""
+    resolvers = yaml.SafeLoader.yaml_implicit_resolvers.get(text[:1], [])
+    tag = next((tag for tag, pattern in resolvers if pattern.match(text)), None)
+    if tag is None or not text or _resolved(text)[0] != "str":
+        return True
+    try:
+        yaml.SafeLoader("").construct_object(yaml.ScalarNode(tag, text))
+    except (yaml.YAMLError, ValueError, ArithmeticError):
+        return False
+    return True
+
+
+_AgentLoader.add_constructor(_MERGE, _merge_text)
+# A mapping without values, as which Go takes it.
+_AgentLoader.add_constructor(_PREFIX + "set", _AgentLoader.yaml_constructors[_PREFIX + "map"])
 for _name in ("bool", "int", "float", "null"):
     _AgentLoader.add_constructor(_PREFIX + _name, _scalar)
 _AgentLoader.add_constructor(_PREFIX + "timestamp", lambda _, node: node.value)
@@ -190,6 +256,33 @@ def _at(node: yaml.Node | None, key: Key) -> Iterator[yaml.Node]:
         for name, value in reversed(node.value):
             if isinstance(name, yaml.ScalarNode) and name.value == str(key):
                 yield value
+
+
+_VARIABLE: Final = re.compile(r"%%env_(\w+?)%%")
+
+
+def with_variables(value: Any) -> Any:
+    """The options with the variables `%%env_NAME%%`, which the Agent replaces from its environment before the check
+    reads them: alone in a text, a whole number and a boolean are no text any more. One that is not set stays."""
+    if isinstance(value, Mapping):
+        return {key: with_variables(inside) for key, inside in value.items()}
+    if isinstance(value, list | tuple):
+        return [with_variables(inside) for inside in value]
+    if not isinstance(value, str) or unset_variables(value):
+        return value
+    text = _VARIABLE.sub(lambda found: os.environ[found[1]], value)
+    kind, alone = _resolved(text) if _VARIABLE.fullmatch(value) else ("str", text)
+    return alone if kind in {"int", "bool"} else text
+
+
+def unset_variables(text: str) -> list[str]:
+    """The variables of the Agent in `text` that this environment does not have."""
+    return [name for name in _VARIABLE.findall(text) if name not in os.environ]
+
+
+def is_variable(text: str) -> bool:
+    """Whether `text` is one of the Agent's variables and nothing else."""
+    return _VARIABLE.fullmatch(text) is not None
 
 
 FORM: Final = "write `init_config:`, then `instances:`, then each instance behind a dash, as in conf.yaml.example"

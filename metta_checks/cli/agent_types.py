@@ -14,7 +14,7 @@ from typing import Final
 
 import yaml
 
-from metta_checks.cli.agent_config import below, entries, go_type, scalar_type, scalar_value
+from metta_checks.cli.agent_config import below, entries, go_type, is_variable, scalar_type, scalar_value
 
 INSTANCE: Final[Mapping[str, str]] = {
     "min_collection_interval": "int",
@@ -34,10 +34,14 @@ FILE: Final[Mapping[str, str]] = {
     "ignore_autodiscovery_tags": "bool",
     "check_tag_cardinality": "text",
     "ad_identifiers": "texts",
-    "docker_images": "texts",
+    "advanced_ad_identifiers": "list",
+    "docker_images": "nothing",
+    "jmx_metrics": "nothing",
 }
 
 NOT_BUILT: Final = "The Agent reads this key itself and would not build the check"
+
+REFUSED_BY_BASE: Final = "The Agent's base class refuses it, and the Agent would not build the check"
 
 _NAMES: Final = {
     "null": "empty",
@@ -97,7 +101,7 @@ def as_list(texts: list[str]) -> str:
 def _problem(key: str, node: yaml.Node, wanted: str) -> str:
     """What Go refuses, and what to write; empty where it takes the value. A null counts as not set."""
     given = go_type(node)
-    if given == "null":
+    if given == "null" or (isinstance(node, yaml.ScalarNode) and is_variable(node.value)):
         return ""
     match wanted:
         case "int" if given not in {"int", "float"}:
@@ -114,6 +118,10 @@ def _problem(key: str, node: yaml.Node, wanted: str) -> str:
             return f"is {found(node)}: write one text, `{key}: {as_text(texts[0]) if texts else 'a-name'}`"
         case "texts":
             return _problem_of_list(key, node)
+        case "list" if not isinstance(node, yaml.SequenceNode):
+            return f"is {found(node)}: write a list, or remove it"
+        case "nothing":
+            return "makes the Agent leave out the instances of a Python check: remove it"
         case "loader":
             if not isinstance(node, yaml.ScalarNode) or node.value not in {"", "python"}:
                 return f"is {found(node)}: these checks are Python, remove the line or write `loader: python`"
@@ -124,7 +132,8 @@ def _is_too_large(node: yaml.Node) -> bool:
     """Whether Go's int64 cannot hold the number."""
     value = scalar_value(node.value) if isinstance(node, yaml.ScalarNode) else 0
     # Python receives some large ones as text.
-    return go_type(node) in {"int", "float"} and not -(2**63) <= float(value) < 2**63
+    # Below the range Go's conversion from a float gives the lowest number, which the check refuses.
+    return go_type(node) in {"int", "float"} and not float(value) < 2**63
 
 
 def _problem_of_list(key: str, node: yaml.Node) -> str:

@@ -52,7 +52,7 @@ def check_file(file: ConfFile) -> CheckedFile:
         faults = tuple(Finding("fault", path, problem) for problem in error.problems)
         return CheckedFile(file, None, faults, ())
     root = config.document.root if config.document else None
-    findings = [*_duplicates(config, file), *_at_the_top(config, file, root)]
+    findings = [*_of_yaml(config, file), *_at_the_top(config, file, root)]
     shared_node = below(root, "init_config")
     shared_faults = list(_of_init_config(config, file.definition, shared_node))
     findings += [_finding(file, fault, shared_node, None) for fault in shared_faults]
@@ -77,11 +77,17 @@ def _finding(file: ConfFile, fault: Fault, node: yaml.Node | None, number: int |
     return Finding("fault", file.path, text, number, fault.option, line)
 
 
-def _duplicates(config: AgentConfig, file: ConfFile) -> Iterator[Finding]:
+def _of_yaml(config: AgentConfig, file: ConfFile) -> Iterator[Finding]:
     for twice in config.document.duplicates if config.document else ():
         first = f"also on line {twice.first_line}" if twice.first_line != twice.line else "twice on this line"
         text = f"is written {first}, and the Agent uses the last one without warning: remove one"
+        if twice.merged:
+            text = f"of line {twice.first_line} is replaced by the one that `<<` merges below it: move `<<` above it"
         yield Finding("fault", file.path, text, None, twice.key, twice.line)
+    for node in config.document.unreadable if config.document else ():
+        text = f"`{printable(str(node.value), LONGEST)}` comes back from the Agent without quotes"
+        text = f"{text}, and Python's YAML cannot read it: write another text. The Agent would not build the check"
+        yield Finding("fault", file.path, text, None, None, line_of(node))
 
 
 def _at_the_top(config: AgentConfig, file: ConfFile, root: yaml.Node | None) -> Iterator[Finding]:

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from metta_checks.cli.agent_config import kind_of, unset_variables
+from metta_checks.cli.agent_types import REFUSED_BY_BASE, as_list
 from metta_checks.cli.option_faults import Fault
 from metta_checks.core.definition import CheckDefinition
 from metta_checks.core.printable import printable
@@ -20,6 +22,9 @@ OF_EXAMPLES: Final = re.compile(r"<[A-Z][A-Z0-9_]+>")
 
 _ANY_PLACEHOLDER: Final = re.compile(r"<[A-Za-z][\w .-]*>|\{\{.*\}\}")
 _VARIABLE: Final = re.compile(r"\$\{\{?[^}]*\}?\}|\$\([^)]*\)|%%\w+%%")
+_OF_THE_AGENT: Final = re.compile(r"%%env_\w+%%")
+"""A variable that the Agent replaces in every file (seen in Agent 7.68)."""
+
 _BARE_VARIABLE: Final = re.compile(r"\$[A-Z_][A-Z0-9_]*")
 _EXAMPLE_SECRET: Final = re.compile(
     r"(?:your|my)[-_ ].*|x{3,}|\*{3,}|change[-_ ]?me|todo|secret|(?:api[-_ ]?)?(?:key|token)", re.IGNORECASE
@@ -64,6 +69,9 @@ def filled(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _problem(definition: CheckDefinition, option: str, value: object, *, has_templates: bool) -> str:
+    if option == "metric_patterns":
+        problem = _problem_of_patterns(value)
+        return f"{problem}. {REFUSED_BY_BASE}" if problem else ""
     if option not in _PATTERNS:
         for text in _texts_in(value):
             if problem := _unresolved(definition, option, text.strip(), has_templates=has_templates):
@@ -73,7 +81,7 @@ def _problem(definition: CheckDefinition, option: str, value: object, *, has_tem
             return 'stands in typographic quotes, which are part of the value for YAML: write straight ones, "…"'
         if _INVISIBLE.search(text):
             return "holds a character that cannot be seen, such as a non-breaking space: type the value anew"
-    if not isinstance(value, str) or OF_EXAMPLES.search(value):
+    if not isinstance(value, str) or OF_EXAMPLES.search(value) or _OF_THE_AGENT.search(value):
         return ""
     if option in definition.path_options:
         return _problem_of_source(value.strip())
@@ -91,13 +99,38 @@ def _unresolved(definition: CheckDefinition, option: str, text: str, *, has_temp
     if _ANY_PLACEHOLDER.fullmatch(text) or (option in _SECRETS and _EXAMPLE_SECRET.fullmatch(text)):
         return "still holds a placeholder: put your own value there"
     in_path = option in (*definition.path_options, *TLS_FILES)
+    if not has_templates and (unset := unset_variables(text)):
+        return f"holds %%env_{unset[0]}%%, and {unset[0]} is not set here: run this with the Agent's environment"
+    text = _OF_THE_AGENT.sub("", text)
     found = _VARIABLE.search(text) or _BARE_VARIABLE.fullmatch(text) or (in_path and _BARE_VARIABLE.search(text))
     if not found or (has_templates and found[0].startswith("%%")):
         return ""
     reads = definition.check_class().VARIABLES.get(option)
     own = reads.name if reads is not None else _credential_variable(definition, option)
-    cure = f"write the value, or remove the line: the check itself reads {own}" if own else "write the value itself"
+    cure = "write the value, or %%env_NAME%% for the variable NAME of the Agent's environment"
+    if own:
+        cure = f"write the value, or remove the line: the check itself reads {own}"
     return f"holds a variable, which the Agent does not replace in this file: {cure}"
+
+
+def _problem_of_patterns(value: object) -> str:
+    """What keeps the base class from filtering the metrics' names; a null counts as not set."""
+    form = "a mapping with `include`, `exclude` or both, each a list of regular expressions"
+    if value is not None and not isinstance(value, Mapping):
+        return f"is {kind_of(value)}: write {form}"
+    for key in ("include", "exclude"):
+        entries = (value or {}).get(key, [])
+        if not isinstance(entries, list):
+            written = entries if isinstance(entries, str) else "metta.check"
+            return f"`{key}` is {kind_of(entries)}: write a list, `{key}: {as_list([printable(written, 80)])}`"
+        for number, entry in enumerate(entries, 1):
+            if not isinstance(entry, str):
+                return f"`{key}`, entry {number} is {kind_of(entry)}: write text in quotes"
+            try:
+                re.compile(entry)
+            except re.error as error:
+                return f"`{key}`, entry {number} is not a regular expression ({error.msg}): put a backslash before it"
+    return ""
 
 
 def _credential_variable(definition: CheckDefinition, option: str) -> str:

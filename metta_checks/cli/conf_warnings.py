@@ -9,7 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from metta_checks.cli.agent_config import AgentConfig
+from datadog_checks.base import is_affirmative
+
+from metta_checks.cli.agent_config import AgentConfig, is_variable
 from metta_checks.cli.conf_faults import CheckedFile
 from metta_checks.cli.conf_files import ConfFile, Finding
 from metta_checks.core import MettaCheck
@@ -101,6 +103,7 @@ def _about_an_instance(
     yield from _about_tags(given, config, file.path)
     yield from _about_time(given)
     yield from _about_secrets(given, file.path)
+    yield from _about_filters(given)
     if config.more.get("cluster_check") is True:
         yield from _about_local_paths(given, file.definition)
 
@@ -118,11 +121,9 @@ def _about_tags(given: Mapping[str, Any], config: AgentConfig, path: Path) -> It
     if "env" not in keys and not os.environ.get("DD_ENV") and not _env_of_the_agent(path):
         text = "no `env:` tag anywhere, nor DD_ENV, nor the Agent's `env`: dashboards cannot tell environments apart"
         yield "tags", text
-    if given.get("disable_generic_tags") is True and keys & {"env", "version", "host"}:
-        yield (
-            "disable_generic_tags",
-            "the Agent's base class then renames generic tags: no series has `env:`",
-        )
+    if is_affirmative(given.get("disable_generic_tags")):
+        text = "the Agent's base class renames `env:`, `version:` and `service:` to names with the check's in front"
+        yield "disable_generic_tags", f"{text}, so that dashboards and monitors by `env` are empty: remove it"
     for key in sorted(HOST_TAGS & keys):
         yield "tags", f"`{key}:` ties figures that belong to no host to one, and adds its host tags to each series"
     if "service" in keys and agent_tags(given, config.init_config):
@@ -143,6 +144,22 @@ def _env_of_the_agent(path: Path) -> bool:
                 return False
             return isinstance(document, dict) and bool(document.get("env"))
     return False
+
+
+def _about_filters(given: Mapping[str, Any]) -> Iterator[tuple[str | None, str]]:
+    """Telemetry that `metric_patterns`, by which the base class filters, leaves out."""
+    patterns = given.get("metric_patterns")
+    if not isinstance(patterns, Mapping):
+        return
+    try:
+        include, exclude = (
+            [re.compile(text) for text in patterns.get(key) or () if text] for key in ("include", "exclude")
+        )
+    except (re.error, TypeError):
+        return
+    up = "metta.check.up"
+    if any(one.search(up) for one in exclude) or (include and not any(one.search(up) for one in include)):
+        yield "metric_patterns", f"leaves out `{up}`: nothing shows when the check is down"
 
 
 def _about_time(given: Mapping[str, Any]) -> Iterator[tuple[str | None, str]]:
@@ -175,7 +192,9 @@ def _about_secrets(given: Mapping[str, Any], path: Path) -> Iterator[tuple[str |
 
 
 def _is_plain(value: object) -> bool:
-    return isinstance(value, str) and bool(value.strip()) and not (value.startswith("ENC[") and value.endswith("]"))
+    if not isinstance(value, str) or not value.strip() or is_variable(value.strip()):
+        return False
+    return not (value.startswith("ENC[") and value.endswith("]"))
 
 
 def _texts_in(value: object) -> Iterator[str]:

@@ -14,8 +14,8 @@ from datadog_checks.base import ConfigurationError
 from pydantic import ValidationError
 
 from metta_checks.cli.agent_config import Key, below
-from metta_checks.cli.agent_types import as_list, as_text, found, may_show, pairs, split, type_name
-from metta_checks.cli.installation import example_interval
+from metta_checks.cli.agent_types import REFUSED_BY_BASE, as_list, as_text, found, may_show, pairs, split, type_name
+from metta_checks.cli.installation import EXAMPLE, example_interval
 from metta_checks.cli.runner import new_check
 from metta_checks.core.definition import CheckDefinition
 from metta_checks.core.option_errors import OptionError
@@ -84,10 +84,19 @@ def faults_of_model(
     return []
 
 
+class _NotBuiltError(Exception):
+    """The constructor refuses the options, so that the Agent has no check to run."""
+
+
 def _load(definition: CheckDefinition, shared: Mapping[str, Any], given: Mapping[str, Any]) -> Exception | None:
-    """What the check raises when it loads these options: a ValidationError where a generated model refused them."""
+    """What the check raises when it loads these options: a ValidationError where a generated model refused them, a
+    NotBuiltError where the base class refuses to make it."""
     try:
-        new_check(definition, shared, given).load_options()
+        check = new_check(definition, shared, given)
+    except Exception as error:
+        return _NotBuiltError(f" ({error})" if isinstance(error, ConfigurationError) else "")
+    try:
+        check.load_options()
     except OptionError as error:
         return error
     except ConfigurationError as error:
@@ -112,6 +121,15 @@ def _plain_faults(
             trial = _Trial(definition, shared, given, node)
             errors = report.errors(include_url=False)
             return list(dict.fromkeys(trial.fault(error) for error in errors))
+        case _NotBuiltError():
+            blamed = _blamed_for_constructor(definition, shared, given)
+            return [
+                Fault(
+                    blamed,
+                    f"cannot be used in this form{report}: look at its type in {EXAMPLE}. {REFUSED_BY_BASE}",
+                    (blamed,) if blamed else (),
+                )
+            ]
         case OptionError():
             own = Fault(report.option, report.problem, (report.option,))
             entries = _faults_of_entries(report, definition, shared, given)
@@ -123,6 +141,17 @@ def _plain_faults(
         case _:
             # The base class reads some options before it has looked at their types. The text may hold a value.
             return [Fault(None, f"the check cannot be made of it ({type(report).__name__}): look at the types")]
+
+
+def _blamed_for_constructor(
+    definition: CheckDefinition, shared: Mapping[str, Any], given: Mapping[str, Any]
+) -> str | None:
+    """The option without which the check is made; None where no single one is to blame."""
+    for option in given:
+        rest = {name: value for name, value in given.items() if name != option}
+        if not isinstance(_load(definition, shared, rest), _NotBuiltError):
+            return str(option)
+    return None
 
 
 def _with_origin(fault: Fault, definition: CheckDefinition, given: Mapping[str, Any]) -> Fault:

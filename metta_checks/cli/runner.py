@@ -17,6 +17,7 @@ from typing import Any, Literal
 from datadog_checks.base import ConfigurationError
 from datadog_checks.base.stubs import aggregator, datadog_agent
 
+from metta_checks.cli.agent_config import with_variables
 from metta_checks.cli.terminal import echo
 from metta_checks.core import MettaCheck
 from metta_checks.core.agent_options import agent_tags
@@ -77,7 +78,8 @@ def prepare_stubs() -> None:
 
 def new_check(definition: CheckDefinition, init_config: Mapping[str, Any], instance: Mapping[str, Any]) -> MettaCheck:
     """The check object for one instance, as the Agent makes it."""
-    check = definition.check_class()(name=definition.name, init_config=dict(init_config), instances=[dict(instance)])
+    options, shared = with_variables(instance), with_variables(init_config)
+    check = definition.check_class()(name=definition.name, init_config=shared, instances=[options])
     # No Agent flushes sketches here.
     check.pause = lambda _: None
     return check

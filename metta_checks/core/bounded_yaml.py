@@ -64,6 +64,9 @@ _CAUSES: Final = (
     ("hexadecimal numbers", "a backslash in double quotes: put the value in single quotes"),
     ("for merging", "what follows `<<:` is no mapping: refer to one, such as `*name`"),
     ("expected <block end>", "this line is not indented as those above it"),
+    ("second occurrence", "an anchor (`&name`) is defined twice: give each a name of its own"),
+    ("incompatible YAML", "the Agent reads YAML 1.1: remove the line that begins with %YAML"),
+    ("lone surrogate", "half of a surrogate pair in double quotes: write the character itself"),
     ("special characters are not allowed", "the file contains a control character: remove it"),
 )
 """What the parser reports, by a part of its text, and what a person has done."""

@@ -13,10 +13,15 @@ _LONGEST = timedelta(days=3660)
 def parse_duration(text: str) -> timedelta:
     """The duration that `text` names: a whole number and one of s, m, h, d, w.
 
+    The unit may be a capital, except M, which stands for months elsewhere: a minute in its place would pass unnoticed.
     Raises ValueError, with the accepted forms, for anything else, for zero, and beyond ten years
     (a longer one is a slip of the hand, and `now` minus it may not be a date).
     """
     match = _PATTERN.fullmatch(text)
+    if match is not None and match[2] == "M":
+        number = int(match[1])
+        forms = f"write {number}m for minutes, or {30 * number}d for months of 30 days"
+        raise ValueError(f"{text!r} may be minutes or months: {forms}")
     if match is None:
         raise ValueError(f"{text!r} is not a duration: write a whole number and a unit, such as 90m, 24h, 7d or 2w")
     try:

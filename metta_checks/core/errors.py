@@ -34,7 +34,7 @@ class SourceError(Exception):
     when a rate limit ends (UTC), where the source told; `status` is the HTTP status, where there was one; `field` is
     the field of a GraphQL query, where the error is that of one; `authorise_at` the address at which the credential
     would have to be authorised for single sign-on, where the source named one; `answered_at` the source's
-    own time (UTC).
+    own time (UTC). `from_file` is whether the source is a file, of which nobody says "response".
     """
 
     def __init__(
@@ -49,17 +49,20 @@ class SourceError(Exception):
         field: str | None = None,
         authorise_at: str | None = None,
         answered_at: datetime | None = None,
+        from_file: bool = False,
     ) -> None:
         self.kind = kind
         self.operation = printable(operation)
         self.detail = printable(detail)
         self.remedy = printable(remedy)
-        super().__init__(f"{self.operation}: {self.detail} ({kind}). {self.remedy}")
+        found = kind.replace("response", "file") if from_file else kind
+        super().__init__(f"{self.operation}: {self.detail} ({found}). {self.remedy}")
         self.status = status
         self.reset_at = reset_at
         self.field = field
         self.authorise_at = authorise_at
         self.answered_at = answered_at
+        self.from_file = from_file
 
     @property
     def refuses_credential(self) -> bool:
@@ -78,6 +81,7 @@ class SourceError(Exception):
             field=self.field,
             authorise_at=self.authorise_at,
             answered_at=self.answered_at,
+            from_file=self.from_file,
         )
 
 

@@ -1,4 +1,4 @@
-"""Submission: samples and events of one check instance on their way to the Agent."""
+"""Submits samples and events of one check instance to the Agent."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from metta_checks.core.clock import Clock, Pause, next_second
+from metta_checks.core.hour import PER_DISTRIBUTION, SeriesHour
 from metta_checks.core.sample import Event, Sample
 
 
@@ -14,6 +15,7 @@ class SubmittingCheck(Protocol):
     """What a submission needs of a check."""
 
     name: Any
+    hour: SeriesHour
     clock: Clock
     pause: Pause
 
@@ -36,21 +38,25 @@ class Submission:
         self._check = check
         self._last_point_at: datetime | None = None
 
-    def samples(self, samples: Iterable[Sample]) -> None:
-        """Submit gauges and distribution points."""
+    def samples(self, samples: Iterable[Sample]) -> int:
+        """Submit gauges and distribution points, which are finite. Returns the number of distinct gauge series."""
         check, common = self._check, self._check.instance_tags
-        has_points = False
-        for sample in samples:
-            tags = [*sample.tags, *common]
-            if sample.kind == "gauge":
-                check.gauge(sample.name, sample.value, tags=tags)
+        gauges: set[int] = set()
+        distributions: set[int] = set()
+        for name, value, tags, kind in samples:
+            series = hash((name, frozenset(tags)))
+            if kind == "gauge":
+                check.gauge(name, value, tags=[*tags, *common])
+                gauges.add(series)
             else:
                 # The base's comment says that bounds are whole numbers; what takes them reads doubles.
-                low: Any = sample.value
-                check.submit_histogram_bucket(sample.name, 1, low, low, False, "", tags)
-                has_points = True
-        if has_points:
+                check.submit_histogram_bucket(name, 1, value, value, False, "", [*tags, *common])
+                distributions.add(series)
+        if distributions:
             self._last_point_at = check.clock()
+        check.hour.add(gauges, 1)
+        check.hour.add(distributions, PER_DISTRIBUTION)
+        return len(gauges)
 
     def events(self, events: Iterable[Event], now: datetime) -> None:
         """Submit events of the moment `now`."""

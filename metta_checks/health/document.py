@@ -93,13 +93,12 @@ def parse_document(
     Bad records become faults, the others count. `modified` is the document's own time (aware, UTC). Raises SourceError
     when the document as a whole cannot be used: empty, too large, not JSON, too deep, NaN or Infinity, another shape.
     """
-    operation = f"reading health records from {name}"
     if len(data) > limits.max_bytes:
         raise oversized(name, limits)
-    items = _items(operation, data.removeprefix(_BYTE_ORDER_MARK), limits)
+    items = _items(name, data.removeprefix(_BYTE_ORDER_MARK), limits)
     if len(items) > limits.max_records:
         detail = f"{len(items):,} records where {limits.max_records:,} are allowed"
-        raise SourceError(Kind.OVERSIZED, operation, detail, "Publish fewer records, or raise `max_records`.")
+        raise _error(Kind.OVERSIZED, name, detail, "Publish fewer records, or raise `max_records`.")
     entries: list[Entry] = []
     faults: list[EntryFault] = []
     for position, item in enumerate(items, 1):
@@ -114,14 +113,18 @@ def parse_document(
 
 def oversized(name: str, limits: Limits) -> SourceError:
     """The error for a document over `limits.max_bytes`, which is known before all of it is read."""
-    operation = f"reading health records from {name}"
     detail = f"more than {limits.max_bytes:,} bytes"
-    return SourceError(Kind.OVERSIZED, operation, detail, "Publish fewer records, or raise `max_bytes`.")
+    return _error(Kind.OVERSIZED, name, detail, "Publish fewer records, or raise `max_bytes`.")
 
 
-def _items(operation: str, data: bytes, limits: Limits) -> Sequence[Any]:
+def _error(kind: Kind, name: str, detail: str, remedy: str) -> SourceError:
+    operation = f"reading health records from {name}"
+    return SourceError(kind, operation, detail, remedy, from_file="://" not in name)
+
+
+def _items(name: str, data: bytes, limits: Limits) -> Sequence[Any]:
     def malformed(cause: Malformed) -> SourceError:
-        return SourceError(Kind.MALFORMED, operation, *cause)
+        return _error(Kind.MALFORMED, name, *cause)
 
     if not data.strip():
         raise malformed(Malformed("it is empty", LIST_OF_RECORDS))
@@ -129,7 +132,7 @@ def _items(operation: str, data: bytes, limits: Limits) -> Sequence[Any]:
         content = parse_json(data, max_values=limits.max_values)
     except TooManyValuesError as error:
         remedy = "Publish fewer records, or fewer fields and tags in each; a higher `max_records` allows more."
-        raise SourceError(Kind.OVERSIZED, operation, str(error), remedy) from None
+        raise _error(Kind.OVERSIZED, name, str(error), remedy) from None
     except ValueError as error:
         raise malformed(malformed_text(data, error, limits.max_values)) from None
     items = content.get("records") if isinstance(content, dict) else content

@@ -228,7 +228,8 @@ def _read_handle(handle: int, name: str, operation: str, limits: Limits, previou
         if len(data) == before.st_size and _fingerprint(os.fstat(handle)) == _fingerprint(before):
             return parse_document(name, data, limits, fingerprint=_fingerprint(before), modified=_modified(before))
     remedy = "Write it under another name and rename it, as `metta-checks publish` does."
-    raise SourceError(Kind.MALFORMED, operation, f"it changed while it was read, {READ_ATTEMPTS} times", remedy)
+    detail = f"it changed while it was read, {READ_ATTEMPTS} times"
+    raise SourceError(Kind.MALFORMED, operation, detail, remedy, from_file=True)
 
 
 def _is_unlinked(handle: int, path: Path) -> bool:

@@ -23,6 +23,7 @@ from pydantic import (
 from metta_checks.core.clock import in_utc
 from metta_checks.core.printable import printable
 from metta_checks.health.names import OWN_PATTERN, near_miss, owner_of
+from metta_checks.health.record_faults import field_problem, kind_of
 
 METRIC_PATTERN: Final = "^[A-Za-z][A-Za-z0-9_.]*$"
 TIMESTAMP_PATTERN: Final = (
@@ -72,17 +73,22 @@ def _timestamp(value: object) -> datetime | None:
     if value is None or isinstance(value, datetime):
         return None if value is None else in_utc(value)
     if isinstance(value, int | float):
-        raise ValueError("write it in ISO 8601, such as 2025-01-14T15:00:00Z, not in seconds since 1970")
+        raise ValueError("is a number: write it in ISO 8601, such as 2025-01-14T15:00:00Z, not in seconds since 1970")
     if not isinstance(value, str) or not re.match(TIMESTAMP_PATTERN, value) or value.endswith("\n"):
-        raise ValueError("write it in ISO 8601, such as 2025-01-14T15:00:00Z")
-    return in_utc(datetime.fromisoformat(value))
+        found = f'"{printable(value, _SHOWN)}"' if isinstance(value, str) and value.strip() else kind_of(value)
+        raise ValueError(f"is {found}: write it in ISO 8601, such as 2025-01-14T15:00:00Z")
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        raise ValueError(f'is "{value}", which is no date: look at the day, the month and the time') from None
+    return in_utc(moment)
 
 
 def _tag_value(value: object) -> TagValue:
     if not isinstance(value, str | int | float):
-        raise ValueError("a tag is a string, a number or a boolean")
+        raise ValueError(f"is {kind_of(value)}: a tag is text, a number, true or false")
     if isinstance(value, float) and not isfinite(value):
-        raise ValueError("it is not a finite number")
+        raise ValueError("is not a finite number: write a finite one, or leave the tag out")
     return value
 
 
@@ -145,7 +151,7 @@ class Record(BaseModel):
 def parse_record(item: object) -> Record:
     """The record that `item`, a value from JSON, holds. Raises InvalidRecordError with every fault of it."""
     if not isinstance(item, Mapping):
-        raise InvalidRecordError.of("a record is a JSON object")
+        raise InvalidRecordError.of(f"it is {kind_of(item)}: a record is a JSON object, {{…}}")
     tags = item.get("tags")
     if len(item) > MAX_FIELDS or (isinstance(tags, Mapping) and len(tags) > MAX_FIELDS):
         # The model would make an error of several hundred bytes for each.
@@ -153,44 +159,9 @@ def parse_record(item: object) -> Record:
     try:
         return Record.model_validate(item)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False, include_context=False)
-        faults = tuple(
-            _fault(fault["loc"], f"{fault['msg']}{_cure(fault['type'], fault['loc'], item)}") for fault in found
-        )
+        found = error.errors(include_url=False)
+        faults = tuple(_fault(fault["loc"], field_problem(fault, item)) for fault in found)
         raise InvalidRecordError(faults + near_misses(item)) from None
-
-
-def _cure(kind: str, location: tuple[int | str, ...], item: Mapping[Any, object]) -> str:
-    """What to write instead, behind the message of the model; empty where that says it."""
-    field = location[0] if location else ""
-    value = item.get(field)
-    if kind == "missing":
-        meant = next((name for name in _OTHER_WORDS.get(str(field), ()) if name in item), None)
-        return f": `{meant}` is no field of a record, write `{field}`" if meant else ""
-    if field == "value":
-        if isinstance(value, str) and re.fullmatch(r"\s*[-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?\s*", value[:_SHOWN]):
-            return ": remove the quotes"
-        if hasattr(value, "item"):
-            return f": write the number that {type(value).__name__} holds, such as `value.item()`"
-        return ": give a number and `status: fail`, or leave the record out" if kind == "finite_number" else ""
-    return _CURES.get(kind, "")
-
-
-_CURES: Final = {
-    "string_pattern_mismatch": ": letters, digits, `_` and `.`, beginning with a letter",
-    "literal_error": ", in lower case",
-    "dict_type": ', such as {"commit": "abc123"}',
-}
-
-_OTHER_WORDS: Final = {
-    "metric": ("name", "metric_name"),
-    "value": ("result", "score", "actual"),
-    "workflow_name": ("workflow", "suite"),
-    "task": ("task_name", "test"),
-    "check": ("check_name",),
-    "condition": ("threshold", "target", "expected"),
-}
-"""What pipelines call a field that is required. Beside the field itself, these are fields of their own."""
 
 
 def near_misses(fields: Mapping[Any, object]) -> tuple[FieldFault, ...]:
@@ -216,4 +187,4 @@ _SPELLINGS: Final = frozenset({*Record.model_fields, *_ALIASES})
 
 def _fault(location: tuple[int | str, ...], message: str) -> FieldFault:
     field = ".".join(map(str, location))
-    return FieldFault(printable(field, _SHOWN), message.removeprefix("Value error, "))
+    return FieldFault(printable(field, _SHOWN), message)

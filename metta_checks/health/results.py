@@ -59,7 +59,7 @@ def read_results(source: Path | bytes | Mapping[str, Any], form: str, name: str 
     found = json_format(content)
     if not isinstance(content, Mapping) or (found != form and not (found is None and form == "numbers")):
         looks = f"it looks like {TITLES[found]}" if found else "it has another shape"
-        raise SourceError(Kind.MALFORMED, operation, looks, _other(found))
+        raise SourceError(Kind.MALFORMED, operation, looks, _other(found), from_file=True)
     return _JSON_READERS[form](content)
 
 
@@ -69,12 +69,14 @@ def _other(found: str | None) -> str:
 
 def _json(data: bytes, operation: str) -> Any:
     if text_format(data) is not None:
-        raise SourceError(Kind.MALFORMED, operation, f"it looks like {TITLES['junit']}", from_remedy("junit"))
+        looks = f"it looks like {TITLES['junit']}"
+        raise SourceError(Kind.MALFORMED, operation, looks, from_remedy("junit"), from_file=True)
     try:
         # Python's json.dump writes NaN for a diverged run; the rule that names it reports it.
         return parse_json(data, allow_nan=True)
     except ValueError as error:
-        raise SourceError(Kind.MALFORMED, operation, *malformed_text(data, error, MAX_VALUES)) from None
+        cause = malformed_text(data, error, MAX_VALUES)
+        raise SourceError(Kind.MALFORMED, operation, *cause, from_file=True) from None
 
 
 def _lm_eval(content: Mapping[str, Any]) -> Results:
@@ -199,7 +201,7 @@ def _junit(source: bytes | Mapping[str, Any], operation: str) -> Results:
     """The counts of each suite of a JUnit document, and of all of them as `total`."""
 
     def malformed(detail: str, remedy: str = "Publish what the test runner wrote.") -> SourceError:
-        return SourceError(Kind.MALFORMED, operation, detail, remedy)
+        return SourceError(Kind.MALFORMED, operation, detail, remedy, from_file=True)
 
     if not isinstance(source, bytes):
         raise malformed("it is a JSON object", _other(json_format(source)))

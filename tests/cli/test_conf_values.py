@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,7 +32,8 @@ UNRESOLVED = [
     "${WANDB_API_KEY}",
     "$WANDB_API_KEY",
     "$(cat /run/secrets/key)",
-    "'%%env_WANDB_API_KEY%%'",
+    "'%%WANDB_API_KEY%%'",
+    "'%%ENV_WANDB_API_KEY%%'",
     "'${{ secrets.WANDB_API_KEY }}'",
 ]
 
@@ -41,6 +43,32 @@ def test_a_variable_that_nobody_replaces(validated: Validated, value: str) -> No
     (fault,) = validated(text_of("metta_wandb", f"api_key: {value}"), "metta_wandb.d")
     assert fault.startswith("api_key 9: holds a variable, which the Agent does not replace in this file")
     assert fault.endswith("or remove the line: the check itself reads WANDB_API_KEY")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "api_key: '%%env_WANDB_KEY_OF_AGENT%%'",
+        "project: arena-%%env_STAGE%%",
+        "tags: ['env:%%env_STAGE%%', 'team:%%env_TEAM%%']",
+        "max_runs: '%%env_RUNS%%'",
+        "min_collection_interval: '%%env_RUNS%%'",
+        "events: '%%env_EVENTS%%'",
+    ],
+)
+def test_a_variable_that_the_agent_replaces(validated: Validated, monkeypatch: pytest.MonkeyPatch, line: str) -> None:
+    path, of = text_of("metta_wandb", line), "metta_wandb.d"
+    (fault,) = validated(path, of)
+    assert "is not set here: run this with the Agent's environment" in fault
+    for name, value in {"WANDB_KEY_OF_AGENT": "k", "STAGE": "dev", "TEAM": "rl", "RUNS": "150", "EVENTS": "no"}.items():
+        monkeypatch.setenv(name, value)
+    assert validated(path, of) == []
+
+
+def test_a_variable_with_a_wrong_value(validated: Validated, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNS", "many")
+    (fault,) = validated(text_of("metta_wandb", "max_runs: '%%env_RUNS%%'"), "metta_wandb.d")
+    assert fault.startswith("max_runs 9: is text: write a whole number")
 
 
 @pytest.mark.parametrize(
@@ -236,11 +264,30 @@ def test_of_an_option_at_fault_nothing_is_warned(command: Command, tmp_path: Pat
     assert result.stdout.splitlines()[-1] == "1 file: 1 fault, 0 warnings"
 
 
-def test_generic_tags_that_are_renamed(command: Command, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("line", "warning"),
+    [
+        ("disable_generic_tags: true", "renames `env:`, `version:` and `service:`"),
+        ("disable_generic_tags: on", "renames `env:`, `version:` and `service:`"),
+        ("metric_patterns: {exclude: ['^metta.check']}", "leaves out `metta.check.up`"),
+        ("metric_patterns: {include: ['^wandb']}", "leaves out `metta.check.up`"),
+        ("metric_patterns: {exclude: ['system', 'up$']}", "leaves out `metta.check.up`"),
+        ("disable_generic_tags: no", ""),
+        ("metric_patterns: {include: ['^wandb', '^metta']}", ""),
+        ("metric_patterns: {exclude: ['wandb.run.system']}", ""),
+    ],
+)
+@pytest.mark.parametrize("env", ["", "production"])
+def test_options_of_the_base_class_that_lose_figures(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, warning: str, env: str
+) -> None:
+    if env:
+        monkeypatch.setenv("DD_ENV", env)
     path = tmp_path / "metta_wandb.yaml"
-    path.write_text(text_of("metta_wandb", "disable_generic_tags: true"))
-    result = command("validate", path)
-    assert "`disable_generic_tags`: the Agent's base class then renames generic tags" in result.stdout
+    path.write_text(text_of("metta_wandb", line))
+    document = json.loads(command("validate", path, "--format", "json").stdout)
+    texts = [finding["text"] for finding in document["findings"]]
+    assert [warning in text for text in texts] == ([True] if warning else [])
 
 
 @pytest.mark.parametrize("form", ["table", "json"])

@@ -114,8 +114,15 @@ def test_a_credential_that_would_go_to_another_server(command: Command, tree: Ca
         ({"timeout": 0}, "timeout", "is 0: it must be more than 0 seconds"),
         ({"connect_timeout": -1}, "connect_timeout", "is -1: it must be more than 0 seconds"),
         ({"read_timeout": 0.0}, "read_timeout", "is 0: it must be more than 0 seconds"),
-        ({"metric_patterns": "all"}, "metric_patterns", "must be a mapping"),
-        ({"debug_metrics": 5}, None, "the check cannot be made of it (TypeError)"),
+        ({"metric_patterns": "all"}, "metric_patterns", "is text: write a mapping with `include`"),
+        (
+            {"metric_patterns": {"include": "wandb"}},
+            "metric_patterns",
+            "`include` is text: write a list, `include: [wa",
+        ),
+        ({"metric_patterns": {"exclude": ["("]}}, "metric_patterns", "`exclude`, entry 1 is not a regular expression"),
+        ({"metric_patterns": {"include": ["a", 5]}}, "metric_patterns", "`include`, entry 2 is a number: write text"),
+        ({"debug_metrics": 5}, "debug_metrics", "cannot be used in this form: look at its type in conf.yaml.example"),
     ],
 )
 def test_a_fault_of_an_instance(

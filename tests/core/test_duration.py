@@ -37,6 +37,19 @@ def test_what_is_not_one(text: str) -> None:
         parse_duration(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "forms"),
+    [
+        ("1M", "write 1m for minutes, or 30d for"),
+        ("6M", "6m for minutes, or 180d"),
+        (" 12 M", "12m for minutes, or 360d"),
+    ],
+)
+def test_a_capital_m_is_refused(text: str, forms: str) -> None:
+    with pytest.raises(ValueError, match=f"may be minutes or months: .*{forms}"):
+        parse_duration(text)
+
+
 @pytest.mark.parametrize("text", ["0s", "0w", "3661d", "999999999w"])
 def test_what_is_out_of_range(text: str) -> None:
     with pytest.raises(ValueError, match="more than zero and at most ten years"):

@@ -127,7 +127,7 @@ EXAMPLES = sorted({line for _, line in shown() if len(words_of(line)) > 1 and no
 
 @pytest.mark.parametrize("line", EXAMPLES)
 def test_what_can_run_runs(line: str, surroundings: Path) -> None:
-    words = [word.replace("/etc/datadog-agent", AGENT) for word in words_of(line)]
+    words = [re.sub(r"^(?:/etc/datadog-agent|rehearsal)\b", AGENT, word) for word in words_of(line)]
     if words[0] in {"install", "uninstall", "list"} and "--agent-dir" not in words:
         words += ["--agent-dir", AGENT]
     for number, word in enumerate(words):

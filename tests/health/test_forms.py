@@ -59,5 +59,5 @@ def test_the_cause_is_named(content: bytes, named: tuple[str, ...], write: Make,
 
     assert (published.exit_code, validated.exit_code) == (1, 1)
     assert isinstance(error, SourceError)
-    for text in (published.stderr, " ".join(validated.output.split()), str(error).replace(" (malformed response)", "")):
+    for text in (published.stderr, " ".join(validated.output.split()), str(error).replace(" (malformed file)", "")):
         assert [part for part in named if part not in text] == []

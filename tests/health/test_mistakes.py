@@ -29,14 +29,14 @@ class Tensor:
 
 
 IN_A_FILE = {
-    "a number in quotes": ({"value": "0.91"}, "value: Input should be a valid number: remove the quotes"),
-    "a truth value": ({"value": True}, "value: Input should be a valid number"),
-    "a status in capitals": ({"status": "PASS"}, "'pass', 'fail' or 'unknown', in lower case"),
+    "a number in quotes": ({"value": "0.91"}, 'value: is text ("0.91"): remove the quotes'),
+    "a truth value": ({"value": True}, "value: is true: write 1"),
+    "a status in capitals": ({"status": "PASS"}, 'status: is "PASS": write "pass", in lower case'),
     "seconds since 1970": ({"timestamp": 1736866800}, "not in seconds since 1970"),
     "a word for a time": ({"timestamp": "yesterday"}, "write it in ISO 8601"),
     "a blank in a name": ({"metric": "mean hearts"}, "letters, digits, `_` and `.`, beginning with a letter"),
-    "tags as a list": ({"tags": ["commit:abc"]}, 'such as {"commit": "abc123"}'),
-    "a tag that is null": ({"tags": {"seed": None}}, "tags.seed: a tag is a string, a number or a boolean"),
+    "tags as a list": ({"tags": ["commit:abc"]}, 'is a list: write an object, such as "tags": {"commit": "abc123"}'),
+    "a tag that is null": ({"tags": {"seed": None}}, "tags.seed: is null: a tag is text, a number, true or false"),
     "a percentage": ({"condition": "> 50%"}, "'> 50%' is not a condition"),
     "a namespace of another check": (
         {"metric": "metta.infra.cron.hearts"},
@@ -76,7 +76,7 @@ def test_another_word_for_a_field_is_named(field: str, record: Make, write: Make
     result = command(write([record(**{field: absent, word: value})]), "--check-only")
 
     assert result.exit_code == 1
-    assert f"{field}: Field required: `{word}` is no field of a record, write `{field}`" in result.stderr
+    assert f"{field}: is missing: `{word}` is no field of a record, write `{field}`" in result.stderr
 
 
 def test_the_same_words_beside_the_field_are_fields_of_their_own(record: Make, write: Make) -> None:
@@ -122,11 +122,11 @@ def test_results_may_come_through_a_pipe(record: Make, tmp_path: Path) -> None:
 
 
 IN_PYTHON = {
-    "a tensor": ({"value": Tensor()}, {}, "write the number that Tensor holds, such as `value.item()`"),
+    "a tensor": ({"value": Tensor()}, {}, "value: is Tensor: write the number that it holds, such as `value.item()`"),
     "a run that diverged": ({"value": float("nan")}, {}, "give a number and `status: fail`"),
     "a time to come": ({"timestamp": "2030-01-01"}, {}, "is in the future"),
-    "a tag that is a set": ({"tags": {"a": {1}}}, {}, "tags.a: a tag is"),
-    "a suite that is none": ({}, {"suite": "train"}, "suite: 'train' is none of training, eval"),
+    "a tag that is a set": ({"tags": {"a": {1}}}, {}, "tags.a: is set: a tag is"),
+    "a suite that is none": ({}, {"suite": "train"}, "suite: 'train' is not a suite: use training or eval"),
     "one name for a list": ({}, {"annotation_tags": "commit"}, "write a list of names, such as ['commit']"),
     "no destination": ({}, {"destination": None}, "not NoneType"),
     "bytes for a path": ({}, {"destination": b"out.json"}, "not bytes"),

@@ -91,7 +91,7 @@ def test_bad_results_are_named_and_nothing_is_written(
 
     assert (result.exit_code, result.stdout, out.exists()) == (1, "", False)
     assert result.stderr.splitlines() == [
-        f"{results}, record 2: value: Input should be a valid number",
+        f'{results}, record 2: value: is text: write a number, such as "value": 0.91',
         f"{results}, record 3: metric: metta.check.* and metta.infra.health.* are the names of the checks' own metrics",
     ]
 

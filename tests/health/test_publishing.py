@@ -59,7 +59,7 @@ def test_one_bad_record_keeps_all_back(bad: dict[str, Any], destination: Any, re
 
 
 def test_the_fault_of_a_field_names_the_field(tmp_path: Path, record: Make, now: datetime) -> None:
-    with pytest.raises(InvalidResultsError, match="record 1: value: Input should be a finite number"):
+    with pytest.raises(InvalidResultsError, match="record 1: value: is not a finite number"):
         publish([record(value=float("nan"))], tmp_path / "results.json", now=now)
 
 

@@ -50,35 +50,59 @@ def test_a_record_becomes_its_metric_and_a_verdict(record: Make, write: Make, co
 @pytest.mark.parametrize(
     ("fields", "fault"),
     [
-        ({"metric": "absent"}, "metric: Field required"),
-        ({"value": "absent"}, "value: Field required"),
-        ({"workflow_name": "absent"}, "workflow_name: Field required"),
-        ({"task": "absent"}, "task: Field required"),
-        ({"check": "absent"}, "check: Field required"),
-        ({"condition": "absent"}, "condition: Field required"),
-        ({"metric": "9lives"}, "metric: String should match pattern"),
-        ({"metric": "rate%"}, "metric: String should match pattern"),
-        ({"metric": "herz\n"}, "metric: String should match pattern"),
-        ({"metric": "a" * 151}, "metric: String should have at most 150 characters"),
+        ({"metric": "absent"}, 'metric: is missing: add it, such as "metric": "hearts"'),
+        ({"value": "absent"}, 'value: is missing: add it, such as "value": 0.91'),
+        ({"workflow_name": "absent"}, 'workflow_name: is missing: add it, such as "workflow_name": "mult'),
+        ({"task": "absent"}, 'task: is missing: add it, such as "task": "runs_successfully"'),
+        ({"check": "absent"}, 'check: is missing: add it, such as "check": "reward_threshold"'),
+        ({"condition": "absent"}, 'condition: is missing: add it, such as "condition": "> 0.5"'),
+        ({"metric": "9lives"}, 'metric: is "9lives": use letters, digits, `_` and `.`, beginning with a letter'),
+        ({"metric": "rate%"}, 'metric: is "rate%": use letters'),
+        ({"metric": "herz\n"}, 'metric: is "herz": use letters'),
+        ({"metric": ""}, 'metric: is empty: write text in quotes, such as "metric": "hearts"'),
+        ({"metric": None}, 'metric: is null: write text in quotes, such as "metric": "hearts"'),
+        ({"metric": ["hearts"]}, 'metric: is a list: write text in quotes, such as "metric": "hearts"'),
+        ({"metric": "a" * 151}, "metric: has 151 characters: write at most 150"),
         ({"metric": "metta.check.up"}, "metric: metta.check.* and metta.infra.health.* are"),
         ({"metric": "metta.infra.health.state"}, "metric: metta.check.* and metta.infra.health.* are"),
-        ({"value": "0.91"}, "value: Input should be a valid number"),
-        ({"value": True}, "value: Input should be a valid number"),
-        ({"value": None}, "value: Input should be a valid number"),
-        ({"value": 10**400}, "value: Input should be a valid number"),
-        ({"workflow_name": ""}, "workflow_name: String should have at least 1 character"),
-        ({"task": 7}, "task: Input should be a valid string"),
-        ({"condition": "x" * 1001}, "condition: String should have at most 1000 characters"),
-        ({"status": "PASS"}, "status: Input should be 'pass', 'fail' or 'unknown'"),
-        ({"timestamp": "yesterday"}, "timestamp: write it in ISO 8601"),
-        ({"timestamp": 1736866800}, "timestamp: write it in ISO 8601"),
-        ({"timestamp": "2025-02-30T00:00:00Z"}, "timestamp: day is out of range"),
+        ({"value": "0.91"}, 'value: is text ("0.91"): remove the quotes'),
+        ({"value": " 9.1e-1 "}, 'value: is text ("9.1e-1"): remove the quotes'),
+        ({"value": "91%"}, "value: is a percentage in text: write a number alone"),
+        ({"value": "high"}, 'value: is text: write a number, such as "value": 0.91'),
+        ({"value": ""}, 'value: is empty: write a number, such as "value": 0.91'),
+        ({"value": True}, "value: is true: write 1"),
+        ({"value": False}, "value: is false: write 0"),
+        ({"value": None}, "value: is null: give a number and `status: fail`, or leave the record out"),
+        ({"value": [0.9, 0.8]}, "value: is a list: write one number, and a record for each of the others"),
+        ({"value": {"mean": 0.9}}, 'value: is an object: write a number, such as "value": 0.91'),
+        ({"value": 10**400}, "value: is too large a number: write one below 1.8e308"),
+        ({"workflow_name": ""}, "workflow_name: is empty: write text, such as"),
+        ({"task": 7}, 'task: is a number: write it in quotes, "7"'),
+        ({"task": False}, "task: is false: write text in quotes, such as"),
+        ({"check": {"name": "x"}}, "check: is an object: write text in quotes, such as"),
+        ({"condition": 0.5}, 'condition: is a number: write text in quotes, such as "condition": "> 0.5"'),
+        ({"condition": "x" * 1001}, "condition: has 1,001 characters: write at most 1,000"),
+        ({"status": "PASS"}, 'status: is "PASS": write "pass", in lower case'),
+        ({"status": "passed"}, 'status: is "passed": write "pass", "fail" or "unknown", or leave it out; did you mean'),
+        ({"status": "ok"}, 'status: is "ok": write "pass", "fail" or "unknown", or leave it out'),
+        ({"status": True}, 'status: is true: write "pass", "fail" or "unknown", or leave it out'),
+        ({"timestamp": "yesterday"}, 'timestamp: is "yesterday": write it in ISO 8601, such as'),
+        ({"timestamp": "14.01.2025 15:00"}, 'timestamp: is "14.01.2025 15:00": write it in ISO 8601'),
+        ({"timestamp": ""}, "timestamp: is empty: write it in ISO 8601"),
+        ({"timestamp": {"seconds": 5}}, "timestamp: is an object: write it in ISO 8601"),
+        ({"timestamp": 1736866800}, "timestamp: is a number: write it in ISO 8601"),
+        ({"timestamp": "2025-02-30T00:00:00Z"}, 'timestamp: is "2025-02-30T00:00:00Z", which is no date'),
         ({"timestamp": "0001-01-01T00:00:00+14:00"}, "timestamp: it lies outside of the calendar"),
         ({"timestamp": "2025-01-14T16:05:01Z"}, "timestamp: its time 2025-01-14T16:05:01Z is in the future"),
-        ({"tags": ["commit:abc"]}, "tags: Input should be a valid dictionary"),
-        ({"tags": {"commit": None}}, "tags.commit: a tag is a string, a number or a boolean"),
-        ({"tags": {"commit": {"sha": "abc"}}}, "tags.commit: a tag is a string, a number or a boolean"),
-        ({"value": "x", "task": ""}, "value: Input should be a valid number; task: String should have at least 1"),
+        ({"tags": ["commit:abc"]}, 'tags: is a list: write an object, such as "tags": {"commit": "abc123"}'),
+        ({"tags": {"commit": None}}, "tags.commit: is null: a tag is text, a number, true or false"),
+        ({"tags": {"commit": {"sha": "abc"}}}, "tags.commit: is an object: a tag is text, a number, true or false"),
+        ({"tags": {"seed": [1, 2]}}, "tags.seed: is a list: a tag is text, a number, true or false"),
+        ({"tags": "commit:abc"}, "tags: is text: write an object, such as"),
+        (
+            {"value": "x", "task": ""},
+            'value: is text: write a number, such as "value": 0.91; task: is empty: write text',
+        ),
     ],
 )
 def test_a_bad_record_is_left_out_and_named_and_the_others_count(
@@ -100,13 +124,16 @@ def test_what_is_no_object_is_no_record(item: Any, record: Make, write: Make, co
     collected = collect(write([item, record()]))
 
     assert (collected.hearts, collected.dropped("invalid")) == ([0.91], 1)
-    assert "record 1: a record is a JSON object" in collected.warnings[0]
+    assert ": a record is a JSON object" in collected.warnings[0]
 
 
 def test_a_number_too_large_for_a_float_is_a_bad_record(record: Make, write: Make, collect: Make) -> None:
     collected = collect(write(b'[{"metric": "m", "value": 1e999}]'))
 
-    assert "value: Input should be a finite number" in collected.warnings[0]
+    assert (
+        "value: is not a finite number: give a number and `status: fail`, or leave the record out"
+        in collected.warnings[0]
+    )
 
 
 def test_the_first_three_faults_are_named_and_the_rest_counted(record: Make, write: Make, collect: Make) -> None:
