@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -15,14 +15,12 @@ from metta_checks.core.deadline import Deadline
 from metta_checks.core.diagnosis import Diagnostics
 from metta_checks.core.discovery import LIST_FORMAT, Discovery, ListName, ListPage, gone_error
 from metta_checks.core.errors import release_frames
-from metta_checks.core.hour import SeriesHour
 from metta_checks.core.instance import DEFAULT_TIMEOUT, CheckInstance
 from metta_checks.core.names import NameSelection
 from metta_checks.core.option_errors import require_resolved
 from metta_checks.core.report import error_of, warnings_of
-from metta_checks.core.sample import Sample
 from metta_checks.core.state import StateFormat, TargetStates, new_store
-from metta_checks.core.submission import Submission
+from metta_checks.core.submission import SeriesHour, Submission
 from metta_checks.core.tags import tag
 from metta_checks.core.target import Result, Target, TargetList, first_three
 from metta_checks.core.telemetry import Telemetry
@@ -114,11 +112,12 @@ class MettaCheck(CheckInstance, ABC):
         identity: Mapping[str, str],
         selection: NameSelection,
         read_page: Callable[[str | None], ListPage],
+        kept_for: timedelta,
     ) -> Discovery:
         """A discovery whose list, that of `identity`, survives a restart; the rest is as for `Discovery`."""
         stored = {**identity, "names": selection.key}
         store = new_store(self.name, datadog_agent, stored, LIST_FORMAT, author=self._author)
-        return Discovery(what, selection, read_page, store)
+        return Discovery(what, selection, read_page, store, kept_for)
 
     @property
     def _author(self) -> str:
@@ -146,6 +145,7 @@ class MettaCheck(CheckInstance, ABC):
         """One collection, as the Agent runs it."""
         self.collection = collection = Collection(self.clock(), Deadline(DEFAULT_TIMEOUT))
         self._submission = Submission(self)
+        self.hour.begin(collection.now)
         results: list[Result] = []
         try:
             # Before the options are checked: a handle is no address, no number and no name either.
@@ -170,6 +170,8 @@ class MettaCheck(CheckInstance, ABC):
     def _results(self, now: datetime) -> Iterator[Result]:
         """A result for every target. What is raised here, and not in `collect`, is about the list of targets."""
         found = self.collection.target_list = self.find_targets(now)
+        for target in found.forgotten:
+            self.states.forget(target)
         for target, since in found.gone:
             yield self._failure(target, gone_error(self.SOURCE, target, since), now)
         targets = self._telemetry.by_turn(found.targets) if self.discovers else found.targets
@@ -203,26 +205,26 @@ class MettaCheck(CheckInstance, ABC):
     def _take(self, result: Result) -> Result:
         """Save, submit and report one result. Returns it without what was submitted."""
         now = self.collection.now
+        # Before anything is submitted, since it raises for a value that is no number.
         result = result.finite()
         try:
             if result.state is not None:
                 self.states.save(result.target, result.state, now)
-            self._submission.samples(result.samples)
+            series = self._submission.samples(result.samples)
             self._submission.events(result.events, now)
         except Exception as error:
             result = self._failure(result.target, error, now).finite()
-            self._submission.samples(result.samples)
+            series = self._submission.samples(result.samples)
         self._telemetry.note(result, now)
-        series = self.hour.add(now, result.samples)
-        self._submit_telemetry(self._telemetry.of_target(result.target, series, now))
+        self._submission.samples(self._telemetry.of_target(result.target, series, now))
         return result.summary()
 
     def _report(self, results: Sequence[Result]) -> None:
         """What the whole collection came to: telemetry, warnings, diagnoses."""
         tags = self.identity_tags()
         if not results:
-            self._submit_telemetry(self._telemetry.of_no_target(tags))
-        self._submit_telemetry(self._telemetry.of_instance(self.collection, results, tags))
+            self._submission.samples(self._telemetry.of_no_target(tags))
+        self._submission.samples(self._telemetry.of_instance(self.collection, results, tags))
         for message in (
             *self.collection.target_list.warnings,
             *warnings_of(results, raised=self.collection.error is not None),
@@ -247,11 +249,6 @@ class MettaCheck(CheckInstance, ABC):
     def _telemetry(self) -> Telemetry:
         tags = (tag("check_name", self.name), tag("runner", datadog_agent.get_hostname()))
         return Telemetry(tags, self.interval, discovers=self.discovers)
-
-    def _submit_telemetry(self, samples: Iterable[Sample]) -> None:
-        telemetry = list(samples)
-        self._submission.samples(telemetry)
-        self.hour.add(self.collection.now, telemetry)
 
     @cached_property
     def _unknown_options(self) -> list[str]:

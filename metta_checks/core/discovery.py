@@ -39,12 +39,14 @@ class Discovered:
 
     `names` are those to read, in order, with what the list says of each (empty where it says nothing, as for a literal
     name that is not in it). `gone` says since when targets of earlier lists are missing, and `former` what those said
+    of them. `forgotten` are names that are missing for so long that their state is of no more use, with what was said
     of them. `over_limit` are names that match beyond the limit.
     """
 
     names: Mapping[str, str]
     gone: Mapping[str, datetime] = field(default_factory=dict)
     former: Mapping[str, str] = field(default_factory=dict)
+    forgotten: Mapping[str, str] = field(default_factory=dict)
     over_limit: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -100,24 +102,42 @@ class _Unfinished:
     first: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class _SlowFailure:
+    """A refresh that failed at `at`, after it had taken the time of the targets."""
+
+    at: datetime
+    reason: str
+
+
 class Discovery:
     """The names that `selection` takes out of the list that `read_page` reads.
 
     `what` is the list's name in messages. A refresh is due every `selection.interval`. When it
-    fails, the last list stays in use, with a warning, also over a restart: it is kept in `store`. A list that is too
-    long for one collection is read on in the next one. A target that is gone from the list is reported as `gone` for a
-    day. A literal name is never gone, and needs no list.
+    fails, the last list stays in use, with a warning, also over a restart: it is kept in `store`. A refresh that took
+    the targets' time is repeated after the interval, any other one by the next collection. A list that is too long for
+    one collection is read on in the next one. A target that is gone from the list is reported as `gone` for a day, and
+    is forgotten after `kept_for`, or earlier where more than `selection.limit` are gone. A literal name is never gone,
+    and needs no list.
     """
 
     def __init__(
-        self, what: ListName, selection: NameSelection, read_page: Callable[[str | None], ListPage], store: Store
+        self,
+        what: ListName,
+        selection: NameSelection,
+        read_page: Callable[[str | None], ListPage],
+        store: Store,
+        kept_for: timedelta,
     ) -> None:
         self._what = what
         self._selection = selection
         self._read_page = read_page
         self._store = store
+        self._kept_for = max(kept_for, GONE_FOR)
+        self._forgotten: dict[str, str] = {}
         self._known: _KnownList | None = None
         self._unfinished: _Unfinished | None = None
+        self._slow: _SlowFailure | None = None
         self._is_restored = False
 
     def look(self, now: datetime, time_left: Callable[[], float]) -> Discovered:
@@ -126,6 +146,7 @@ class Discovery:
         Raises what `read_page` raises where no list has been read yet and no name is literal.
         """
         warnings: list[str] = first_three(self._selection.warnings)
+        self._forgotten = {}
         if self._selection.needs_list:
             self._restore()
             if self._is_due(now):
@@ -136,13 +157,19 @@ class Discovery:
                     self._unfinished = None
                     if self._known is None and not self._selection.literals:
                         raise
-                    warnings.append(self._failure(error, now))
+                    if time_left() < LIST_SHARE:
+                        self._slow = _SlowFailure(now, str(error))
+                    warnings.append(self._failure(str(error), now))
+            elif self._slow is not None:
+                warnings.append(self._failure(self._slow.reason, now))
         return self._discovered(now, warnings)
 
     def _is_due(self, now: datetime) -> bool:
         # A clock that was set back makes it due too.
-        known = self._known
-        return known is None or not timedelta(0) <= now - known.read_at < self._selection.interval
+        moments = [self._known.read_at] if self._known else []
+        if self._slow is not None:
+            moments.append(self._slow.at)
+        return not any(timedelta(0) <= now - moment < self._selection.interval for moment in moments)
 
     def _refresh(self, now: datetime, time_left: Callable[[], float]) -> str:
         """Read the list, or as much of it as there is time for: the warning is empty when it is read to its end."""
@@ -166,7 +193,7 @@ class Discovery:
                 return (
                     f"the list of {self._what} is long: {reading.pages:,} pages are read, the next collection continues"
                 )
-        self._unfinished = None
+        self._unfinished = self._slow = None
         self._take(reading, now)
         return ""
 
@@ -182,7 +209,10 @@ class Discovery:
             gone = {name: min(since, now) for name, since in missing.items() if name not in names}
             said = {**known.former, **known.names}
         literals = self._selection.literals
-        gone = {name: since for name, since in gone.items() if name not in literals and now - since < GONE_FOR}
+        latest = sorted((name for name in gone if name not in literals), key=lambda name: (now - gone[name], name))
+        kept = {name for name in latest[: self._selection.limit] if now - gone[name] < self._kept_for}
+        self._forgotten = {name: said.get(name, "") for name in latest if name not in kept}
+        gone = {name: since for name, since in gone.items() if name in kept}
         former = {name: said[name] for name in gone if said.get(name)}
         self._known = _KnownList(now, dict(sorted(names.items())), gone, former, reading.count, reading.first)
         # What could not be kept is read again after a restart.
@@ -210,13 +240,13 @@ class Discovery:
             warnings.append(self._what.without_match(known.first, known.count))
         names = {name: known.names.get(name, "") for name in chosen}
         former = {name: known.former.get(name, "") for name in gone}
-        return Discovered(names, gone, former, tuple(over), tuple(warnings))
+        return Discovered(names, gone, former, self._forgotten, tuple(over), tuple(warnings))
 
-    def _failure(self, error: Exception, now: datetime) -> str:
+    def _failure(self, reason: str, now: datetime) -> str:
         if self._known is None:
-            return f"the {self._what} could not be listed, only those named in full are read: {error}"
+            return f"the {self._what} could not be listed, only those named in full are read: {reason}"
         age = (now - self._known.read_at).total_seconds()
-        return f"the {self._what} could not be listed, the list of {age:,.0f} s ago stays in use: {error}"
+        return f"the {self._what} could not be listed, the list of {age:,.0f} s ago stays in use: {reason}"
 
     def _restore(self) -> None:
         if self._is_restored:

@@ -77,6 +77,11 @@ class Store:
                 "the files below `run_path`, and that the disk has room."
             )
 
+    def clear(self) -> None:
+        """Leave an empty document, as far as the Agent can write: it has no way to delete one."""
+        if self._read():
+            self._cache.write_persistent_cache(self._key, "")
+
     def _read(self) -> str | None:
         """What is there, `''` when there is nothing; None for a file that the Agent cannot read or decode."""
         try:
@@ -148,6 +153,13 @@ class TargetStates(Generic[S]):
         """Forget the targets that are not among `keys`; what was saved of them stays for when they come back."""
         self._states = {key: state for key, state in self._states.items() if key in keys}
         self._stores = {key: store for key, store in self._stores.items() if key in keys}
+
+    def forget(self, target: Target) -> None:
+        """Forget a target, and what was saved of it: what comes back under its name later starts anew."""
+        self._states.pop(target.key, None)
+        if self._format is not None:
+            self._store(target, self._format).clear()
+            del self._stores[target.key]
 
     def origins(self) -> Iterator[tuple[Target, StateOrigin]]:
         """What became of the states that an earlier process left."""

@@ -61,14 +61,16 @@ class Target:
 class TargetList:
     """The targets of one collection.
 
-    `gone` are those that were on an earlier list, and since when they are missing; they are not read. `over_limit` is
-    how many targets match beyond the limit, `warnings` are about the list.
+    `gone` are those that were on an earlier list, and since when they are missing; they are not read. `forgotten` are
+    missing for so long that what is known of them is dropped. `over_limit` is how many targets match beyond the limit,
+    `warnings` are about the list.
     """
 
     targets: Sequence[Target]
     gone: Sequence[tuple[Target, datetime]] = ()
     over_limit: int = 0
     warnings: Sequence[str] = ()
+    forgotten: Sequence[Target] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from metta_checks.core.environment import Variables
 from metta_checks.core.state import StateFormat, TargetStates
 from metta_checks.core.target import TargetList
 from metta_checks.wandb import state_codec
-from metta_checks.wandb.client import ProjectPath, WandbClient
+from metta_checks.wandb.client import WandbClient
 from metta_checks.wandb.config_models import ConfigMixin
 from metta_checks.wandb.listing import Asked, RunListing, RunListings, require_room
 from metta_checks.wandb.metrics import (
@@ -27,7 +27,7 @@ from metta_checks.wandb.metrics import (
     gpu_samples,
     selected,
 )
-from metta_checks.wandb.models import Run
+from metta_checks.wandb.models import ProjectPath, Run
 from metta_checks.wandb.query import active_filter
 from metta_checks.wandb.registry import RunRegistry, refreshed
 from metta_checks.wandb.settings import (
@@ -60,6 +60,7 @@ class WandbCheck(ConfigMixin, MettaCheck):
             [(_target_of(self.settings.path(name)), since) for name, since in found.gone.items()],
             len(found.over_limit),
             found.warnings,
+            [_target_of(self.settings.path(name)) for name in found.forgotten],
         )
 
     def read(self, target: Target, now: datetime) -> Result:
@@ -68,6 +69,8 @@ class WandbCheck(ConfigMixin, MettaCheck):
 
     def collect(self, targets: Sequence[Target], now: datetime) -> Iterator[Result]:
         """The projects in turn, several in one request; `max_runs` is shared among them."""
+        for key in self._samples.keys() - {target.key for target in targets}:
+            del self._samples[key]
         if len(targets) == 1:
             yield from super().collect(targets, now)
             return
@@ -109,19 +112,21 @@ class WandbCheck(ConfigMixin, MettaCheck):
     def _shares(self, targets: Sequence[Target], now: datetime) -> Mapping[str, int]:
         """How many runs of each target may have series: as many as had some the last time, as far as `max_runs` goes.
 
-        The rest is shared equally, also among those whose number is not known yet.
+        One of which nothing is known yet counts as one with an equal share: more would leave nothing for those that
+        grow. The rest is shared equally.
         """
         left, shares = self.settings.max_runs, {}
-        wanted = {target.key: self._candidates(target, now) for target in targets}
+        equal = left // max(len(targets), 1)
+        wanted = {target.key: self._candidates(target, now, equal) for target in targets}
         for number, (key, runs) in enumerate(sorted(wanted.items(), key=lambda item: item[1])):
             shares[key] = min(runs, left // (len(wanted) - number))
             left -= shares[key]
         return {key: share + left // len(shares) for key, share in shares.items()}
 
-    def _candidates(self, target: Target, now: datetime) -> int:
+    def _candidates(self, target: Target, now: datetime, unknown: int) -> int:
         known: RunRegistry = self.states.of(target)
         if known.refreshed_at is None:
-            return self.settings.max_runs
+            return unknown
         ended = sum(now - seen <= self.settings.completed_runs for seen in known.ended_seen.values())
         return len(known.alive) + ended
 
@@ -172,7 +177,7 @@ class WandbCheck(ConfigMixin, MettaCheck):
         read_page = partial(self.client.project_names, settings.base_url, settings.entity)
         check = "this key can see: check `entity` and the key's team"
         what = ListName("project", "projects", f"entity {settings.entity}", check)
-        return self.new_discovery(what, identity, settings.projects, read_page)
+        return self.new_discovery(what, identity, settings.projects, read_page, settings.timeframe)
 
     @cached_property
     def _samples(self) -> dict[str, SampleCache]:

@@ -23,10 +23,7 @@ from metta_checks.core.cost import (
 from metta_checks.core.duration import hours, parse_duration
 from metta_checks.core.names import NameSelection, name_selection
 from metta_checks.wandb.models import EVERYTHING_ELSE, STATES, UNENDED_STATES, RunState
-from metta_checks.wandb.query import asked_in_batch
-
-NAMES_A_PAGE: Final = 100
-"""Projects of a page of their list."""
+from metta_checks.wandb.query import NAMES_A_PAGE, asked_in_batch
 
 QUOTA: Final = 50 * 60
 """W&B allows 50 requests a minute on a free account and 200 on a paid one; published in 2023, per user."""

@@ -47,7 +47,7 @@ class Listed:
 
     def restart(self) -> None:
         store = new_store("metta_probe", agent, {"entity": "team", "names": self._selection.key}, LIST_FORMAT)
-        self._discovery = Discovery(TEAM, self._selection, self._read, store)
+        self._discovery = Discovery(TEAM, self._selection, self._read, store, timedelta(days=7))
 
     def look(self, after: timedelta = timedelta(0)) -> Discovered:
         self.now += after
@@ -203,6 +203,43 @@ def test_what_comes_back_is_watched_again_and_its_next_absence_begins_anew() -> 
         assert (list(found.names), found.gone) == (["maze", "mint"], {})
 
 
+@pytest.mark.parametrize("restart", [False, True])
+def test_what_is_gone_for_as_long_as_it_could_count_is_forgotten_once(restart: bool) -> None:
+    listed = Listed(Options([".*"]))
+    listed.names = ["maze", "mint", "zoo"]
+    listed.look()
+    listed.names = ["mint", "zoo"]
+    listed.look(timedelta(minutes=10))
+    listed.names = ["mint"]
+    listed.look(timedelta(days=6))
+    if restart:
+        listed.restart()
+    assert listed.look(timedelta(hours=23)).forgotten == {}
+    assert listed.look(timedelta(hours=1)).forgotten == {"maze": "main"}
+    assert listed.look(timedelta(hours=1)).forgotten == {}
+    listed.names = ["maze", "mint"]
+    assert listed.look(timedelta(days=7)).forgotten == {"zoo": "main"}
+
+
+def test_what_comes_back_in_time_is_not_forgotten() -> None:
+    listed = Listed(Options([".*"]))
+    for names in (["maze", "mint"], ["mint"], ["maze", "mint"], ["maze", "mint"]):
+        listed.names = names
+        assert listed.look(timedelta(days=5)).forgotten == {}
+
+
+def test_a_list_that_always_has_other_names_does_not_pile_them_up() -> None:
+    """At most `limit` are gone at a time; the others are forgotten, the earliest first."""
+    listed = Listed(Options([".*"], limit=3))
+    forgotten: list[str] = []
+    for turn in range(6):
+        listed.names = [f"{turn}a", f"{turn}b"]
+        found = listed.look(timedelta(minutes=10))
+        assert len(found.gone) <= 3
+        forgotten += found.forgotten
+    assert forgotten == ["0b", "1b", "0a", "2b", "1a", "3b", "2a"]
+
+
 def test_a_list_that_shrinks_to_nothing_leaves_all_gone() -> None:
     listed = Listed(Options([".*"]))
     listed.names = ["a", "b"]
@@ -273,6 +310,30 @@ def test_a_list_that_takes_too_long_goes_on_in_the_next_collection() -> None:
     assert "the list of projects of entity team is long: 1 pages are read" in found.warnings[0]
     found = listed.look(timedelta(minutes=2))
     assert (list(found.names), listed.requests, found.warnings) == (["zoo", "p1", "p2", "p3"], 2, ())
+
+
+@pytest.mark.parametrize("literal", [False, True], ids=["after a list", "beside a literal name"])
+@pytest.mark.parametrize(("time_left", "requests"), [(0.0, 1), (0.4, 1), (0.6, 5), (1.0, 5)])
+def test_a_refresh_that_takes_the_time_of_the_targets_waits_for_the_interval(
+    literal: bool, time_left: float, requests: int
+) -> None:
+    """A list that never answers would leave the targets without a turn in every collection."""
+    listed = Listed(Options(["zoo", "p.*"] if literal else [".*"], interval=600))
+    listed.names = ["zoo"]
+    if not literal:
+        listed.look()
+    listed.error, listed.requests = down(), 0
+    listed.time_left = time_left
+    listed.now += timedelta(minutes=10)
+    for _ in range(5):
+        found = listed.look()
+        assert list(found.names) == ["zoo"]
+        assert "could not be listed" in found.warnings[0]
+        assert "HTTP 502" in found.warnings[0]
+        listed.now += timedelta(minutes=1)
+    assert listed.requests == requests
+    listed.error, listed.time_left = None, 1.0
+    assert listed.look(timedelta(minutes=5)).warnings == ()
 
 
 @pytest.mark.parametrize(

@@ -122,6 +122,18 @@ def test_a_write_that_fails_where_a_restart_begins_anew(left: str) -> None:
     Store(cache, "runs", 1).save([2])
 
 
+@pytest.mark.parametrize("left", ["", "torn", '{"version":2,"state":[1]}', '{"version":1,"state":[1]}'])
+def test_what_is_cleared_is_a_fresh_start(left: str) -> None:
+    cache = Cache()
+    cache.kept["runs"] = left
+    store = Store(cache, "runs", 1)
+    store.clear()
+    assert store.load() is None
+    assert store.origin == "none was there"
+    store.save([2])
+    assert store.load() == [2]
+
+
 def test_a_write_that_fails_where_an_older_state_is_left() -> None:
     cache = Mute()
     cache.kept["runs"] = '{"version":1,"state":[1]}'

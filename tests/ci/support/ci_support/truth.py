@@ -40,7 +40,8 @@ class Truth:
     def look(self, now: datetime) -> Expected:
         for run in self.listed_runs():
             self.seen[run.id] = run
-        mine = [run for run in self.seen.values() if run.branch == "main" and run.head_repository == "demo-org/arena"]
+        own = self.repository.full_name
+        mine = [run for run in self.seen.values() if run.branch == "main" and run.head_repository == own]
         gauges = self.window_gauges(mine, now) | self.latest_gauges(mine, now) | self.label_gauges(now)
         if self.queue:
             gauges |= self.queue_gauges(now)
