@@ -133,7 +133,7 @@ def _conf_file(path: Path, wanted: CheckDefinition | None) -> Found:
     if meant is not None:
         return Finding("fault", path, f"the folder `{parent}` has to be called {meant.name}.d")
     remedy = "put it into a folder such as metta_wandb.d, or name the check with --check"
-    return Finding("fault", path, f"its place does not show which check it is for: {remedy}")
+    return Finding("fault", path, f"its folder and name do not tell which check it is for: {remedy}")
 
 
 def _is_check_folder(path: Path) -> bool:
