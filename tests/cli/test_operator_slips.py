@@ -117,3 +117,52 @@ def test_a_path_in_the_place_of_a_key(validated: Validated, path: str) -> None:
     lines = ("repo: a/b", "app_id: 1", "app_installation_id: 2", f"app_private_key: {path}")
     (fault,) = validated(*of("ci", *lines))
     assert fault.startswith("app_private_key 6: is a path, and this option takes the text of the key (PEM)")
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("clusterAgent:\n  advancedConfd:\n    metta_wandb.d: {a.yaml: x}\n", "clusterAgent.advancedConfd"),
+        ("clusterAgent:\n  confd:\n    metta_ci.yaml: x\n", "clusterAgent.confd"),
+        ("datadog:\n  confd:\n    metta_ci.yaml: x\n", "datadog.confd"),
+    ],
+)
+@pytest.mark.parametrize("arguments", [[], ["--check", "wandb"]])
+def test_a_file_of_helm_values(command: Command, tmp_path: Path, text: str, key: str, arguments: list[str]) -> None:
+    path = tmp_path / "values.yaml"
+    path.write_text(text)
+    result = command("validate", path, *arguments, "--format", "json")
+    (found,) = json.loads(result.stdout)["findings"]
+    assert (result.exit_code, found["level"]) == (1, "fault")
+    assert found["text"].startswith(f"is a file of Helm values: validate the files under `{key}`")
+
+
+def test_install_names_how_to_make_the_folder(command: Command, tmp_path: Path) -> None:
+    result = command("install", "--agent-dir", tmp_path / "agent")
+    assert result.exit_code == 2
+    assert f"create it with `mkdir -p {tmp_path}/agent`" in "".join(result.stderr.split("\n"))
+
+
+def test_install_keeps_to_what_is_installed(command: Command, tmp_path: Path) -> None:
+    def shims() -> set[str]:
+        return {path.stem for path in (tmp_path / "checks.d").glob("*.py")}
+
+    command("install", "--checks", "wandb", "--agent-dir", tmp_path)
+    checked = command("install", "--check", "--agent-dir", tmp_path)
+    assert (checked.exit_code, checked.stdout) == (0, "metta_wandb: ok\n")
+    assert command("install", "--agent-dir", tmp_path).exit_code == 0
+    assert shims() == {"metta_wandb"}
+    # A check that is configured and not installed is a fault.
+    conf = tmp_path / "conf.d" / "metta_ci.d" / "conf.yaml"
+    conf.parent.mkdir()
+    conf.write_text("instances: [{repo: a/b}]\n")
+    assert command("install", "--check", "--agent-dir", tmp_path).exit_code == 1
+    assert command("install", "--check", "--checks", "wandb", "--agent-dir", tmp_path).exit_code == 0
+    command("install", "--agent-dir", tmp_path)
+    assert shims() == {"metta_wandb", "metta_ci"}
+    command("install", "--checks", "all", "--agent-dir", tmp_path)
+    assert shims() == {"metta_wandb", "metta_ci", "metta_training", "metta_eval"}
+
+
+def test_install_check_of_an_empty_folder_fails(command: Command, tmp_path: Path) -> None:
+    assert command("install", "--check", "--agent-dir", tmp_path).exit_code == 1
