@@ -37,7 +37,7 @@ MAX_REPEATED: Final = 120
 def compile_pattern(text: str) -> re.Pattern[str]:
     """The regular expression `text`, for searching or matching in texts of others; cut those at `MAX_TEXT`.
 
-    Raises ValueError for what is no regular expression, and for one whose search can take exponential time, or time
+    Raises ValueError for what is not a regular expression, and for one whose search can take exponential time, or time
     that grows faster than the text's length to the power of `MAX_DEGREE`. Its text goes behind what the caller calls
     the pattern: "the pattern of run type 'x' …".
     """
@@ -48,7 +48,7 @@ def compile_pattern(text: str) -> re.Pattern[str]:
         problem = _problem(parser.parse(_BAR.sub(_unmerged, text))) if len(text) <= MAX_PATTERN else _TOO_COMPLEX
     # A count of repetitions may be too large for `re`, and brackets nested too deeply for the interpreter.
     except (re.error, OverflowError, RecursionError) as error:
-        raise ValueError(f"is no regular expression: {error} (it is {shown})") from None
+        raise ValueError(f"is not a regular expression: {error} (it is {shown})") from None
     if problem:
         raise ValueError(f"can take too long on some names: {problem} (it is {shown})")
     return compiled
