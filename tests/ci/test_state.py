@@ -25,7 +25,7 @@ def packed(document: object) -> str:
 
 
 def test_what_was_put_in_comes_out(scene):
-    watched = scene(40, 600)
+    watched = scene(28, 150)
     activity = RandomChanges(watched.repository)
     for _ in range(5):
         watched.collect()

@@ -91,6 +91,8 @@ def failing_attempts(_: Scene, request: Request) -> Response | None:
     return server_error(500) if "/attempts/" in request.path else None
 
 
+SEEDS = pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (2, 3))])
+
 FAULTS = (
     empty_ranges,
     short_ranges,
@@ -119,7 +121,7 @@ def wrong(found: Mapping[Key, float], expected: Mapping[Key, float]) -> dict[Key
     }
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@SEEDS
 def test_figures_are_right_or_absent_after_each_step_of_a_walk(scene: Callable[..., Scene], seed: int) -> None:
     rng = random.Random(seed)
     watched = scene(10, 110, days=3, seed=seed)
@@ -158,7 +160,7 @@ def test_figures_are_right_or_absent_after_each_step_of_a_walk(scene: Callable[.
         was_faulty = fault is not None
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@SEEDS
 def test_runs_that_are_listed_late_count_as_soon_as_they_are_listed(scene: Callable[..., Scene], seed: int) -> None:
     """Every second new run is in no listing for up to four collections, behind runs that were created after it."""
     rng = random.Random(seed)
