@@ -145,7 +145,7 @@ def repository(answer: Response) -> Repository:
 
 
 class ListedRepository(BaseModel):
-    """A repository in the list of an organisation."""
+    """A repository in the list of an organization."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -155,7 +155,7 @@ class ListedRepository(BaseModel):
 
 
 class RepositoryPage(NamedTuple):
-    """One page of the repositories of an organisation; `has_next`: it links to another one."""
+    """One page of the repositories of an organization; `has_next`: it links to another one."""
 
     repositories: tuple[ListedRepository, ...]
     has_next: bool

@@ -176,7 +176,7 @@ def retry_after(headers: Headers, now: datetime) -> datetime | None:
 
 
 def sign_on_address(headers: Headers) -> str | None:
-    """Where a token is authorised for an organisation's single sign-on, from GitHub's
+    """Where a token is authorised for an organization's single sign-on, from GitHub's
     `X-GitHub-SSO: required; url=ADDRESS`; None where no address is named."""
     found = re.search(r"url=(https?://[^\s;,\"'<>]{1,500})", headers.get("x-github-sso", ""))
     return found[1] if found else None

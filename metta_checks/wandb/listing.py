@@ -12,15 +12,13 @@ from metta_checks.wandb.api_models import MAX_NAME, RUN_BYTES, RunConnection, Ru
 from metta_checks.wandb.client import PageRequest, RunPage, WandbClient
 from metta_checks.wandb.graphql_errors import kind_of_text
 from metta_checks.wandb.models import ProjectPath, Run
+from metta_checks.wandb.query import asked_in_batch
 
 SECOND_TRY: Final = 0.25
 """The share of a collection's time that has to be left for asking again what took too long."""
 
 FIRST_GUESS: Final = 200
 """Runs that a project is asked for whose number is not known yet, where it shares a request with others."""
-
-MARGIN: Final = 10
-"""Runs more than expected that a project is asked for, where it shares a request with others."""
 
 OUTAGE: Final = 3
 """Projects that the server cannot list, one after the other and none before, after which it is taken to be down."""
@@ -254,7 +252,7 @@ class RunListings:
     def _expected(self, asked: Asked) -> int:
         """How many runs a project is asked for in a batch: those that are expected, and some more."""
         expected = asked.expected
-        first = FIRST_GUESS if expected is None else expected + expected // 4 + MARGIN
+        first = FIRST_GUESS if expected is None else asked_in_batch(expected)
         return min(first, self._size_of(asked.project).size)
 
     def _alone(self, asked: Asked, first_page: RunPage | None = None) -> RunListing | SourceError:

@@ -101,7 +101,7 @@ def test_a_credential_that_would_go_to_another_server(command: Command, tree: Ca
             "entry 2 is text (`gpu_heat`): write one of gpu_utilization, ",
         ),
         ({"run_types": {"train": "("}}, "run_types", "no regular expression"),
-        ({"run_types": {"train": "a{99999999999}"}}, "run_types", "'train' is no regular expression"),
+        ({"run_types": {"train": "a{99999999999}"}}, "run_types", "'train' is not a regular expression"),
         ({"run_types": {"train": "^(a+)+$"}}, "run_types", "can take too long on some names: within a repetition"),
         ({"run_types": {"train": r"(\w+\s?)+"}}, "run_types", "'train' can take too long"),
         ({"run_types": {"train": "(a|a)*b"}}, "run_types", "(it is `(a|a)*b`)"),

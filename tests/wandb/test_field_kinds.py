@@ -325,7 +325,7 @@ def test_a_page_can_do_without_the_user_and_the_number_of_runs(
     watched.check.load_options()
     watched.check.transport.pause = 0.001
     if running is None:
-        assert "(unauthorised)" in watched.failing()
+        assert "(unauthorized)" in watched.failing()
     else:
         assert watched.collect().counts() == {("all", "running"): running}
 
@@ -341,9 +341,9 @@ def test_a_page_can_do_without_the_user_and_the_number_of_runs(
         ({"message": "An internal error occurred."}, "server error"),
         ({"errors": [{"message": "maximum statement execution time exceeded"}]}, "server error"),
         ({"errors": [{"message": "clickhouse: acquire conn timeout"}]}, "server error"),
-        ({"errors": ["relogin required"], "data": None}, "unauthorised"),
-        ({"error": "user is not logged in"}, "unauthorised"),
-        ({"error": {"message": "API key has been revoked"}}, "unauthorised"),
+        ({"errors": ["relogin required"], "data": None}, "unauthorized"),
+        ({"error": "user is not logged in"}, "unauthorized"),
+        ({"error": {"message": "API key has been revoked"}}, "unauthorized"),
         ({"error": {"message": "permission denied"}}, "forbidden"),
         ({"errors": ["project not found"]}, "not found"),
         ({"errors": [None]}, "rejected"),
