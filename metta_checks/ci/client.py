@@ -86,6 +86,7 @@ class Session:
         self._slots = threading.BoundedSemaphore(THREADS)
         self._exhausted: SourceError | None = None
         self._refused: SourceError | None = None
+        self._unusable: Exception | None = None
         self._check_suites_refused_at: datetime | None = None
 
     @property
@@ -105,8 +106,20 @@ class Session:
 
     def begin(self, now: datetime) -> None:
         """Look the token up. Raises CredentialError for one that cannot be used, SourceError while an anonymous
-        caller's quota is used up."""
-        self.now, self._refused = now, None
+        caller's quota is used up; until the next `begin` no request is sent, and `require_usable` raises the same."""
+        self.now, self._refused, self._unusable = now, None, None
+        try:
+            self._look_up(now)
+        except Exception as error:
+            self._unusable = error
+            raise
+
+    def require_usable(self) -> None:
+        """Raises what `begin` raised."""
+        if self._unusable is not None:
+            raise self._unusable
+
+    def _look_up(self, now: datetime) -> None:
         self._credential = self._access.credential()
         exhausted, self._exhausted = self._exhausted, None
         if exhausted is not None and self.anonymous and exhausted.reset_at is not None and now < exhausted.reset_at:
@@ -120,6 +133,7 @@ class Session:
             auth = BearerAuth(credential.value) if credential else NoAuth()
             return self.transport.send(method, url, about=about, auth=auth, **options)
 
+        self.require_usable()
         with self._slots:
             # With many repositories each of them would ask in vain.
             if (refused := self._refused) is not None:

@@ -37,7 +37,9 @@ class RepositoryList:
         self._kept: dict[int, _KeptPage] = {}
 
     def read_page(self, cursor: str | None) -> ListPage:
-        """One page, and the number of the next one. Raises SourceError."""
+        """One page, and the number of the next one. Raises SourceError, CredentialError."""
+        # Before the advice that a request about a repository would get.
+        self._github.session.require_usable()
         number = int(cursor or 1)
         kept = self._kept.get(number)
         answer = self._request(number, kept.etag if kept else None)

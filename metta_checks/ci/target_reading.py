@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
@@ -16,7 +16,8 @@ from metta_checks.ci.graphql_batch import Batch, BatchReply, parse_reply
 from metta_checks.ci.ledger import BATCH_SIZE, SIZE_HOLDS, Ledger
 from metta_checks.ci.pages import MAY_BE_TOO_LARGE
 from metta_checks.ci.queue import Queue, QueueReader
-from metta_checks.ci.reading import Reading, WatchShare
+from metta_checks.ci.reading import Reading
+from metta_checks.ci.watch import WatchShare
 from metta_checks.core.deadline import Deadline
 from metta_checks.core.errors import Kind, SourceError
 from metta_checks.core.target import Target
@@ -27,14 +28,16 @@ MOST_TOGETHER: Final = 25
 
 @dataclass(frozen=True, slots=True)
 class TargetRead:
-    """What came of a target's reading; `queue` is None where it is not asked for, or why it is not known."""
+    """What came of a target's reading, and what is to be remembered of it; `queue` is None where it is not asked for,
+    or why it is not known."""
 
     snapshot: Snapshot
+    ledger: Ledger
     queue: Queue | SourceError | None
 
 
 class TargetReading:
-    """One collection's reading of a target: its ledger `before`, and the copy that it changes."""
+    """One collection's reading of a target, which begins with the ledger `before`."""
 
     def __init__(
         self,
@@ -48,13 +51,17 @@ class TargetReading:
         self.target = target
         self.github = github
         self.before = before
-        self.ledger = before.copy()
         self._now = now
-        self._reading = Reading(github, self.ledger, now, max_pages=max_pages, watch=watch)
+        self._reading = Reading(github, before, now, max_pages=max_pages, watch=watch)
         self._steps: Generator[Batch, BatchReply | SourceError | None, Snapshot] | None = None
 
+    @property
+    def ledger(self) -> Ledger:
+        """What was read by now, where the reading failed."""
+        return self._reading.ledger()
+
     def fetch(self, *, with_queue: bool) -> TargetRead:
-        """The whole reading. Raises SourceError; the ledger then has what was read until then."""
+        """The whole reading. Raises SourceError; `ledger` then has what was read until then."""
         return self._with_queue(self._reading.fetch(), wanted=with_queue)
 
     def begin(self) -> Batch | Snapshot | Exception:
@@ -87,12 +94,14 @@ class TargetReading:
         return RuntimeError("a reading asks once")
 
     def _with_queue(self, snapshot: Snapshot, *, wanted: bool) -> TargetRead:
+        ledger = self._reading.ledger()
         if not wanted or self.github.anonymous:
-            return TargetRead(snapshot, None)
+            return TargetRead(snapshot, ledger, None)
         try:
-            return TargetRead(snapshot, QueueReader(self.github, self.ledger, self._now).read())
+            queue = QueueReader(self.github, ledger, self._now).read()
         except SourceError as error:
-            return TargetRead(snapshot, error)
+            return TargetRead(snapshot, ledger, error)
+        return TargetRead(snapshot, replace(ledger, queue=queue.pages), queue)
 
 
 class BatchPool:

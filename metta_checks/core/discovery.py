@@ -72,14 +72,23 @@ class _Unfinished:
     pages: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _SlowFailure:
+    """A refresh that failed at `at`, after it had taken the time of the targets."""
+
+    at: datetime
+    reason: str
+
+
 class Discovery:
     """The names that `selection` takes out of the list that `read_page` reads.
 
     `what` names the list in messages: "projects of entity team". A refresh is due every `selection.interval`. When it
-    fails, the last list stays in use, with a warning, also over a restart: it is kept in `store`. A list that is too
-    long for one collection is read on in the next one. A target that is gone from the list is reported as `gone` for a
-    day, and is forgotten after `kept_for`, or earlier where more than `selection.limit` are gone. A literal name is
-    never gone, and needs no list.
+    fails, the last list stays in use, with a warning, also over a restart: it is kept in `store`. A refresh that took
+    the targets' time is repeated after the interval, any other one by the next collection. A list that is too long for
+    one collection is read on in the next one. A target that is gone from the list is reported as `gone` for a day, and
+    is forgotten after `kept_for`, or earlier where more than `selection.limit` are gone. A literal name is never gone,
+    and needs no list.
     """
 
     def __init__(
@@ -98,6 +107,7 @@ class Discovery:
         self._forgotten: dict[str, str] = {}
         self._known: _KnownList | None = None
         self._unfinished: _Unfinished | None = None
+        self._slow: _SlowFailure | None = None
         self._is_restored = False
 
     def look(self, now: datetime, time_left: Callable[[], float]) -> Discovered:
@@ -117,13 +127,19 @@ class Discovery:
                     self._unfinished = None
                     if self._known is None and not self._selection.literals:
                         raise
-                    warnings.append(self._failure(error, now))
+                    if time_left() < LIST_SHARE:
+                        self._slow = _SlowFailure(now, str(error))
+                    warnings.append(self._failure(str(error), now))
+            elif self._slow is not None:
+                warnings.append(self._failure(self._slow.reason, now))
         return self._discovered(now, warnings)
 
     def _is_due(self, now: datetime) -> bool:
         # A clock that was set back makes it due too.
-        known = self._known
-        return known is None or not timedelta(0) <= now - known.read_at < self._selection.interval
+        moments = [self._known.read_at] if self._known else []
+        if self._slow is not None:
+            moments.append(self._slow.at)
+        return not any(timedelta(0) <= now - moment < self._selection.interval for moment in moments)
 
     def _refresh(self, now: datetime, time_left: Callable[[], float]) -> str:
         """Read the list, or as much of it as there is time for: the warning is empty when it is read to its end."""
@@ -145,7 +161,7 @@ class Discovery:
                 return (
                     f"the list of {self._what} is long: {reading.pages:,} pages are read, the next collection continues"
                 )
-        self._unfinished = None
+        self._unfinished = self._slow = None
         self._take(reading.names, now)
         return ""
 
@@ -193,11 +209,11 @@ class Discovery:
         former = {name: known.former.get(name, "") for name in gone}
         return Discovered(names, gone, former, self._forgotten, tuple(over), tuple(warnings))
 
-    def _failure(self, error: Exception, now: datetime) -> str:
+    def _failure(self, reason: str, now: datetime) -> str:
         if self._known is None:
-            return f"the {self._what} could not be listed, only those named in full are read: {error}"
+            return f"the {self._what} could not be listed, only those named in full are read: {reason}"
         age = (now - self._known.read_at).total_seconds()
-        return f"the {self._what} could not be listed, the list of {age:,.0f} s ago stays in use: {error}"
+        return f"the {self._what} could not be listed, the list of {age:,.0f} s ago stays in use: {reason}"
 
     def _restore(self) -> None:
         if self._is_restored:

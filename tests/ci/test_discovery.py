@@ -532,6 +532,29 @@ def test_a_token_that_is_refused_costs_few_requests(organisation: Make) -> None:
     assert watched.by_repo("metta.check.up") == dict.fromkeys(names, 0.0)
 
 
+@pytest.mark.parametrize("restart", [False, True])
+@pytest.mark.parametrize("minutes", [4, 12], ids=["the list is not due", "the list is due"])
+def test_without_a_credential_the_repositories_of_the_last_list_are_unknown(
+    organisation: Make, minutes: int, restart: bool
+) -> None:
+    """While an unauthenticated quota is used up no request is sent, and no verdict disappears."""
+    watched = organisation("arena", "maze", token=None, branch="main")
+    watched.collect()
+    reset = int((watched.clock() + timedelta(hours=1)).timestamp())
+    limits = {"x-ratelimit-remaining": "0", "x-ratelimit-reset": str(reset)}
+    watched.server.intercept = lambda _: answer({"message": "API rate limit exceeded"}, 403, **limits)
+    watched.failing(minutes=2)
+    if restart:
+        watched.restart()
+        watched.failing(minutes=2)
+    before = len(watched.server.requests)
+    assert "(rate limited)" in watched.failing(minutes=minutes)
+    assert len(watched.server.requests) == before
+    assert watched.by_repo("metta.check.up") == {"arena": 0.0, "maze": 0.0}
+    assert set(watched.by_repo("metta.infra.health.state")) == {"arena", "maze"}
+    assert watched.statuses() == {"failed": 2}
+
+
 def test_when_the_quota_runs_low_targets_take_turns(organisation: Make) -> None:
     """No second group is begun then; the first of the next collection is those that waited."""
     names = [f"r{n:02}" for n in range(40)]

@@ -276,6 +276,30 @@ def test_a_list_that_takes_too_long_goes_on_in_the_next_collection() -> None:
     assert (list(found.names), listed.requests, found.warnings) == (["zoo", "p1", "p2", "p3"], 2, ())
 
 
+@pytest.mark.parametrize("literal", [False, True], ids=["after a list", "beside a literal name"])
+@pytest.mark.parametrize(("time_left", "requests"), [(0.0, 1), (0.4, 1), (0.6, 5), (1.0, 5)])
+def test_a_refresh_that_takes_the_time_of_the_targets_waits_for_the_interval(
+    literal: bool, time_left: float, requests: int
+) -> None:
+    """A list that never answers would leave the targets without a turn in every collection."""
+    listed = Listed(Options(["zoo", "p.*"] if literal else [".*"], interval=600))
+    listed.names = ["zoo"]
+    if not literal:
+        listed.look()
+    listed.error, listed.requests = down(), 0
+    listed.time_left = time_left
+    listed.now += timedelta(minutes=10)
+    for _ in range(5):
+        found = listed.look()
+        assert list(found.names) == ["zoo"]
+        assert "could not be listed" in found.warnings[0]
+        assert "HTTP 502" in found.warnings[0]
+        listed.now += timedelta(minutes=1)
+    assert listed.requests == requests
+    listed.error, listed.time_left = None, 1.0
+    assert listed.look(timedelta(minutes=5)).warnings == ()
+
+
 @pytest.mark.parametrize(
     ("answer", "words"),
     [

@@ -33,7 +33,7 @@ class Play:
 
     def suffer(self, seconds: float = LIMIT) -> Outcome:
         """The collection that the fault befalls, which has so many seconds."""
-        self.gate.upstream = self.stage.before
+        self.gate.upstream = self.stage.during or self.stage.before
         set_timeout(self.check, seconds)
         outcome = self.at(FAULTY)
         self.gate.stand(None)

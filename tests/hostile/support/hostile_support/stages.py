@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
+from hostile_support import several
 from simulator_support.github_changes import RandomChanges
 from simulator_support.github_edge_cases import edge_case_repository
 from simulator_support.wandb_projects import edge_case_project
@@ -45,17 +46,19 @@ SIGNATURE = "sig+signature"
 AWS_SECRET = "aws[secret]+access(key"
 AWS_SESSION = "aws(session)*token$"
 
-Kind = Literal["wandb", "github", "http", "s3", "file"]
+Kind = Literal["wandb", "github", "http", "s3", "file", "entity", "organisation", "app"]
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One kind of source. `before` and `after` are the ports of its two worlds, 0 for files."""
+    """One kind of source. `before` and `after` are the ports of its two worlds, 0 for files; `during`, where set, that
+    of the world which the faulty collection finds."""
 
     kind: Kind
     before: int
     after: int
     certificate: Path
+    during: int = 0
 
     def check(self, url: str) -> MettaCheck:
         """A check of the source that stands at `url`, with time enough."""
@@ -78,6 +81,9 @@ class Stage:
             "http": (PASSWORD, _basic("reader", PASSWORD), SIGNATURE),
             "s3": (AWS_SECRET, AWS_SESSION),
             "file": (),
+            "entity": (API_KEY, _basic("api", API_KEY)),
+            "organisation": (TOKEN,),
+            "app": (several.KEY_TEXT.split()[8], several.TOKEN_BEGINS),
         }
         return given[self.kind]
 
@@ -105,7 +111,19 @@ def stages(certificate: Path) -> Iterator[Mapping[Kind, Stage]]:
             "http": served("http", Shelf(document(0.91)), Shelf(document(0.42))),
             "s3": served("s3", Shelf(document(0.91)), Shelf(document(0.42))),
             "file": Stage("file", 0, 0, certificate),
+            **dict(_of_several(stack, certificate)),
         }
+
+
+def _of_several(stack: ExitStack, certificate: Path) -> Iterator[tuple[Kind, Stage]]:
+    makes: dict[Kind, Callable[[datetime], LoopbackServer]] = {
+        "entity": lambda now: several.entity(now, API_KEY),
+        "organisation": lambda now: several.organisation(now, TOKEN),
+        "app": several.organisation_of_an_app,
+    }
+    for kind, make in makes.items():
+        before, during, after = (stack.enter_context(make(now)).port for now in (BEGIN, FAULTY, THEN))
+        yield kind, Stage(kind, before, after, certificate, during)
 
 
 def of_github(of: DemoRepository) -> GitHubServer:
@@ -117,7 +135,7 @@ def of_github(of: DemoRepository) -> GitHubServer:
 
 def project() -> DemoProject:
     """Runs with every name and value that a check would not wish for."""
-    return edge_case_project(BEGIN, runs=110)
+    return edge_case_project(BEGIN, runs=85)
 
 
 def later_project() -> DemoProject:
@@ -131,7 +149,7 @@ def later_project() -> DemoProject:
 
 
 def repository() -> DemoRepository:
-    return edge_case_repository(BEGIN, workflows=12, runs_per_day=60, days=3, seed=7)
+    return edge_case_repository(BEGIN, workflows=10, runs_per_day=20, days=2, seed=7)
 
 
 def later_repository() -> DemoRepository:
@@ -176,6 +194,8 @@ class Shelf(LoopbackServer):
 
 
 def _check_of(kind: Kind, url: str, common: dict[str, Any]) -> MettaCheck:
+    if kind in {"entity", "organisation", "app"}:
+        return several.check_of(kind, url, {"max_response_bytes": MOST_BYTES, **common}, API_KEY, TOKEN)
     if kind == "wandb":
         own = {"entity": "metta-research", "project": "metta", "base_url": url, "api_key": API_KEY}
         small = {"page_size": 40, "max_pages": 8, "full_refresh": "1m", "events": True}
