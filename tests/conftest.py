@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import ssl
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,8 +26,20 @@ settings.register_profile("quick", max_examples=25, **BY_ITSELF)
 settings.register_profile("thorough", max_examples=100, **BY_ITSELF)
 settings.load_profile("quick")
 
+# Bytecode is kept, as Python does by itself: a command in a process of its own does not compile the package anew, nor
+# the next run of the tests each of their files.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 OWN_PREFIXES = ("AWS_", "DD_", "GITHUB_", "WANDB_")
 PROXIES = {"http_proxy", "https_proxy", "all_proxy", "no_proxy"}
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays to the end: the garbage collector need not walk it for each test."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 10, 10)
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,9 +32,10 @@ class Block(NamedTuple):
     text: str
 
 
-def instructions() -> Iterator[Block]:
+def instructions(heading: str = "## Add a check") -> Iterator[Block]:
+    """The blocks below a heading, to the next one."""
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    section = text.partition("\n## Add a check\n")[2].partition("\n## ")[0]
+    section = re.split(r"\n##+ ", text.partition(f"\n{heading}\n")[2])[0]
     before = ""
     for prose, language, body in re.findall(r"(.*?)^ {3}```(\w+)\n(.*?)^ {3}```$", section, re.DOTALL | re.MULTILINE):
         before = prose.strip().rpartition("\n\n")[2].strip()
@@ -63,6 +64,17 @@ class Copy:
     def shell(self, script: str) -> subprocess.CompletedProcess[str]:
         return self.run("bash", "-euo", "pipefail", "-c", script)
 
+    def follow(self, steps: Iterable[Block]) -> None:
+        """Write the files of the instructions, and run their commands."""
+        for block in steps:
+            if block.path is None:
+                ran = self.shell(block.text)
+                assert ran.returncode == 0, ran.stdout[-4000:] + ran.stderr
+            else:
+                path = self.root / block.path
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(block.text, encoding="utf-8")
+
     def command(self, *arguments: str | Path) -> str:
         ran = self.run(sys.executable, "-m", "metta_checks", *arguments)
         assert ran.returncode == 0, ran.stdout + ran.stderr
@@ -89,14 +101,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
     copy = copied(tmp_path_factory.mktemp("fifth") / "repository")
     require_generator(copy)
     *steps, last = instructions()
-    for block in steps:
-        if block.path is None:
-            ran = copy.shell(block.text)
-            assert ran.returncode == 0, ran.stdout + ran.stderr
-        else:
-            path = copy.root / block.path
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(block.text, encoding="utf-8")
+    copy.follow(steps)
     assert last.language == "sh"
     return copy
 
@@ -214,3 +219,12 @@ def test_a_specification_without_what_the_base_reads_is_refused(copy: Copy) -> N
         "The template `core/options` has it.",
     ):
         assert sentence in ran.stderr, ran.stderr
+
+
+def test_a_check_that_reads_an_api(copy: Copy, tmp_path: Path) -> None:
+    """Follows all other tests here: it turns the copy's check into one that reads over HTTP."""
+    copy.follow(instructions("### If the check reads an API"))
+    (tmp_path / "queue.yaml").write_text("instances:\n  - url: http://127.0.0.1:9/queue\n    skip_proxy: true\n")
+    ran = copy.run(sys.executable, "-m", "metta_checks", "collect", SLUG, "--config", tmp_path / "queue.yaml")
+    assert ran.returncode == 1
+    assert "Scheduler: GET http://127.0.0.1:9/queue for the queue: 127.0.0.1:9 refused the connection" in ran.stderr

@@ -73,16 +73,30 @@ def _of_object(value: Any, model: Any, place: str) -> Iterator[Finding]:
         yield Finding(Rule.MODEL, place, f"this has to be an object, {model.__name__}")
         return
     attributes = {json_name: attribute for attribute, json_name in model.attribute_map.items()}
+    limited = model.validations
     inner: list[Finding] = []
+    itself = dict(value)
     for key, part in value.items():
         where = f"{place}.{key}" if place else key
         if key not in attributes:
             inner.append(Finding(Rule.MODEL, where, f"{model.__name__} has no such field"))
         elif part is not None:
-            inner += _of_types(part, model.openapi_types[attributes[key]], where)
+            types = model.openapi_types[attributes[key]]
+            inner += _of_types(part, types, where)
+            if isinstance(part, list) and attributes[key] not in limited and _are_looked_at(types):
+                # The client loads an item once for each model that it might be, at every level that contains it.
+                itself[key] = []
     yield from inner
-    if not inner and (problem := _problem_of_loading(value, model)):
+    if not inner and (problem := _problem_of_loading(itself, model)):
         yield Finding(Rule.MODEL, place, problem)
+
+
+def _are_looked_at(types: tuple[Any, ...]) -> bool:
+    """Whether `_of_types` looks at the items of a list one by one."""
+    from datadog_api_client.model_utils import ModelNormal
+
+    first = types[0]
+    return isinstance(first, list) and isinstance(first[0], type) and issubclass(first[0], ModelNormal)
 
 
 def _of_types(value: Any, types: tuple[Any, ...], place: str) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Final
 
 from metta_checks.core.tags import MAX_TAG_LENGTH
@@ -221,6 +222,7 @@ def normalised(text: str) -> str:
     return _FOLDED.sub("_", text.strip().lower())[:MAX_TAG_LENGTH]
 
 
+@lru_cache(maxsize=16_384)
 def key_and_value(text: str) -> tuple[str, str]:
     """The two parts of a tag, normalised. A tag without a colon is all key."""
     key, _, value = normalised(text).partition(":")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -96,29 +97,69 @@ def _about_permissions(settings: Settings, *, anonymous: bool) -> str:
     )
 
 
+POLICIES: Final = (
+    (
+        r"ip allow list|your ip address",
+        "The organisation accepts only addresses on its IP allow list: have an owner add the address from which this "
+        "Agent reaches GitHub, or run the check on a host whose address is on it.",
+    ),
+    (
+        r"oauth app.*restrict",
+        "The organisation restricts OAuth Apps and the token is one's: have an owner approve the app, or use a "
+        "fine-grained token or a GitHub App.",
+    ),
+    (
+        r"lifetime",
+        "The organisation limits how long tokens live: make a token with a shorter lifetime and set it instead.",
+    ),
+    (
+        r"forbids access.*\(classic\)",
+        "The organisation forbids classic tokens: use a fine-grained token or a GitHub App.",
+    ),
+    (
+        r"forbids access",
+        "The organisation forbids tokens of this type: use one that its policy allows, or a GitHub App.",
+    ),
+    (
+        r"two-factor|\b2fa\b",
+        "The organisation requires two-factor authentication of the token's owner: enable it, or use a GitHub App.",
+    ),
+    (
+        r"enterprise managed user",
+        "The token's owner is a managed user of an enterprise to which this repository does not belong: use another "
+        "token.",
+    ),
+    (
+        r"installation.*suspended",
+        "The App's installation is suspended: have an owner of the organisation resume it.",
+    ),
+    (
+        r"suspended",
+        "GitHub suspended the account of the token's owner: use the token of another account, or a GitHub App.",
+    ),
+    (
+        r"access blocked|has been disabled",
+        "GitHub blocked the repository: its page on GitHub gives the reason and whom to ask.",
+    ),
+    (
+        r"administrative rules",
+        "GitHub wants a header `User-Agent`: check the `headers` option, and the proxy, which may remove it.",
+    ),
+    (
+        r"an html page",
+        "GitHub's API does not answer so: a proxy or firewall on the way refuses the request, or `api_url` is wrong.",
+    ),
+)
+"""The words of a refusal that no permission of the token would change, as a pattern, and what to do about it."""
+
+
 def _about_policy(error: SourceError) -> str | None:
     """What to do about a refusal that no permission of the token's would change; None for any other."""
     message = error.detail.lower()
     if "saml" in message or "single sign-on" in message or error.authorise_at:
         where = error.authorise_at or "https://github.com/settings/tokens, at the token under Configure SSO"
         return f"The organisation requires single sign-on: authorise the token for it at {where}."
-    if "ip allow list" in message or "your ip address" in message:
-        return (
-            "The organisation accepts only addresses on its IP allow list: have an owner add the address from which "
-            "this Agent reaches GitHub, or run the check on a host whose address is on it."
-        )
-    if "oauth app" in message and "restrict" in message:
-        return (
-            "The organisation restricts OAuth Apps and the token is one's: have an owner approve the app, or use a "
-            "fine-grained token or a GitHub App."
-        )
-    if "lifetime" in message:
-        return "The organisation limits how long tokens live: make a token with a shorter lifetime and set it instead."
-    if "forbids access" in message and "(classic)" in message:
-        return "The organisation forbids classic tokens: use a fine-grained token or a GitHub App."
-    if "forbids access" in message:
-        return "The organisation forbids tokens of this type: use one that its policy allows, or a GitHub App."
-    return None
+    return next((remedy for words, remedy in POLICIES if re.search(words, message)), None)
 
 
 def _about_limits(error: SourceError, *, anonymous: bool) -> str:

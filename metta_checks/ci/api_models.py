@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Annotated, Final, NamedTuple, TypeVar
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, RootModel
 
-from metta_checks.ci.models import Job, QueuedRun, QueuePage, Run, Workflow, file_of
+from metta_checks.ci.models import Job, QueuedRun, QueuePage, RepositoryName, Run, Workflow, file_of
 from metta_checks.core.clock import in_utc
 from metta_checks.core.errors import Kind, SourceError
 from metta_checks.core.transport import Response, ShapeError
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
+
+_NEXT = re.compile(r"""\brel\s*=\s*["']?next\b""", re.IGNORECASE)
+"""In a header `Link`; proxies write it anew, and the quotes may be missing (RFC 8288)."""
 
 MOST_ATTEMPTS: Final = 1_000
 """A run may be run again fifty times; what is remembered of a run grows with its attempts."""
@@ -37,14 +41,13 @@ Number = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 
 class RunPage(NamedTuple):
     """One page of a listing of runs, newest first. `total` counts the matching runs; GitHub stops counting somewhere
-    above the thousand that it lists. `has_next`: it links to another page, also where it is not full. `full_name` and
-    `web_url` are the repository's, None where the page is empty."""
+    above the thousand that it lists. `has_next`: it links to another page, also where it is not full. `repository` is
+    None where the page is empty."""
 
     runs: tuple[Run, ...]
     total: int
     etag: str | None
-    full_name: str | None
-    web_url: str | None
+    repository: RepositoryName | None
     has_next: bool = False
 
 
@@ -94,8 +97,7 @@ def run_page(answer: Response) -> RunPage:
         runs=tuple(map(_run, parsed.workflow_runs)),
         total=parsed.total_count,
         etag=answer.headers.get("etag"),
-        full_name=repository.full_name if repository else None,
-        web_url=repository.html_url if repository else None,
+        repository=RepositoryName(repository.full_name, repository.html_url) if repository else None,
         has_next=_has_next(answer),
     )
 
@@ -328,7 +330,7 @@ def _job(parsed: _Job, run_id: int) -> Job:
 
 
 def _has_next(answer: Response) -> bool:
-    return 'rel="next"' in answer.headers.get("link", "")
+    return _NEXT.search(answer.headers.get("link", "")) is not None
 
 
 def _parse(answer: Response, model: type[ModelT]) -> ModelT:

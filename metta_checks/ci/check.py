@@ -13,17 +13,17 @@ from metta_checks.ci.access import Access, AppAccess, Registry, app_key_places, 
 from metta_checks.ci.client import GitHub, Session
 from metta_checks.ci.config_models import ConfigMixin
 from metta_checks.ci.figures import Snapshot, figures_of
-from metta_checks.ci.jobs import JobsReader, JobsReading, note_ended
+from metta_checks.ci.jobs import JobsReader, JobsReading, ended_since
 from metta_checks.ci.ledger import Ledger
 from metta_checks.ci.metrics import duration_samples, job_samples, judged_samples, plain_samples, queue_samples
 from metta_checks.ci.organization import DefaultBranches, RepositoryList
 from metta_checks.ci.queue import Queue
-from metta_checks.ci.reading import WatchShare
 from metta_checks.ci.rules import scope_tags
 from metta_checks.ci.settings import PUBLIC_API, VARIABLES, Settings
 from metta_checks.ci.state_codec import VERSION, from_text, to_text
 from metta_checks.ci.target_reading import BatchPool, TargetRead, TargetReading, read_together
 from metta_checks.ci.verdicts import decided, flip_events, verdicts_of
+from metta_checks.ci.watch import WatchShare
 from metta_checks.core import Dropped, DropReason, MettaCheck, Result, Target, tag
 from metta_checks.core.credentials import CredentialPlaces
 from metta_checks.core.discovery import Discovery
@@ -119,7 +119,8 @@ class CiCheck(ConfigMixin, MettaCheck):
 
     def _group(self, targets: Sequence[Target], watch: WatchShare, now: datetime) -> Iterator[Result]:
         opened = [self._open(target, now, watch) for target in targets]
-        for one, read in read_together(opened, self._pool, with_queue=self.config.queue):
+        deadline = self.collection.deadline
+        for one, read in read_together(opened, self._pool, deadline, with_queue=self.config.queue):
             try:
                 if isinstance(read, SourceError):
                     yield self._interrupted(one, read, now)
@@ -136,18 +137,16 @@ class CiCheck(ConfigMixin, MettaCheck):
 
     def _interrupted(self, one: TargetReading, error: SourceError, now: datetime) -> Result:
         """A reading that failed: what was read until then is not read again."""
-        # Runs which ended in it would not be noted later.
-        self._note_jobs(one, now)
-        # More than `max_pages` allows is not kept: nothing would fit in until it is out of the look-back.
-        kept = None if error.kind is Kind.OVERSIZED else one.ledger
+        # More than `max_pages` allows is not kept: nothing would fit in until it is out of the look-back. Attempts that
+        # ended in what is kept are noted now, since the next collection compares with it.
+        kept = None if error.kind is Kind.OVERSIZED else self._with_ended(one, one.ledger, now)
         return replace(self.failed(one.target, error, now), state=kept)
 
     def _result(self, one: TargetReading, read: TargetRead, now: datetime) -> Result:
-        settings, ledger, snapshot = one.github.settings, one.ledger, read.snapshot
+        settings, snapshot, ledger = one.github.settings, read.snapshot, self._with_ended(one, read.ledger, now)
         figures = figures_of(snapshot, settings.max_age)
         verdicts = verdicts_of(settings, figures.judged)
         events = list(flip_events(settings, verdicts, ledger.verdicts, snapshot)) if self.config.events else []
-        ledger.verdicts |= decided(verdicts)
         samples = [*judged_samples(settings, verdicts, now), *plain_samples(settings, figures, now)]
         if self.config.distributions:
             samples += duration_samples(settings, snapshot.completed)
@@ -156,15 +155,19 @@ class CiCheck(ConfigMixin, MettaCheck):
             samples += queue_samples(settings, read.queue)
         elif read.queue is not None:
             warnings.append(f"the queue is unknown: {read.queue}")
-        self._note_jobs(one, now)
-        jobs = self._read_jobs(one, now)
+        jobs = self._read_jobs(one, ledger, now)
         samples += job_samples(settings, jobs.jobs)
-        warnings += _about_jobs(jobs, ledger)
+        warnings += _about_jobs(jobs)
         return Result(
             one.target,
             samples,
             events,
-            state=ledger,
+            state=replace(
+                ledger,
+                verdicts={**ledger.verdicts, **decided(verdicts)},
+                jobs=jobs.waiting,
+                job_page_size=jobs.page_size,
+            ),
             dropped=[_undecided(snapshot), *_lost_jobs(jobs)],
             unknown=figures.unknown,
             warnings=warnings,
@@ -271,19 +274,17 @@ class CiCheck(ConfigMixin, MettaCheck):
     def _settings_of(self, target: Target) -> Settings:
         return self.settings.of_repo(target.identity["repo"], target.identity["branch"])
 
-    def _note_jobs(self, one: TargetReading, now: datetime) -> None:
-        """Whose jobs are to be read; nobody's where they are off, or where each request counts."""
-        if self.config.jobs and not one.github.anonymous:
-            note_ended(one.github.settings, one.before, one.ledger, now)
-        else:
-            one.ledger.jobs = ()
+    def _with_ended(self, one: TargetReading, ledger: Ledger, now: datetime) -> Ledger:
+        """With the attempts whose jobs are to be read; none where they are off, or where each request counts."""
+        if not self.config.jobs or one.github.anonymous:
+            return replace(ledger, jobs=())
+        return replace(ledger, jobs=(*ledger.jobs, *ended_since(one.github.settings, one.before, ledger, now)))
 
-    def _read_jobs(self, one: TargetReading, now: datetime) -> JobsReading:
+    def _read_jobs(self, one: TargetReading, ledger: Ledger, now: datetime) -> JobsReading:
         most = self.config.max_job_requests
         left = self._jobs_left if self.discovers else most
-        reader = JobsReader(one.github, one.ledger, now, budget=most, left=left)
-        jobs = reader.read()
-        self._jobs_left = reader.left
+        jobs = JobsReader(one.github, ledger, now, budget=most, left=left).read()
+        self._jobs_left = jobs.left
         return jobs
 
     def _remarks(self, settings: Settings, snapshot: Snapshot) -> Iterator[str]:
@@ -311,9 +312,9 @@ def _undecided(snapshot: Snapshot) -> Dropped:
     return Dropped.of(DropReason.UNREADABLE, names, note=UNDECIDED)
 
 
-def _about_jobs(jobs: JobsReading, ledger: Ledger) -> Iterator[str]:
+def _about_jobs(jobs: JobsReading) -> Iterator[str]:
     if jobs.problem is not None:
-        yield f"the jobs of {len(ledger.jobs):,} attempts are not read yet: {jobs.problem}"
+        yield f"the jobs of {len(jobs.waiting):,} attempts are not read yet: {jobs.problem}"
 
 
 def _lost_jobs(jobs: JobsReading) -> Iterator[Dropped]:

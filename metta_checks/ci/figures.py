@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from metta_checks.ci.ledger import TrackedRun
 from metta_checks.ci.models import CANCELLED, TIMED, Run, Workflow
+from metta_checks.ci.runs import TrackedRun
 from metta_checks.ci.workflows import Selection
 from metta_checks.core.target import Unknown
 

@@ -17,7 +17,7 @@ from pydantic import BeforeValidator, Field, TypeAdapter
 from metta_checks.ci.api_models import MOST_LISTED, Moment, Number, Reference, Text
 from metta_checks.ci.client import GitHub, run_concurrently
 from metta_checks.ci.graphql import Data, GraphQLModel, QueryField, unknown_shape
-from metta_checks.ci.ledger import BATCH_SIZE, Ledger
+from metta_checks.ci.ledger import BATCH_SIZE, AnsweredSize
 from metta_checks.ci.models import Run, Workflow
 from metta_checks.ci.pages import MAY_BE_TOO_LARGE
 from metta_checks.core.errors import Kind, SourceError
@@ -186,12 +186,16 @@ class Batch:
         return replace(self, histories=(), watched=(*self.watched, *self.closely_watched), closely_watched=())
 
     def is_refused_check_suites(self, error: SourceError) -> bool:
-        """Whether the error may be that the token cannot read check suites. Fine-grained ones cannot be given the
-        permission "Checks" (https://github.com/orgs/community/discussions/179545)."""
-        asked = bool(self.histories or self.closely_watched)
+        """Whether the error may be that the token cannot read check suites, or that the server has no such field.
+        Fine-grained tokens cannot be given the permission "Checks"
+        (https://github.com/orgs/community/discussions/179545)."""
+        if not self.histories and not self.closely_watched:
+            return False
+        if error.kind is Kind.REJECTED:
+            return True
         of_a_field = error.kind is Kind.FORBIDDEN and error.status == 200
         aliases = (HISTORIES.alias, CHANGES_WITH_OUTCOME.alias)
-        return asked and of_a_field and (error.field is None or error.field.startswith(aliases))
+        return of_a_field and (error.field is None or error.field.startswith(aliases))
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,12 +221,12 @@ class BatchReply:
 
 
 class BatchSender:
-    """Sends batches as the server answers them: in the size that is not too much for it, which the ledger remembers,
-    and without what the token must not read."""
+    """Sends batches as the server answers them: in the size that is not too much for it, which is `answered`, and
+    without what the token must not read."""
 
-    def __init__(self, github: GitHub, ledger: Ledger, now: datetime) -> None:
+    def __init__(self, github: GitHub, answered: AnsweredSize, now: datetime) -> None:
+        self.answered = answered.at(now, SIZES)
         self._github = github
-        self._ledger = ledger
         self._now = now
 
     def send(self, batch: Batch) -> BatchReply:
@@ -246,7 +250,7 @@ class BatchSender:
             return error
 
     def _send_in_size(self, batch: Batch) -> BatchReply:
-        size = self._ledger.batch_size
+        size = self.answered.size
         while True:
             try:
                 reply = send(self._github, batch, size)
@@ -256,8 +260,8 @@ class BatchSender:
                 if error.kind not in MAY_BE_TOO_LARGE or smaller is None or not self._github.has_time:
                     raise
                 size = smaller
-        if size != self._ledger.batch_size:
-            self._ledger.batch_size, self._ledger.sizes_at = size, self._now
+        if size != self.answered.size:
+            self.answered = AnsweredSize(size, self._now)
         return reply
 
 

@@ -11,9 +11,10 @@ from typing import Final
 from metta_checks.ci.api_models import attempt_conclusion, run_page
 from metta_checks.ci.client import OF_ALL_REQUESTS, GitHub, run_concurrently
 from metta_checks.ci.graphql_batch import HISTORY, Batch, BatchReply, BatchSender, PastRun
-from metta_checks.ci.ledger import Ledger, Outcome, outcome_of
 from metta_checks.ci.models import Run, Workflow
 from metta_checks.ci.pages import LISTED, MAY_BE_TOO_LARGE, SIZES, goes_on
+from metta_checks.ci.runs import Outcome, RunTable
+from metta_checks.ci.workflows import Workflows
 from metta_checks.core.errors import Kind, SourceError
 
 MOST_UNREADABLE: Final = 8
@@ -24,7 +25,7 @@ Place = tuple[int, int]
 """A run's id and the number of one of its attempts."""
 
 
-def resolve_flakiness(github: GitHub, ledger: Ledger, run_ids: Iterable[int]) -> SourceError | None:
+def resolve_flakiness(github: GitHub, runs: RunTable, run_ids: Iterable[int]) -> SourceError | None:
     """Ask for the attempts that decide whether these runs are flaky, and remember them. The last but one comes first:
     a run is run again because that one failed, so that one request is nearly always enough.
 
@@ -35,7 +36,7 @@ def resolve_flakiness(github: GitHub, ledger: Ledger, run_ids: Iterable[int]) ->
     open_ids = list(run_ids)
     done: set[Place] = set()
     unreadable: list[SourceError] = []
-    while asked := [place for run_id in open_ids if (place := _next(ledger, run_id, done))]:
+    while asked := [place for run_id in open_ids if (place := _next(runs, run_id, done))]:
         for start in range(0, len(asked), MOST_UNREADABLE):
             if len(unreadable) >= MOST_UNREADABLE:
                 return unreadable[-1] if github.out_of_time else None
@@ -45,17 +46,17 @@ def resolve_flakiness(github: GitHub, ledger: Ledger, run_ids: Iterable[int]) ->
             ):
                 done.add(place)
                 if isinstance(outcome, Outcome):
-                    ledger.record_attempt(*place, outcome)
+                    runs.record_attempt(*place, outcome)
                 elif outcome.kind is Kind.NOT_FOUND:
-                    ledger.record_attempt(*place, ledger.runs[place[0]].outcome_of(place[1]).after_not_found)
+                    runs.record_attempt(*place, runs.known[place[0]].outcome_of(place[1]).after_not_found)
                 else:
                     unreadable.append(outcome)
     return unreadable[-1] if unreadable and github.out_of_time else None
 
 
-def _next(ledger: Ledger, run_id: int, done: set[Place]) -> Place | None:
+def _next(runs: RunTable, run_id: int, done: set[Place]) -> Place | None:
     """The latest attempt of a run that is to be asked for; None where there is none."""
-    open_places = [(run_id, attempt) for attempt in ledger.runs[run_id].open_attempts]
+    open_places = [(run_id, attempt) for attempt in runs.known[run_id].open_attempts]
     return max((place for place in open_places if place not in done), default=None)
 
 
@@ -65,7 +66,7 @@ def _outcome(github: GitHub, run_id: int, attempt: int) -> Outcome | SourceError
     parameters = {"exclude_pull_requests": "true"}
     path = f"/actions/runs/{run_id}/attempts/{attempt}"
     try:
-        return outcome_of(attempt_conclusion(github.get_of_repo(path, about=about, params=parameters)))
+        return Outcome.of(attempt_conclusion(github.get_of_repo(path, about=about, params=parameters)))
     except SourceError as error:
         if error.kind in OF_ALL_REQUESTS:
             raise
@@ -75,21 +76,32 @@ def _outcome(github: GitHub, run_id: int, attempt: int) -> Outcome | SourceError
 class Histories:
     """Finds the latest decisive run of workflows that have had none in the lookback; one object per collection.
 
-    `unread` says by workflow why that run is not known. Runs created from `since` on are the listing's.
+    `searched` are the workflows that have none at all, `unread` says by workflow why that run is not known. Runs
+    created from `since` on are the listing's.
     """
 
-    def __init__(self, github: GitHub, ledger: Ledger, since: datetime, sender: BatchSender) -> None:
+    def __init__(
+        self,
+        github: GitHub,
+        runs: RunTable,
+        workflows: Workflows,
+        searched: frozenset[int],
+        since: datetime,
+        sender: BatchSender,
+    ) -> None:
+        self.searched = searched
         self.unread: dict[int, str] = {}
         self._github = github
-        self._ledger = ledger
+        self._runs = runs
+        self._workflows = workflows
         self._since = since
         self._sender = sender
         self._asked: set[int] = set()
 
     def quiet(self, wanted: Iterable[int]) -> list[Workflow]:
         """Those of the workflows of which no decisive run is known and the past was not searched yet."""
-        known, searched = self._ledger.latest_decisive(), self._ledger.searched
-        return [self._ledger.workflows[one] for one in sorted(wanted) if one not in known and one not in searched]
+        answered = self._runs.latest_decisive().keys() | self.searched
+        return [self._workflows.known[one] for one in sorted(wanted) if one not in answered]
 
     def read_answer(self, reply: BatchReply) -> None:
         """Take the histories of a GraphQL answer, as far as they decide."""
@@ -97,11 +109,11 @@ class Histories:
         for workflow_id, past_runs in reply.histories.items():
             runs = settled_by_graphql(past_runs, self._github.settings.branch, self._since)
             if runs is not None:
-                self._remember(self._ledger.workflows[workflow_id], runs)
+                self._remember(self._workflows.known[workflow_id], runs)
 
-    def search(self, wanted: Collection[int], *, by_graphql: bool) -> None:
-        """Look up all that is quiet: by GraphQL where that answers and was not asked before, then by REST. Raises
-        SourceError for what every other request would end in."""
+    def search(self, wanted: Collection[int], *, by_graphql: bool, page_size: int) -> None:
+        """Look up all that is quiet: by GraphQL where that answers and was not asked before, then by REST, in pages of
+        at most `page_size`. Raises SourceError for what every other request would end in."""
         unasked = [workflow for workflow in self.quiet(wanted) if workflow.id not in self._asked]
         if unasked and by_graphql:
             # What GraphQL does not answer is asked of REST below.
@@ -114,7 +126,7 @@ class Histories:
                 reason = next(iter(self.unread.values()))
                 self.unread |= {workflow.id: reason for workflow in left[start:]}
                 return
-            pasts = run_concurrently([partial(self._past, one) for one in batch])
+            pasts = run_concurrently([partial(self._past, one, page_size) for one in batch])
             for workflow, past in zip(batch, pasts, strict=True):
                 if not isinstance(past, SourceError):
                     self._remember(workflow, past)
@@ -125,19 +137,19 @@ class Histories:
                     raise error
             self.unread |= {workflow_id: str(error) for workflow_id, error in faults.items()}
 
-    def _past(self, workflow: Workflow) -> list[Run] | SourceError:
+    def _past(self, workflow: Workflow, page_size: int) -> list[Run] | SourceError:
         """The runs of a quiet workflow, or why they could not be read."""
         try:
-            return read_by_rest(self._github, workflow, self._ledger.page_size)
+            return read_by_rest(self._github, workflow, page_size)
         except SourceError as error:
             return error
 
     def _remember(self, workflow: Workflow, runs: Iterable[Run]) -> None:
         found = list(runs)
         for run in found:
-            self._ledger.admit(run)
+            self._runs.admit(run)
         if not any(run.from_this_repo and run.decisive for run in found):
-            self._ledger.searched.add(workflow.id)
+            self.searched |= {workflow.id}
 
 
 def settled_by_graphql(past_runs: Sequence[PastRun], branch: str, since: datetime) -> list[Run] | None:
@@ -186,6 +198,6 @@ def _read_in_pages(github: GitHub, workflow: Workflow, size: int) -> list[Run]:
         path = f"/actions/workflows/{workflow.id}/runs"
         page = run_page(github.get_of_repo(path, about=f"the runs of {workflow.file}", params=parameters))
         runs += page.runs
-        if not goes_on(page, size) or any(run.from_this_repo and run.decisive for run in page.runs):
+        if not goes_on(page, size, number) or any(run.from_this_repo and run.decisive for run in page.runs):
             return runs
     return runs

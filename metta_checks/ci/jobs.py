@@ -14,9 +14,10 @@ from typing import Final, NamedTuple
 
 from metta_checks.ci.api_models import JobPage, job_page
 from metta_checks.ci.client import OF_ALL_REQUESTS, THREADS, GitHub, run_concurrently
-from metta_checks.ci.ledger import Ledger, TrackedRun
+from metta_checks.ci.ledger import AnsweredSize, Ledger
 from metta_checks.ci.models import Job, Run, WaitingJobs
 from metta_checks.ci.pages import MAY_BE_TOO_LARGE, SIZES
+from metta_checks.ci.runs import TrackedRun
 from metta_checks.ci.settings import Settings
 from metta_checks.ci.workflows import Exclusion
 from metta_checks.core.errors import Kind, SourceError
@@ -43,23 +44,28 @@ class EndedJob(NamedTuple):
 
 @dataclass(slots=True)
 class JobsReading:
-    """What one collection read. `over_limit` and `unreadable` name the attempts whose jobs are lost, and `problem` is
-    why the others are still to be read."""
+    """What one collection read. `waiting` are the attempts that are still to be read, and `page_size` how many jobs a
+    page may have for the server to answer it. `over_limit` and `unreadable` name the attempts whose jobs are lost, and
+    `problem` is why the others are still to be read. `left` is how many requests are left for other repositories."""
 
+    waiting: tuple[WaitingJobs, ...]
+    page_size: AnsweredSize
+    left: int
     jobs: list[EndedJob] = field(default_factory=list)
     over_limit: list[str] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
     problem: SourceError | None = None
 
 
-def note_ended(settings: Settings, before: Ledger, ledger: Ledger, now: datetime) -> None:
-    """Note the attempts that have ended since `before`, the ledger of the last collection, the oldest run first. In the
+def ended_since(settings: Settings, before: Ledger, ledger: Ledger, now: datetime) -> list[WaitingJobs]:
+    """The attempts that have ended since `before`, the ledger of the last collection, the oldest run first. In the
     first collection ever that is none: what had ended before belongs to another time.
 
-    To be called whenever `ledger` is kept, also where the rest of a collection failed: the next one compares with it.
+    They are to be noted whenever `ledger` is kept, also where the rest of a collection failed: the next one compares
+    with it.
     """
     if before.started_at is None or ledger.was_set_back:
-        return
+        return []
     exclusion = Exclusion(settings.exclude_workflows)
     ended: list[WaitingJobs] = []
     for run_id, known in sorted(ledger.runs.items()):
@@ -67,40 +73,34 @@ def note_ended(settings: Settings, before: Ledger, ledger: Ledger, now: datetime
         first, latest = _last_ended(last.run if last else None) + 1, _last_ended(run)
         if first > latest or not _may_count(known, ledger, now - settings.lookback):
             continue
-        if exclusion.excludes_run(run, ledger.workflows):
+        if exclusion.excludes_run(run, ledger.workflows.by_id):
             continue
         ended += [WaitingJobs(run.id, attempt, run.file) for attempt in range(first, min(latest + 1, run.attempt))]
         if latest == run.attempt and run.conclusion not in WITHOUT_JOBS:
             ended.append(WaitingJobs(run.id, latest, run.file, started_at=run.started_at))
-    ledger.jobs = (*ledger.jobs, *ended)
+    return ended
 
 
 class JobsReader:
     """Reads the jobs of one repository that `ledger` notes, with at most `left` of the `budget` of requests that its
-    instance has; what is still to be read stays noted. The ledger remembers how many jobs a page may have for the
-    server to answer it."""
+    instance has."""
 
     def __init__(self, github: GitHub, ledger: Ledger, now: datetime, *, budget: int, left: int | None = None) -> None:
         self._github = github
         self._ledger = ledger
         self._now = now
         self._budget = budget
-        self._left = budget if left is None else left
-        self._reading = JobsReading()
+        size = ledger.job_page_size.at(now, SIZES)
+        self._reading = JobsReading(ledger.jobs, size, budget if left is None else left)
         self._failures = 0
         self._may_shrink = True
         self._is_probing = False
-        self._size_before = ledger.job_page_size
+        self._size_before = size
         self._at_once: list[WaitingJobs] = []
-
-    @property
-    def left(self) -> int:
-        """How many requests are left for the other repositories of the instance."""
-        return self._left
 
     def read(self) -> JobsReading:
         """The jobs of the attempts that have waited longest. Raises no SourceError: this part fails alone."""
-        waiting = list(self._ledger.jobs)
+        reading, waiting = self._reading, list(self._ledger.jobs)
         # Those with more pages than there may be requests would be in the way of the others for ever.
         too_long = [one for one in waiting if one.pages > self._budget]
         waiting = [one for one in waiting if one.pages <= self._budget]
@@ -111,11 +111,11 @@ class JobsReader:
             batch = self._affordable(waiting)
             if not batch:
                 break
-            again += self._read_batch(batch, self._ledger.job_page_size)
+            again += self._read_batch(batch, reading.page_size.size)
             waiting = [*self._at_once, *waiting[len(batch) :]]
             self._at_once = []
-        self._ledger.jobs = (*again, *waiting)
-        return self._reading
+        reading.waiting = (*again, *waiting)
+        return reading
 
     def _may_go_on(self) -> bool:
         return self._reading.problem is None and self._failures < MOST_FAILURES and not self._github.out_of_time
@@ -124,9 +124,9 @@ class JobsReader:
         """The first of those that wait, as many as may be asked for at once, each with its pages as far as known."""
         chosen: list[WaitingJobs] = []
         for one in waiting[: 1 if self._is_probing else THREADS]:
-            if one.pages > self._left:
+            if one.pages > self._reading.left:
                 break
-            self._left -= one.pages
+            self._reading.left -= one.pages
             chosen.append(one)
         return chosen
 
@@ -143,11 +143,11 @@ class JobsReader:
             if pages > self._budget:
                 self._leave_out([one])
                 continue
-            if pages - one.pages > self._left:
+            if pages - one.pages > self._reading.left:
                 # The first in the next collection, where all its pages are affordable.
                 again.append(one._replace(pages=pages))
                 continue
-            self._left -= max(0, pages - one.pages)
+            self._reading.left -= max(0, pages - one.pages)
             again += self._read_others(one, page, pages, size)
         return again
 
@@ -210,13 +210,11 @@ class JobsReader:
         not the reason, and is left as it is from then on."""
         if error.kind not in MAY_BE_TOO_LARGE or not self._may_shrink or not self._github.has_time:
             return False
-        ledger = self._ledger
-        if ledger.job_page_size < size:
+        if self._reading.page_size.size < size:
             return True
         smaller = next((one for one in SIZES if one < size), None)
         self._may_shrink = self._is_probing = smaller is not None
-        ledger.job_page_size = smaller or self._size_before
-        ledger.sizes_at = self._now if smaller else ledger.sizes_at
+        self._reading.page_size = AnsweredSize(smaller, self._now) if smaller else self._size_before
         return self._may_shrink
 
     def _leave_out(self, some: Iterable[WaitingJobs]) -> None:

@@ -19,7 +19,8 @@ from metta_checks.ci.api_models import MOST_LISTED, Moment, Number, Text, search
 from metta_checks.ci.client import SEARCH, GitHub
 from metta_checks.ci.graphql import Data, GraphQLModel, PageInfo, QueryField, parse_alone
 from metta_checks.ci.graphql_batch import Batch, send
-from metta_checks.ci.ledger import Ledger
+from metta_checks.ci.ledger import LabelNames
+from metta_checks.ci.models import RepositoryName, folded
 from metta_checks.core.errors import Kind, SourceError
 
 MOST_PAGES: Final = 10
@@ -68,29 +69,36 @@ class _Label:
 
 class LabelCounts:
     """The counts of one collection. Its first `fields` go along with the other questions, and `read_answer` reads their
-    answer; `finish` asks for what is still open then."""
+    answer; `finish` asks for what is still open then. `repository` is the name that the answers have."""
 
-    def __init__(self, github: GitHub, ledger: Ledger, now: datetime) -> None:
+    def __init__(self, github: GitHub, before: LabelNames, now: datetime) -> None:
+        self.repository: RepositoryName | None = None
         self._github = github
         self._settings = github.settings
-        self._ledger = ledger
         self._now = now
+        self._spellings = dict(before.spellings)
+        self._crowded = dict(before.crowded)
+        self._listed_at = before.listed_at
         self._since = now - self._settings.label_window
         options = dict.fromkeys(option for labels in self._settings.labels.values() for option in labels)
-        self._labels = [_Label(option, ledger.labels.get(option) or option) for option in options]
+        self._labels = [_Label(option, self._spellings.get(option) or option) for option in options]
         for label in self._labels:
-            found_at = ledger.crowded_labels.get(label.option)
-            if found_at is not None and timedelta(0) <= now - found_at < LOOK_AGAIN:
-                label.fault = self._crowded(label.option)
+            if self._is_fresh(self._crowded.get(label.option)):
+                label.fault = self._too_crowded(label.option)
         self._names: dict[str, str] = {}
         self._names_after: str | None = None
         self._names_pages = 0
         self._wants_names = any(
-            label.is_open and ledger.labels.get(label.option) is None and not self._is_known_missing(label.option)
+            label.is_open and self._spellings.get(label.option) is None and not self._is_known_missing(label.option)
             for label in self._labels
         )
         self._found: dict[str, int] = {}
         self._faults: dict[str, SourceError] = {}
+
+    @property
+    def state(self) -> LabelNames:
+        """What is known of the labels by now."""
+        return LabelNames(self._spellings, self._listed_at, self._crowded)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -141,10 +149,10 @@ class LabelCounts:
             except SourceError as error:
                 self._names_failed(error)
 
-    def finish(self) -> None:
-        """Ask until all is known, or cannot be."""
+    def finish(self, repo: str) -> None:
+        """Ask until all is known, or cannot be. `repo` is what the repository is called now."""
         if self._github.anonymous:
-            self._search()
+            self._search(repo)
             return
         while fields := self.fields():
             try:
@@ -172,8 +180,8 @@ class LabelCounts:
         return QueryField(alias, f"{alias}: repository(owner: $owner, name: $repo) {{ {text} }}", variables)
 
     def _take_page(self, label: _Label, page: LabelledPage) -> None:
-        self._ledger.full_name, self._ledger.web_url = page.full_name, page.web_url
-        if page.label is None or page.label.casefold() != label.option.casefold():
+        self.repository = page.repository
+        if page.label is None or folded(page.label) != folded(label.option):
             label.missing = True
             if self._is_known_missing(label.option):
                 self._settle(label, None)
@@ -188,14 +196,14 @@ class LabelCounts:
         if page.after is None or (page.merged and page.merged[-1][2] < self._since):
             self._settle(label, label.spelling)
         elif label.pages == MOST_PAGES:
-            self._ledger.crowded_labels[label.option] = self._now
-            raise self._crowded(label.option)
+            self._crowded[label.option] = self._now
+            raise self._too_crowded(label.option)
         else:
             label.after = page.after
 
     def _take_names(self, names: Sequence[str], after: str | None) -> None:
         """Labels that are missing as they are spelt may be there in another case; there are no two of one name."""
-        self._names |= {name.casefold(): name for name in names}
+        self._names |= {folded(name): name for name in names}
         self._names_after, self._names_pages = after, self._names_pages + 1
         missing = [label for label in self._labels if label.missing]
         self._wants_names = bool(missing) and after is not None
@@ -205,14 +213,14 @@ class LabelCounts:
                 raise self._too_many(f"more than {MOST_LIST_PAGES} pages of labels", missing[0].option, remedy)
             return
         for label in missing:
-            if spelling := self._names.get(label.option.casefold()):
+            if spelling := self._names.get(folded(label.option)):
                 try:
                     self._respell(label, spelling)
                 except SourceError as error:
                     label.fault = error
             else:
                 self._settle(label, None)
-        self._ledger.labels_at = self._now
+        self._listed_at = self._now
 
     def _names_failed(self, error: SourceError) -> None:
         self._wants_names = False
@@ -229,16 +237,18 @@ class LabelCounts:
 
     def _settle(self, label: _Label, spelling: str | None) -> None:
         label.missing, label.complete = False, True
-        self._ledger.crowded_labels.pop(label.option, None)
-        self._ledger.labels[label.option] = spelling
+        self._crowded.pop(label.option, None)
+        self._spellings[label.option] = spelling
 
     def _is_known_missing(self, option: str) -> bool:
         """Whether the list of labels was looked through for it lately."""
-        known, looked_at = self._ledger.labels, self._ledger.labels_at
-        fresh = looked_at is not None and timedelta(0) <= self._now - looked_at < LOOK_AGAIN
-        return fresh and option in known and known[option] is None
+        known = self._spellings
+        return self._is_fresh(self._listed_at) and option in known and known[option] is None
 
-    def _crowded(self, option: str) -> SourceError:
+    def _is_fresh(self, found_at: datetime | None) -> bool:
+        return found_at is not None and timedelta(0) <= self._now - found_at < LOOK_AGAIN
+
+    def _too_crowded(self, option: str) -> SourceError:
         detail = f"more than {MOST_PAGES} pages of merged pull requests were updated in the window"
         return self._too_many(detail, option, "It is counted again within the hour.")
 
@@ -246,9 +256,8 @@ class LabelCounts:
         operation = f"{self._github.source}: the label {option} of {self._settings.repo}"
         return SourceError(Kind.OVERSIZED, operation, detail, remedy)
 
-    def _search(self) -> None:
+    def _search(self, repo: str) -> None:
         """One search for each metric, which finds labels in any case."""
-        repo = self._ledger.full_name or self._settings.repo
         for metric, query in label_searches(repo, self._settings.labels, self._since).items():
             parameters = {"q": query, "per_page": "1"}
             try:
@@ -320,8 +329,7 @@ class LabelledPage(NamedTuple):
     next page, None behind the last one.
     """
 
-    full_name: str
-    web_url: str
+    repository: RepositoryName
     label: str | None
     merged: Sequence[tuple[int, datetime | None, datetime]]
     after: str | None
@@ -331,8 +339,7 @@ def labelled_page(data: Data, alias: str, *, operation: str) -> LabelledPage:
     """Raises SourceError: the error of that alias, or one for an answer of another shape."""
     parsed = parse_alone(data, alias, _LABELLED_PAGE, operation)
     return LabelledPage(
-        full_name=parsed.name_with_owner,
-        web_url=parsed.url,
+        repository=RepositoryName(parsed.name_with_owner, parsed.url),
         label=parsed.label.name if parsed.label else None,
         merged=[(node.number, node.merged_at, node.updated_at) for node in parsed.pull_requests.nodes],
         after=parsed.pull_requests.page_info.after,

@@ -7,34 +7,73 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Final
 
 from metta_checks.ci.api_models import RunPage
 from metta_checks.ci.client import GitHub, run_concurrently
-from metta_checks.ci.ledger import KEPT_PER_WORKFLOW, PAGE_SIZE, Bucket, Gap, Ledger
-from metta_checks.ci.models import Run
-from metta_checks.ci.pages import LISTED, GapReader, RunPages, goes_on, lacking
+from metta_checks.ci.ledger import PAGE_SIZE, Bucket, Gap, ListingState
+from metta_checks.ci.models import RepositoryName, Run
+from metta_checks.ci.pages import LISTED, GapReader, RunPages, goes_on
+from metta_checks.ci.runs import KEPT_PER_WORKFLOW, RunTable
 from metta_checks.core.errors import SourceError
+
+LOOK_WAITS: Final = timedelta(hours=6)
+"""How long a look that costs quota is put off in a repository where nothing else happens."""
+
+UNREAD_FIRST: Final = 4
+"""How many times as often as others a page has its turn that was not read since it moved."""
 
 
 class Listing:
-    """Brings the runs of a ledger up to date; one object per collection.
+    """Brings a table of runs up to date; one object per collection.
 
     `read` are the ids that an answer of this collection vouched for, those behind a 304 included; `missing` are known
-    runs that the first page should have and has not.
+    runs that the first page should have and has not. `is_front_read` says that the first page was answered, and
+    `repository` is the name that the runs have. `workflows` is how many the repository is known to have.
     """
 
-    def __init__(self, github: GitHub, ledger: Ledger, now: datetime, since: datetime, *, max_pages: int) -> None:
+    def __init__(
+        self,
+        github: GitHub,
+        runs: RunTable,
+        before: ListingState,
+        now: datetime,
+        since: datetime,
+        *,
+        max_pages: int,
+        workflows: int,
+    ) -> None:
         self.read: set[int] = set()
         self.missing: list[int] = []
-        self._github = github
-        self._ledger = ledger
+        self.is_front_read = False
+        self.repository: RepositoryName | None = None
+        self._runs = runs
+        self._state = before
         self._now = now
         self._since = since
-        self._max_runs = max_pages * PAGE_SIZE
-        self._pages = RunPages(github, ledger, now, max_pages=max_pages)
-        self._gaps = GapReader(github, ledger, self._pages, self._admit)
-        self._known_before = frozenset(ledger.runs)
+        # A cold reading ends with its pages; what is remembered must not grow beyond that from one to the next.
+        self._max_runs = max_pages * PAGE_SIZE + KEPT_PER_WORKFLOW * workflows
+        self._pages = RunPages(github, before.page_size, now, max_pages=max_pages)
+        self._ranges = GapReader(self._pages, runs, self._admit, before.gaps, before.buckets)
+        self._known_before = frozenset(runs.known)
         self._front_changed = True
+
+    @property
+    def state(self) -> ListingState:
+        """How far it is read by now, without the buckets that are out of the look-back."""
+        ranges = self._ranges
+        buckets = tuple(bucket for bucket in ranges.buckets.values() if bucket.newest >= self._since)
+        return replace(self._state, buckets=buckets, gaps=ranges.gaps, page_size=self._pages.answered)
+
+    @property
+    def page_size(self) -> int:
+        """How many runs a page has that the server answers."""
+        return self._pages.size
+
+    @property
+    def gaps(self) -> Sequence[Gap]:
+        """The ranges that are not read yet."""
+        return self._ranges.gaps
 
     @property
     def cold(self) -> bool:
@@ -44,35 +83,36 @@ class Listing:
     @property
     def lacking(self) -> frozenset[int]:
         """Known runs that a range should have and has not."""
-        return frozenset(self._gaps.lacking)
+        return frozenset(self._ranges.lacking)
 
     @property
     def short(self) -> Sequence[Gap]:
         """The ranges of which GitHub listed less than there is."""
-        return self._gaps.short
+        return self._ranges.short
 
-    def refresh(self) -> None:
-        """All runs created since the last collection, or in the whole look-back where there was none.
+    def refresh(self, *, with_buckets: bool) -> None:
+        """All runs created since the last collection, or in the whole look-back where there was none. `with_buckets`:
+        what is read of the ranges becomes buckets.
 
         The listing is sorted by creation, newest first, so that a page whose last run is known is the last one
         needed. A time to stop at would lose what the listing shows late. What is behind the first page is a gap until
-        it is read. Raises SourceError; the ledger then has what was read.
+        it is read. Raises SourceError; what was read until then counts.
         """
-        ledger = self._ledger
-        page = self._pages.first(ledger.front_etag)
+        page = self._pages.first(self._state.front_etag)
         if page is None:
             self._front_changed = False
+            front_since = self._state.front_since
             self.read.update(
                 run_id
-                for run_id, known in ledger.runs.items()
-                if ledger.front_since is None or known.run.created_at > ledger.front_since
+                for run_id, known in self._runs.known.items()
+                if front_since is None or known.run.created_at > front_since
             )
         else:
             self._take_front(page)
-        ledger.collected_at = self._now
+        self.is_front_read = True
         if page is not None and not self.cold and not self._reaches_back(page, self._pages.size):
             self._follow()
-        self._read_gaps(with_buckets=not ledger.is_whole)
+        self._read_gaps(with_buckets=with_buckets)
 
     def maintain(self) -> None:
         """Look at what lies behind the first page: a new bucket when enough has gathered, else the one that was not
@@ -82,20 +122,59 @@ class Listing:
         As long as nothing happens that costs nothing: the look goes to a bucket that should not have changed.
         Raises SourceError.
         """
-        ledger = self._ledger
-        buckets = [bucket for bucket in ledger.buckets.values() if self._front_changed or not bucket.stale]
+        if self._pages.left < 1:
+            return
         opened = self._next_bucket() if self._front_changed else None
+        middle = self._middle()
         if opened is not None:
             self._check(opened)
-            ledger.covered_until = opened.until
-        if buckets and (opened is None or ledger.look_is_due):
-            self._check(min(buckets, key=lambda bucket: (not bucket.stale, bucket.checked_at, bucket.until)))
-        ledger.look_is_due = opened is not None and not ledger.look_is_due
+            self._state = replace(self._state, covered_until=opened.until)
+        self._move(middle, is_read=opened is not None)
+        buckets = [bucket for bucket in self._ranges.buckets.values() if bucket != opened and self._is_due(bucket)]
+        if buckets and (opened is None or self._state.look_is_due):
+            self._check(min(buckets, key=self._turn))
+        self._state = replace(self._state, look_is_due=opened is not None and not self._state.look_is_due)
         self._read_gaps(with_buckets=False)
+
+    def _middle(self) -> list[Bucket]:
+        """The pages between the buckets that stay and the first page."""
+        covered_until = self._state.covered_until
+        buckets = self._ranges.buckets.values()
+        return [bucket for bucket in buckets if covered_until is not None and bucket.since > covered_until]
+
+    def _move(self, middle: list[Bucket], *, is_read: bool) -> None:
+        """What lies between the buckets and the first page, too little for a bucket that stays, is one for as long as
+        the first page is the same: a run that is listed late may lie there. Its turn stays when it moves, unless a new
+        bucket of this collection has most of it."""
+        covered_until, front_since = self._state.covered_until, self._state.front_since
+        if covered_until is None or any(one.until == front_since and one.since > covered_until for one in middle):
+            return
+        for bucket in middle:
+            del self._ranges.buckets[bucket.key]
+        if front_since is not None and covered_until < front_since:
+            checked_at = min((bucket.checked_at for bucket in middle), default=covered_until)
+            checked_at = self._now if is_read else checked_at
+            since = covered_until + timedelta(seconds=1)
+            moved = Bucket(since, front_since, 1, None, front_since, checked_at, size=self._pages.size)
+            self._ranges.buckets[moved.key] = moved
+
+    def _turn(self, bucket: Bucket) -> tuple[bool, timedelta, datetime]:
+        """In which order buckets are looked at: first the one that has changed, or has waited for longest."""
+        waited = self._now - bucket.checked_at
+        return not bucket.stale, -waited * (1 if bucket.etag else UNREAD_FIRST), bucket.until
+
+    def _is_due(self, bucket: Bucket) -> bool:
+        """Whether a look at a bucket is free, or something happened anyway, or it has waited for that long enough."""
+        waited = self._now - bucket.checked_at >= LOOK_WAITS
+        return self._front_changed or (not bucket.stale and (bucket.etag is not None or waited))
+
+    def mark_stale(self, created_at: datetime) -> None:
+        """A run of this time was seen to have changed, so that the pages that list it have changed too."""
+        self._ranges.mark_stale(created_at)
 
     def reread(self, runs: Iterable[Run]) -> list[SourceError]:
         """Read these runs again, neighbours in one request. Returns why some could not be read."""
-        ranges = self._ranges(sorted(runs, key=lambda run: run.created_at))
+        ranges = self._ranges_of(sorted(runs, key=lambda run: run.created_at))
         outcomes = run_concurrently([partial(self._whole_range, since, until) for since, until in ranges])
         for pages, _ in outcomes:
             for page in pages:
@@ -118,39 +197,39 @@ class Listing:
 
     def _read_gaps(self, *, with_buckets: bool) -> None:
         try:
-            self._gaps.read(with_buckets=with_buckets)
+            self._ranges.read(with_buckets=with_buckets)
         finally:
             # They may be deleted, which GraphQL answers.
-            self.read -= self._gaps.lacking
+            self.read -= self._ranges.lacking
 
     def _take_front(self, page: RunPage) -> None:
         """The first page, and the gap behind it. It counts as read only where no run is missing that is known: a
         listing that is short is asked for again."""
-        ledger, size, cold = self._ledger, self._pages.size, self.cold
+        size, cold = self._pages.size, self.cold
         self.missing = missing = list(self._missing_in_front(page, size))
-        newest = max((known.run.created_at for known in ledger.runs.values()), default=self._since)
+        newest = max((known.run.created_at for known in self._runs.known.values()), default=self._since)
         self._admit(page)
-        ledger.front_etag = None if missing else page.etag
+        state = replace(self._state, front_etag=None if missing else page.etag)
         if page.runs or not missing:
-            # None says that the page is the whole listing.
-            ledger.front_since = page.runs[-1].created_at if goes_on(page, size) else None
+            state = replace(state, front_since=page.runs[-1].created_at if goes_on(page, size, 1) else None)
         if cold:
-            ledger.covered_until = page.runs[-1].created_at if page.runs else self._since
+            state = replace(state, covered_until=page.runs[-1].created_at if page.runs else self._since)
+        self._state = state
         if not self._reaches_back(page, size):
             since = self._since if cold else max(newest, self._since)
-            self._gaps.open(Gap(since, page.runs[-1].created_at))
+            self._ranges.open(Gap(since, page.runs[-1].created_at))
 
     def _missing_in_front(self, page: RunPage, size: int) -> Iterator[int]:
         ids = {run.id for run in page.runs}
-        oldest = page.runs[-1].created_at if goes_on(page, size) else self._since
-        for run_id, known in self._ledger.runs.items():
+        oldest = page.runs[-1].created_at if goes_on(page, size, 1) else self._since
+        for run_id, known in self._runs.known.items():
             if known.run.created_at > oldest and not known.gone and run_id not in ids:
                 yield run_id
 
     def _follow(self) -> None:
         """The pages behind the first one, until one that ends with a known run; what is left is a gap."""
-        ledger, size = self._ledger, self._pages.size
-        gap = ledger.gaps[-1]
+        size = self._pages.size
+        gap = self._ranges.gaps[-1]
         for number in range(2, LISTED // size + 1):
             try:
                 behind = self._pages.front(number)
@@ -161,56 +240,57 @@ class Listing:
                 raise
             assert behind is not None  # noqa: S101 (only a conditional request can be answered with 304)
             self._admit(behind)
-            others = tuple(one for one in ledger.gaps if one != gap)
             if behind.runs and self._is_known(behind.runs[-1]):
-                ledger.gaps = others
+                self._ranges.replace(gap, None)
                 return
             if behind.runs:
-                gap = replace(gap, until=min(gap.until, behind.runs[-1].created_at))
-                ledger.gaps = (*others, gap)
-            if not goes_on(behind, size):
+                rest = replace(gap, until=min(gap.until, behind.runs[-1].created_at))
+                self._ranges.replace(gap, rest)
+                gap = rest
+            if not goes_on(behind, size, number):
                 # It ends before what was known: whether it was short, the range shows.
                 return
 
     def _check(self, bucket: Bucket) -> None:
         """Ask for a bucket. Where runs are missing that are known, it was not read, and is asked for again."""
+        buckets, before = self._ranges.buckets, frozenset(self._runs.known)
         page = self._pages.bucket(bucket)
         if page is None:
-            self._ledger.buckets[bucket.key] = replace(bucket, checked_at=self._now, stale=False)
+            buckets[bucket.key] = replace(bucket, checked_at=self._now, stale=False)
             return
-        before = frozenset(self._ledger.runs)
         self._admit(page)
-        follows = goes_on(page, bucket.size)
+        follows = goes_on(page, bucket.size, bucket.page)
         listed = {run.id for run in page.runs}
         is_all = bucket.page == 1 and not follows
-        if is_all and lacking(self._ledger, bucket.since, bucket.until, listed):
-            self._ledger.buckets[bucket.key] = replace(bucket, etag=None, stale=False)
+        if is_all and self._runs.lacking(bucket.since, bucket.until, listed):
+            buckets[bucket.key] = replace(bucket, etag=None, stale=False)
             return
         newest = page.runs[0].created_at if page.runs else bucket.since
-        checked = replace(bucket, etag=page.etag, newest=newest, checked_at=self._now, stale=False)
-        self._ledger.buckets[checked.key] = checked
-        behind = (bucket.since, bucket.until, bucket.page + 1)
-        if follows and behind not in self._ledger.buckets and page.runs[-1].id not in before:
-            self._gaps.open(Gap(bucket.since, page.runs[-1].created_at))
+        buckets[bucket.key] = replace(bucket, etag=page.etag, newest=newest, checked_at=self._now, stale=False)
+        behind = replace(bucket, page=bucket.page + 1, etag=None, newest=newest)
+        if not follows or behind.key in buckets:
+            return
+        if page.runs[-1].id not in before:
+            self._ranges.open(Gap(bucket.since, page.runs[-1].created_at))
+        elif (page.has_next or page.total > bucket.page * bucket.size) and behind.page * bucket.size <= LISTED:
+            # What came late to this page pushed known runs behind it, and what came late there is not known.
+            self._check(behind)
 
     def _next_bucket(self) -> Bucket | None:
         """The oldest hundred runs that lie between the buckets and the first page, once there are more than that."""
-        ledger, size = self._ledger, self._pages.size
-        if ledger.front_since is None or ledger.covered_until is None:
+        front_since, covered_until, size = self._state.front_since, self._state.covered_until, self._pages.size
+        if front_since is None or covered_until is None:
             return None
-        times = sorted(
-            known.run.created_at
-            for known in ledger.runs.values()
-            if ledger.covered_until < known.run.created_at < ledger.front_since
-        )
+        created = (known.run.created_at for known in self._runs.known.values())
+        times = sorted(moment for moment in created if covered_until < moment < front_since)
         # A second is not divided between two buckets.
         inside = [moment for moment in times[:size] if moment < times[size]] if len(times) > size else []
-        since = ledger.covered_until + timedelta(seconds=1)
+        since = covered_until + timedelta(seconds=1)
         return Bucket(since, inside[-1], 1, None, inside[-1], self._now, size=size) if inside else None
 
-    def _ranges(self, runs: Sequence[Run]) -> list[tuple[datetime, datetime]]:
+    def _ranges_of(self, runs: Sequence[Run]) -> list[tuple[datetime, datetime]]:
         """Times of creation that hold these runs, which are in that order, with no more than a page of others."""
-        known = sorted(known.run.created_at for known in self._ledger.runs.values())
+        known = sorted(known.run.created_at for known in self._runs.known.values())
         ranges: list[tuple[datetime, datetime]] = []
         for run in runs:
             created = run.created_at
@@ -223,22 +303,20 @@ class Listing:
 
     def _reaches_back(self, page: RunPage, size: int) -> bool:
         """Whether the runs behind this page are known, too old, or none."""
-        return not goes_on(page, size) or self._is_known(page.runs[-1])
+        return not goes_on(page, size, 1) or self._is_known(page.runs[-1])
 
     def _is_known(self, run: Run) -> bool:
         """Whether what is older than this run is known, or too old to count."""
         return run.created_at < self._since or run.id in self._known_before
 
     def _admit(self, page: RunPage) -> None:
-        # A cold reading ends with its pages; what is remembered must not grow beyond that from one to the next.
-        new = sum(run.id not in self._ledger.runs for run in page.runs)
-        if len(self._ledger.runs) + new > self._max_runs + KEPT_PER_WORKFLOW * len(self._ledger.workflows):
+        new = sum(run.id not in self._runs.known for run in page.runs)
+        if len(self._runs.known) + new > self._max_runs:
             raise self._pages.too_many("more runs than `max_pages` allows")
         for run in page.runs:
-            self._ledger.admit(run)
+            self._runs.admit(run)
             self.read.add(run.id)
-        self._ledger.full_name = page.full_name or self._ledger.full_name
-        self._ledger.web_url = page.web_url or self._ledger.web_url
+        self.repository = page.repository or self.repository
 
 
 def _count(times: Sequence[datetime], since: datetime, until: datetime) -> int:

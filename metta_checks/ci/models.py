@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, NamedTuple
@@ -132,6 +133,13 @@ def _minutes(start: datetime | None, end: datetime | None) -> float:
     return 0.0 if start is None or end is None else max((end - start).total_seconds(), 0.0) / 60
 
 
+class RepositoryName(NamedTuple):
+    """What GitHub calls a repository now, and its page."""
+
+    full_name: str
+    web_url: str
+
+
 class QueuedRun(NamedTuple):
     """A run that has not ended. `started_at` is when its latest attempt was asked for."""
 
@@ -151,6 +159,11 @@ class QueuePage(NamedTuple):
     total: int
     etag: str | None
     has_next: bool
+
+
+def folded(name: str) -> str:
+    """A name as it is compared: in any case, and with letters and their accents as one character or as two."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def without_ref(path: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
@@ -93,47 +93,67 @@ class DefaultBranches:
     def __init__(self, session: Session, settings: Settings) -> None:
         self._session = session
         self._settings = settings
-        self._known: dict[str, _Branch] = {}
+        self._known: dict[str, _Repository] = {}
 
     def of(self, names: Mapping[str, str], now: datetime) -> tuple[dict[str, str], list[str]]:
-        """The branch to watch in each of the repositories at `now`, and a sentence for each of which it is not known.
+        """The branch to watch in each of the repositories at `now`, and a sentence for each that is not to be read.
 
-        `names` has what the list says of each.
+        `names` has what the list says of each. A repository that is named by a former name is left out where it is
+        there by its present name too: GitHub answers to both.
         """
-        if self._settings.branch:
-            return dict.fromkeys(names, self._settings.branch), []
-        self._known = {name: branch for name, branch in self._known.items() if name in names}
+        self._known = {name: known for name, known in self._known.items() if name in names}
+        spelt = {f"{self._settings.organization}/{name}".casefold(): name for name in names}
         branches, problems = {}, []
         for name, listed in names.items():
-            try:
-                branches[name] = listed or self._read(name, now)
-            except SourceError as error:
-                problems.append(f"{name} is not read, since its default branch is not known: {error}")
+            branch = self._settings.branch or listed
+            # A name that the list has is the present one; what has no other beside it is not read twice.
+            if not branch or (not listed and len(names) > 1):
+                try:
+                    known = self._read(name, now)
+                except SourceError as error:
+                    if not branch:
+                        problems.append(f"{name} is not read, since its default branch is not known: {error}")
+                        continue
+                else:
+                    branch = branch or known.branch
+                    present = spelt.get(known.full_name.casefold(), name)
+                    if present != name:
+                        problems.append(f"{name} is called {present} by now, and is read as such: change `repos`")
+                        continue
+            branches[name] = branch
         return branches, problems
 
-    def _read(self, name: str, now: datetime) -> str:
+    def _read(self, name: str, now: datetime) -> _Repository:
         known, interval = self._known.get(name), self._settings.repos.interval if self._settings.repos else timedelta(0)
         if known is not None and timedelta(0) <= now - known.read_at < interval:
-            return known.name
+            return known
         github = GitHub(self._session, self._settings.of_repo(f"{self._settings.organization}/{name}", ""))
         try:
             answer = github.get_of_repo("", about="the default branch", etag=known.etag if known else None)
-            branch = known.name if answer.status == 304 and known else _usable(repository(answer).default_branch)
-            if not branch:
+            if answer.status == 304 and known is not None:
+                read = replace(known, read_at=now)
+            else:
+                parsed = repository(answer)
+                branch = _usable(parsed.default_branch)
+                read = _Repository(parsed.full_name, branch, answer.headers.get("etag"), now)
+            if not (self._settings.branch or read.branch):
                 remedy = "Name the branch in the option `branch`."
                 raise SourceError(Kind.MALFORMED, answer.operation, "a default branch without a usable name", remedy)
         except SourceError:
             # What is known stays in use, and is asked for again by the next collection.
             if known is None:
                 raise
-            return known.name
-        self._known[name] = _Branch(branch, answer.headers.get("etag"), now)
-        return branch
+            return known
+        self._known[name] = read
+        return read
 
 
 @dataclass(frozen=True, slots=True)
-class _Branch:
-    name: str
+class _Repository:
+    """What GitHub says of a repository: its present name with the owner, and its default branch."""
+
+    full_name: str
+    branch: str
     etag: str | None
     read_at: datetime
 

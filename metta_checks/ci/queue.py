@@ -6,6 +6,7 @@ before the look-back are left out (Labbs#45).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -14,7 +15,7 @@ from typing import Final
 from metta_checks.ci.api_models import queue_page
 from metta_checks.ci.client import GitHub, run_concurrently
 from metta_checks.ci.ledger import Ledger
-from metta_checks.ci.models import QueuedRun, QueuePage
+from metta_checks.ci.models import QueuePage
 from metta_checks.ci.pages import LISTED, goes_on
 from metta_checks.ci.workflows import Exclusion
 from metta_checks.core.errors import Kind, SourceError
@@ -27,63 +28,67 @@ runner yet."""
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """How many runs wait and are under way, and since when the one waits that has waited for longest."""
+    """How many runs wait and are under way, and since when the one waits that has waited for longest. `pages` are what
+    was read, by status."""
 
     queued: int
     in_progress: int
     oldest_queued: timedelta
+    pages: Mapping[str, tuple[QueuePage, ...]]
 
 
 class QueueReader:
-    """Reads the queue of one repository. The ledger keeps its pages: an unchanged one costs no quota."""
+    """Reads the queue of one repository. `ledger` has its pages of the last time: an unchanged one costs no quota."""
 
     def __init__(self, github: GitHub, ledger: Ledger, now: datetime) -> None:
         self._github = github
         self._settings = github.settings
-        self._ledger = ledger
+        self._before = ledger.queue
+        self._workflows = ledger.workflows.by_id
         self._now = now
         self._since = now - github.settings.lookback
         # As many as the server was seen to answer (cli/cli#6560).
-        self._per_page = ledger.page_size
-        self._pages: dict[tuple[str, int], QueuePage] = {}
+        self._per_page = ledger.listing.page_size.size
 
     def read(self) -> Queue:
         """The queue now, without excluded workflows. Raises SourceError."""
-        listed = run_concurrently([partial(self._listed, status) for status in (QUEUED, IN_PROGRESS)])
-        self._ledger.queue = dict(sorted(self._pages.items()))
+        statuses = (QUEUED, IN_PROGRESS)
+        listed = run_concurrently([partial(self._pages, status) for status in statuses])
         # A run that starts between the two requests is in both: it runs.
-        runs = {run.id: run for found in listed for run in found}
+        found = {run.id: run for pages in listed for page in pages for run in page.runs}
         exclusion = Exclusion(self._settings.exclude_workflows)
-        workflows = self._ledger.workflows
         included = [
-            run for run in runs.values() if not exclusion.excludes_named(run.workflow_id, run.name, run.file, workflows)
+            run
+            for run in found.values()
+            if run.created_at >= self._since
+            and not exclusion.excludes_named(run.workflow_id, run.name, run.file, self._workflows)
         ]
         waits = [self._now - run.started_at for run in included if run.status == QUEUED]
         return Queue(
             queued=len(waits),
             in_progress=sum(run.status == IN_PROGRESS for run in included),
             oldest_queued=max([timedelta(0), *waits]),
+            pages=dict(zip(statuses, listed, strict=True)),
         )
 
-    def _listed(self, status: str) -> list[QueuedRun]:
-        """The runs of one status that were created within the look-back."""
-        found: dict[int, QueuedRun] = {}
-        rows = 0
+    def _pages(self, status: str) -> tuple[QueuePage, ...]:
+        """The pages of one status, down to the first run that was created before the look-back."""
+        pages: list[QueuePage] = []
         for number in range(1, -(-LISTED // self._per_page) + 1):
             page = self._page(status, number)
-            rows += len(page.runs)
-            found |= {run.id: run for run in page.runs if run.created_at >= self._since}
+            pages.append(page)
             # Newest first: what follows is older still.
             if page.runs and page.runs[-1].created_at < self._since:
-                return list(found.values())
-            if not goes_on(page, self._per_page):
-                self._require_all(status, rows, page.total)
-                return list(found.values())
+                return tuple(pages)
+            if not goes_on(page, self._per_page, number):
+                self._require_all(status, sum(len(one.runs) for one in pages), page.total)
+                return tuple(pages)
         detail = f"more than {LISTED:,} runs"
         raise SourceError(Kind.OVERSIZED, self._operation(status), detail, "Leave the queue out: `queue: false`.")
 
     def _page(self, status: str, number: int) -> QueuePage:
-        kept = self._ledger.queue.get((status, number))
+        before = self._before.get(status, ())
+        kept = before[number - 1] if number <= len(before) else None
         answer = self._github.get_of_repo(
             "/actions/runs",
             about=f"the {status} runs",
@@ -95,9 +100,7 @@ class QueueReader:
             },
             etag=kept.etag if kept else None,
         )
-        page = kept if answer.status == 304 and kept is not None else queue_page(answer)
-        self._pages[status, number] = page
-        return page
+        return kept if answer.status == 304 and kept is not None else queue_page(answer)
 
     def _require_all(self, status: str, rows: int, total: int) -> None:
         """A filtered listing is short of what it counts now and then, for minutes."""

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
 
-from metta_checks.ci.client import OF_ALL_REQUESTS, GitHub, Session, run_concurrently
+from metta_checks.ci.client import OF_ALL_REQUESTS, THREADS, GitHub, Session, run_concurrently
 from metta_checks.ci.figures import Snapshot
 from metta_checks.ci.graphql import Data
 from metta_checks.ci.graphql_batch import Batch, BatchReply, parse_reply
 from metta_checks.ci.ledger import BATCH_SIZE, SIZE_HOLDS, Ledger
 from metta_checks.ci.pages import MAY_BE_TOO_LARGE
 from metta_checks.ci.queue import Queue, QueueReader
-from metta_checks.ci.reading import Reading, WatchShare
+from metta_checks.ci.reading import Reading
+from metta_checks.ci.watch import WatchShare
+from metta_checks.core.deadline import Deadline
 from metta_checks.core.errors import Kind, SourceError
 from metta_checks.core.target import Target
 
@@ -25,14 +28,16 @@ MOST_TOGETHER: Final = 25
 
 @dataclass(frozen=True, slots=True)
 class TargetRead:
-    """What came of a target's reading; `queue` is None where it is not asked for, or why it is not known."""
+    """What came of a target's reading, and what is to be remembered of it; `queue` is None where it is not asked for,
+    or why it is not known."""
 
     snapshot: Snapshot
+    ledger: Ledger
     queue: Queue | SourceError | None
 
 
 class TargetReading:
-    """One collection's reading of a target: its ledger `before`, and the copy that it changes."""
+    """One collection's reading of a target, which begins with the ledger `before`."""
 
     def __init__(
         self,
@@ -46,13 +51,17 @@ class TargetReading:
         self.target = target
         self.github = github
         self.before = before
-        self.ledger = before.copy()
         self._now = now
-        self._reading = Reading(github, self.ledger, now, max_pages=max_pages, watch=watch)
+        self._reading = Reading(github, before, now, max_pages=max_pages, watch=watch)
         self._steps: Generator[Batch, BatchReply | SourceError | None, Snapshot] | None = None
 
+    @property
+    def ledger(self) -> Ledger:
+        """What was read by now, where the reading failed."""
+        return self._reading.ledger()
+
     def fetch(self, *, with_queue: bool) -> TargetRead:
-        """The whole reading. Raises SourceError; the ledger then has what was read until then."""
+        """The whole reading. Raises SourceError; `ledger` then has what was read until then."""
         return self._with_queue(self._reading.fetch(), wanted=with_queue)
 
     def begin(self) -> Batch | Snapshot | Exception:
@@ -85,12 +94,14 @@ class TargetReading:
         return RuntimeError("a reading asks once")
 
     def _with_queue(self, snapshot: Snapshot, *, wanted: bool) -> TargetRead:
+        ledger = self._reading.ledger()
         if not wanted or self.github.anonymous:
-            return TargetRead(snapshot, None)
+            return TargetRead(snapshot, ledger, None)
         try:
-            return TargetRead(snapshot, QueueReader(self.github, self.ledger, self._now).read())
+            queue = QueueReader(self.github, ledger, self._now).read()
         except SourceError as error:
-            return TargetRead(snapshot, error)
+            return TargetRead(snapshot, ledger, error)
+        return TargetRead(snapshot, replace(ledger, queue=queue.pages), queue)
 
 
 class BatchPool:
@@ -160,17 +171,30 @@ class BatchPool:
 
 
 def read_together(
-    readings: Sequence[TargetReading], pool: BatchPool, *, with_queue: bool
+    readings: Sequence[TargetReading], pool: BatchPool, deadline: Deadline, *, with_queue: bool
 ) -> Iterator[tuple[TargetReading, TargetRead | Exception]]:
-    """Each reading with what came of it, or what it failed with."""
-    begun = run_concurrently([one.begin for one in readings])
-    asking = [(one, step) for one, step in zip(readings, begun, strict=True) if isinstance(step, Batch)]
+    """Each reading with what came of it, or what it failed with.
+
+    Questions are put together once all readings have come to theirs. Those which have not after half of the time that
+    is left do not keep the others waiting: they go on beside them, and follow.
+    """
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="metta-github") as threads:
+        futures = {threads.submit(one.begin): one for one in readings}
+        while futures:
+            if not wait(futures, deadline.remaining / 2).done:
+                wait(futures, return_when=FIRST_COMPLETED)
+            begun = {one: future.result() for future, one in futures.items() if future.done()}
+            futures = {future: one for future, one in futures.items() if one not in begun}
+            yield from _finished(begun, pool, with_queue=with_queue)
+
+
+def _finished(
+    begun: Mapping[TargetReading, Batch | Snapshot | Exception], pool: BatchPool, *, with_queue: bool
+) -> Iterator[tuple[TargetReading, TargetRead | Exception]]:
+    asking = [(one, step) for one, step in begun.items() if isinstance(step, Batch)]
     replies = pool.send([(one.github, batch) for one, batch in asking])
     by_target = {one.target.key: reply for (one, _), reply in zip(asking, replies, strict=True)}
     ends = run_concurrently(
-        [
-            partial(one.finish, step, by_target.get(one.target.key), with_queue)
-            for one, step in zip(readings, begun, strict=True)
-        ]
+        [partial(one.finish, step, by_target.get(one.target.key), with_queue) for one, step in begun.items()]
     )
-    yield from zip(readings, ends, strict=True)
+    yield from zip(begun, ends, strict=True)

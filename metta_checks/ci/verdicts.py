@@ -8,9 +8,9 @@ from urllib.parse import quote
 
 from metta_checks.ci.figures import Snapshot, other_failing
 from metta_checks.ci.labels import label_searches
-from metta_checks.ci.ledger import TrackedRun
 from metta_checks.ci.models import CANCELLED, TIMED, Run
 from metta_checks.ci.rules import CATEGORY, RULES, SOURCE, scope_tags
+from metta_checks.ci.runs import TrackedRun
 from metta_checks.ci.settings import Settings
 from metta_checks.core.event_text import MAX_WORD, aggregation_key_of, escaped, framed, link, title_of
 from metta_checks.core.printable import printable

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 from urllib.parse import quote
@@ -14,8 +14,8 @@ from metta_checks.ci.advice import advised_for_tree
 from metta_checks.ci.api_models import Text, WorkflowPage, branch_name, file_names, repository, workflow_page
 from metta_checks.ci.client import GitHub
 from metta_checks.ci.graphql import Data, GraphQLModel, QueryField, parse_alone
-from metta_checks.ci.ledger import Ledger, ListPage
-from metta_checks.ci.models import WORKFLOW_FOLDER, Run, Workflow
+from metta_checks.ci.ledger import FileNames, ListPage, WorkflowList
+from metta_checks.ci.models import WORKFLOW_FOLDER, RepositoryName, Run, Workflow, folded
 from metta_checks.core.errors import Kind, SourceError
 from metta_checks.core.patterns import compile_stars
 
@@ -41,54 +41,13 @@ class Selection:
     excluded: tuple[str, ...] = ()
 
 
-def list_is_due(ledger: Ledger, read: Iterable[int], now: datetime) -> bool:
-    """Whether the list is an hour old, or one of the runs just `read` belongs to a workflow that came after it."""
-    listed_at = ledger.workflows_at
-    if listed_at is None or not timedelta(0) <= now - listed_at < LIST_KEPT:
-        return True
-    runs = (ledger.runs[run_id].run for run_id in read)
-    return any(run.workflow_id not in ledger.workflows and run.created_at > listed_at - CLOCKS_DIFFER for run in runs)
-
-
-def refresh(github: GitHub, ledger: Ledger, now: datetime) -> None:
-    """Read the list of workflows again; a page that has not changed costs no quota. Raises SourceError."""
-    pages: list[ListPage] = []
-    workflows: dict[int, Workflow] = {}
-    remembered = ledger.workflow_pages
-    more = True
-    while more:
-        if len(pages) == MOST_PAGES:
-            operation = f"{github.source}: the workflows of {github.settings.repo}"
-            remedy = "Is `api_url` the address of a GitHub API? Something on the way may repeat its pages."
-            raise SourceError(Kind.OVERSIZED, operation, f"more than {MOST_PAGES} pages", remedy)
-        old = remembered[len(pages)] if len(pages) < len(remembered) else None
-        page = _read_page(github, len(pages) + 1, old.etag if old else None)
-        if page is None and old is not None:
-            pages.append(old)
-            workflows |= {workflow_id: ledger.workflows[workflow_id] for workflow_id in old.ids}
-            more = len(pages) < len(remembered)
-        elif page is not None:
-            pages.append(ListPage(page.etag, tuple(workflow.id for workflow in page.workflows)))
-            workflows |= {workflow.id: workflow for workflow in page.workflows}
-            # A total below what is listed is none: the end is then where a page is empty.
-            more = bool(page.workflows) and (len(pages) * PER_PAGE < page.total or len(workflows) > page.total)
-    ledger.workflow_pages, ledger.workflows, ledger.workflows_at = tuple(pages), workflows, now
-
-
-def _read_page(github: GitHub, number: int, etag: str | None) -> WorkflowPage | None:
-    """None where nothing on the page has changed since `etag`."""
-    parameters = {"per_page": str(PER_PAGE), "page": str(number)}
-    answer = github.get_of_repo("/actions/workflows", about="the workflows", params=parameters, etag=etag)
-    return None if answer.status == 304 else workflow_page(answer)
-
-
 class Exclusion:
     """The workflows that `exclude_workflows` leaves out of everything: a name, file name, path or id in any case, with
     `*` for any characters."""
 
     def __init__(self, entries: Sequence[str]) -> None:
         # Not by regular expressions: with several stars they take years on a long name that does not match.
-        self._fits = [compile_stars(entry.casefold()) for entry in entries]
+        self._fits = [compile_stars(folded(entry)) for entry in entries]
 
     def excludes(self, workflow: Workflow) -> bool:
         return self._matches(workflow.id, workflow.name, workflow.path)
@@ -109,6 +68,79 @@ class Exclusion:
         return any(fits(one) for fits in self._fits for one in names)
 
 
+class Workflows:
+    """The repository's workflows as of one collection; `state` is the list by now."""
+
+    def __init__(self, github: GitHub, before: WorkflowList, now: datetime) -> None:
+        self.state = before
+        self._github = github
+        self._now = now
+        self._exclusion = Exclusion(github.settings.exclude_workflows)
+
+    @property
+    def known(self) -> Mapping[int, Workflow]:
+        """All workflows by id, excluded ones too."""
+        return self.state.by_id
+
+    @property
+    def included(self) -> dict[int, Workflow]:
+        """Those that are not excluded."""
+        return {one: workflow for one, workflow in self.known.items() if not self._exclusion.excludes(workflow)}
+
+    @property
+    def lists(self) -> dict[str, Selection]:
+        """By metric, the workflows that its option lists."""
+        lists = self._github.settings.lists
+        return {metric: select(self.known, entries, self._exclusion) for metric, entries in lists.items()}
+
+    def counts(self, run: Run) -> bool:
+        """Whether the run is one of the repository's own branch, of a workflow that is not excluded."""
+        return run.from_this_repo and not self._exclusion.excludes_run(run, self.known)
+
+    def is_due(self, read: Iterable[Run]) -> bool:
+        """Whether the list is an hour old, or one of the runs just `read` belongs to a workflow that came after it."""
+        listed_at = self.state.listed_at
+        if listed_at is None or not timedelta(0) <= self._now - listed_at < LIST_KEPT:
+            return True
+        return any(run.workflow_id not in self.known and run.created_at > listed_at - CLOCKS_DIFFER for run in read)
+
+    def take_states(self, states: Mapping[int, Workflow]) -> None:
+        """Names and states that GraphQL gave."""
+        self.state = replace(self.state, by_id={**self.known, **states})
+
+    def refresh(self) -> None:
+        """Read the list again; a page that has not changed costs no quota. Raises SourceError, and keeps the list then
+        as it is."""
+        github, remembered = self._github, self.state.pages
+        pages: list[ListPage] = []
+        workflows: dict[int, Workflow] = {}
+        more = True
+        while more:
+            if len(pages) == MOST_PAGES:
+                operation = f"{github.source}: the workflows of {github.settings.repo}"
+                remedy = "Is `api_url` the address of a GitHub API? Something on the way may repeat its pages."
+                raise SourceError(Kind.OVERSIZED, operation, f"more than {MOST_PAGES} pages", remedy)
+            old = remembered[len(pages)] if len(pages) < len(remembered) else None
+            page = _read_page(github, len(pages) + 1, old.etag if old else None)
+            if page is None and old is not None:
+                pages.append(old)
+                workflows |= {workflow_id: self.known[workflow_id] for workflow_id in old.ids}
+                more = len(pages) < len(remembered)
+            elif page is not None:
+                pages.append(ListPage(page.etag, tuple(workflow.id for workflow in page.workflows)))
+                workflows |= {workflow.id: workflow for workflow in page.workflows}
+                # A total below what is listed is none: the end is then where a page is empty.
+                more = bool(page.workflows) and (len(pages) * PER_PAGE < page.total or len(workflows) > page.total)
+        self.state = WorkflowList(workflows, tuple(pages), self._now)
+
+
+def _read_page(github: GitHub, number: int, etag: str | None) -> WorkflowPage | None:
+    """None where nothing on the page has changed since `etag`."""
+    parameters = {"per_page": str(PER_PAGE), "page": str(number)}
+    answer = github.get_of_repo("/actions/workflows", about="the workflows", params=parameters, etag=etag)
+    return None if answer.status == 304 else workflow_page(answer)
+
+
 def select(workflows: Mapping[int, Workflow], entries: Sequence[str], exclusion: Exclusion) -> Selection:
     """The workflows that `entries` name: by name, file name, path or id, in any case. A name may mean several; one that
     belongs to active workflows does not mean the disabled ones too."""
@@ -126,13 +158,13 @@ def select(workflows: Mapping[int, Workflow], entries: Sequence[str], exclusion:
 
 
 def _is_meant(workflow: Workflow, entry: str) -> bool:
-    return workflow.state != "deleted" and entry.casefold() in _names(workflow.id, workflow.name, workflow.path)
+    return workflow.state != "deleted" and folded(entry) in _names(workflow.id, workflow.name, workflow.path)
 
 
 def _names(workflow_id: int, name: str, path: str) -> set[str]:
     """What an option may call a workflow."""
-    path = path.casefold()
-    return {name.strip().casefold(), path, path.rpartition("/")[2], str(workflow_id)}
+    path = folded(path)
+    return {folded(name).strip(), path, path.rpartition("/")[2], str(workflow_id)}
 
 
 ALIAS: Final = "tree"
@@ -141,14 +173,15 @@ FILES_KEPT: Final = timedelta(hours=1)
 
 
 class WorkflowFiles:
-    """The files as of one collection, in the ledger. `fields` go along with the other questions and `read_answer` reads
-    their answer; `read_by_rest` is for where GraphQL has none. `problem` says why they are not known."""
+    """The files as of one collection. `fields` go along with the other questions and `read_answer` reads their answer;
+    `read_by_rest` is for where GraphQL has none. `state` has their names, `problem` says why they are not known."""
 
-    def __init__(self, github: GitHub, ledger: Ledger, now: datetime) -> None:
+    def __init__(self, github: GitHub, workflows: Workflows, before: FileNames, now: datetime) -> None:
+        self.state = before
         self.problem: SourceError | None = None
         self._github = github
         self._settings = github.settings
-        self._ledger = ledger
+        self._workflows = workflows
         self._now = now
         self._is_read = False
 
@@ -168,45 +201,46 @@ class WorkflowFiles:
             return
         operation = f"{self._github.source}: POST {self._settings.graphql_url} for {WORKFLOW_FOLDER} of {self._place}"
         try:
-            self._ledger.files = tree_names(data, ALIAS, operation=operation)
+            self.state = replace(self.state, names=tree_names(data, ALIAS, operation=operation))
             self._is_read = True
         except SourceError as error:
             self._fail(error)
 
     def read_by_rest(self) -> None:
         """A folder that is not there is a 404: the branch was read already."""
-        ledger = self._ledger
         if not self._are_needed:
             return
-        if ledger.files is not None and ledger.files_at is not None and self._now - ledger.files_at < FILES_KEPT:
+        known, now = self.state, self._now
+        if known.names is not None and known.read_at is not None and timedelta(0) <= now - known.read_at < FILES_KEPT:
             self._is_read = True
             return
-        etag = ledger.files_etag if ledger.files is not None else None
         path, about = f"/contents/{WORKFLOW_FOLDER.rstrip('/')}", f"{WORKFLOW_FOLDER} of {self._place}"
+        etag = known.etag if known.names is not None else None
         try:
             answer = self._github.get_of_repo(path, about=about, params={"ref": self._settings.branch}, etag=etag)
-            if answer.status != 304:
-                ledger.files, ledger.files_etag = file_names(answer), answer.headers.get("etag")
+            if answer.status == 304:
+                self.state = replace(known, read_at=now)
+            else:
+                self.state = FileNames(file_names(answer), answer.headers.get("etag"), now)
         except SourceError as error:
             if error.kind is not Kind.NOT_FOUND:
                 self._fail(error)
                 return
-            ledger.files, ledger.files_etag = frozenset(), None
-        ledger.files_at = self._now
+            self.state = FileNames(frozenset(), None, now)
         self._is_read = True
 
     def exists(self, workflow: Workflow) -> bool:
         """Whether the workflow is active and its file is there; what is no file of the folder needs none. Where the
         files are not known, or not yet, every active one may exist."""
-        return _exists_among(workflow, self._ledger.files if self._is_read else None)
+        return _exists_among(workflow, self.state.names if self._is_read else None)
 
     def existed(self, workflow: Workflow) -> bool:
         """The same, by the files that are known from before."""
-        return _exists_among(workflow, self._ledger.files)
+        return _exists_among(workflow, self.state.names)
 
     @property
     def _are_needed(self) -> bool:
-        return any(one.active and one.path.startswith(WORKFLOW_FOLDER) for one in self._ledger.workflows.values())
+        return any(one.active and one.path.startswith(WORKFLOW_FOLDER) for one in self._workflows.known.values())
 
     @property
     def _place(self) -> str:
@@ -214,7 +248,7 @@ class WorkflowFiles:
 
     def _fail(self, error: SourceError) -> None:
         self.problem = advised_for_tree(error, self._settings)
-        self._ledger.files, self._ledger.files_etag, self._ledger.files_at = None, None, None
+        self.state = FileNames()
 
 
 def _exists_among(workflow: Workflow, files: frozenset[str] | None) -> bool:
@@ -223,15 +257,13 @@ def _exists_among(workflow: Workflow, files: frozenset[str] | None) -> bool:
     return workflow.active and (files is None or not is_file or path.removeprefix(WORKFLOW_FOLDER) in files)
 
 
-def default_in_place_of_missing(github: GitHub, ledger: Ledger) -> str | None:
-    """The repository's default branch where the watched one does not exist; None where it does.
-
-    The ledger gets the repository's present name, which otherwise comes with its runs. Raises SourceError.
-    """
+def default_in_place_of_missing(github: GitHub) -> tuple[RepositoryName, str | None]:
+    """The repository's present name, which otherwise comes with its runs, and its default branch where the watched one
+    does not exist; None where it does. Raises SourceError."""
     branch = github.settings.branch
     found = repository(github.get_of_repo("", about="the default branch"))
-    ledger.full_name, ledger.web_url = found.full_name, found.html_url
-    return None if branch == found.default_branch or _exists(github, branch) else found.default_branch
+    is_there = branch == found.default_branch or _exists(github, branch)
+    return RepositoryName(found.full_name, found.html_url), None if is_there else found.default_branch
 
 
 def _exists(github: GitHub, branch: str) -> bool:
@@ -250,7 +282,8 @@ class _Entry(GraphQLModel):
 
 
 class _Tree(GraphQLModel):
-    entries: list[_Entry]
+    # Missing where the folder's name is that of a file, which has no entries.
+    entries: tuple[_Entry, ...] = ()
 
 
 class _WithTree(GraphQLModel):

@@ -263,7 +263,7 @@ def _demo_documents() -> dict[str, str]:
                 outcomes[check.name].append(run_once(check, instance=1, collection=number))
             if number <= STEPS:
                 life.advance()
-    return {name: outcomes_json(name, collections) for name, collections in outcomes.items()}
+    return {name: outcomes_json(name, collections, indent=None) for name, collections in outcomes.items()}
 
 
 def _values(given: Sequence[str], dashboards: Mapping[str, Dashboard]) -> dict[str, str]:

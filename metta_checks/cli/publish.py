@@ -20,7 +20,7 @@ from metta_checks.core.target import first_three
 from metta_checks.core.unknown_options import did_you_mean
 from metta_checks.health.destination import destination_of
 from metta_checks.health.document import Document, Entry, Limits, parse_document
-from metta_checks.health.errors import EmptyResultsError, PublishError
+from metta_checks.health.errors import NAMED, EmptyResultsError, InvalidResultsError, PublishError
 from metta_checks.health.forms import TITLES
 from metta_checks.health.identity import ANNOTATION_TAGS, Superseded
 from metta_checks.health.local import read_bytes
@@ -70,10 +70,10 @@ class Suite(click.Choice):  # type: ignore[type-arg]  # click 8.1 has no paramet
     multiple=True,
     default=ANNOTATION_TAGS,
     show_default=", ".join(ANNOTATION_TAGS),
-    help="A tag that is no part of a record's identity; repeat it for several. Replaces the default.",
+    help="A tag that is not part of a record's identity; repeat it for several. Replaces the default.",
 )
-@click.option("--lenient", is_flag=True, help="Allow fields that look like slips, and conditions that do not parse.")
-@click.option("--allow-empty", is_flag=True, help="Allow that there is no record.")
+@click.option("--lenient", is_flag=True, help="Allow fields that look like typos, and conditions that do not parse.")
+@click.option("--allow-empty", is_flag=True, help="Allow an empty list of records.")
 @click.option("--check-only", is_flag=True, help="Validate and write nothing: for pull requests.")
 @click.option("--aws-region", help="The region of the bucket. Without it the AWS configuration decides.")
 @click.option(
@@ -114,8 +114,8 @@ def publish(
 
     RESULTS is a JSON file, or - for standard input: a list of records, or an object with that list as `records`.
     `metta-checks schema --document` prints what that is. All records are written, or none. A record without a timestamp
-    gets the present time. A field that looks like a slip of a known one, such as `staus`, a condition that does not
-    parse, and no record at all are faults.
+    gets the present time. A field that looks like a typo of a known one, such as `staus`, a condition that does
+    not parse, and an empty list of records are faults.
 
     The identity of a record is its metric, workflow_name, task, check and tags, without the tags that describe one run
     of the pipeline (--annotation-tag). Of several records of one identity the newest counts.
@@ -147,10 +147,11 @@ def publish(
         _require_usable(destination, merge=merge, check_only=check_only)
         records, unnamed = _records(results, form, rules_path, suite=suite, lenient=lenient, now=now)
         if not records and not allow_empty:
-            raise EmptyResultsError(f"reading {printable(str(results))}")
+            raise EmptyResultsError(f"reading {printable(str(results))}", "--allow-empty")
         options = JudgeOptions(ORIGINS[suite], max_age=timedelta.max, annotations=frozenset(annotation_tags))
         judged, superseded = _judged(records, options, str(results))
-        for kind in (record_warnings(judged), superseded_warnings(superseded), stale_warnings(records, now)):
+        stale = stale_warnings(enumerate(records, 1), now)
+        for kind in (record_warnings(judged), superseded_warnings(superseded), stale):
             for remark in first_three(list(kind)):
                 echo(printable(f"warning: {remark}"), err=True)
         if destination is None or check_only:
@@ -173,6 +174,8 @@ def publish(
         )
     except (PublishError, SourceError, WriteError) as error:
         echo(str(error), err=True)
+        if form is None and isinstance(error, InvalidResultsError) and len(error.faults) > NAMED:
+            echo(f"`metta-checks validate --check {suite} {printable(str(results))}` lists them all", err=True)
         context.exit(1)
     aside = is_standard_output(Path(destination))
     echo(f"{_counted(judged, len(records), suite)}; published to {destination}, which now has {total:,}", err=aside)

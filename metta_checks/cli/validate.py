@@ -26,7 +26,13 @@ from metta_checks.core.printable import printable
 from metta_checks.health.document import Entry, EntryFault, Limits
 from metta_checks.health.identity import Superseded
 from metta_checks.health.local import read_file
-from metta_checks.health.metrics import JudgeOptions, judge_newest, record_warnings, superseded_warnings
+from metta_checks.health.metrics import (
+    JudgeOptions,
+    judge_newest,
+    record_warnings,
+    stale_warnings,
+    superseded_warnings,
+)
 from metta_checks.health.names import problem_of, problem_with
 from metta_checks.health.publishing import document_faults
 from metta_checks.health.suites import ORIGINS
@@ -45,7 +51,7 @@ _ORDER: Final = {"fault": 0, "warning": 1, "note": 2, "credential": 3}
     help="The check of a configuration, or of a file of health records, whose place does not show it.",
 )
 @click.option("--daemonset", is_flag=True, help="The files go to the Agent of every node.")
-@click.option("--lenient", is_flag=True, help="Allow slips in health records, as `publish --lenient` does.")
+@click.option("--lenient", is_flag=True, help="Allow typos in health records, as `publish --lenient` does.")
 @click.option("--strict", is_flag=True, help="Warnings count as faults.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.pass_context
@@ -183,6 +189,8 @@ def record_findings(path: Path, suite: str | None = None, *, lenient: bool) -> I
     )
     for fault in faults:
         yield Finding("fault", path, f"record {fault.position}: {fault.problem}")
+    if not document.entries and not faults:
+        yield Finding("warning", path, "there is no record: `publish` refuses an empty list without --allow-empty")
     faulty = {fault.position for fault in faults}
     usable = [entry for entry in document.entries if entry.position not in faulty]
     # Whose records they are changes their metrics' names, and nothing that is remarked upon.
@@ -194,6 +202,8 @@ def record_findings(path: Path, suite: str | None = None, *, lenient: bool) -> I
         yield Finding("warning", path, next(superseded_warnings([Superseded(older, newer)])))
     for remark in record_warnings(judged):
         yield Finding("warning", path, remark.partition(", ")[2])
+    for remark in stale_warnings(((entry.position, entry.record) for entry in usable), now):
+        yield Finding("warning", path, remark)
 
 
 def _refused_by_one(entries: Iterable[Entry]) -> Iterator[EntryFault]:

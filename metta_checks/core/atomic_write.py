@@ -343,7 +343,7 @@ def _remedy(error: OSError, place: Path) -> str:
     folder, name = _printable(place.parent), _printable(place)
     match error.errno:
         case errno.ENOENT:
-            return f"Create it, or name another one: there is no folder {name}."
+            return f"There is no folder {name}: create it, or name another one."
         case errno.ENOTDIR:
             return f"{name} is no folder: name another path."
         case errno.EACCES | errno.EPERM:

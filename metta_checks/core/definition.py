@@ -46,11 +46,13 @@ class Sandbox:
     """What an example instance can read: the simulator's servers by name (`wandb`, `github`), and files in `folder`.
 
     `folder` is temporary. It holds the sample health records as `training.json` and `eval.json`; an example may write
-    further files into it.
+    further files into it. `serve` starts one more server on loopback, which lasts as long as the sandbox: it gets the
+    body of each path (`{"/queue.json": b"{}"}`), answers 404 to others, and returns its address.
     """
 
     servers: Mapping[str, SimulatedServer]
     folder: Path
+    serve: Callable[[Mapping[str, bytes]], str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,7 +143,8 @@ def fault_of_status(
     if status == 403:
         return fault(Kind.FORBIDDEN, "The credential is valid but not allowed to read this: check its permissions.")
     if status in {404, 410}:
-        return fault(Kind.NOT_FOUND, "Check the address and the names, and that the credential may see them.")
+        remedy = "Check the address and the names. A service may also answer this for what the credential may not see."
+        return fault(Kind.NOT_FOUND, remedy)
     if status == 413:
         return fault(Kind.OVERSIZED, "The server does not send or accept this much at once.")
     if status >= 500:

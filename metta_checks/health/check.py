@@ -82,7 +82,7 @@ class HealthCheck(MettaCheck):
                 ),
             ],
             warnings=[
-                *first_three([f"counted: {warning}" for warning in record_warnings(judged)]),
+                *first_three([f"kept: {warning}" for warning in record_warnings(judged)]),
                 *self._source_warnings(reading),
             ],
         )

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from metta_checks.core.clock import Clock, utcnow
 from metta_checks.core.printable import printable
+from metta_checks.health.errors import EmptyResultsError, PublishOptionError
 from metta_checks.health.identity import ANNOTATION_TAGS
 from metta_checks.health.publishing import named_destination, publish, require_options, validated
 from metta_checks.health.record import Record
@@ -49,6 +50,7 @@ class RecordCollector:
         """Raises DestinationNameError and PublishOptionError: before the job begins, rather than at its end."""
         annotations = ANNOTATION_TAGS if annotation_tags is None else annotation_tags
         require_options(suite, annotations)
+        _require_fields(fields)
         named_destination(destination, region)
         self._destination = destination
         self._merge = merge
@@ -92,6 +94,8 @@ class RecordCollector:
     def publish(self, *, merge: bool | None = None) -> int:
         """Publish now what was added so far; returns how many records the document has. Raises PublishError."""
         merge = self._merge if merge is None else merge
+        if not self._records:
+            raise EmptyResultsError(f"publishing to {printable(fspath(self._destination))}")
         options = {**self._options, **self._publishing}
         # Whatever becomes of it, nobody forgot it.
         self._published = len(self._records)
@@ -112,3 +116,11 @@ class RecordCollector:
                 text = f"health records were not published to {printable(fspath(self._destination))}: {problem}"
                 error.add_note(text)
                 _LOG.error("%s", text)
+
+
+def _require_fields(fields: Iterable[str]) -> None:
+    """Raises PublishOptionError for a shared field that no record has: it may be a misspelled option."""
+    for name in fields:
+        if name not in Record.model_fields:
+            known = ", ".join(Record.model_fields)
+            raise PublishOptionError(f"{printable(name)}: is neither an option nor a field of a record: {known}")

@@ -39,10 +39,12 @@ class InvalidResultsError(PublishError, ValueError):
 class EmptyResultsError(InvalidResultsError):
     """No records at all, which would leave an empty document."""
 
-    def __init__(self, operation: str) -> None:
+    def __init__(self, operation: str, on_purpose: str = "") -> None:
+        """`on_purpose` is what allows it where the caller has such an option: `--allow-empty`."""
         super().__init__(())
-        remedy = "Look at the step that makes them; to publish none on purpose give --allow-empty, or allow_empty=True."
-        self.args = (f"{operation}: there is no record, and an empty document leaves nothing to judge. {remedy}",)
+        allowed = f"; to publish none on purpose, use {on_purpose}" if on_purpose else ""
+        text = "there is no record, and an empty document leaves nothing to judge. Look at the step that makes them"
+        self.args = (f"{operation}: {text}{allowed}.",)
 
 
 class DestinationError(PublishError, SourceError):

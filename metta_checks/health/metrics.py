@@ -148,14 +148,15 @@ def superseded_warnings(superseded: Iterable[Superseded]) -> Iterator[str]:
         )
 
 
-def stale_warnings(records: Iterable[Record], now: datetime) -> Iterator[str]:
-    """What a publisher should know of records that a check with the default `max_age` takes for stale at `now`."""
-    for position, record in enumerate(records, 1):
+def stale_warnings(records: Iterable[tuple[int, Record]], now: datetime) -> Iterator[str]:
+    """What a publisher should know of records, by position, that a check with the default `max_age` takes for stale at
+    `now`."""
+    for position, record in records:
         if record.timestamp is not None and now - record.timestamp > DEFAULT_MAX_AGE:
             hours = DEFAULT_MAX_AGE.total_seconds() / 3600
             yield (
                 f"record {position}: timestamp: {timestamp_text(record.timestamp)} is older than {hours:g} hours, the "
-                "default `max_age` of the checks, which show it as unknown: give the time of the measurement"
+                "default `max_age` of the checks, which show it as unknown: set it to the time of the measurement"
             )
 
 

@@ -54,7 +54,7 @@ def publish(
     record without a timestamp gets `now`. With `merge` the records that are there stay, and of those of one
     identity the newest: the same metric, workflow_name, task, check and tags without `annotation_tags`.
 
-    A field that is a slip of a known one and a condition that does not parse are faults unless `lenient`; no records
+    A field that is a typo of a known one and a condition that does not parse are faults unless `lenient`; no records
     at all are one unless `allow_empty`. `limits` are those of the check that reads the document. With `suite`,
     `training` or `eval`, a name that this check refuses is a fault; without it, one that both refuse. Raises
     InvalidResultsError, which has the positions of the bad records, PublishOptionError, DestinationNameError, and
@@ -64,7 +64,7 @@ def publish(
     target = named_destination(destination, region)
     fresh = validated(records, now or utcnow(), lenient=lenient, suite=suite)
     if not fresh and not allow_empty:
-        raise EmptyResultsError(f"publishing to {printable(fspath(destination))}")
+        raise EmptyResultsError(f"publishing to {printable(fspath(destination))}", "allow_empty=True")
     counts: list[int] = []
 
     def merged(existing: Document | None) -> str:
@@ -86,7 +86,7 @@ def publish(
 def require_options(suite: str | None, annotation_tags: Collection[str]) -> None:
     """Raises PublishOptionError for a suite that is none, and for one text in place of a list of names."""
     if suite is not None and suite not in ORIGINS:
-        raise PublishOptionError(f"suite: {printable(str(suite))!r} is none of {', '.join(ORIGINS)}")
+        raise PublishOptionError(f"suite: {printable(str(suite))!r} is not a suite: use {' or '.join(ORIGINS)}")
     if isinstance(annotation_tags, str):
         raise PublishOptionError(f"annotation_tags: write a list of names, such as [{printable(annotation_tags)!r}]")
 

@@ -158,10 +158,11 @@ class GitHubRoot:
 
     def repository(self, *, owner: str, name: str, follow_renames: bool) -> Value | GraphQLError:
         full_name = f"{owner}/{name}"
-        for repository in self._repositories:
-            renamed = follow_renames and repository.had_name(full_name)
-            if renamed or repository.full_name.lower() == full_name.lower():
-                return _repository(repository, self._lacking)
+        # A repository that has the name comes before one that had it.
+        named = [one for one in self._repositories if one.full_name.lower() == full_name.lower()]
+        renamed = [one for one in self._repositories if follow_renames and one.had_name(full_name)]
+        for repository in (*named, *renamed):
+            return _repository(repository, self._lacking)
         return _error("NOT_FOUND", f"Could not resolve to a Repository with the name '{full_name}'.")
 
     def _node(self, node: str) -> Value | GraphQLError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +16,7 @@ from metta_checks.simulator.github_repository import DemoRepository
 from metta_checks.simulator.github_sample import BENCHMARKS, TESTS_BLOCKING_MERGE, sample_repository
 from metta_checks.simulator.github_server import GitHubServer
 from metta_checks.simulator.health import write_sample_records
+from metta_checks.simulator.server import LoopbackServer, Request, Response
 from metta_checks.simulator.wandb_project import DemoProject
 from metta_checks.simulator.wandb_sample import sample_project
 from metta_checks.simulator.wandb_server import DEMO_API_KEY, WandbServer
@@ -54,6 +55,7 @@ def sandbox(
         WandbServer(project, address=(host, wandb_port)) as wandb,
         GitHubServer([repository], token=DEMO_TOKEN, address=(host, github_port)) as github,
         TemporaryDirectory(prefix="metta-checks-demo-") as folder,
+        ExitStack() as further,
     ):
         write_sample_records(Path(folder), now)
         sources = Sandbox(
@@ -70,6 +72,7 @@ def sandbox(
                 ),
             },
             folder=Path(folder),
+            serve=lambda pages: further.enter_context(_Pages(pages)).url,
         )
         yield DemoSandbox(
             instances={definition.slug: {**definition.example(sources), **_COMMON} for definition in CHECKS},
@@ -77,3 +80,15 @@ def sandbox(
             repository=repository,
             folder=Path(folder),
         )
+
+
+class _Pages(LoopbackServer):
+    """Answers with the same JSON document whenever its path is requested."""
+
+    def __init__(self, pages: Mapping[str, bytes]) -> None:
+        self._pages = pages
+        super().__init__()
+
+    def answer(self, request: Request) -> Response:
+        body = self._pages.get(request.path)
+        return Response(404) if body is None else Response(200, body, {"Content-Type": "application/json"})

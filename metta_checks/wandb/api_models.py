@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from sys import getsizeof
@@ -32,6 +32,8 @@ OWN_KEY: Final = 64
 
 MAX_SECONDS: Final = 1e10
 """Some 300 years: no run has computed for longer."""
+
+_NUMBERS: Final = frozenset({int, float})
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -243,7 +245,7 @@ class RunReader:
         state = STATES.get(wandb_state)
         if state is None:
             raise UnknownStateError(f"run {run_id} has the state {wandb_state[:MAX_NAME]!r}")
-        unreadable = dict(faults)
+        unreadable = dict(faults) if faults else {}
         summary, system = _UNKNOWN_SUMMARY, _UNKNOWN_SYSTEM
         if "summaryMetrics" not in unreadable:
             try:
@@ -261,17 +263,19 @@ class RunReader:
         completed_labels = _labels(node, self.completed_tags) if self.completed_tags else ()
         created_at, heartbeat_at = node.get("createdAt"), node.get("heartbeatAt")
         created, heartbeat = _time(created_at), _time(heartbeat_at)
-        invalid = [f"{key} of run {run_id} is no number" for key in summary.invalid + system.invalid]
+        # Nearly always there are none of the following, and there are thousands of runs.
+        invalid: tuple[str, ...] = ()
+        if summary.invalid or system.invalid:
+            invalid = tuple(f"{key} of run {run_id} is no number" for key in summary.invalid + system.invalid)
         if created is None and _is_given(created_at):
-            invalid.append(f"createdAt of run {run_id} is no time")
+            invalid += (f"createdAt of run {run_id} is no time",)
         if heartbeat is None and _is_given(heartbeat_at):
-            invalid.append(f"heartbeatAt of run {run_id} is no time")
-        failed = [f"{BLOBS.get(field, f'`{field}`')} of run {run_id} ({why})" for field, why in unreadable.items()]
+            invalid += (f"heartbeatAt of run {run_id} is no time",)
+        failed = tuple(_unreadable(run_id, unreadable)) if unreadable else ()
         kept_bytes = RUN_BYTES + VALUE_BYTES * (len(summary.metrics) + len(system.means))
         kept_bytes += getsizeof(run_id) + getsizeof(name)
-        for texts in (labels, completed_labels, failed, invalid):
-            if texts:
-                kept_bytes += sum(map(getsizeof, texts))
+        if texts := labels + completed_labels + failed + invalid:
+            kept_bytes += sum(map(getsizeof, texts))
         if self.selection.has_patterns:
             kept_bytes += sum(getsizeof(key) for key in summary.metrics if len(key) >= OWN_KEY)
         return Run(
@@ -291,8 +295,8 @@ class RunReader:
             labels,
             completed_labels,
             summary.not_finite + system.not_finite,
-            tuple(invalid),
-            tuple(failed),
+            invalid,
+            failed,
             kept_bytes,
             summary.log_is_known,
         )
@@ -303,6 +307,11 @@ BLOBS: Final = {"summaryMetrics": "the summary", "systemMetrics": "the system me
 
 _UNKNOWN_SUMMARY: Final = Summary(log_is_known=False)
 _UNKNOWN_SYSTEM: Final = System()
+
+
+def _unreadable(run_id: str, reasons: Mapping[str, str]) -> Iterator[str]:
+    for field, reason in reasons.items():
+        yield f"{BLOBS.get(field, f'`{field}`')} of run {run_id} ({reason})"
 
 
 def _labels(node: RunNode, names: Iterable[str]) -> tuple[str, ...]:
@@ -329,6 +338,5 @@ def _is_given(value: Any) -> bool:
 
 
 def _seconds(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < MAX_SECONDS:
-        return None
-    return float(value)
+    # By its very type: True is an int too.
+    return float(value) if type(value) in _NUMBERS and 0 <= value < MAX_SECONDS else None

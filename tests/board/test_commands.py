@@ -57,7 +57,7 @@ def test_lint_shows_its_rules() -> None:
         (("preview", FIXTURES / "clean-monitor.json"), "this is a monitor"),
         (("preview", FIXTURES / "json-cut-off.json"), "no valid JSON"),
         (("preview", "ci", "--var", "project=metta", "--from", "x"), "the names are branch, env, repo"),
-        (("preview", "-o", "no/such/folder/board.html"), "there is no folder"),
+        (("preview", "-o", "no/such/folder/board.html"), "There is no folder"),
         (("export", Path(__file__)), "is a file"),
     ],
 )

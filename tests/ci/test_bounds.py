@@ -117,7 +117,7 @@ def test_of_a_long_name_a_beginning_is_remembered(source: Source, field: str) ->
     assert check.collection.error is None
     assert len(ledger.runs) == 99
     texts = [text for known in ledger.runs.values() for text in (known.run.name, known.run.file, known.run.conclusion)]
-    texts += [text for one in ledger.workflows.values() for text in (one.name, one.path, one.state)]
+    texts += [text for one in ledger.workflows.by_id.values() for text in (one.name, one.path, one.state)]
     assert max(len(text or "") for text in texts) == MAX_TEXT
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import timedelta
+from threading import Event
 from typing import Any
 
 import pytest
@@ -84,6 +86,7 @@ def test_the_figures_of_each_repository_are_those_of_a_single_instance(organisat
         ({"include": ["ARENA", "ma[xz]e"]}, {"ARENA", "maze"}),
         ({"include": ["old"]}, {"old"}),
         ({"include": ["old", "a.*"]}, {"old", "arena"}),
+        ({"include": ["Old", "a.*"]}, {"Old", "arena"}),
         ({"include": ["o.*", "a.*"]}, {"arena"}),
         ({"include": [".*"], "exclude": ["scratch-[0-9]+", "arena", "maze"]}, {"Mansion"}),
     ],
@@ -128,6 +131,13 @@ def test_a_branch_of_the_options_is_that_of_all(organisation: Make) -> None:
     assert watched.branches() == {"arena": "develop", "maze": "develop"}
     (warning,) = [text for text in watched.warnings() if "has no branch develop" in text]
     assert warning.startswith(f"{OWNER}/maze, branch develop: ")
+
+
+def test_literal_names_need_no_list(organisation: Make) -> None:
+    watched = organisation("arena", "maze", "zoo", repos={"include": ["arena", "zoo"]})
+    watched.collect()
+    assert set(watched.by_repo("metta.check.up")) == {"arena", "zoo"}
+    assert LIST not in [request.path for request in watched.server.requests]
 
 
 def test_a_literal_name_is_no_target_until_its_branch_is_read(organisation: Make) -> None:
@@ -214,6 +224,52 @@ def test_a_renamed_repository_is_another_one_and_submits_no_point_again(organisa
     assert watched.points() == []
 
 
+@pytest.mark.parametrize(
+    ("include", "options"),
+    [
+        (["maze", "l.*"], {}),
+        (["maze", ".*"], {}),
+        (["maze", "Labyrinth"], {}),
+        (["arena", "maze", "l.*"], {"branch": "main"}),
+        (["maze", "labyrinth"], {"branch": "main"}),
+    ],
+)
+def test_a_renamed_repository_that_is_there_by_both_names_is_read_once(
+    organisation: Make, include: list[str], options: Any
+) -> None:
+    """GitHub answers to the former name too."""
+    watched = organisation("arena", "maze", repos={"include": include}, **options)
+    watched.collect()
+    watched.warnings()
+    watched["maze"].rename(f"{OWNER}/labyrinth")
+    watched.collect(minutes=10)
+    watched.warnings()
+    for _ in range(2):
+        watched.finish_run("labyrinth", "failure")
+        watched.collect(minutes=10)
+        read = {name.lower() for name in watched.by_repo("metta.check.up")} - {"arena"}
+        assert read == {"labyrinth"}
+        (present,) = (name for name in watched.by_repo("metta.check.up") if name != "arena")
+        (warning,) = watched.warnings()
+        assert warning == f"maze is called {present} by now, and is read as such: change `repos`"
+        assert [name for name in watched.points() if name != "arena"] == [present]
+    # Another repository that takes the former name is read beside it.
+    watched.add(watched.new_repository("maze"))
+    watched.collect(minutes=10)
+    assert len(watched.by_repo("metta.check.up").keys() - {"arena"}) == 2
+    assert watched.warnings() == []
+
+
+@pytest.mark.parametrize("options", [{}, {"branch": "main"}])
+def test_a_renamed_repository_that_is_there_by_its_former_name_alone_goes_on(organisation: Make, options: Any) -> None:
+    watched = organisation("arena", "maze", repos={"include": ["maze", "a.*"]}, **options)
+    watched.collect()
+    watched["maze"].rename(f"{OWNER}/labyrinth")
+    watched.collect(minutes=10)
+    assert watched.by_repo("metta.check.up") == {"arena": 1.0, "maze": 1.0}
+    assert any("demo-org/maze is called demo-org/labyrinth by now" in warning for warning in watched.warnings())
+
+
 @pytest.mark.parametrize("restart", [False, True])
 def test_a_list_that_flaps_never_reports_a_point_twice(organisation: Make, restart: bool) -> None:
     watched = organisation("arena", "maze")
@@ -244,6 +300,9 @@ def test_when_the_list_fails_the_last_one_stays_in_use(organisation: Make) -> No
     assert watched.by_repo("metta.check.up") == {"arena": 1.0, "maze": 1.0}
     (warning,) = watched.warnings()
     assert f"the repositories of organisation {OWNER} could not be listed, the list of 600 s ago stays" in warning
+    watched.restart()
+    watched.collect(minutes=10)
+    assert watched.statuses() == {"read": 2}
 
 
 @pytest.mark.parametrize(
@@ -273,7 +332,7 @@ def test_a_list_that_was_never_read_is_an_error(organisation: Make, status: int,
     ids=["the same page again", "no end"],
 )
 def test_a_list_without_an_end_is_given_up(organisation: Make, page: Callable[[str], Any], most: int) -> None:
-    watched = organisation("arena", repos={"include": ["arena", "l.*"]})
+    watched = organisation("arena", repos={"include": ["arena", "l.*"]}, collection_timeout=600)
     listed: list[str] = []
 
     def intercept(request: Request) -> Response | None:
@@ -368,6 +427,39 @@ def test_a_repository_that_cannot_be_read_fails_alone(
     watched.server.intercept = None
     watched.collect(minutes=4)
     assert watched.statuses() == {"read": 3}
+
+
+@pytest.mark.parametrize(
+    ("slow", "runs"), [(("maze",), 2), (("arena",), 2), (("maze", "zoo"), 2), (("bench", "maze", "zoo"), 0)]
+)
+def test_slow_repositories_do_not_starve_the_others(organisation: Make, slow: tuple[str, ...], runs: int) -> None:
+    """They do not answer before the time of the collection is over, in every collection."""
+    names = ["arena", "bench", "maze", "zoo", "zulu"]
+    watched = organisation(*names, runs=runs, collection_timeout=3)
+    watched.collect()
+    watched.warnings()
+    over = Event()
+
+    def intercept(request: Request) -> Response | None:
+        if request.path.split("/")[3:4] and request.path.split("/")[3] in slow:
+            over.wait(20)
+        return None
+
+    watched.server.intercept = intercept
+    try:
+        for name in (*names, *names):
+            watched.finish_run(name)
+        watched.collect(minutes=4)
+        assert watched.by_repo("metta.check.up") == {name: float(name not in slow) for name in names}
+        assert watched.statuses() == {"read": len(names) - len(slow), "failed": len(slow)}
+        assert Counter(watched.points()) == {name: 2 for name in names if name not in slow}
+        assert all("(timed out)" in warning for warning in watched.warnings())
+    finally:
+        over.set()
+    watched.server.intercept = None
+    watched.collect(minutes=4)
+    assert watched.statuses() == {"read": len(names)}
+    assert Counter(watched.points()) == dict.fromkeys(slow, 2)
 
 
 def test_a_repository_with_more_runs_than_allowed_fails_alone(organisation: Make) -> None:
@@ -521,8 +613,10 @@ def test_a_diagnosis_and_the_state_are_per_target(organisation: Make) -> None:
         ({"repos": None}, "`repos` is not set"),
         ({"organization": None}, "`repos` is set without `organization`"),
         ({"organization": "a/b"}, "`organization` is no name of an organisation"),
+        ({"organization": "https://github.com/demo-org"}, "`organization` is no name of an organisation"),
         ({"repos": {"include": []}}, "`repos` is empty"),
         ({"repos": {"include": ["("]}}, "`repos` lists an entry in `include`"),
+        ({"repos": {"include": ["(a+"]}}, "`repos` lists an entry in `include`"),
     ],
 )
 def test_options_that_cannot_be_meant(organisation: Make, options: Any, words: str) -> None:

@@ -71,7 +71,7 @@ def test_so_does_a_collection_after_each_of_many_changes(scene, workflows, runs_
         assert_truth(watched, truth, f"step {step}: {change}")
 
 
-@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (2, 3))])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2, 3))])
 def test_so_does_a_repository_that_rests_and_wakes(scene, seed):
     """Hours and days pass at random, longer than the look-back now and then, with changes in between."""
     watched = scene(seed=seed)

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from ci_support.runs import LISTING
 from ci_support.scene import Scene
-from ci_support.truth import Key, Truth
+from ci_support.truth import DAY, Key, Truth
 from simulator_support.github_changes import RandomChanges
 
 from metta_checks.simulator.github_refusals import graphql_errors, server_error
@@ -91,6 +91,8 @@ def failing_attempts(_: Scene, request: Request) -> Response | None:
     return server_error(500) if "/attempts/" in request.path else None
 
 
+SEEDS = pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (2, 3))])
+
 FAULTS = (
     empty_ranges,
     short_ranges,
@@ -119,7 +121,7 @@ def wrong(found: Mapping[Key, float], expected: Mapping[Key, float]) -> dict[Key
     }
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@SEEDS
 def test_figures_are_right_or_absent_after_each_step_of_a_walk(scene: Callable[..., Scene], seed: int) -> None:
     rng = random.Random(seed)
     watched = scene(10, 110, days=3, seed=seed)
@@ -158,7 +160,7 @@ def test_figures_are_right_or_absent_after_each_step_of_a_walk(scene: Callable[.
         was_faulty = fault is not None
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@SEEDS
 def test_runs_that_are_listed_late_count_as_soon_as_they_are_listed(scene: Callable[..., Scene], seed: int) -> None:
     """Every second new run is in no listing for up to four collections, behind runs that were created after it."""
     rng = random.Random(seed)
@@ -190,3 +192,25 @@ def test_runs_that_are_listed_late_count_as_soon_as_they_are_listed(scene: Calla
         assert collected.figures.gauges == pytest.approx(expected.gauges), context
         assert points == expected_points, context
     assert hidden > 5
+
+
+@pytest.mark.parametrize("seed", [1, 3, 4, 7, 19, 29])
+def test_older_runs_that_are_listed_late_are_found_by_turns(scene: Callable[..., Scene], seed: int) -> None:
+    """They were created before the first collection, and lie on any page: each collection looks at another one. What
+    comes late to a page pushes others behind it, and may lie between the first page and the pages that stay."""
+    rng = random.Random(seed)
+    watched = scene(10, 110, days=3, seed=seed)
+    repository, truth = watched.repository, Truth(watched.repository)
+    recent = [run for run in repository.runs if run.created_at > watched.clock() - 2 * DAY and run.branch == "main"]
+    repository.unlisted = {run.id for run in rng.sample(recent, 12)}
+    truth.look(watched.clock())
+    assert watched.collect().error is None
+    repository.unlisted = set()
+
+    pages = -(-len(recent) // 100)
+    for _ in range(pages + 2):
+        watched.later()
+        collected = watched.collect()
+        assert collected.error is None
+
+    assert collected.figures.gauges == pytest.approx(truth.look(watched.clock()).gauges)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,31 +56,39 @@ def sources() -> Iterator[DemoSandbox]:
         yield sources
 
 
-@pytest.fixture
-def folder(sources: DemoSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory with a conf.d of sample instances, an Agent's folder, and files of results."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / AGENT).mkdir()
-    assert CliRunner().invoke(main, ["install", "--agent-dir", AGENT]).exit_code == 0
+@pytest.fixture(scope="module")
+def prepared(sources: DemoSandbox, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a conf.d of sample instances, an Agent's folder, and files of results."""
+    folder = tmp_path_factory.mktemp("examples")
+    (folder / AGENT).mkdir()
+    assert CliRunner().invoke(main, ["install", "--agent-dir", str(folder / AGENT)]).exit_code == 0
     own = {"min_collection_interval": 240, "empty_default_hostname": True, "tags": ["env:test"]}
     for definition in CHECKS:
-        path = tmp_path / "conf.d" / f"{definition.name}.d" / "conf.yaml"
+        path = folder / "conf.d" / f"{definition.name}.d" / "conf.yaml"
         path.parent.mkdir(parents=True)
         document = {"cluster_check": True, "instances": [{**own, **sources.instances[definition.slug]}]}
         path.write_text(yaml.safe_dump(document))
     for name in ("my-configuration.yaml", "mine.yaml"):
         slug = "wandb" if name.startswith("my-") else "training"
-        (tmp_path / name).write_text((tmp_path / f"conf.d/metta_{slug}.d/conf.yaml").read_text())
+        (folder / name).write_text((folder / f"conf.d/metta_{slug}.d/conf.yaml").read_text())
     record = {"metric": "m", "value": 1, "workflow_name": "w", "task": "t", "check": "c", "condition": "> 0"}
-    (tmp_path / "results").mkdir()
+    (folder / "results").mkdir()
     for name in ("results.json", "results/training.json"):
-        (tmp_path / name).write_text(json.dumps([record]))
-    (tmp_path / "my-dashboard.json").write_text(text_of("dashboards", "ci"))
-    (tmp_path / "shared").mkdir()
+        (folder / name).write_text(json.dumps([record]))
+    (folder / "my-dashboard.json").write_text(text_of("dashboards", "ci"))
+    (folder / "shared").mkdir()
     for check in ("ci", "wandb"):
-        arguments = ["collect", check, "--config", "conf.d", "--format", "json"]
-        (tmp_path / f"{check}.json").write_text(CliRunner().invoke(main, arguments).stdout)
-    (tmp_path / "all.json").write_text(f"[{(tmp_path / 'ci.json').read_text()}]")
+        arguments = ["collect", check, "--config", str(folder / "conf.d"), "--format", "json"]
+        (folder / f"{check}.json").write_text(CliRunner().invoke(main, arguments).stdout)
+    (folder / "all.json").write_text(f"[{(folder / 'ci.json').read_text()}]")
+    return folder
+
+
+@pytest.fixture
+def folder(prepared: Path, sources: DemoSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of `prepared` as the working directory, and the variables of the sample project."""
+    shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
     for name, value in zip(("WANDB_ENTITY", "WANDB_PROJECT"), ("entity", "project"), strict=True):
         monkeypatch.setenv(name, sources.instances["wandb"][value])
     monkeypatch.setenv("WANDB_API_KEY", sources.instances["wandb"]["api_key"])

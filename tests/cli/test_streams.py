@@ -7,6 +7,7 @@ import os
 import shlex
 import subprocess
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -21,12 +22,12 @@ Command = Callable[..., Result]
     "arguments",
     [
         ["list"],
-        ["schema"],
-        ["board", "lint", "--rules"],
         ["--help"],
-        ["install", "--dry-run", "--agent-dir", "."],
-        ["install", "--check", "--agent-dir", "."],
         ["validate", "conf.d"],
+        pytest.param(["schema"], marks=pytest.mark.slow),
+        pytest.param(["board", "lint", "--rules"], marks=pytest.mark.slow),
+        pytest.param(["install", "--dry-run", "--agent-dir", "."], marks=pytest.mark.slow),
+        pytest.param(["install", "--check", "--agent-dir", "."], marks=pytest.mark.slow),
     ],
 )
 def test_a_full_disk_under_standard_output(arguments: list[str]) -> None:
@@ -39,7 +40,7 @@ def test_a_full_disk_under_standard_output(arguments: list[str]) -> None:
     assert len(ran.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("columns", [40, pytest.param(80, marks=pytest.mark.slow), 200])
+@pytest.mark.parametrize("columns", [40, *(pytest.param(columns, marks=pytest.mark.slow) for columns in (80, 200))])
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -65,21 +66,30 @@ def test_lines_fit_the_terminal(tmp_path: Path, columns: int, arguments: list[st
     assert "metta_training" in shown
 
 
-@pytest.mark.parametrize("columns", [40, 80, 200])
+@pytest.mark.parametrize("columns", [40, *(pytest.param(columns, marks=pytest.mark.slow) for columns in (80, 200))])
 def test_the_screen_of_the_demo_fits_the_terminal(tmp_path: Path, columns: int) -> None:
     shown = on_a_terminal(columns, "demo", "--board", tmp_path / "board.html", NO_COLOR="1")
+    assert columns < 80 or "─" in shown or find_spec("rich") is None
     assert max(map(len, shown.partition("Every series")[0].splitlines())) <= columns
     assert "metta_training" in shown
 
 
-@pytest.mark.parametrize("arguments", [["collect", "wandb"], ["list"], ["demo"]])
+@pytest.mark.parametrize("arguments", [["collect", "wandb"], ["list"], pytest.param(["demo"], marks=pytest.mark.slow)])
 def test_a_dumb_terminal_gets_no_escape_sequence(tmp_path: Path, arguments: list[str]) -> None:
     board = ["--board", tmp_path / "board.html"] if arguments == ["demo"] else []
     assert "\x1b" not in on_a_terminal(80, *arguments, *board, TERM="dumb")
 
 
 @pytest.mark.parametrize(
-    "arguments", ["list", "schema", "board lint --rules", "install --dry-run --agent-dir .", "list --format json"]
+    "arguments",
+    [
+        "list",
+        "schema",
+        *(
+            pytest.param(arguments, marks=pytest.mark.slow)
+            for arguments in ("board lint --rules", "install --dry-run --agent-dir .", "list --format json")
+        ),
+    ],
 )
 def test_a_reader_that_ends_early_is_no_error(tmp_path: Path, arguments: str) -> None:
     ran = in_a_shell(f"{arguments} | head -n 1", tmp_path)
@@ -87,7 +97,14 @@ def test_a_reader_that_ends_early_is_no_error(tmp_path: Path, arguments: str) ->
     assert ran.stderr == ""
 
 
-@pytest.mark.parametrize("arguments", ["list", "schema", "--help", "collect wandb --format json", "install --check"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "--help",
+        "collect wandb --format json",
+        *(pytest.param(arguments, marks=pytest.mark.slow) for arguments in ("list", "schema", "install --check")),
+    ],
+)
 def test_closed_standard_output(tmp_path: Path, arguments: str) -> None:
     ran = in_a_shell(f"{arguments} >&-", tmp_path)
     assert ran.returncode == 1
@@ -108,10 +125,17 @@ def in_a_shell(arguments: str, folder: Path) -> subprocess.CompletedProcess[str]
 def test_an_empty_environment_and_a_home_that_cannot_be_written(tmp_path: Path, home: str | None) -> None:
     environment = {} if home is None else {"HOME": home}
     assert run("list", "--agent-dir", tmp_path, env=environment).returncode == 0
-    assert run("demo", "--board", tmp_path / "board.html", env=environment).returncode == 0
     ran = run("collect", "wandb", env=environment)
     assert (ran.returncode, "`entity`: is not set" in ran.stderr) == (2, True)
     assert "Traceback" not in ran.stderr
+
+
+@pytest.mark.parametrize(
+    "home", ["/proc", *(pytest.param(home, marks=pytest.mark.slow) for home in (None, "/nonexistent"))]
+)
+def test_the_demo_in_an_empty_environment(tmp_path: Path, home: str | None) -> None:
+    environment = {} if home is None else {"HOME": home}
+    assert run("demo", "--board", tmp_path / "board.html", env=environment).returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -123,6 +147,16 @@ def test_an_output_without_utf_8(tmp_path: Path, variables: dict[str, str]) -> N
     path.write_text(json.dumps({"instances": [{**GOOD, "tags": ["env:b\u00fcro"], "zzz": 1}]}))
     ran = run("validate", path, env={**os.environ, **variables})
     assert (ran.returncode, "`zzz`: there is no such option" in ran.stdout) == (1, True)
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"LC_ALL": "C", "PYTHONUTF8": "0"},
+        *(pytest.param(one, marks=pytest.mark.slow) for one in ({"LC_ALL": "C"}, {"PYTHONIOENCODING": "ascii"})),
+    ],
+)
+def test_the_demo_on_an_output_without_utf_8(tmp_path: Path, variables: dict[str, str]) -> None:
     assert run("demo", "--board", tmp_path / "b.html", env={**os.environ, **variables}).returncode == 0
 
 
@@ -186,10 +220,3 @@ def test_colour_in_a_pipe(tmp_path: Path) -> None:
     path.write_text(json.dumps({"instances": [{**GOOD, "zzz": 1}]}))
     assert "\x1b" not in run("validate", path).stdout
     assert "\x1b" in run("--color", "always", "validate", path).stdout
-
-
-def test_the_table_of_the_demo_with_rich_and_without(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    pytest.importorskip("rich")
-    shown = on_a_terminal(100, "demo", "--board", tmp_path / "board.html")
-    assert "─" in shown
-    assert "─" not in run("demo", "--board", tmp_path / "board.html").stdout

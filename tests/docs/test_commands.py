@@ -77,9 +77,28 @@ def sources() -> Iterator[DemoSandbox]:
         yield sources
 
 
+@pytest.fixture(scope="module")
+def prepared(sources: DemoSandbox, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An installed and configured Agent's folder, and the files that the documents name."""
+    folder = tmp_path_factory.mktemp("documents")
+    (folder / AGENT).mkdir()
+    assert CliRunner().invoke(main, ["install", "--agent-dir", str(folder / AGENT)]).exit_code == 0
+    for definition in CHECKS:
+        instance = {"min_collection_interval": 240, "empty_default_hostname": True}
+        instance |= sources.instances[definition.slug]
+        path = folder / AGENT / "conf.d" / f"{definition.name}.d" / "conf.yaml"
+        path.write_text(yaml.safe_dump({"init_config": {}, "instances": [instance]}))
+    shutil.copytree(folder / AGENT / "conf.d", folder / "conf.d")
+    (folder / "training.json").write_text((sources.folder / "training.json").read_text())
+    record = {"metric": "m", "value": 1, "workflow_name": "w", "task": "t", "check": "c", "condition": "> 0"}
+    (folder / "results.json").write_text(json.dumps([record]))
+    (folder / "mine.json").write_text(text_of("dashboards", "ci"))
+    return folder
+
+
 @pytest.fixture
-def surroundings(sources: DemoSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What the documents take for granted: an installed and configured Agent's folder, files, and the environment."""
+def surroundings(prepared: Path, sources: DemoSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What the documents take for granted: a copy of `prepared` as the working directory, and the environment."""
     wandb, ci = sources.instances["wandb"], sources.instances["ci"]
     variables = {
         "WANDB_ENTITY": wandb["entity"],
@@ -94,19 +113,8 @@ def surroundings(sources: DemoSandbox, tmp_path: Path, monkeypatch: pytest.Monke
     }
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
+    shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    (tmp_path / AGENT).mkdir()
-    assert CliRunner().invoke(main, ["install", "--agent-dir", AGENT]).exit_code == 0
-    for definition in CHECKS:
-        instance = {"min_collection_interval": 240, "empty_default_hostname": True}
-        instance |= sources.instances[definition.slug]
-        path = tmp_path / AGENT / "conf.d" / f"{definition.name}.d" / "conf.yaml"
-        path.write_text(yaml.safe_dump({"init_config": {}, "instances": [instance]}))
-    shutil.copytree(tmp_path / AGENT / "conf.d", tmp_path / "conf.d")
-    (tmp_path / "training.json").write_text((sources.folder / "training.json").read_text())
-    record = {"metric": "m", "value": 1, "workflow_name": "w", "task": "t", "check": "c", "condition": "> 0"}
-    (tmp_path / "results.json").write_text(json.dumps([record]))
-    (tmp_path / "mine.json").write_text(text_of("dashboards", "ci"))
     return tmp_path
 
 
@@ -119,7 +127,7 @@ EXAMPLES = sorted({line for _, line in shown() if len(words_of(line)) > 1 and no
 
 @pytest.mark.parametrize("line", EXAMPLES)
 def test_what_can_run_runs(line: str, surroundings: Path) -> None:
-    words = [word.replace("/etc/datadog-agent", AGENT) for word in words_of(line)]
+    words = [re.sub(r"^(?:/etc/datadog-agent|rehearsal)\b", AGENT, word) for word in words_of(line)]
     if words[0] in {"install", "uninstall", "list"} and "--agent-dir" not in words:
         words += ["--agent-dir", AGENT]
     for number, word in enumerate(words):

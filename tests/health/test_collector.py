@@ -18,6 +18,7 @@ from metta_checks.health import (
     EmptyResultsError,
     InvalidResultsError,
     PublishError,
+    PublishOptionError,
     RecordCollector,
     publish,
 )
@@ -117,7 +118,7 @@ def test_the_error_of_a_job_is_not_hidden_by_one_of_publishing(
 
     (note,) = failed.value.__notes__
     assert "health records were not published" in note
-    assert f"there is no folder {tmp_path}/none" in note
+    assert f"There is no folder {tmp_path}/none" in note
     assert note in caplog.text
 
 
@@ -130,8 +131,14 @@ def test_a_job_that_fails_before_its_first_record_publishes_nothing(collector: M
 
 
 def test_a_job_without_a_record_is_an_error(collector: Make) -> None:
-    with pytest.raises(EmptyResultsError), collector():
+    with pytest.raises(EmptyResultsError, match=r"Look at the step that makes them\.$"), collector():
         pass
+
+
+@pytest.mark.parametrize("option", ["allow_empty", "merged", "Suite", "annotation_tag", "timestmp"])
+def test_a_misspelled_option_is_no_field_of_every_record(option: str, collector: Make) -> None:
+    with pytest.raises(PublishOptionError, match=rf"^{option}: is neither an option nor a field of a record: metric, "):
+        collector(**{option: True})
 
 
 @pytest.mark.parametrize(

@@ -165,7 +165,7 @@ def test_h8_a_missing_folder_is_advice_for_the_publisher(record: Make, write: Ma
     result = command(write([record()]), "--to", tmp_path / "none" / "out.json")
 
     assert result.exit_code == 1
-    assert f"Create it, or name another one: there is no folder {tmp_path}/none" in result.stderr
+    assert f"There is no folder {tmp_path}/none: create it, or name another one." in result.stderr
     assert "published" not in result.stderr
 
 

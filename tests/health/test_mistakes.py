@@ -126,7 +126,7 @@ IN_PYTHON = {
     "a run that diverged": ({"value": float("nan")}, {}, "give a number and `status: fail`"),
     "a time to come": ({"timestamp": "2030-01-01"}, {}, "is in the future"),
     "a tag that is a set": ({"tags": {"a": {1}}}, {}, "tags.a: is set: a tag is"),
-    "a suite that is none": ({}, {"suite": "train"}, "suite: 'train' is none of training, eval"),
+    "a suite that is none": ({}, {"suite": "train"}, "suite: 'train' is not a suite: use training or eval"),
     "one name for a list": ({}, {"annotation_tags": "commit"}, "write a list of names, such as ['commit']"),
     "no destination": ({}, {"destination": None}, "not NoneType"),
     "bytes for a path": ({}, {"destination": b"out.json"}, "not bytes"),

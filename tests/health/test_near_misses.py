@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -175,7 +175,7 @@ def test_a_reader_warns_and_counts_the_record(
 
     assert (collected.hearts, collected.dropped("invalid")) == ([0.91], 0)
     (warning,) = collected.warnings
-    assert warning.startswith(f"counted: {path}, record 1: {field}: ")
+    assert warning.startswith(f"kept: {path}, record 1: {field}: ")
 
 
 def test_a_merge_beside_a_slip_of_somebody_else_goes_on(record: Make, write: Make, now: datetime) -> None:
@@ -222,3 +222,31 @@ def test_no_record_at_all_is_refused_in_python(destination: Any, record: Make, n
     assert destination.records() == [record()]
     assert publish([], destination.address, allow_empty=True, now=now) == 0
     assert destination.records() == []
+
+
+@pytest.mark.parametrize("content", EMPTY)
+def test_validate_warns_of_what_publish_refuses(content: str, write: Make) -> None:
+    result = command("validate", "--check", "training", write(content.encode(), "none.json"))
+
+    assert result.exit_code == 0
+    assert "warning: there is no record: `publish` refuses an empty list" in result.stdout
+
+
+def test_validate_and_publish_warn_of_the_same_old_records(record: Make, write: Make, tmp_path: Path) -> None:
+    times = ("2020-01-01T00:00:00Z", datetime.now(UTC).isoformat(), "2021-01-01T00:00:00Z")
+    path = write([record(check=f"check{n}", timestamp=time) for n, time in enumerate(times)], "old.json")
+    said = "record {}: timestamp: {}-01-01T00:00:00Z is older than 26 hours"
+
+    validated = " ".join(command("validate", "--check", "training", path).stdout.split())
+    published = command("publish", "training", path, "--to", tmp_path / "out.json").stderr
+
+    for output in (validated, published):
+        assert [said.format(n, year) in output for n, year in ((1, 2020), (3, 2021))] == [True, True]
+        assert "record 2" not in output
+
+
+def test_publish_names_the_command_that_lists_all_faults(record: Make, write: Make, tmp_path: Path) -> None:
+    for count, named in ((10, False), (11, True)):
+        path = write([record(value=None) for _ in range(count)], "bad.json")
+        result = command("publish", "eval", path, "--to", tmp_path / "out.json")
+        assert (f"`metta-checks validate --check eval {path}` lists them all" in result.stderr) is named

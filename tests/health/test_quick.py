@@ -30,14 +30,11 @@ def test_no_text_takes_the_square_of_its_length(
     """Where its pattern does, a document of two megabytes takes ten seconds of the Agent's Python."""
 
     def took(path: Any) -> float:
-        """The least of three, since whatever else runs can only add to it."""
-        times = []
-        for _ in range(3):
-            began = time.process_time()
-            collect(path)
-            times.append(time.process_time() - began)
-        return min(times)
+        began = time.process_time()
+        collect(path)
+        return time.process_time() - began
 
-    used = took(write([record(**{field: text, "task": f"task {number}"}) for number in range(RECORDS)]))
-    plain = took(write([record(task=f"task {number}") for number in range(RECORDS)], "plain.json"))
-    assert used < 5 * plain
+    plain = write([record(task=f"task {number}") for number in range(RECORDS)], "plain.json")
+    odd = write([record(**{field: text, "task": f"task {number}"}) for number in range(RECORDS)])
+    # Three attempts, since whatever else the process does adds to one.
+    assert any(took(odd) < 5 * took(plain) for _ in range(3))

@@ -60,7 +60,7 @@ def test_what_does_not_add_up_is_reported(
     warnings = collect(path).warnings
 
     assert len(warnings) == (remark is not None)
-    assert all(warning.startswith(f"counted: {path}, record 1: {remark}") for warning in warnings)
+    assert all(warning.startswith(f"kept: {path}, record 1: {remark}") for warning in warnings)
 
 
 def test_a_condition_that_does_not_parse_keeps_its_tag_and_has_no_target(

@@ -18,7 +18,7 @@ from metta_checks.checks import CHECKS, find_check
 COMMAND = [sys.executable, "-m", "metta_checks.simulator", "--wandb-port", "0", "--github-port", "0"]
 
 
-@pytest.mark.parametrize("interruption", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("interruption", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_every_check_reads_what_it_says_it_serves_until_it_is_interrupted(
     aggregator: AggregatorStub, dd_run_check: Callable[..., str], interruption: signal.Signals
 ) -> None:
@@ -67,7 +67,16 @@ def test_written_configurations_are_those_that_the_command_accepts(tmp_path: Pat
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root is led astray")
-@pytest.mark.parametrize("link", ["conf.d", "conf.d/metta_wandb.d", "conf.d/metta_wandb.d/conf.yaml"])
+@pytest.mark.parametrize(
+    "link",
+    [
+        "conf.d",
+        *(
+            pytest.param(link, marks=pytest.mark.slow)
+            for link in ("conf.d/metta_wandb.d", "conf.d/metta_wandb.d/conf.yaml")
+        ),
+    ],
+)
 def test_root_follows_no_link_of_the_owner_of_the_folder(tmp_path: Path, link: str) -> None:
     target = tmp_path / "target"
     target.write_text("theirs", encoding="utf-8") if link.endswith(".yaml") else target.mkdir()
