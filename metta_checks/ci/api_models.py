@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Annotated, Final, NamedTuple, TypeVar
 
@@ -14,6 +15,9 @@ from metta_checks.core.transport import Response, ShapeError
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
+
+_NEXT = re.compile(r"""\brel\s*=\s*["']?next\b""", re.IGNORECASE)
+"""In a header `Link`; proxies write it anew, and the quotes may be missing (RFC 8288)."""
 
 MOST_ATTEMPTS: Final = 1_000
 """A run may be run again fifty times; what is remembered of a run grows with its attempts."""
@@ -326,7 +330,7 @@ def _job(parsed: _Job, run_id: int) -> Job:
 
 
 def _has_next(answer: Response) -> bool:
-    return 'rel="next"' in answer.headers.get("link", "")
+    return _NEXT.search(answer.headers.get("link", "")) is not None
 
 
 def _parse(answer: Response, model: type[ModelT]) -> ModelT:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any, Final, NamedTuple, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
 from metta_checks.ci.api_models import Reference
@@ -87,7 +87,7 @@ class _Envelope(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     data: dict[str, Any] | None = None
-    errors: tuple[_Error, ...] = Field(default=())
+    errors: tuple[_Error, ...] | None = None
 
 
 def graphql_data(answer: Response, now: datetime, apart: Collection[str] = ()) -> Data:
@@ -103,7 +103,7 @@ def graphql_data(answer: Response, now: datetime, apart: Collection[str] = ()) -
         remedy = "Is `api_url` the address of a GitHub API? A proxy may have answered in its place."
         raise SourceError(Kind.MALFORMED, answer.operation, detail, remedy, status=answer.status) from None
     faults: dict[str, SourceError] = {}
-    for error in envelope.errors:
+    for error in envelope.errors or ():
         if envelope.data and error.alias is not None and error.alias in apart:
             faults.setdefault(error.alias, _fault(error, answer, now))
         elif error.type != "NOT_FOUND" or not envelope.data:

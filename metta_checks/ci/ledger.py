@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Annotated, Final, NamedTuple, TypeVar
 
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, PlainSerializer
 
 from metta_checks.ci.models import QueuePage, RepositoryName, WaitingJobs, Workflow
 from metta_checks.ci.runs import TrackedRun
@@ -43,6 +43,12 @@ class AnsweredSize(NamedTuple):
 
 FULL_PAGE: Final = AnsweredSize(PAGE_SIZE)
 FULL_BATCH: Final = AnsweredSize(BATCH_SIZE)
+
+
+T = TypeVar("T")
+
+Names = Annotated[frozenset[T], PlainSerializer(sorted)]
+"""Saved in one order, so that an equal ledger is an equal text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +126,7 @@ class FileNames:
     """The names in the branch's folder of workflows, None while they are not known; `WorkflowFiles` owns them. `etag`
     and `read_at` are of REST's answer."""
 
-    names: frozenset[str] | None = None
+    names: Names[str] | None = None
     etag: str | None = None
     read_at: AwareDatetime | None = None
 
@@ -161,7 +167,7 @@ class Ledger:
     listing: ListingState = field(default_factory=ListingState)
     workflows: WorkflowList = field(default_factory=WorkflowList)
     files: FileNames = field(default_factory=FileNames)
-    searched: frozenset[int] = frozenset()
+    searched: Names[int] = frozenset()
     labels: LabelNames = field(default_factory=LabelNames)
     batch_size: AnsweredSize = FULL_BATCH
     queue: Mapping[str, tuple[QueuePage, ...]] = field(default_factory=dict)

@@ -14,6 +14,7 @@ from metta_checks.core.duration import parse_duration
 from metta_checks.core.environment import Variable, Variables
 from metta_checks.core.names import NameSelection, name_selection
 from metta_checks.core.option_errors import OptionError, parsed, required
+from metta_checks.core.unknown_options import did_you_mean
 from metta_checks.health.condition import Condition, parse_condition
 
 if TYPE_CHECKING:
@@ -198,7 +199,8 @@ def _conditions(given: Mapping[str, object]) -> dict[str, Condition]:
     for name, text in given.items():
         metric = str(name).removeprefix("metta.infra.cron.")
         if metric not in texts:
-            raise ValueError(f"{name!r} is none of {', '.join(texts)}")
+            meant = did_you_mean(metric, texts)
+            raise ValueError(f"{name!r} is not a judged figure{meant or ': write one of ' + ', '.join(texts)}")
         if not isinstance(text, str):
             raise ValueError(f"the condition of {metric} is no text: write it in quotes, such as '< 5'")
         texts[metric] = text

@@ -345,6 +345,8 @@ def _problems(document: Document) -> Iterator[str]:
     if instances is None or instances == []:
         found = "missing" if "instances" not in content else "empty"
         hint = _in_place_of_instances(content) if found == "missing" else ""
+        if isinstance(init_config, dict) and "instances" in init_config:
+            hint = ": it stands inside of `init_config`, so begin its line at the margin"
         yield f"`instances` has to be a list with at least one entry, such as `- {{}}`; it is {found}{hint}"
     elif not isinstance(instances, list):
         found = f"{_line(document, 'instances')}`instances` has to be a list, and it is {kind_of(instances)}"

@@ -141,11 +141,27 @@ def _problem_of_list(key: str, node: yaml.Node) -> str:
         return f"is {found(node)}: write a list, `{key}: {as_list(split(node.value))}`"
     if isinstance(node, yaml.MappingNode):
         return f"is a mapping: write a list, `{key}: {as_list(pairs(node))}`"
-    for number, entry in enumerate(entries(node), 1):
-        if isinstance(entry, yaml.MappingNode) and len(entry.value) == 1 and (texts := pairs(entry)):
-            return f"entry {number} is a mapping for YAML: write `{texts[0]}`, without the space"
-        if not isinstance(entry, yaml.ScalarNode):
-            return f"entry {number} is {found(entry)}: write one text for each entry"
+    problems = [(number, entry, _problem_of_entry(entry)) for number, entry in enumerate(entries(node), 1)]
+    if not any(problem for _, _, problem in problems):
+        return ""
+    # With a fault of the list, the check itself does not come to the entries that it would refuse.
+    return "; ".join(
+        f"entry {number} {problem or _problem_of_scalar(entry)}"
+        for number, entry, problem in problems
+        if problem or go_type(entry) != "str"
+    )
+
+
+def _problem_of_scalar(entry: yaml.Node) -> str:
+    """What the check refuses of an entry that Go takes."""
+    return "is empty: remove it" if go_type(entry) == "null" else f"is {found(entry)}: write it in quotes"
+
+
+def _problem_of_entry(entry: yaml.Node) -> str:
+    if isinstance(entry, yaml.MappingNode) and len(entry.value) == 1 and (texts := pairs(entry)):
+        return f"is a mapping for YAML: write `{texts[0]}`, without the space"
+    if not isinstance(entry, yaml.ScalarNode):
+        return f"is {found(entry)}: write one text for each entry"
     return ""
 
 

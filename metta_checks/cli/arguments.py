@@ -13,6 +13,7 @@ from metta_checks.cli.agent_config import AgentConfig, ConfigFileError, read_age
 from metta_checks.cli.group import ConfigurationFault
 from metta_checks.core.atomic_write import STANDARD_OUTPUT, WriteError, resolved, write_output
 from metta_checks.core.definition import CheckDefinition
+from metta_checks.core.unknown_options import did_you_mean
 
 METAVAR: Final = f"[{'|'.join(definition.slug for definition in CHECKS)}]"
 
@@ -33,7 +34,8 @@ def named_check(context: click.Context, parameter: click.Parameter, value: str) 
     try:
         return find_check(value)
     except KeyError as error:
-        raise click.BadParameter(error.args[0], context, parameter) from None
+        meant = did_you_mean(value, [definition.slug for definition in CHECKS])
+        raise click.BadParameter(f"{error.args[0]}{meant}", context, parameter) from None
 
 
 def optional_check(context: click.Context, parameter: click.Parameter, value: str | None) -> CheckDefinition | None:

@@ -223,7 +223,7 @@ def _files(checks: Sequence[CheckDefinition], path: Path | None) -> Iterator[tup
                 yield definition, None
             else:
                 echo(f"{definition.name}: left out, none of {', '.join(definition.variables)} is set", err=True)
-    elif not path.is_dir() or (len(checks) == 1 and not _conf_files(path, checks)):
+    elif not path.is_dir():
         if len(checks) > 1:
             raise click.UsageError(f"--config {path} is one file: name its check alone, or give a folder")
         yield checks[0], path

@@ -144,6 +144,8 @@ def _problem_of_source(path: str) -> str:
         return f"is a path of Windows (`{printable(path, 80)}`): write one of the Agent's machine, from /"
     if path.startswith("file:"):
         return f"is an address of a file: write the path alone, from /, such as {_after_file(path)}"
+    if found := re.match(r"(https?):(?:/(?!/)|(?!/))", path, re.IGNORECASE):
+        return f"is no address: write two slashes, {found[1].lower()}://host/path"
     scheme, mark, _ = path.partition("://")
     if mark and scheme not in {"s3", "S3", "s3a", "s3n"}:
         console = "console.aws.amazon.com" in path

@@ -21,9 +21,9 @@ from metta_checks.cli.installation import (
     example_of,
     shim_of,
 )
+from metta_checks.cli.safe_files import safe_folder
 from metta_checks.cli.terminal import OutputError, echo, echo_wrapped
 from metta_checks.core.definition import CheckDefinition
-from metta_checks.core.safe_files import safe_folder
 
 AGENT_DIR: Final = Path("/etc/datadog-agent")
 

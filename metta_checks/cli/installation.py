@@ -15,10 +15,10 @@ from typing import Final, Literal
 from pydantic import BaseModel, ValidationError
 
 import metta_checks
+from metta_checks.cli.safe_files import SafeFolder
 from metta_checks.core.agent_options import AGENT_INTERVAL
 from metta_checks.core.bounded_yaml import parse_yaml
 from metta_checks.core.definition import CheckDefinition
-from metta_checks.core.safe_files import SafeFolder
 
 SHIMS: Final = "checks.d"
 CONFIGURATIONS: Final = "conf.d"

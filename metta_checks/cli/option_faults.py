@@ -304,10 +304,10 @@ class _Trial:
             return as_text(value[0])
         if isinstance(value, list | tuple | dict) or not _is_harmless(str(option), written):
             return '"…"'
-        if len(place) == 1 and isinstance(value, int | float) and not isinstance(value, bool):
-            duration = self._duration(option, value)
-            if not self._accepts(option, written) and self._accepts(option, duration):
-                return duration
+        if len(place) == 1 and isinstance(value, int | float) and not self._accepts(option, written):
+            duration = "" if isinstance(value, bool) else self._duration(option, value)
+            forms = (duration, str(self._example(option, "")), "24h")
+            return next((form for form in forms if form and self._accepts(option, form)), '"…"')
         return as_text(written) if as_text(written) != written else f'"{written}"'
 
     def _duration(self, option: Any, value: float) -> str:
@@ -336,8 +336,10 @@ class _Trial:
 
     def _list_form(self, option: Any, place: tuple[Key, ...], value: object) -> str:
         node = below(self.node, *place)
+        if keys := option_names(self.definition.package).below.get(str(option)):
+            return f"[{{{', '.join(f'{key}: …' for key in sorted(keys))}}}]"
         if isinstance(node, yaml.MappingNode):
-            texts = pairs(node)
+            texts = pairs(node) if option == "tags" else [str(key.value) for key, _ in node.value]
         else:
             written = node.value if isinstance(node, yaml.ScalarNode) else str(value)
             texts = split(written) if isinstance(value, str) else [written]

@@ -29,6 +29,8 @@ MAX_DEPTH: Final = 100
 MAX_DIGITS: Final = 100
 """Characters of a number: a few hundred thousand take Python minutes."""
 
+_UTF16_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
+
 _CAUSES: Final = (
     ("found character '\\t'", "there is a tab here: indent with spaces"),
     ("that cannot start any token", "a value cannot begin with this character: put the value in quotes"),
@@ -94,7 +96,8 @@ def read_text(path: Path) -> str:
     if len(content) > MAX_BYTES:
         raise YamlFileError(f"{path}: it has more than {MAX_BYTES:,} bytes: split it into several files")
     try:
-        return content.decode("utf-8")
+        # As the Agent does: UTF-16 is what has its byte order mark.
+        return content.decode("utf-16" if content.startswith(_UTF16_MARKS) else "utf-8")
     except UnicodeDecodeError:
         raise YamlFileError(f"{path}: this is not UTF-8 text: save it as UTF-8") from None
 

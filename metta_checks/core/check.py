@@ -15,13 +15,12 @@ from metta_checks.core.deadline import Deadline
 from metta_checks.core.diagnosis import Diagnostics
 from metta_checks.core.discovery import LIST_FORMAT, Discovery, ListPage, gone_error
 from metta_checks.core.errors import release_frames
-from metta_checks.core.hour import SeriesHour
 from metta_checks.core.instance import DEFAULT_TIMEOUT, CheckInstance
 from metta_checks.core.names import NameSelection
 from metta_checks.core.option_errors import require_resolved
 from metta_checks.core.report import error_of, warnings_of
 from metta_checks.core.state import StateFormat, TargetStates, new_store
-from metta_checks.core.submission import Submission
+from metta_checks.core.submission import SeriesHour, Submission
 from metta_checks.core.tags import tag
 from metta_checks.core.target import Result, Target, TargetList, first_three
 from metta_checks.core.telemetry import Telemetry

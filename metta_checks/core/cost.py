@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import exp
 from typing import Any, Final, Literal
 
-from metta_checks.core.hour import PER_DISTRIBUTION
+from metta_checks.core.submission import PER_DISTRIBUTION
 from metta_checks.core.target import DropReason, Status
 
 PERCENTILES: Final = 5

@@ -12,8 +12,8 @@ from metta_checks.core.clock import Clock
 from metta_checks.core.collection import Collection
 from metta_checks.core.credentials import CredentialPlaces, Credentials
 from metta_checks.core.errors import CredentialError, Kind, SourceError, error_text
-from metta_checks.core.hour import SeriesHour
 from metta_checks.core.state import StateOrigin, TargetStates
+from metta_checks.core.submission import SeriesHour
 from metta_checks.core.target import DropReason, Result, Status
 
 LATE_AFTER: Final = 3

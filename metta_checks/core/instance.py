@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import cached_property
 from typing import Any, ClassVar, Final
@@ -11,7 +12,7 @@ from typing import Any, ClassVar, Final
 from datadog_checks.base import AgentCheck, ConfigurationError
 
 from metta_checks.core import clock
-from metta_checks.core.agent_options import AGENT_INTERVAL, agent_tags
+from metta_checks.core.agent_options import AGENT_INTERVAL, agent_tags, require_timeouts
 from metta_checks.core.clock import Clock, Pause, utcnow
 from metta_checks.core.collection import Collection
 from metta_checks.core.credentials import CredentialHost, CredentialPlaces, Credentials
@@ -20,7 +21,6 @@ from metta_checks.core.environment import NO_VARIABLES, Variables, with_environm
 from metta_checks.core.errors import release_frames
 from metta_checks.core.log_redaction import scrub_log
 from metta_checks.core.option_errors import OptionError
-from metta_checks.core.options_loader import OptionsLoader
 from metta_checks.core.printable import printable, printable_lines
 from metta_checks.core.required_options import SIZE_LIMITS
 from metta_checks.core.secrets import PROXY_VARIABLES, Scrubber, proxy_secrets, secrets_of
@@ -36,6 +36,9 @@ except ImportError:
 
 DEFAULT_TIMEOUT: Final = 60.0
 """Seconds that a collection has until its own `collection_timeout` is known."""
+
+LONGEST_TIMEOUT: Final = 3600.0
+"""Seconds that `collection_timeout` may be at most: a hanging check holds one of the Agent's few workers."""
 
 
 class CheckInstance(AgentCheck):
@@ -216,3 +219,38 @@ class CheckInstance(AgentCheck):
         places.require_host()
         if not places.named:
             provenance.refuse_other_routes(places.what, places.option)
+
+
+class OptionsLoader:
+    """Runs the initialisations that the base class would run before a collection, one by one, each until it succeeds.
+
+    `validate` is what the check itself has to say of its options.
+    """
+
+    def __init__(self, check: AgentCheck, validate: Callable[[], None]) -> None:
+        self._check = check
+        self._validate = validate
+        self._initializations: deque[Callable[[], None]] = deque()
+
+    def set_aside(self) -> None:
+        """Take over what the base class would run by itself."""
+        self._initializations.extend(self._check.check_initializations)
+        self._check.check_initializations.clear()
+
+    def load(self) -> None:
+        """Read and check the options. Raises ConfigurationError; once they are loaded, it only checks them again."""
+        self.set_aside()
+        while self._initializations:
+            self._initializations[0]()
+            self._initializations.popleft()
+        self._validate()
+        self.timeout()
+        require_timeouts(self._check.instance, self._check.init_config)
+
+    def timeout(self) -> float:
+        """The seconds that a collection may take. Raises ConfigurationError."""
+        seconds = float(self._check._config_model_instance.collection_timeout)
+        if not 0 < seconds <= LONGEST_TIMEOUT:
+            bounds = f"more than 0 and at most {LONGEST_TIMEOUT:g} seconds"
+            raise OptionError("collection_timeout", f"is {seconds:g}: it must be {bounds}")
+        return seconds

@@ -65,10 +65,14 @@ def did_you_mean(key: str, known: Iterable[str]) -> str:
     if len(key) > LONGEST:
         return ""
     lowered = key.lower().replace("-", "_").replace(" ", "_")
-    close = get_close_matches(lowered, sorted(known), n=2, cutoff=SIMILAR)
+    names = sorted(known)
+    # Of dotted names the last part is what is written.
+    last = {name.rpartition(".")[2]: name for name in names}
+    close = [last[name] for name in get_close_matches(lowered, list(last), n=2, cutoff=SIMILAR)]
+    close = close or get_close_matches(lowered, names, n=2, cutoff=SIMILAR)
     if lowered in close:
         close = [lowered]
-    close = close or _with_all_words(lowered, known)
+    close = close or _with_all_words(lowered, known) or _made_of_its_words(lowered, known)
     return f"; did you mean {' or '.join(f'`{name}`' for name in close)}?" if close else ""
 
 
@@ -77,6 +81,18 @@ def _with_all_words(key: str, known: Iterable[str]) -> list[str]:
     words = [word for word in key.split("_") if len(word) >= SHORTEST_WORD]
     found = [
         name for name in sorted(known) if words and all(any(p.startswith(w) for p in name.split("_")) for w in words)
+    ]
+    return found if len(found) <= MOST_MEANT else []
+
+
+def _made_of_its_words(key: str, known: Iterable[str]) -> list[str]:
+    """The names that have no word but those of `key`: `conditions` for `reverts_condition`; none where that is no hint
+    but a list. A dotted name counts by its last part."""
+    words = [word for word in key.replace(".", "_").split("_") if len(word) >= SHORTEST_WORD]
+    found = [
+        name
+        for name in sorted(known)
+        if all(any(part.startswith(word) for word in words) for part in name.rpartition(".")[2].split("_"))
     ]
     return found if len(found) <= MOST_MEANT else []
 

@@ -14,7 +14,7 @@ from metta_checks.core.environment import Variables
 from metta_checks.core.state import StateFormat, TargetStates
 from metta_checks.core.target import TargetList
 from metta_checks.wandb import state_codec
-from metta_checks.wandb.client import ProjectPath, WandbClient
+from metta_checks.wandb.client import WandbClient
 from metta_checks.wandb.config_models import ConfigMixin
 from metta_checks.wandb.listing import Asked, RunListing, RunListings, require_room
 from metta_checks.wandb.metrics import (
@@ -27,7 +27,7 @@ from metta_checks.wandb.metrics import (
     gpu_samples,
     selected,
 )
-from metta_checks.wandb.models import Run
+from metta_checks.wandb.models import ProjectPath, Run
 from metta_checks.wandb.query import active_filter
 from metta_checks.wandb.registry import RunRegistry, refreshed
 from metta_checks.wandb.settings import (

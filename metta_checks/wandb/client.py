@@ -23,9 +23,9 @@ from metta_checks.wandb.api_models import (
     RunReader,
     RunsResponse,
 )
-from metta_checks.wandb.cost import NAMES_A_PAGE
 from metta_checks.wandb.graphql_errors import GraphQLFault, graphql_faults, is_transient, run_faults, worst
-from metta_checks.wandb.query import ALIAS, DISPENSABLE, ORDER, PROJECTS, runs_query
+from metta_checks.wandb.models import ProjectPath
+from metta_checks.wandb.query import ALIAS, DISPENSABLE, NAMES_A_PAGE, ORDER, PROJECTS, runs_query
 
 USER: Final = "api"
 """W&B takes its keys as the password of this user."""
@@ -42,18 +42,6 @@ _UNKNOWN_NAME: Final = re.compile(
     re.IGNORECASE,
 )
 """The field or argument that a GraphQL server does not have, in the words of the common implementations."""
-
-
-@dataclass(frozen=True, slots=True)
-class ProjectPath:
-    """Which project of which entity, on which server."""
-
-    entity: str
-    name: str
-    base_url: str
-
-    def __str__(self) -> str:
-        return f"{self.entity}/{self.name}"
 
 
 @dataclass(frozen=True, slots=True)

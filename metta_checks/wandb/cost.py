@@ -21,9 +21,7 @@ from metta_checks.core.cost import (
 from metta_checks.core.duration import hours, parse_duration
 from metta_checks.core.names import name_selection
 from metta_checks.wandb.models import EVERYTHING_ELSE, STATES, UNENDED_STATES, RunState
-
-NAMES_A_PAGE: Final = 100
-"""Projects of a page of their list."""
+from metta_checks.wandb.query import NAMES_A_PAGE
 
 QUOTA: Final = 50 * 60
 """W&B allows 50 requests a minute on a free account and 200 on a paid one; published in 2023, per user."""

@@ -9,9 +9,9 @@ from typing import Final
 
 from metta_checks.core import Kind, SourceError
 from metta_checks.wandb.api_models import MAX_NAME, RUN_BYTES, RunConnection, RunReader, UnknownStateError
-from metta_checks.wandb.client import PageRequest, ProjectPath, RunPage, WandbClient
+from metta_checks.wandb.client import PageRequest, RunPage, WandbClient
 from metta_checks.wandb.graphql_errors import kind_of_text
-from metta_checks.wandb.models import Run
+from metta_checks.wandb.models import ProjectPath, Run
 
 SECOND_TRY: Final = 0.25
 """The share of a collection's time that has to be left for asking again what took too long."""

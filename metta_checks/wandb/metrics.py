@@ -14,8 +14,7 @@ from urllib.parse import quote, urlsplit
 from metta_checks.core import Event, Sample, tag
 from metta_checks.core.event_text import MAX_WORD, aggregation_key_of, code, escaped, framed, link, title_of
 from metta_checks.core.printable import printable
-from metta_checks.wandb.client import ProjectPath
-from metta_checks.wandb.models import End, Run, RunState, RunTypes
+from metta_checks.wandb.models import End, ProjectPath, Run, RunState, RunTypes
 
 MAX_EVENT_VALUES: Final = 30
 """How many values of its run the text of an event shows."""

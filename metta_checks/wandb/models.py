@@ -1,4 +1,4 @@
-"""What a run is, and of which type."""
+"""Projects and runs: what a run is, and of which type."""
 
 from __future__ import annotations
 
@@ -10,6 +10,18 @@ from enum import StrEnum
 from typing import Final
 
 from metta_checks.core.patterns import MAX_TEXT, compile_pattern
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectPath:
+    """Which project of which entity, on which server."""
+
+    entity: str
+    name: str
+    base_url: str
+
+    def __str__(self) -> str:
+        return f"{self.entity}/{self.name}"
 
 
 class RunState(StrEnum):

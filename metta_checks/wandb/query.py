@@ -33,6 +33,9 @@ query Projects($entity: String!, $first: Int!, $after: String) {
 }"""
 """The list of an entity's projects, as the SDK asks for it (`Api.projects`)."""
 
+NAMES_A_PAGE: Final = 100
+"""Projects of a page of their list."""
+
 ALIAS: Final = "p"
 """What the aliases of several projects in one query begin with; the part's number follows."""
 

@@ -18,10 +18,10 @@ from metta_checks.core.option_errors import OptionError, parsed, required
 from metta_checks.core.trust import Provenance
 from metta_checks.wandb.api_models import RunReader
 from metta_checks.wandb.blobs import GpuDevices, SummarySelection
-from metta_checks.wandb.client import USER, ProjectPath
+from metta_checks.wandb.client import USER
 from metta_checks.wandb.config_models.defaults import instance_api_key_secret
 from metta_checks.wandb.metrics import SampleOptions
-from metta_checks.wandb.models import RunTypes
+from metta_checks.wandb.models import ProjectPath, RunTypes
 
 VARIABLES: Final[Mapping[str, Variable]] = {
     "entity": Variable("WANDB_ENTITY"),

@@ -180,7 +180,7 @@ FILES: Mapping[str, tuple[bytes, Verdict]] = {
     "a document mark": (b"---\n" + SOUND + b"...\n", "runs"),
     "YAML 1.1": (b"%YAML 1.1\n---\n" + SOUND, "runs"),
     "YAML 1.2": (b"%YAML 1.2\n---\n" + SOUND, "not built"),
-    "UTF-16": (("\ufeff" + SOUND.decode()).encode("utf-16-le"), "not built"),
+    "UTF-16": (("\ufeff" + SOUND.decode()).encode("utf-16-le"), "runs"),
     "Latin-1": (SOUND.replace(b"test", b"t\xe9st"), "not built"),
     "Latin-1 in a comment": (b"# caf\xe9\n" + SOUND, "not built"),
     "a control character": (SOUND.replace(b"test", b"t\x01st"), "not built"),

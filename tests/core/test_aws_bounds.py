@@ -160,9 +160,9 @@ def test_secrets_manager(
     monkeypatch: pytest.MonkeyPatch,
     service: str,
 ) -> None:
-    from metta_checks.core import credentials
+    from metta_checks.core import aws_secret
 
-    monkeypatch.setattr(credentials, "AWS_LOOKUP_SECONDS", SECONDS)
+    monkeypatch.setattr(aws_secret, "AWS_LOOKUP_SECONDS", SECONDS)
     place(service, url)
     instance: dict[str, Any] = {"entity": "team", "project": "arena", "collection_timeout": SECONDS}
     check = WandbCheck("metta_wandb", {}, [instance])

@@ -15,9 +15,10 @@ import pytest
 from core_support.servers import Line, RawServer
 from moto.server import ThreadedMotoServer
 
-from metta_checks.core import CredentialError
+from metta_checks.core import CredentialError, aws_secret
 from metta_checks.core import credentials as module
-from metta_checks.core.credentials import AWAY_SECONDS, AWS_LOOKUP_SECONDS, KEPT_SECONDS, CredentialPlaces, Credentials
+from metta_checks.core.aws_secret import AWS_LOOKUP_SECONDS
+from metta_checks.core.credentials import AWAY_SECONDS, KEPT_SECONDS, CredentialPlaces, Credentials
 from metta_checks.core.errors import NoCredentialError
 
 REGION = "eu-west-1"
@@ -249,7 +250,7 @@ def test_several_threads_that_were_refused_all_get_the_new_one(put: Callable[...
 def test_a_lookup_ends_after_five_seconds(
     aws: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, answers: int
 ) -> None:
-    monkeypatch.setattr(module, "AWS_LOOKUP_SECONDS", 0.5)
+    monkeypatch.setattr(aws_secret, "AWS_LOOKUP_SECONDS", 0.5)
 
     def behave(line: Line) -> None:
         line.head()

@@ -30,7 +30,7 @@ def test_what_is_read(text: str, duration: timedelta) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "7", "d", "7 days", "1.5h", "-1h", "+1h", "1h30m", "7y", "7M2", "\u0667d", "\xb2d", "1_0d", "7d\n8"]
+    "text", ["", "7", "d", "-1h", "+1h", "7y", "7M2", "\u0667d", "\xb2d", "1_0d", "7d\n8", "0 days", "1M 2d", "0.0001s"]
 )
 def test_what_is_not_one(text: str) -> None:
     with pytest.raises(ValueError, match="is not a duration: write a whole number and a unit, such as 90m, 24h"):
@@ -47,6 +47,25 @@ def test_what_is_not_one(text: str) -> None:
 )
 def test_a_capital_m_is_refused(text: str, forms: str) -> None:
     with pytest.raises(ValueError, match=f"may be minutes or months: .*{forms}"):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("7 days", "7d"),
+        ("1.5h", "90m"),
+        ("1h30m", "90m"),
+        ("1d12h", "36h"),
+        ("1 day, 2 hours", "26h"),
+        ("24hours", "1d"),
+        ("90 mins", "90m"),
+        ("2 Weeks", "14d"),
+        ("0.5 s 0.5 s", "1s"),
+    ],
+)
+def test_what_is_meant_is_named(text: str, meant: str) -> None:
+    with pytest.raises(ValueError, match=f"is not a duration: write a whole number and a unit, such as {meant}$"):
         parse_duration(text)
 
 

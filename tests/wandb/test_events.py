@@ -9,8 +9,8 @@ import pytest
 from wandb_support.watch import START, Watch, a_summary
 
 from metta_checks.simulator.wandb_project import RunState
-from metta_checks.wandb.client import ProjectPath
 from metta_checks.wandb.metrics import run_url
+from metta_checks.wandb.models import ProjectPath
 
 Watches = Callable[..., Watch]
 

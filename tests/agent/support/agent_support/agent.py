@@ -11,6 +11,7 @@ import socket
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
 
@@ -200,8 +201,8 @@ def _settings(home: Path, intake: str) -> dict[str, Any]:
         "cmd_port": _free_port(),
         "expvar_port": _free_port(),
         "GUI_port": -1,
-        # What this Python can read without a package of its own.
-        "serializer_compressor_kind": "zlib",
+        # The Agent's default is zstd, which the standard library does not read.
+        **({} if find_spec("zstandard") else {"serializer_compressor_kind": "zlib"}),
         "cloud_provider_metadata": [],
         "enable_metadata_collection": False,
         "inventories_enabled": False,
