@@ -25,7 +25,7 @@ class Permission:
 
 ACTIONS: Final = Permission("Actions", "workflows, runs, attempts, jobs and the queue")
 CONTENTS: Final = Permission("Contents", "which workflow files the branch has")
-PULL_REQUESTS: Final = Permission("Pull requests", "the counts of labelled pull requests")
+PULL_REQUESTS: Final = Permission("Pull requests", "the counts of labeled pull requests")
 
 PERMISSIONS: Final = (ACTIONS, CONTENTS, PULL_REQUESTS)
 """Repository permissions of a fine-grained token and of a GitHub App. GitHub offers no "Checks" for the former."""

@@ -168,7 +168,7 @@ class CiCheck(ConfigMixin, MettaCheck):
                 jobs=jobs.waiting,
                 job_page_size=jobs.page_size,
             ),
-            dropped=[_undecided(snapshot), *_lost_jobs(jobs)],
+            dropped=[_undecided(snapshot), _invalid(snapshot), *_lost_jobs(jobs)],
             unknown=figures.unknown,
             warnings=warnings,
             progress=snapshot.progress,
@@ -311,6 +311,10 @@ def _undecided(snapshot: Snapshot) -> Dropped:
     runs = [known.run for known in snapshot.runs if known.undecided]
     names = [f"{run.file} #{run.number} (run {run.id})" for run in runs]
     return Dropped.of(DropReason.UNREADABLE, names, note=UNDECIDED)
+
+
+def _invalid(snapshot: Snapshot) -> Dropped:
+    return Dropped.of(DropReason.INVALID, snapshot.invalid, note="GitHub lists them in a form that cannot be read")
 
 
 def _about_jobs(jobs: JobsReading) -> Iterator[str]:

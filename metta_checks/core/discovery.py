@@ -184,8 +184,8 @@ class Discovery:
             if page.next is None or (page.next in reading.seen and not page.names):
                 break
             if page.next in reading.seen or reading.pages >= MAX_PAGES:
-                detail = "more pages, but the cursor repeats" if page.next in reading.seen else "a list without an end"
-                remedy = "The next collection tries again; name the targets one by one if it stays."
+                detail = "more pages, but the cursor repeats" if page.next in reading.seen else "the list does not end"
+                remedy = "The next collection tries again; if the error persists, name the targets one by one."
                 raise SourceError(Kind.MALFORMED, f"list the {self._what}", detail, remedy)
             reading.seen.add(page.next)
             reading.cursor = page.next
@@ -244,9 +244,9 @@ class Discovery:
 
     def _failure(self, reason: str, now: datetime) -> str:
         if self._known is None:
-            return f"the {self._what} could not be listed, only those named in full are read: {reason}"
+            return f"the {self._what} could not be listed; only those named in full are read: {reason}"
         age = (now - self._known.read_at).total_seconds()
-        return f"the {self._what} could not be listed, the list of {age:,.0f} s ago stays in use: {reason}"
+        return f"the {self._what} could not be listed; the list of {age:,.0f} s ago stays in use: {reason}"
 
     def _restore(self) -> None:
         if self._is_restored:
@@ -300,7 +300,7 @@ LIST_FORMAT: Final = StateFormat("list", 1, _encoded, _decoded)
 
 def gone_error(source: str, target: Target, since: datetime) -> SourceError:
     """The error of a target that the list no longer has."""
-    detail = f"it is not in the list since {since:%Y-%m-%dT%H:%M:%SZ}"
+    detail = f"it has been missing from the list since {since:%Y-%m-%dT%H:%M:%SZ}"
     remedy = (
         "It was deleted or renamed, or the credential may no longer see it. It is reported for 24 hours; "
         "list it in `exclude` to stop that."

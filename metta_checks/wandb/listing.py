@@ -281,7 +281,7 @@ class RunListings:
                 return pages
             cursor = page.runs.pageInfo.endCursor
             if cursor in seen:
-                remedy = "The next collection tries again; if it stays, look at W&B's status page."
+                remedy = "The next collection tries again; if the error persists, look at W&B's status page."
                 raise SourceError(Kind.MALFORMED, page.operation, "more pages, but the cursor repeats", remedy)
             seen.add(cursor)
         detail = f"more than {self._max_pages} pages of {self._page_size} runs"
@@ -324,8 +324,8 @@ class RunListings:
 def require_room(kept_bytes: int, operation: str) -> None:
     """Raises SourceError where the runs of a project take more than `MAX_KEPT_BYTES`."""
     if kept_bytes > MAX_KEPT_BYTES:
-        detail = f"runs that take more than {MAX_KEPT_BYTES // 2**20} MiB of memory"
-        remedy = "Shorten `timeframe`, or name fewer `metrics`: a pattern may match very many."
+        detail = f"the runs take more than {MAX_KEPT_BYTES // 2**20} MiB of memory"
+        remedy = "Shorten `timeframe`, or name fewer `metrics`: a pattern may match many."
         raise SourceError(Kind.OVERSIZED, operation, detail, remedy)
 
 

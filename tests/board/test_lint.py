@@ -167,12 +167,6 @@ def test_every_fixture_is_used_and_every_rule_has_one() -> None:
     assert {rule for rule in Rule if any(name.startswith(f"{rule}-") for name in FAULTS)} == set(Rule)
 
 
-def test_the_document_has_the_rules() -> None:
-    text = (Path(__file__).parents[2] / "docs" / "boards.md").read_text(encoding="utf-8")
-    table = "".join(f"| `{rule}` | {rule.meaning} |\n" for rule in Rule)
-    assert f"| rule | holds when |\n|---|---|\n{table}\n" in text
-
-
 def test_tags_of_the_instances_are_known_once_they_are_named() -> None:
     text = text_of("dashboards", "health_wall").replace('"prefix": "env"', '"prefix": "team"')
     assert {finding.rule for finding in findings_in(text)} == {Rule.VARIABLE}

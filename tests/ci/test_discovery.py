@@ -181,7 +181,7 @@ def test_a_new_repository_appears_and_a_deleted_one_fails_for_a_day(organisation
     states = watched.by_repo("metta.infra.health.state", "metric_name:ci.workflow.success")
     assert states == {"arena": 0.0, "maze": 1.0, "new": 0.0}
     (warning,) = watched.warnings()
-    assert "it is not in the list since 2026-" in warning
+    assert "it has been missing from the list since 2026-" in warning
     # After a restart, too, its branch is known, so that its series go on.
     watched.restart()
     watched.collect(minutes=4)
@@ -299,7 +299,7 @@ def test_when_the_list_fails_the_last_one_stays_in_use(organisation: Make) -> No
     watched.collect(minutes=10)
     assert watched.by_repo("metta.check.up") == {"arena": 1.0, "maze": 1.0}
     (warning,) = watched.warnings()
-    assert f"the repositories of organization {OWNER} could not be listed, the list of 600 s ago stays" in warning
+    assert f"the repositories of organization {OWNER} could not be listed; the list of 600 s ago stays" in warning
     watched.restart()
     watched.collect(minutes=10)
     assert watched.statuses() == {"read": 2}
@@ -345,7 +345,7 @@ def test_a_list_without_an_end_is_given_up(organisation: Make, page: Callable[[s
     watched.collect()
     assert len(listed) <= most
     assert watched.by_repo("metta.check.up") == {"arena": 1.0}
-    assert "could not be listed, only those named in full are read" in watched.warnings()[0]
+    assert "could not be listed; only those named in full are read" in watched.warnings()[0]
 
 
 def test_names_of_a_list_that_are_none_are_left_out(organisation: Make) -> None:

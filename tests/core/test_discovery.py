@@ -157,7 +157,7 @@ def test_when_a_refresh_fails_the_last_list_stays_in_use(restart: bool) -> None:
     found = listed.look(timedelta(minutes=12))
     assert list(found.names) == ["a", "b"]
     (warning,) = found.warnings
-    assert "the projects of entity team could not be listed, the list of 720 s ago stays in use" in warning
+    assert "the projects of entity team could not be listed; the list of 720 s ago stays in use" in warning
     assert "HTTP 502" in warning
     listed.error = None
     assert listed.look(timedelta(minutes=2)).warnings == ()
@@ -341,7 +341,7 @@ def test_a_refresh_that_takes_the_time_of_the_targets_waits_for_the_interval(
     [
         (lambda _: ListPage({"a": ""}, "same"), "the cursor repeats"),
         (lambda cursor: ListPage({"a": ""}, "x" if cursor == "y" else "y"), "the cursor repeats"),
-        (lambda cursor: ListPage({"a": ""}, f"{cursor}."), "a list without an end"),
+        (lambda cursor: ListPage({"a": ""}, f"{cursor}."), "the list does not end"),
     ],
 )
 def test_a_list_that_does_not_end_is_an_error(answer: Callable[[str | None], ListPage], words: str) -> None:

@@ -112,7 +112,9 @@ def test_a_new_project_appears_and_a_deleted_one_fails_for_a_day(entity: Callabl
     assert watched.statuses() == {"read": 2, "failed": 1}
     assert set(watched.by_project("wandb.runs")) == {"arena", "new"}
     (warning,) = watched.warnings()
-    assert warning.startswith("project team/maze: W&B: read project team/maze: it is not in the list since 2026-")
+    assert warning.startswith(
+        "project team/maze: W&B: read project team/maze: it has been missing from the list since 2026-"
+    )
     watched.collect(hours=23)
     assert (watched.by_project("metta.check.up")["maze"], len(watched.warnings())) == (0.0, 1)
     watched.collect(hours=1)
@@ -159,7 +161,7 @@ def test_when_the_list_fails_the_last_one_stays_in_use(entity: Callable[..., Ent
     watched.collect(minutes=10)
     assert watched.by_project("metta.check.up") == {"arena": 1.0, "maze": 1.0}
     (warning,) = watched.warnings()
-    assert "the projects of entity team could not be listed, the list of 600 s ago stays in use" in warning
+    assert "the projects of entity team could not be listed; the list of 600 s ago stays in use" in warning
     watched.restart()
     watched.collect(minutes=10)
     assert watched.statuses() == {"read": 2}

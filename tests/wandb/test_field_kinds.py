@@ -238,7 +238,7 @@ def test_a_time_that_is_none_costs_its_run_what_needs_it(watch: Watches, field: 
     assert received.of_run("run")["overview/reward"] == 4.5
     assert "duration_hours" not in received.of_run("run")
     assert received.of_run("other")["duration_hours"] == pytest.approx(10, abs=0.01)
-    assert watched.check.get_warnings() == [f"1 left out (invalid): {field} of run run is no time"]
+    assert watched.check.get_warnings() == [f"1 left out (invalid): {field} of run run is not a time"]
 
 
 @pytest.mark.parametrize(
