@@ -314,7 +314,8 @@ def _report(job: Job, outcome: Outcome, *, verbose: bool) -> None:
     unset = _unset_credentials(job) if is_configuration else []
     if unset:
         texts.append(f"{' and '.join(unset)} is not set either")
-    uses_app = given.get("app_id") is not None or bool(os.environ.get("GITHUB_APP_ID", "").strip())
+    # The instance names an App: a person's token would not be used.
+    uses_app = given.get("app_id") is not None
     if definition.credential_hint and (unset or outcome.lacks_credential) and not uses_app:
         texts.append(definition.credential_hint)
     for text in texts:
