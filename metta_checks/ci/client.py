@@ -138,7 +138,7 @@ class Session:
             # With many repositories each of them would ask in vain.
             if (refused := self._refused) is not None:
                 operation = f"{self.transport.source}: {method} {url} for {about}"
-                detail = "not sent, since the credential was refused before"
+                detail = f"not sent, since the credential was refused before: {refused.detail}"
                 raise SourceError(refused.kind, operation, detail, refused.remedy, status=refused.status)
             try:
                 answer = with_fresh_credential(once, self._credential, self._renewed)

@@ -15,7 +15,8 @@ from ci_support.scene import NOW, Scene
 from ci_support.truth import Truth
 from datadog_checks.base.stubs import datadog_agent
 from datadog_checks.base.stubs.aggregator import AggregatorStub
-from hostile_support.memory import DAYS, STEP, Memory
+from hostile_support.damage import DAMAGES, Damage
+from hostile_support.memory import STEP, TURNS, Memory
 from simulator_support.github_changes import RandomChanges
 from simulator_support.github_edge_cases import edge_case_repository
 from wandb_support.watch import Watch
@@ -23,21 +24,6 @@ from wandb_support.watch import Watch
 from metta_checks.simulator.github_clock import ManualClock
 
 pytestmark = pytest.mark.hostile
-
-Damage = Callable[[str], str]
-
-DAMAGES: dict[str, Damage] = {
-    "lost": lambda _: "",
-    "cut short": lambda text: text[: len(text) // 2],
-    "torn in the middle": lambda text: text[: len(text) // 3] + text[len(text) // 2 :],
-    "foreign": lambda _: "\x00\xff not ours",
-    "of another program": lambda _: '{"version": 1, "state": {"cursor": "abc"}}',
-    "of an older version": lambda text: text.replace('"version":1', '"version":0'),
-    "of a newer version": lambda text: text.replace('"version":1', '"version":2'),
-    "deep": lambda _: "[" * 100_000,
-    "a number": lambda _: "17",
-    "NaN": lambda _: '{"version":NaN,"state":null}',
-}
 
 
 def damaged(damage: Damage) -> None:
@@ -57,13 +43,13 @@ def scene(aggregator: AggregatorStub) -> Iterator[Scene]:
 
 def test_a_month_of_github(scene: Scene, figure: Callable[[str], None]) -> None:
     """Each collection agrees with a plain count over the repository; a restart in two changes nothing."""
-    activity = RandomChanges(scene.repository, runs_per_day=60)
+    activity = RandomChanges(scene.repository, runs_per_day=40)
     truth, chance = Truth(scene.repository), random.Random(5)
     scene.collect()
     truth.look(scene.clock())
     sizes, points = [], 0
     memory = Memory("ci")
-    for turn in range(DAYS * 8):
+    for turn in range(TURNS):
         scene.later(STEP)
         activity.catch_up()
         if chance.random() < 0.5:
@@ -179,19 +165,19 @@ class Trainers:
 
 @pytest.mark.parametrize("damage", [None, *DAMAGES.values()], ids=["whole", *DAMAGES])
 def test_a_month_of_wandb(aggregator: AggregatorStub, damage: Damage | None, figure: Callable[[str], None]) -> None:
-    days = DAYS if damage is None else 3
+    turns = TURNS if damage is None else 24
     with closing(Watch(aggregator)) as watch:
         trainers = Trainers(watch, 7)
         watch.collect()
         points: Counter[float] = Counter()
         sizes = []
         memory = Memory("wandb")
-        for turn in range(days * 8):
+        for turn in range(turns):
             watch.now += STEP
             trainers.live()
             if trainers.chance.random() < 0.5:
                 watch.restart()
-            if damage is not None and turn == days * 4:
+            if damage is not None and turn == turns // 2:
                 watch.restart()
                 damaged(damage)
             received = watch.collect()

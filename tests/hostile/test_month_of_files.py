@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hostile_support.memory import DAYS, STEP, Memory
+from hostile_support.memory import STEP, TURNS, Memory
 from hostile_support.outcome import collect
 from hostile_support.stages import BEGIN
 
@@ -25,7 +25,7 @@ def test_a_month_of_health_files(tmp_path: Path, figure: Callable[[str], None]) 
     now, records, published = BEGIN, dict[str, int](), 0
     check = EvalCheck("metta_eval", {}, [{"source": str(tmp_path)}])
     memory = Memory("health")
-    for turn in range(DAYS * 8):
+    for turn in range(TURNS):
         now += STEP
         for name in [name for name in records if chance.random() < 0.2]:
             (tmp_path / name).unlink()

@@ -6,9 +6,9 @@ import gc
 import tracemalloc
 from datetime import timedelta
 
-DAYS = 30
-STEP = timedelta(hours=3)
-"""Between two collections."""
+TURNS = 120
+STEP = timedelta(hours=6)
+"""So many collections, so far apart, are a month."""
 
 
 class Memory:
@@ -20,7 +20,7 @@ class Memory:
         tracemalloc.start()
 
     def after(self, turn: int) -> None:
-        if turn in (DAYS * 2, DAYS * 8 - 1):
+        if turn in (TURNS // 4, TURNS - 1):
             gc.collect()
             snapshot = tracemalloc.take_snapshot().filter_traces(self._own)
             self._held.append(sum(trace.size for trace in snapshot.statistics("filename")))

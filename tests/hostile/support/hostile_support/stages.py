@@ -135,7 +135,7 @@ def of_github(of: DemoRepository) -> GitHubServer:
 
 def project() -> DemoProject:
     """Runs with every name and value that a check would not wish for."""
-    return edge_case_project(BEGIN, runs=85)
+    return edge_case_project(BEGIN, runs=110)
 
 
 def later_project() -> DemoProject:
