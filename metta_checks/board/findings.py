@@ -61,7 +61,7 @@ _MEANINGS = {
     Rule.ZERO: "missing figures of a source are not shown as zero",
     Rule.PALETTE: "the palette exists",
     Rule.STATE: "a figure is a count or a failure, and not the code of a state",
-    Rule.FORMAT: "failures have a colour, and conditional formats include every value and are all used",
+    Rule.FORMAT: "failures have a color, and conditional formats include every value and are all used",
     Rule.UNIT: "a figure or chart whose metric has a unit shows that unit",
     Rule.LIST: "a list of exceptions or states shows at least twelve",
     Rule.MARKER: "a marker of a chart is a value or a range",

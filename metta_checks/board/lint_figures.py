@@ -92,7 +92,7 @@ def _state_findings(
             f"shows {metrics[formula.name].name} as a code: count what fails, or turn it into 1 for a failure",
         )
     elif not (entry.conditional_formats or request.conditional_formats):
-        yield Finding(Rule.FORMAT, place, f"{entry.alias or entry.formula!r} shows failures without a colour")
+        yield Finding(Rule.FORMAT, place, f"{entry.alias or entry.formula!r} shows failures without a color")
 
 
 def _format_findings(definition: Definition, formats: Sequence[ConditionalFormat]) -> Iterator[Finding]:
@@ -101,7 +101,7 @@ def _format_findings(definition: Definition, formats: Sequence[ConditionalFormat
         yield Finding(
             Rule.FORMAT,
             place,
-            "the comparator = leaves fractions without a colour: order the formats as >=, >, <=",
+            "the comparator = leaves fractions without a color: order the formats as >=, >, <=",
         )
         return
     for number, later in enumerate(formats):
@@ -110,7 +110,7 @@ def _format_findings(definition: Definition, formats: Sequence[ConditionalFormat
                 Rule.FORMAT, place, f"{later.comparator} {later.value:g} never applies: an earlier format includes it"
             )
     if _gap(formats):
-        yield Finding(Rule.FORMAT, place, "values between the formats have no colour, such as fractions")
+        yield Finding(Rule.FORMAT, place, "values between the formats have no color, such as fractions")
 
 
 def _covers(earlier: ConditionalFormat, later: ConditionalFormat) -> bool:

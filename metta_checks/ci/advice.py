@@ -25,7 +25,7 @@ class Permission:
 
 ACTIONS: Final = Permission("Actions", "workflows, runs, attempts, jobs and the queue")
 CONTENTS: Final = Permission("Contents", "which workflow files the branch has")
-PULL_REQUESTS: Final = Permission("Pull requests", "the counts of labelled pull requests")
+PULL_REQUESTS: Final = Permission("Pull requests", "the counts of labeled pull requests")
 
 PERMISSIONS: Final = (ACTIONS, CONTENTS, PULL_REQUESTS)
 """Repository permissions of a fine-grained token and of a GitHub App. GitHub offers no "Checks" for the former."""
@@ -100,29 +100,29 @@ def _about_permissions(settings: Settings, *, anonymous: bool) -> str:
 POLICIES: Final = (
     (
         r"ip allow list|your ip address",
-        "The organisation accepts only addresses on its IP allow list: have an owner add the address from which this "
+        "The organization accepts only addresses on its IP allow list: have an owner add the address from which this "
         "Agent reaches GitHub, or run the check on a host whose address is on it.",
     ),
     (
         r"oauth app.*restrict",
-        "The organisation restricts OAuth Apps and the token is one's: have an owner approve the app, or use a "
+        "The organization restricts OAuth Apps and the token is one's: have an owner approve the app, or use a "
         "fine-grained token or a GitHub App.",
     ),
     (
         r"lifetime",
-        "The organisation limits how long tokens live: make a token with a shorter lifetime and set it instead.",
+        "The organization limits how long tokens live: make a token with a shorter lifetime and set it instead.",
     ),
     (
         r"forbids access.*\(classic\)",
-        "The organisation forbids classic tokens: use a fine-grained token or a GitHub App.",
+        "The organization forbids classic tokens: use a fine-grained token or a GitHub App.",
     ),
     (
         r"forbids access",
-        "The organisation forbids tokens of this type: use one that its policy allows, or a GitHub App.",
+        "The organization forbids tokens of this type: use one that its policy allows, or a GitHub App.",
     ),
     (
         r"two-factor|\b2fa\b",
-        "The organisation requires two-factor authentication of the token's owner: enable it, or use a GitHub App.",
+        "The organization requires two-factor authentication of the token's owner: enable it, or use a GitHub App.",
     ),
     (
         r"enterprise managed user",
@@ -131,7 +131,7 @@ POLICIES: Final = (
     ),
     (
         r"installation.*suspended",
-        "The App's installation is suspended: have an owner of the organisation resume it.",
+        "The App's installation is suspended: have an owner of the organization resume it.",
     ),
     (
         r"suspended",
@@ -158,7 +158,7 @@ def _about_policy(error: SourceError) -> str | None:
     message = error.detail.lower()
     if "saml" in message or "single sign-on" in message or error.authorise_at:
         where = error.authorise_at or "https://github.com/settings/tokens, at the token under Configure SSO"
-        return f"The organisation requires single sign-on: authorise the token for it at {where}."
+        return f"The organization requires single sign-on: authorize the token for it at {where}."
     return next((remedy for words, remedy in POLICIES if re.search(words, message)), None)
 
 

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import Annotated, Final, NamedTuple, TypeVar
+from typing import Annotated, Any, Final, NamedTuple, TypeVar
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, RootModel
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    RootModel,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 
 from metta_checks.ci.models import Job, QueuedRun, QueuePage, RepositoryName, Run, Workflow, file_of
 from metta_checks.core.clock import in_utc
+from metta_checks.core.decode import first_problem
 from metta_checks.core.errors import Kind, SourceError
 from metta_checks.core.transport import Response, ShapeError
 
@@ -42,13 +53,15 @@ Number = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 class RunPage(NamedTuple):
     """One page of a listing of runs, newest first. `total` counts the matching runs; GitHub stops counting somewhere
     above the thousand that it lists. `has_next`: it links to another page, also where it is not full. `repository` is
-    None where the page is empty."""
+    None where the page is empty. `invalid` says of runs that cannot be read what is wrong with each; `total` does not
+    count them."""
 
     runs: tuple[Run, ...]
     total: int
     etag: str | None
     repository: RepositoryName | None
     has_next: bool = False
+    invalid: tuple[str, ...] = ()
 
 
 class WorkflowPage(NamedTuple):
@@ -91,20 +104,32 @@ def queue_page(answer: Response) -> QueuePage:
 
 
 def run_page(answer: Response) -> RunPage:
-    parsed = _parse(answer, _Runs)
-    repository = parsed.workflow_runs[0].repository if parsed.workflow_runs else None
+    """One run of another shape is left out; where most are, the answer is none."""
+    invalid: list[str] = []
+    try:
+        parsed = _parse(answer, _Runs)
+        rows = parsed.workflow_runs
+    except SourceError:
+        in_part = _parse(answer, _RunsInPart)
+        rows = [one for one in in_part.workflow_runs if isinstance(one, _Run)]
+        invalid = [one for one in in_part.workflow_runs if isinstance(one, str)]
+        if len(invalid) >= len(rows):
+            raise
+        parsed = _Runs(total_count=in_part.total_count, workflow_runs=rows)
+    repository = rows[0].repository if rows else None
     return RunPage(
-        runs=tuple(map(_run, parsed.workflow_runs)),
-        total=parsed.total_count,
+        runs=tuple(map(_run, rows)),
+        total=parsed.total_count - len(invalid),
         etag=answer.headers.get("etag"),
         repository=RepositoryName(repository.full_name, repository.html_url) if repository else None,
         has_next=_has_next(answer),
+        invalid=tuple(invalid),
     )
 
 
 def workflow_page(answer: Response) -> WorkflowPage:
     parsed = _parse(answer, _Workflows)
-    workflows = tuple(Workflow(w.id, w.node_id, w.name, w.path, w.state) for w in parsed.workflows)
+    workflows = tuple(Workflow(w.id, w.node_id, w.name or "", w.path or "", w.state) for w in parsed.workflows)
     return WorkflowPage(workflows, parsed.total_count, answer.headers.get("etag"))
 
 
@@ -145,7 +170,7 @@ def repository(answer: Response) -> Repository:
 
 
 class ListedRepository(BaseModel):
-    """A repository in the list of an organisation."""
+    """A repository in the list of an organization."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -155,7 +180,7 @@ class ListedRepository(BaseModel):
 
 
 class RepositoryPage(NamedTuple):
-    """One page of the repositories of an organisation; `has_next`: it links to another one."""
+    """One page of the repositories of an organization; `has_next`: it links to another one."""
 
     repositories: tuple[ListedRepository, ...]
     has_next: bool
@@ -204,7 +229,7 @@ class _Run(_Wire):
     path: Text
     name: Text | None = None
     run_number: Number
-    run_attempt: Annotated[int, Field(ge=1, le=MOST_ATTEMPTS)] = 1
+    run_attempt: Annotated[int, Field(ge=1, le=MOST_ATTEMPTS)] | None = None
     status: Text | None
     conclusion: Text | None
     created_at: Moment
@@ -218,6 +243,20 @@ class _Run(_Wire):
 class _Runs(_Wire):
     total_count: Number
     workflow_runs: Annotated[list[_Run], Field(max_length=MOST_LISTED)]
+
+
+def _or_problem(value: Any, parse: ValidatorFunctionWrapHandler) -> Any:
+    """The run, or what is wrong with it."""
+    try:
+        return parse(value)
+    except ValidationError as error:
+        name = value.get("id") if isinstance(value, dict) else None
+        return f"run {name if isinstance(name, int) else 'without an id'} ({first_problem(error)})"
+
+
+class _RunsInPart(_Wire):
+    total_count: Number
+    workflow_runs: Annotated[list[Annotated[_Run | str, WrapValidator(_or_problem)]], Field(max_length=MOST_LISTED)]
 
 
 class _Job(_Wire):
@@ -256,8 +295,8 @@ class _Queue(_Wire):
 class _Workflow(_Wire):
     id: Number
     node_id: Reference
-    name: Text
-    path: Text
+    name: Text | None
+    path: Text | None
     state: Text
 
 
@@ -303,7 +342,7 @@ def _run(parsed: _Run) -> Run:
         workflow_id=parsed.workflow_id,
         file=file_of(parsed.path),
         number=parsed.run_number,
-        attempt=parsed.run_attempt,
+        attempt=parsed.run_attempt or 1,
         conclusion=parsed.conclusion if parsed.status == "completed" else None,
         created_at=parsed.created_at,
         started_at=parsed.run_started_at or parsed.created_at,

@@ -26,7 +26,7 @@ from metta_checks.ci.verdicts import decided, flip_events, verdicts_of
 from metta_checks.ci.watch import WatchShare
 from metta_checks.core import Dropped, DropReason, MettaCheck, Result, Target, tag
 from metta_checks.core.credentials import CredentialPlaces
-from metta_checks.core.discovery import Discovery
+from metta_checks.core.discovery import Discovery, ListName
 from metta_checks.core.environment import Variables
 from metta_checks.core.errors import CredentialError, Kind, SourceError
 from metta_checks.core.state import StateFormat, TargetStates
@@ -40,7 +40,7 @@ UNDECIDED: Final = (
 
 
 GROUP: Final = 25
-"""Repositories of an organisation that are read at a time: their GraphQL questions are put together."""
+"""Repositories of an organization that are read at a time: their GraphQL questions are put together."""
 
 WATCHED: Final = 2_700
 """Ended runs of all repositories together that are asked for in a collection."""
@@ -53,7 +53,7 @@ SPARE: Final = 50
 
 
 class CiCheck(ConfigMixin, MettaCheck):
-    """What CI on a branch comes to, of one repository or of those of an organisation, and how many pull requests went
+    """What CI on a branch comes to, of one repository or of those of an organization, and how many pull requests went
     past it."""
 
     SOURCE: ClassVar[str] = "GitHub"
@@ -68,7 +68,7 @@ class CiCheck(ConfigMixin, MettaCheck):
         return [self._target_of(name, settings.branch) for name in settings.repos.literals if settings.branch]
 
     def find_targets(self, now: datetime) -> TargetList:
-        """The repositories of the organisation that match, each with its branch."""
+        """The repositories of the organization that match, each with its branch."""
         if not self.discovers:
             return super().find_targets(now)
         # Without a credential the targets of the last list are still there, and unknown.
@@ -168,7 +168,7 @@ class CiCheck(ConfigMixin, MettaCheck):
                 jobs=jobs.waiting,
                 job_page_size=jobs.page_size,
             ),
-            dropped=[_undecided(snapshot), *_lost_jobs(jobs)],
+            dropped=[_undecided(snapshot), _invalid(snapshot), *_lost_jobs(jobs)],
             unknown=figures.unknown,
             warnings=warnings,
             progress=snapshot.progress,
@@ -185,7 +185,7 @@ class CiCheck(ConfigMixin, MettaCheck):
         return self.instance.get("organization") is not None
 
     def discovery_tags(self) -> tuple[str, ...]:
-        """The organisation of all repositories."""
+        """The organization of all repositories."""
         return (tag("github_organization", self.settings.organization),)
 
     @cached_property
@@ -242,7 +242,8 @@ class CiCheck(ConfigMixin, MettaCheck):
         if settings.repos is None:
             raise RuntimeError("an instance of one repository has no list")
         identity = {"api_url": settings.api_url, "organization": settings.organization}
-        what = f"repositories of organisation {settings.organization}"
+        check = "this credential can see: check `organization`, and what the token or the App may read"
+        what = ListName("repository", "repositories", f"organization {settings.organization}", check)
         read_page = RepositoryList(self.session, settings).read_page
         return self.new_discovery(what, identity, settings.repos, read_page, settings.lookback)
 
@@ -310,6 +311,10 @@ def _undecided(snapshot: Snapshot) -> Dropped:
     runs = [known.run for known in snapshot.runs if known.undecided]
     names = [f"{run.file} #{run.number} (run {run.id})" for run in runs]
     return Dropped.of(DropReason.UNREADABLE, names, note=UNDECIDED)
+
+
+def _invalid(snapshot: Snapshot) -> Dropped:
+    return Dropped.of(DropReason.INVALID, snapshot.invalid, note="GitHub lists them in a form that cannot be read")
 
 
 def _about_jobs(jobs: JobsReading) -> Iterator[str]:

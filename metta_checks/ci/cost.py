@@ -19,6 +19,8 @@ from metta_checks.core.cost import (
     collections_an_hour,
     discovery_telemetry,
     kinds_seen,
+    targets_assumed,
+    targets_found,
 )
 
 QUOTA: Final = 5000
@@ -37,6 +39,10 @@ QUEUE_SERIES: Final = 3
 JOBS: Final = 4
 """Jobs of a run, as far as this can be assumed."""
 
+CHANGES: Final = 2
+"""How often a run changes what GitHub lists: when it begins, and when it ends. The first collection after that reads
+the listing anew, and the queue."""
+
 WARM: Final = 3
 """Requests of a collection that has seen the repository before; most get a 304, which GitHub does not count."""
 
@@ -49,7 +55,7 @@ def cost(options: Any, workload: Workload) -> Cost:
     The workload is that of an instance: workflows and runs are those of all its repositories together.
     """
     settings = Settings.from_options(options)
-    repositories = 1 if settings.repos is None else settings.repos.most
+    repositories = 1 if settings.repos is None else targets_found(settings.repos, workload.repositories)
     judged = len(settings.metrics) * repositories
     runs = workload.runs_per_day / 24
     endings = kinds_seen(workload.workflows * ENDINGS, runs) if options.distributions else 0.0
@@ -68,19 +74,28 @@ def cost(options: Any, workload: Workload) -> Cost:
         Item(f"{NAMESPACE}.ci.job.queue_minutes", jobs, "distribution"),
         Item("metta.check.*", TELEMETRY + 1 if settings.repos is None else discovery_telemetry(repositories) + 1),
     )
-    each = (WARM + (QUEUE if options.queue else 0)) * repositories
+    queue = QUEUE if options.queue else 0
+    each = (WARM + queue) * repositories
     collections = collections_an_hour(options)
     of_jobs = min(runs, collections * options.max_job_requests) if options.jobs else 0.0
     looks = 0.0
-    if settings.repos is not None:
-        # All of them are sent; an unchanged one is free, and the question of the repositories is one for many.
-        each -= repositories - -(-repositories // MOST_TOGETHER)
-        if settings.repos.needs_list:
-            looks = min(3600 / settings.repos.interval.total_seconds(), collections) * -(-repositories // PER_PAGE)
-    requests = Requests(collections * each + of_jobs + looks, QUOTA, "5,000 an hour with a GitHub token")
+    # The repositories share a query; an unchanged list is free.
+    queries = -(-repositories // MOST_TOGETHER)
+    each -= repositories - queries
+    if settings.repos is not None and settings.repos.needs_list:
+        looks = min(3600 / settings.repos.interval.total_seconds(), collections) * -(-repositories // PER_PAGE)
+    changed = kinds_seen(collections * repositories, CHANGES * runs)
+    requests = Requests(
+        hourly=collections * each + of_jobs + looks,
+        quota=QUOTA,
+        says="5,000 requests and 5,000 GraphQL points an hour with a GitHub token; what has not changed is free",
+        counted=changed * (1 + queue) + of_jobs,
+        points=collections * queries,
+    )
     assumed = f"{workload.workflows:,} workflows with {workload.runs_per_day:g} runs a day together"
     if settings.repos is not None:
-        assumed += f", in {repositories:,} repositor{'y' if repositories == 1 else 'ies'}"
+        given = workload.repositories
+        assumed += ", " + targets_assumed(settings.repos, given, "--repositories", "repository", "repositories")
     return Cost(items, requests, assumed)
 
 

@@ -27,8 +27,8 @@ class Snapshot:
 
     `progress` says how far a reading got that is not complete, and why; `unread` is the same where not all runs are
     known, so that `latest` has only what no run can change that is still to be read. `lists_problem` says why the list
-    of workflows is not known, `flaky_problem` why the flaky runs are not, and `unread_histories` by workflow why its
-    latest decisive run is not."""
+    of workflows is not known, `flaky_problem` why the flaky runs are not, `unread_histories` by workflow why its
+    latest decisive run is not, and `invalid` what is wrong with runs that are left out."""
 
     now: datetime
     runs: tuple[TrackedRun, ...]
@@ -48,6 +48,7 @@ class Snapshot:
     lists_problem: str | None = None
     flaky_problem: str | None = None
     unread_histories: Mapping[int, str] = field(default_factory=dict)
+    invalid: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

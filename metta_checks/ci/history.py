@@ -30,8 +30,8 @@ def resolve_flakiness(github: GitHub, runs: RunTable, run_ids: Iterable[int]) ->
     a run is run again because that one failed, so that one request is nearly always enough.
 
     An attempt that cannot be read leaves its run undecided, unless an older one failed, and is asked for again by the
-    next collection; one that does not exist is, three times in all. Returns why it stopped before all were asked for
-    where the time was up. Raises SourceError for what every other request would end in.
+    next collection; one that does not exist, or has no conclusion, is three times in all. Returns why it stopped
+    before all were asked for where the time was up. Raises SourceError for what every other request would end in.
     """
     open_ids = list(run_ids)
     done: set[Place] = set()
@@ -47,7 +47,7 @@ def resolve_flakiness(github: GitHub, runs: RunTable, run_ids: Iterable[int]) ->
                 done.add(place)
                 if isinstance(outcome, Outcome):
                     runs.record_attempt(*place, outcome)
-                elif outcome.kind is Kind.NOT_FOUND:
+                elif outcome is None or outcome.kind is Kind.NOT_FOUND:
                     runs.record_attempt(*place, runs.known[place[0]].outcome_of(place[1]).after_not_found)
                 else:
                     unreadable.append(outcome)
@@ -60,17 +60,20 @@ def _next(runs: RunTable, run_id: int, done: set[Place]) -> Place | None:
     return max((place for place in open_places if place not in done), default=None)
 
 
-def _outcome(github: GitHub, run_id: int, attempt: int) -> Outcome | SourceError:
-    """How an attempt ended, or why it could not be read. Raises SourceError for what every other would end in."""
+def _outcome(github: GitHub, run_id: int, attempt: int) -> Outcome | SourceError | None:
+    """How an attempt ended, None where GitHub does not say it, or why it could not be read. Raises SourceError for what
+    every other would end in."""
     about = f"attempt {attempt} of workflow run {run_id}"
     parameters = {"exclude_pull_requests": "true"}
     path = f"/actions/runs/{run_id}/attempts/{attempt}"
     try:
-        return Outcome.of(attempt_conclusion(github.get_of_repo(path, about=about, params=parameters)))
+        conclusion = attempt_conclusion(github.get_of_repo(path, about=about, params=parameters))
     except SourceError as error:
         if error.kind in OF_ALL_REQUESTS:
             raise
         return error
+    # An earlier attempt has ended; where it has no conclusion, GitHub's answer is behind.
+    return None if conclusion is None else Outcome.of(conclusion)
 
 
 class Histories:

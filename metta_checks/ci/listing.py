@@ -28,7 +28,8 @@ class Listing:
     """Brings a table of runs up to date; one object per collection.
 
     `read` are the ids that an answer of this collection vouched for, those behind a 304 included; `missing` are known
-    runs that the first page should have and has not. `is_front_read` says that the first page was answered, and
+    runs that the first page should have and has not; `invalid` says what is wrong with runs that cannot be read.
+    `is_front_read` says that the first page was answered, and
     `repository` is the name that the runs have. `workflows` is how many the repository is known to have.
     """
 
@@ -45,6 +46,7 @@ class Listing:
     ) -> None:
         self.read: set[int] = set()
         self.missing: list[int] = []
+        self.invalid: set[str] = set()
         self.is_front_read = False
         self.repository: RepositoryName | None = None
         self._runs = runs
@@ -316,6 +318,7 @@ class Listing:
         for run in page.runs:
             self._runs.admit(run)
             self.read.add(run.id)
+        self.invalid.update(page.invalid)
         self.repository = page.repository or self.repository
 
 

@@ -1,4 +1,4 @@
-"""The repositories of an organisation that an instance watches, and the default branch of each."""
+"""The repositories of an organization that an instance watches, and the default branch of each."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 
 class RepositoryList:
-    """Reads the list of an organisation's repositories, a page at a time; an unchanged page costs no quota.
+    """Reads the list of an organization's repositories, a page at a time; an unchanged page costs no quota.
 
     An archived repository is on it only where the configuration spells out its name. A name that GitHub would not give
     a repository is left out: it becomes part of an address.
@@ -68,12 +68,12 @@ class RepositoryList:
     def _request(self, number: int, etag: str | None) -> Response:
         organization = self._settings.organization
         parameters = {"type": "all", "sort": "full_name", "per_page": str(PER_PAGE), "page": str(number)}
-        about = f"the repositories of organisation {organization}"
+        about = f"the repositories of organization {organization}"
         try:
             return self._github.get(f"/orgs/{organization}/repos", about=about, params=parameters, etag=etag)
         except SourceError as error:
             if error.kind is Kind.NOT_FOUND:
-                remedy = "Check `organization` (a user's own repositories are no organisation's) and `api_url`."
+                remedy = "Check `organization` (a user account is not an organization) and `api_url`."
                 raise error.with_remedy(remedy) from None
             raise
 

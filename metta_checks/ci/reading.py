@@ -325,6 +325,7 @@ class Reading:
             lists_problem=lists_problem,
             flaky_problem=progress if self._interrupted else None,
             unread_histories=self._histories.unread,
+            invalid=tuple(sorted(self._listing.invalid)),
         )
 
     def _progress(self) -> str:

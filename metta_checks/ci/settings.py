@@ -125,7 +125,7 @@ class Settings:
 
     @property
     def place(self) -> str:
-        """What messages call that which is asked about: the repository, or the organisation where it is about all."""
+        """What messages call that which is asked about: the repository, or the organization where it is about all."""
         return self.repo or self.organization
 
     @property
@@ -153,19 +153,19 @@ def _repo(repo: str) -> str:
 
 
 def _repos(options: InstanceConfig) -> NameSelection | None:
-    """The repositories of an organisation that are watched; None for a single one."""
+    """The repositories of an organization that are watched; None for a single one."""
     if options.organization is None:
         if options.repos is not None:
             raise OptionError(
-                "repos", "is set without `organization`: name the organisation whose repositories they are"
+                "repos", "is set without `organization`: name the organization whose repositories they are"
             )
         return None
     if options.repo:
-        raise OptionError("organization", "is set beside `repo`: give one repository or an organisation, not both")
+        raise OptionError("organization", "is set beside `repo`: give one repository or an organization, not both")
     if not _OWNER.fullmatch(options.organization.strip()):
-        raise OptionError("organization", "is no name of an organisation: write the name alone, without an address")
+        raise OptionError("organization", "is no name of an organization: write the name alone, without an address")
     if options.repos is None:
-        raise OptionError("repos", "is not set: say in `include` which repositories of the organisation are watched")
+        raise OptionError("repos", "is not set: say in `include` which repositories of the organization are watched")
     return name_selection("repos", options.repos, ignore_case=True)
 
 

@@ -9,7 +9,7 @@ except ModuleNotFoundError as error:
         raise
 
     def main(*_: object, **__: object) -> None:  # type: ignore[misc]
-        """Stands in for the command where its one library is missing, as in Agents of 2025."""
+        """Stands in for the command where its one library is missing, as in Agents up to 7.71."""
         sys.exit(f"metta-checks needs click, which this Python lacks: {sys.executable} -m pip install 'click>=8.1.7'")
 
 

@@ -37,6 +37,7 @@ from metta_checks.cli.group import INTERRUPTED, ConfigurationFault
 from metta_checks.cli.option_faults import Fault, faults_of_instance
 from metta_checks.cli.render import document_json, outcome_text, sent_text
 from metta_checks.cli.runner import Outcome, collections, log_shown, new_check, prepare_stubs, refused
+from metta_checks.cli.secret_handles import unresolved, without_handles
 from metta_checks.cli.terminal import Progress, echo, echo_wrapped
 from metta_checks.core.atomic_write import STANDARD_OUTPUT
 from metta_checks.core.definition import CheckDefinition
@@ -280,7 +281,8 @@ def _outcomes(job: Job, repeat: int, pause: float, *, verbose: bool) -> Iterator
         yield refused(ConfigurationError("\n".join(unfilled)), instance=job.number)
         return
     try:
-        check = new_check(job.definition, job.config.init_config, given)
+        resolved = without_handles(job.definition, given, job.number)
+        check = new_check(job.definition, job.config.init_config, resolved)
     except Exception as error:
         yield refused(error, instance=job.number)
         return
@@ -300,7 +302,12 @@ def _report(job: Job, outcome: Outcome, *, verbose: bool) -> None:
         unfilled = list(placeholders(given))
         filled = {option: value for option, value in given.items() if option not in {one.option for one in unfilled}}
         found = faults_of_instance(definition, config.init_config, filled)
-        faults = [*unfilled, *(one for one in found if one.option not in {fault.option for fault in unfilled})]
+        handles = [Fault(error.option, error.problem) for error in unresolved(definition, given)]
+        faults = [
+            *unfilled,
+            *handles,
+            *(one for one in found if one.option not in {fault.option for fault in unfilled}),
+        ]
     texts = [f"`{fault.option}`: {fault.text}" if fault.option else fault.text for fault in faults]
     # The text of a model's error is not for an operator, and has several lines.
     texts = texts if len(texts) > 1 or (texts and "\n" in outcome.error) else [outcome.error]

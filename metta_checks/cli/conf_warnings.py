@@ -18,6 +18,7 @@ from metta_checks.core import MettaCheck
 from metta_checks.core.agent_options import AGENT_INTERVAL, agent_tags
 from metta_checks.core.bounded_yaml import YamlFileError, read_yaml
 from metta_checks.core.definition import CheckDefinition
+from metta_checks.core.names import slips
 from metta_checks.core.tags import keys_of
 
 LONGEST_INTERVAL: Final = 300
@@ -104,6 +105,7 @@ def _about_an_instance(
     yield from _about_time(given)
     yield from _about_secrets(given, file.path)
     yield from _about_filters(given)
+    yield from _about_names(given)
     if config.more.get("cluster_check") is True:
         yield from _about_local_paths(given, file.definition)
 
@@ -160,6 +162,18 @@ def _about_filters(given: Mapping[str, Any]) -> Iterator[tuple[str | None, str]]
     up = "metta.check.up"
     if any(one.search(up) for one in exclude) or (include and not any(one.search(up) for one in include)):
         yield "metric_patterns", f"leaves out `{up}`: nothing shows when the check is down"
+
+
+def _about_names(given: Mapping[str, Any]) -> Iterator[tuple[str | None, str]]:
+    """Patterns of `projects` and `repos` that were written as shell patterns, or with an owner."""
+    for option in ("projects", "repos"):
+        names = given.get(option)
+        if not isinstance(names, Mapping):
+            continue
+        for part in ("include", "exclude"):
+            entries = names.get(part)
+            for entry in entries if isinstance(entries, list) else ():
+                yield from ((option, text) for text in (slips(part, entry) if isinstance(entry, str) else ()))
 
 
 def _about_time(given: Mapping[str, Any]) -> Iterator[tuple[str | None, str]]:

@@ -19,7 +19,7 @@ from metta_checks.cli.group import ConfigurationFault
 from metta_checks.cli.runner import new_check, prepare_stubs
 from metta_checks.cli.terminal import echo, in_columns, wrapped
 from metta_checks.core import MettaCheck
-from metta_checks.core.cost import Cost, Workload
+from metta_checks.core.cost import Cost, Requests, Workload
 from metta_checks.core.definition import CheckDefinition
 
 HOURS_A_MONTH: Final = 730
@@ -88,12 +88,32 @@ class Pricing:
     help="The check of the configuration, if its place does not show it.",
 )
 @click.option(
-    "--runs-per-day", type=click.FloatRange(min=0), default=50, show_default=True, help="W&B runs, or workflow runs."
+    "--runs-per-day",
+    type=click.FloatRange(min=0),
+    default=50,
+    show_default=True,
+    help="W&B runs, or workflow runs, of all projects or repositories of an instance together.",
 )
 @click.option(
     "--mean-hours", type=click.FloatRange(min=0), default=4, show_default=True, help="How long a W&B run lasts."
 )
-@click.option("--workflows", type=click.IntRange(min=0), default=20, show_default=True, help="Active GitHub workflows.")
+@click.option(
+    "--workflows",
+    type=click.IntRange(min=0),
+    default=20,
+    show_default=True,
+    help="Active GitHub workflows of all repositories of an instance together.",
+)
+@click.option(
+    "--projects",
+    type=click.IntRange(min=0),
+    help="Projects that the patterns of `projects` match. [default: its `limit`]",
+)
+@click.option(
+    "--repositories",
+    type=click.IntRange(min=0),
+    help="Repositories that the patterns of `repos` match. [default: its `limit`]",
+)
 @click.option("--records", type=click.IntRange(min=0), default=20, show_default=True, help="Health records.")
 @click.option("--percentiles", is_flag=True, help="Percentiles are switched on at Datadog: distributions cost double.")
 @click.option(
@@ -109,20 +129,25 @@ def estimate(
     runs_per_day: float,
     mean_hours: float,
     workflows: int,
+    projects: int | None,
+    repositories: int | None,
     records: int,
     percentiles: bool,
     price: float | None,
     form: str,
 ) -> None:
-    """Estimate the custom metrics and the requests of configurations. Nothing is asked of any source.
+    """Estimate the custom metrics and the requests of configurations. No source is contacted.
 
     The estimate assumes Datadog's cardinality pricing: the average over all hours of the month of the distinct series
     in each. A series is a metric with one set of tags: a gauge costs one, a distribution five, with percentiles ten.
     Contracts with metric-name pricing bill names and points instead; both are in the last line. A run that is alive at
     the full hour is counted in both hours, and so is one that ends: as running, and as finished.
 
-    The figures are for the average hour of the load that you give. What an hour really came to is in `agent
-    diagnose`; with the option `series_budget` the check warns in `agent status` when it is over.
+    The figures are for the average hour of the load that you give. An instance with patterns is assumed to match as
+    many projects or repositories as its `limit` allows; --projects and --repositories set another number.
+
+    What an hour really came to is in `agent diagnose`; with the option `series_budget` the check warns in `agent
+    status` when it is over.
 
     \b
     Exit status:
@@ -138,7 +163,7 @@ def estimate(
     """
     prepare_stubs()
     pricing = Pricing(percentiles, price)
-    workload = Workload(runs_per_day, mean_hours, workflows, records, percentiles)
+    workload = Workload(runs_per_day, mean_hours, workflows, records, percentiles, projects, repositories)
     estimates = [one for file in _files(config_paths, check) for one in _estimates(file, workload)]
     if form == "json":
         echo(json.dumps([_as_json(one, pricing) for one in estimates], indent=1))
@@ -212,16 +237,26 @@ def _table(one: Estimate, pricing: Pricing) -> Iterator[str]:
             name = f"{item.metric} (distribution)" if item.kind == "distribution" else item.metric
             yield from _row(name, _number(item.tag_sets), billed)
     yield ""
-    requests = one.cost.requests
-    share = f", {requests.hourly / requests.quota:.1%} of the quota" if requests.quota else ""
-    hourly = f"requests: about {_number(requests.hourly)} an hour{share}"
-    yield from wrapped(f"{hourly}, {_number(requests.hourly * HOURS_A_MONTH)} a month: {requests.says}", indent="  ")
+    yield from wrapped(f"requests: {_requests(one.cost.requests)}", indent="  ")
     if one.others:
         yield ""
         yield from _row("WHAT IF", "BILLED", "CHANGE")
     for label, cost in one.others:
         billed_then = pricing.billed(cost)
         yield from _row(label, _number(billed_then), _signed(billed_then - total))
+
+
+def _requests(requests: Requests) -> str:
+    """`about 6,066 an hour, of which about 143 count against the quota (2.9%), and 60 GraphQL points`."""
+    text = f"about {_number(requests.hourly)} an hour"
+    if requests.quota:
+        share = f"{requests.of_quota / requests.quota:.1%}"
+        counted = requests.counted
+        text += f", {share} of the quota" if counted is None else ""
+        text += "" if counted is None else f", of which about {_number(counted)} count against the quota ({share})"
+    if requests.points is not None:
+        text += f", and {_number(requests.points)} GraphQL points"
+    return f"{text}; {_number(requests.hourly * HOURS_A_MONTH)} a month: {requests.says}"
 
 
 def _row(name: str, *cells: str) -> Iterator[str]:
@@ -271,7 +306,10 @@ def _as_json(one: Estimate, pricing: Pricing) -> dict[str, Any]:
         "points_per_month": round(one.points_a_month),
         "requests_per_hour": round(requests.hourly, 1),
         "requests_per_month": round(requests.hourly * HOURS_A_MONTH),
+        "counted_per_hour": round(requests.of_quota, 1) if requests.quota else None,
+        "graphql_points_per_hour": None if requests.points is None else round(requests.points, 1),
         "quota_per_hour": requests.quota,
+        "assumed": one.cost.assumed,
         "what_if": {label: round(pricing.billed(cost), 1) for label, cost in one.others},
     }
 

@@ -21,7 +21,7 @@ from metta_checks.cli.terminal import set_colour
     "colour",
     type=click.Choice(["auto", "always", "never"]),
     default="auto",
-    help="Colour in the output. By default on a terminal, unless NO_COLOR is set.",
+    help="Color in the output. By default on a terminal, unless NO_COLOR is set.",
 )
 def main(verbose: bool, colour: Any) -> None:  # noqa: ARG001 (the group looks for `verbose` among the arguments)
     """Datadog Agent checks for a team that trains models.

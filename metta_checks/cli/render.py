@@ -11,9 +11,6 @@ from metta_checks.cli.dogstatsd import Destination, Sent
 from metta_checks.cli.runner import Outcome, Series
 from metta_checks.cli.terminal import columns, in_columns, wrapped
 
-WIDTH: Final = 100
-"""Columns of a table where they are not those of the terminal."""
-
 EXAMPLES: Final = 2
 """Series that are shown of each metric, unless all are asked for."""
 

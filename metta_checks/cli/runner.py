@@ -125,11 +125,12 @@ def run_once(check: MettaCheck, *, instance: int, collection: int) -> Outcome:
     report = json.loads(check.run() or "[]")
     duration = time.monotonic() - started
     error = check.collection.error
+    unread = None if report else _nothing_read(check)
     return Outcome(
         instance=instance,
         collection=collection,
-        failure=_failure(error, report),
-        error=_reported(error, report),
+        failure="collection" if unread else _failure(error, report),
+        error=unread or _reported(error, report),
         traceback=report[0]["traceback"] if report else "",
         warnings=tuple(check.get_warnings()),
         duration_seconds=duration,
@@ -143,6 +144,14 @@ def run_once(check: MettaCheck, *, instance: int, collection: int) -> Outcome:
 
 def _lacks_credential(error: Exception | None) -> bool:
     return isinstance(error, CredentialError) or (isinstance(error, SourceError) and error.refuses_credential)
+
+
+def _nothing_read(check: MettaCheck) -> str | None:
+    """Why a collection without an error read no target: the Agent shows a warning and `metta.check.up` 0 then."""
+    found = check.collection.target_list
+    if found.targets or found.gone:
+        return None
+    return check.printable(f"nothing was read: {'; '.join(found.warnings) or 'there is no target'}")
 
 
 def _reported(error: Exception | None, report: list[Any]) -> str | None:

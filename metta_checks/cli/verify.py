@@ -16,6 +16,7 @@ from metta_checks.cli.arguments import config_option, config_or_environment
 from metta_checks.cli.group import ConfigurationFault, install_command
 from metta_checks.cli.independent_wandb import Asked, Series, independent_count
 from metta_checks.cli.runner import Outcome, discovered, new_check, prepare_stubs, run_once
+from metta_checks.cli.secret_handles import config_without_handles
 from metta_checks.cli.terminal import Progress, echo, wrapped
 from metta_checks.cli.verdict_wandb import Difference, Moment, Verdict, run_of, tag_value, verdict
 from metta_checks.cli.verify_ci import verify_ci
@@ -107,6 +108,7 @@ def verify_wandb(
     numbers = range(1, len(config.instances) + 1) if instance is None else [instance]
     if instance is not None and instance > len(config.instances):
         raise click.UsageError(f"--instance {instance}: the configuration has {len(config.instances)}")
+    config = config_without_handles(find_check("wandb"), config, numbers)
     status = 0
     for number, project in _projects_of(config, numbers):
         comparison = Comparison(config, number, timeout, project)

@@ -16,6 +16,7 @@ from metta_checks.cli.agent_config import AgentConfig
 from metta_checks.cli.arguments import config_option, config_or_environment
 from metta_checks.cli.independent_ci import CiQuestion, Figure, Get, independent_count
 from metta_checks.cli.runner import Outcome, discovered, new_check, prepare_stubs, run_once
+from metta_checks.cli.secret_handles import config_without_handles
 from metta_checks.cli.terminal import Progress, echo
 from metta_checks.core import CredentialError, MettaCheck, SourceError
 from metta_checks.core.transport import BearerAuth
@@ -56,6 +57,7 @@ def verify_ci(context: click.Context, config_path: Path | None, instance: int) -
     config = config_or_environment(config_path)
     if instance > len(config.instances):
         raise click.UsageError(f"--instance {instance}: the configuration has {len(config.instances)}")
+    config = config_without_handles(find_check("ci"), config, [instance])
     status = 0
     try:
         for only in _repositories(config, instance):

@@ -63,12 +63,12 @@ def identity_fault(error: Exception) -> IdentityFault | None:
     if isinstance(error, OSError):
         return _file_fault(error)
     if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
-        return IdentityFault("a source of AWS credentials gives something else than JSON", _PROCESS)
+        return IdentityFault("a source of AWS credentials did not return JSON", _PROCESS)
     if isinstance(error, ValueError) and "quotation" in str(error):
-        return IdentityFault("`credential_process` of the AWS configuration has an open quotation mark", _PROCESS)
+        return IdentityFault("`credential_process` of the AWS configuration has an unclosed quotation mark", _PROCESS)
     if isinstance(error, ValueError) and str(error).startswith("Auth token"):
         remedy = "Check the file AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE, or AWS_CONTAINER_AUTHORIZATION_TOKEN."
-        return IdentityFault("the pod identity token of AWS is no token", remedy)
+        return IdentityFault("the pod identity token of AWS is not valid", remedy)
     if name == "CredentialRetrievalError":
         return _retrieval_fault(str(details_of(error).get("provider", "")))
     if name == "ParamValidationError" and "WebIdentityToken" in str(error):
@@ -102,12 +102,12 @@ def _file_fault(error: OSError) -> IdentityFault | None:
 
 def _retrieval_fault(provider: str) -> IdentityFault:
     if provider == "custom-process":
-        return IdentityFault("the program of `credential_process` gives no AWS credentials", _PROCESS)
+        return IdentityFault("the program of `credential_process` returned no AWS credentials", _PROCESS)
     if provider == "container-role":
         remedy = "Check AWS_CONTAINER_CREDENTIALS_FULL_URI, the pod identity agent, and the association of its role."
-        return IdentityFault("the endpoint of this container gives no AWS credentials", remedy)
+        return IdentityFault("the endpoint of this container returned no AWS credentials", remedy)
     remedy = "Check the AWS configuration of this user, and the role of this machine."
-    return IdentityFault(f"the source {provider or 'that is configured'} gives no AWS credentials", remedy)
+    return IdentityFault(f"the source {provider or 'that is configured'} returned no AWS credentials", remedy)
 
 
 def response_of(error: Exception) -> dict[str, Any]:

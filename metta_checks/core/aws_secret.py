@@ -85,8 +85,8 @@ def _aws_error(error: Exception) -> AwsSecretError:
     if name in _PLAIN:
         return AwsSecretError(_PLAIN[name], settled=name in {"NoCredentialsError", "NoRegionError"})
     if response_of(error):
-        code = error_code(error) or "with an error"
-        return AwsSecretError(f"AWS answers {code}", settled=code == "ResourceNotFoundException")
+        code = error_code(error) or "an error"
+        return AwsSecretError(f"AWS returned {code}", settled=code == "ResourceNotFoundException")
     return AwsSecretError(f"AWS client fault {name}")
 
 

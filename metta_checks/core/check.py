@@ -13,7 +13,7 @@ from datadog_checks.base import AgentCheck
 from metta_checks.core.collection import Collection
 from metta_checks.core.deadline import Deadline
 from metta_checks.core.diagnosis import Diagnostics
-from metta_checks.core.discovery import LIST_FORMAT, Discovery, ListPage, gone_error
+from metta_checks.core.discovery import LIST_FORMAT, Discovery, ListName, ListPage, gone_error
 from metta_checks.core.errors import release_frames
 from metta_checks.core.instance import DEFAULT_TIMEOUT, CheckInstance
 from metta_checks.core.names import NameSelection
@@ -108,7 +108,7 @@ class MettaCheck(CheckInstance, ABC):
 
     def new_discovery(
         self,
-        what: str,
+        what: ListName,
         identity: Mapping[str, str],
         selection: NameSelection,
         read_page: Callable[[str | None], ListPage],

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import exp
 from typing import Any, Final, Literal
 
+from metta_checks.core.names import NameSelection
 from metta_checks.core.submission import PER_DISTRIBUTION
 from metta_checks.core.target import DropReason, Status
 
@@ -19,13 +20,19 @@ TELEMETRY: Final = 4 + len(DropReason)
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What no configuration tells: how much happens at the source. Of `percentiles` Datadog decides."""
+    """What no configuration tells: how much happens at the source. Of `percentiles` Datadog decides.
+
+    `workflows` and `runs_per_day` are those of an instance, of all its targets together. `projects` and `repositories`
+    are how many an instance with patterns finds; None takes its `limit`.
+    """
 
     runs_per_day: float
     mean_hours: float
     workflows: int
     records: int
     percentiles: bool = False
+    projects: int | None = None
+    repositories: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +56,22 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Requests:
-    """Requests to the source an hour, of how many that it allows, and who says so; None where nobody counts."""
+    """Requests to the source an hour, of how many that it allows, and who says so; None where nobody counts.
+
+    `counted` are those that count against the quota, None where all do. `points` are what GraphQL queries cost of a
+    quota of their own, which is as large.
+    """
 
     hourly: float
     quota: float | None
     says: str
+    counted: float | None = None
+    points: float | None = None
+
+    @property
+    def of_quota(self) -> float:
+        """The requests an hour that count against the quota."""
+        return self.hourly if self.counted is None else self.counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +120,22 @@ def kinds_seen(kinds: float, events: float) -> float:
 def discovery_telemetry(targets: int) -> int:
     """`up`, `series` and `read_age_seconds` of each target, the rest of the telemetry once."""
     return TELEMETRY - 1 + 3 * targets + len(Status)
+
+
+def targets_found(selection: NameSelection, given: int | None) -> int:
+    """How many targets an instance with patterns has: `given` where it is, at most the `limit`."""
+    return min(given, selection.limit) if selection.needs_list and given is not None else selection.most
+
+
+def targets_assumed(selection: NameSelection, given: int | None, option: str, one: str, many: str) -> str:
+    """What is assumed of the number of targets: `in 100 projects (the limit; --projects sets another number)`."""
+    count = targets_found(selection, given)
+    text = f"in {count:,} {one if count == 1 else many}"
+    if not selection.needs_list:
+        return f"{text} (named in `include`)"
+    if given is None:
+        return f"{text} (the `limit`, as if all of it were used; {option} sets another number)"
+    return f"{text} (the `limit`; {given:,} were given)" if given > count else f"{text} (as given)"
 
 
 def collections_an_hour(options: Any) -> float:

@@ -122,7 +122,7 @@ class Diagnostics:
         try:
             found = self._check.credentials.peek()
         except (ConfigurationError, CredentialError) as unusable:
-            return self._fail("credential", str(unusable), "Put it right at the place that the message names.")
+            return self._fail("credential", str(unusable), "Correct it where the message says.")
         if found is not None:
             return self._succeed("credential", f"the {places.what} comes from {found.origin}")
         self._warn(

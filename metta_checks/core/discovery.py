@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from metta_checks.core.errors import CredentialError, Kind, SourceError, StateError
 from metta_checks.core.names import NameSelection
 from metta_checks.core.state import StateFormat, Store
-from metta_checks.core.target import EXAMPLES, Target
+from metta_checks.core.target import EXAMPLES, Target, first_three
 
 GONE_FOR: Final = timedelta(hours=24)
 """How long a target that is gone from the list is still reported, as one that cannot be read."""
@@ -52,14 +52,42 @@ class Discovered:
 
 
 @dataclass(frozen=True, slots=True)
+class ListName:
+    """What a list is called in messages: the `items` of `owner`, one `item` of them. `check` are the options to check
+    where it is empty."""
+
+    item: str
+    items: str
+    owner: str
+    check: str
+
+    def __str__(self) -> str:
+        """`projects of entity team`."""
+        return f"{self.items} of {self.owner}"
+
+    def without_match(self, listed: Sequence[str], count: int | None) -> str:
+        """Nothing of the list is watched. `listed` are the first of its `count` names; None where that is unknown."""
+        if count is None:
+            return f"none of the {self} matches `include`"
+        owner = f"{self.owner[0].upper()}{self.owner[1:]}"
+        if not count:
+            return f"{owner} has no {self.item} that {self.check}"
+        named = ", ".join([*listed, *(["…"] if count > len(listed) else [])])
+        return f"{owner} has {count:,} {self.item if count == 1 else self.items} ({named}); none matches `include`"
+
+
+@dataclass(frozen=True, slots=True)
 class _KnownList:
     """The last list that was read to its end, as far as it matches; `gone` are former targets that it has not, and
-    `former` is what was said of them."""
+    `former` is what was said of them. `count` is how many names it had, None where that was not kept; `first` are the
+    first of them."""
 
     read_at: datetime
     names: Mapping[str, str]
     gone: Mapping[str, datetime]
     former: Mapping[str, str] = field(default_factory=dict)
+    count: int | None = None
+    first: Sequence[str] = ()
 
 
 @dataclass(slots=True)
@@ -70,6 +98,8 @@ class _Unfinished:
     cursor: str | None = None
     seen: set[str] = field(default_factory=set)
     pages: int = 0
+    count: int = 0
+    first: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +113,7 @@ class _SlowFailure:
 class Discovery:
     """The names that `selection` takes out of the list that `read_page` reads.
 
-    `what` names the list in messages: "projects of entity team". A refresh is due every `selection.interval`. When it
+    `what` is the list's name in messages. A refresh is due every `selection.interval`. When it
     fails, the last list stays in use, with a warning, also over a restart: it is kept in `store`. A refresh that took
     the targets' time is repeated after the interval, any other one by the next collection. A list that is too long for
     one collection is read on in the next one. A target that is gone from the list is reported as `gone` for a day, and
@@ -93,7 +123,7 @@ class Discovery:
 
     def __init__(
         self,
-        what: str,
+        what: ListName,
         selection: NameSelection,
         read_page: Callable[[str | None], ListPage],
         store: Store,
@@ -115,7 +145,7 @@ class Discovery:
 
         Raises what `read_page` raises where no list has been read yet and no name is literal.
         """
-        warnings: list[str] = []
+        warnings: list[str] = first_three(self._selection.warnings)
         self._forgotten = {}
         if self._selection.needs_list:
             self._restore()
@@ -147,13 +177,15 @@ class Discovery:
         while True:
             page = self._read_page(reading.cursor)
             reading.pages += 1
+            reading.count += len(page.names)
+            reading.first = [*reading.first, *page.names][:EXAMPLES]
             reading.names |= {name: detail for name, detail in page.names.items() if self._is_wanted(name)}
             # An empty page that promises more and leads nowhere is the last one, as with W&B's runs.
             if page.next is None or (page.next in reading.seen and not page.names):
                 break
             if page.next in reading.seen or reading.pages >= MAX_PAGES:
-                detail = "more pages, but the cursor repeats" if page.next in reading.seen else "a list without an end"
-                remedy = "The next collection tries again; name the targets one by one if it stays."
+                detail = "more pages, but the cursor repeats" if page.next in reading.seen else "the list does not end"
+                remedy = "The next collection tries again; if the error persists, name the targets one by one."
                 raise SourceError(Kind.MALFORMED, f"list the {self._what}", detail, remedy)
             reading.seen.add(page.next)
             reading.cursor = page.next
@@ -162,13 +194,14 @@ class Discovery:
                     f"the list of {self._what} is long: {reading.pages:,} pages are read, the next collection continues"
                 )
         self._unfinished = self._slow = None
-        self._take(reading.names, now)
+        self._take(reading, now)
         return ""
 
     def _is_wanted(self, name: str) -> bool:
         return name in self._selection.literals or self._selection.matches(name)
 
-    def _take(self, names: Mapping[str, str], now: datetime) -> None:
+    def _take(self, reading: _Unfinished, now: datetime) -> None:
+        names = reading.names
         gone: dict[str, datetime] = {}
         said: dict[str, str] = {}
         if (known := self._known) is not None:
@@ -181,7 +214,7 @@ class Discovery:
         self._forgotten = {name: said.get(name, "") for name in latest if name not in kept}
         gone = {name: since for name, since in gone.items() if name in kept}
         former = {name: said[name] for name in gone if said.get(name)}
-        self._known = _KnownList(now, dict(sorted(names.items())), gone, former)
+        self._known = _KnownList(now, dict(sorted(names.items())), gone, former, reading.count, reading.first)
         # What could not be kept is read again after a restart.
         try:
             self._store.save(LIST_FORMAT.encode(self._known, now))
@@ -204,16 +237,16 @@ class Discovery:
                 f"{len(over):,} {self._what} are over the `limit` of {self._selection.limit:,} and not read: {named}"
             )
         if not chosen and not gone and self._known is not None:
-            warnings.append(f"none of the {self._what} matches `include`")
+            warnings.append(self._what.without_match(known.first, known.count))
         names = {name: known.names.get(name, "") for name in chosen}
         former = {name: known.former.get(name, "") for name in gone}
         return Discovered(names, gone, former, self._forgotten, tuple(over), tuple(warnings))
 
     def _failure(self, reason: str, now: datetime) -> str:
         if self._known is None:
-            return f"the {self._what} could not be listed, only those named in full are read: {reason}"
+            return f"the {self._what} could not be listed; only those named in full are read: {reason}"
         age = (now - self._known.read_at).total_seconds()
-        return f"the {self._what} could not be listed, the list of {age:,.0f} s ago stays in use: {reason}"
+        return f"the {self._what} could not be listed; the list of {age:,.0f} s ago stays in use: {reason}"
 
     def _restore(self) -> None:
         if self._is_restored:
@@ -234,19 +267,29 @@ class _Saved(BaseModel):
     names: dict[str, str]
     gone: dict[str, int]
     former: dict[str, str] = {}
+    count: int | None = None
+    first: list[str] = []
 
 
 def _encoded(known: _KnownList, _: datetime) -> dict[str, Any]:
     gone = {name: int(since.timestamp()) for name, since in known.gone.items()}
-    read_at, former = int(known.read_at.timestamp()), dict(known.former)
-    return _Saved(read_at=read_at, names=dict(known.names), gone=gone, former=former).model_dump(exclude_defaults=True)
+    saved = _Saved(
+        read_at=int(known.read_at.timestamp()),
+        names=dict(known.names),
+        gone=gone,
+        former=dict(known.former),
+        count=known.count,
+        first=list(known.first),
+    )
+    return saved.model_dump(exclude_defaults=True)
 
 
 def _decoded(document: Any) -> _KnownList | None:
     try:
         saved = _Saved.model_validate(document)
         gone = {name: datetime.fromtimestamp(since, UTC) for name, since in saved.gone.items()}
-        return _KnownList(datetime.fromtimestamp(saved.read_at, UTC), saved.names, gone, saved.former)
+        read_at = datetime.fromtimestamp(saved.read_at, UTC)
+        return _KnownList(read_at, saved.names, gone, saved.former, saved.count, saved.first)
     except (ValidationError, ValueError, OverflowError, OSError):
         return None
 
@@ -257,7 +300,7 @@ LIST_FORMAT: Final = StateFormat("list", 1, _encoded, _decoded)
 
 def gone_error(source: str, target: Target, since: datetime) -> SourceError:
     """The error of a target that the list no longer has."""
-    detail = f"it is not in the list since {since:%Y-%m-%dT%H:%M:%SZ}"
+    detail = f"it has been missing from the list since {since:%Y-%m-%dT%H:%M:%SZ}"
     remedy = (
         "It was deleted or renamed, or the credential may no longer see it. It is reported for 24 hours; "
         "list it in `exclude` to stop that."

@@ -15,7 +15,7 @@ class Kind(StrEnum):
 
     UNREACHABLE = "unreachable"
     TIMED_OUT = "timed out"
-    UNAUTHORISED = "unauthorised"
+    UNAUTHORISED = "unauthorized"
     FORBIDDEN = "forbidden"
     RATE_LIMITED = "rate limited"
     NOT_FOUND = "not found"

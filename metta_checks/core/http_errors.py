@@ -67,13 +67,13 @@ def fault_of(error: RequestFault, operation: str, url: str, scrub: Scrub = uncha
         return SourceError(Kind.TIMED_OUT, operation, f"no connection to {host} in time", remedy)
     if any(isinstance(cause, exceptions.ReadTimeout | TimeoutError) for cause in chain):
         remedy = "The source is slow or hangs; look at its status page. `read_timeout` sets how long to wait."
-        return SourceError(Kind.TIMED_OUT, operation, "the server stopped sending", remedy)
+        return SourceError(Kind.TIMED_OUT, operation, "the server stopped sending data", remedy)
     if isinstance(error, LocationParseError | exceptions.InvalidURL | exceptions.InvalidSchema):
         remedy = "Check the address, and the `proxy` option where it is set."
         return SourceError(Kind.UNREACHABLE, operation, "the address, or that of the proxy, cannot be used", remedy)
     if isinstance(error, ValueError):
         remedy = "Check the credential and the `headers` options for line breaks and characters outside of ASCII."
-        return SourceError(Kind.REJECTED, operation, "a header cannot be written", remedy)
+        return SourceError(Kind.REJECTED, operation, "a header contains characters that cannot be sent", remedy)
     if isinstance(error, exceptions.ContentDecodingError | DecodeError):
         remedy = "Something between here and the server changes its responses: check the proxy."
         return SourceError(Kind.MALFORMED, operation, "the response's compression is broken", remedy)
@@ -133,7 +133,11 @@ def fault_of_status(
         return fault(Kind.MALFORMED, remedy)
     if status == 429 or (status == 403 and _is_limit(headers, said)):
         reset_at = reset_time(headers, now)
-        when = f"Its limit resets at {reset_at:%Y-%m-%dT%H:%M:%SZ}" if reset_at else "It did not report for how long"
+        when = (
+            f"Its limit resets at {reset_at:%Y-%m-%dT%H:%M:%SZ}"
+            if reset_at
+            else "It does not state when the limit resets"
+        )
         remedy = f"{when}; raise `min_collection_interval` or share the credential with fewer clients."
         return fault(Kind.RATE_LIMITED, remedy, reset_at)
     if status == 401:
@@ -176,7 +180,7 @@ def retry_after(headers: Headers, now: datetime) -> datetime | None:
 
 
 def sign_on_address(headers: Headers) -> str | None:
-    """Where a token is authorised for an organisation's single sign-on, from GitHub's
+    """Where a token is authorised for an organization's single sign-on, from GitHub's
     `X-GitHub-SSO: required; url=ADDRESS`; None where no address is named."""
     found = re.search(r"url=(https?://[^\s;,\"'<>]{1,500})", headers.get("x-github-sso", ""))
     return found[1] if found else None
@@ -236,14 +240,14 @@ def _innermost(chain: list[BaseException]) -> str:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return cause.verify_message
         if isinstance(cause, ssl.SSLError):
-            return (cause.reason or "no TLS on the other side").replace("_", " ").lower()
+            return (cause.reason or "the server does not use TLS").replace("_", " ").lower()
     for cause in chain:
         if isinstance(cause, OSError) and not isinstance(cause, exceptions.RequestException) and cause.strerror:
             return cause.strerror
         if type(cause) is OSError and str(cause).startswith("Tunnel connection failed"):
             return str(cause)
     names = {"RemoteDisconnected": "it was closed without a response", "IncompleteRead": "the response was cut short"}
-    return next((names[name] for cause in chain if (name := type(cause).__name__) in names), "it broke off")
+    return next((names[name] for cause in chain if (name := type(cause).__name__) in names), "it was interrupted")
 
 
 def _excerpt(headers: Headers, body: bytes, scrub: Scrub) -> str:

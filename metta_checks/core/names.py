@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, Protocol
 
 from metta_checks.core.option_errors import OptionError
-from metta_checks.core.patterns import MAX_TEXT, compile_pattern
+from metta_checks.core.patterns import MAX_TEXT, PatternError, compile_pattern
+from metta_checks.core.printable import printable
 
 LITERAL: Final = re.compile(r"[A-Za-z0-9._-]+")
 """An entry that is a name itself; every other one is a regular expression."""
@@ -39,6 +40,7 @@ class NameSelection:
     """The names that an instance watches: `literals`, which need no list, and those of the list that match.
 
     At most `limit` of them: the literals first, then by name. `interval` is the time between two looks at the list.
+    `warnings` are about entries that cannot be meant.
     """
 
     literals: tuple[str, ...]
@@ -47,6 +49,7 @@ class NameSelection:
     limit: int
     interval: timedelta
     key: str
+    warnings: tuple[str, ...] = ()
 
     @property
     def needs_list(self) -> bool:
@@ -87,17 +90,42 @@ def name_selection(
     limit = DEFAULT_LIMIT if given.limit is None else given.limit
     interval = DEFAULT_INTERVAL if given.interval is None else given.interval
     key = repr((sorted(entries), sorted(excluded)))
+    warnings = tuple(f"`{option}` {text}" for text in slips_of(given))
     return NameSelection(
-        tuple(literals), tuple(patterns), tuple(excludes.values()), limit, timedelta(seconds=interval), key
+        tuple(literals), tuple(patterns), tuple(excludes.values()), limit, timedelta(seconds=interval), key, warnings
     )
 
 
 def _compiled(option: str, part: str, entry: str, literal: re.Pattern[str], *, ignore_case: bool) -> re.Pattern[str]:
+    if not entry:
+        raise OptionError(option, f"lists an entry in `{part}` that is empty")
     try:
-        if not entry:
-            raise ValueError("is empty")
         text = re.escape(entry) if literal.fullmatch(entry) else entry
         found = compile_pattern(text)
         return compile_pattern(f"(?i:{text})") if ignore_case else found
-    except ValueError as error:
-        raise OptionError(option, f"lists an entry in `{part}` that {error}") from None
+    except PatternError as error:
+        raise OptionError(option, f"in `{part}`: {error.shown} {error.problem}") from None
+
+
+_GLOB: Final = re.compile(r"[A-Za-z0-9._*?-]*[A-Za-z0-9_-]\*[A-Za-z0-9._*?-]*")
+"""Characters of a name, and a `*` that follows one of them."""
+
+
+def slips(part: str, entry: str) -> Iterator[str]:
+    """What is wrong with a regular expression of `include` or `exclude` that is legal and cannot be meant."""
+    entry = entry.strip()
+    if "/" in entry:
+        name = next((text for text in reversed(entry.split("/")) if text), "")
+        yield f"in `{part}`: `{printable(entry, 60)}` matches no name: write the name without the owner, `{name}`"
+    elif _GLOB.fullmatch(entry) and ".*" not in entry:
+        meant = re.sub(r"\*+", ".*", entry)
+        other = re.sub(r"\*+", lambda found: "2" if entry[: found.start()].endswith(("-", "_")) else "-2", entry)
+        shown = f"`{printable(entry, 60)}` is a regular expression and does not match `{printable(other, 60)}`"
+        yield f"in `{part}`: {shown}; write `{printable(meant, 60)}`"
+
+
+def slips_of(options: NameOptions) -> Iterator[str]:
+    """Those of every entry."""
+    for part, entries in (("include", options.include), ("exclude", options.exclude or ())):
+        for entry in entries:
+            yield from slips(part, entry)

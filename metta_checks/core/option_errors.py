@@ -41,23 +41,24 @@ def require_resolved(*sections: Mapping[str, Any]) -> None:
     """Raises OptionError for a value that is still the handle of a secret, which the Agent leaves where it fails."""
     for section in sections:
         for option, value in section.items():
-            if (handle := next(_handles_in(value), None)) is not None:
+            if (handle := next(handles_in(value), None)) is not None:
                 # What stands behind a semicolon may be the secret's own key.
                 shown = f"{handle.partition(';')[0].rstrip(']')}]"
                 problem = f"holds {shown}, which the Agent's secret backend did not resolve"
                 raise OptionError(str(option), f"{problem}: set up the backend, or write the value itself")
 
 
-def _handles_in(value: object) -> Iterator[str]:
+def handles_in(value: object) -> Iterator[str]:
+    """The handles of secrets (`ENC[name]`) in the value of an option."""
     if isinstance(value, str):
         if (text := value.strip()).startswith("ENC[") and text.endswith("]"):
             yield printable(text)
     elif isinstance(value, Mapping):
         for part in value.values():
-            yield from _handles_in(part)
+            yield from handles_in(part)
     elif isinstance(value, list | tuple):
         for part in value:
-            yield from _handles_in(part)
+            yield from handles_in(part)
 
 
 def required(config: Any, option: str, variables: Variables) -> str:

@@ -37,7 +37,7 @@ MAX_REPEATED: Final = 120
 def compile_pattern(text: str) -> re.Pattern[str]:
     """The regular expression `text`, for searching or matching in texts of others; cut those at `MAX_TEXT`.
 
-    Raises ValueError for what is no regular expression, and for one whose search can take exponential time, or time
+    Raises ValueError for what is not a regular expression, and for one whose search can take exponential time, or time
     that grows faster than the text's length to the power of `MAX_DEGREE`. Its text goes behind what the caller calls
     the pattern: "the pattern of run type 'x' …".
     """
@@ -48,10 +48,37 @@ def compile_pattern(text: str) -> re.Pattern[str]:
         problem = _problem(parser.parse(_BAR.sub(_unmerged, text))) if len(text) <= MAX_PATTERN else _TOO_COMPLEX
     # A count of repetitions may be too large for `re`, and brackets nested too deeply for the interpreter.
     except (re.error, OverflowError, RecursionError) as error:
-        raise ValueError(f"is no regular expression: {error} (it is {shown})") from None
+        raise PatternError(f"is not a regular expression: {_in_plain_words(error, text)}", shown) from None
     if problem:
-        raise ValueError(f"can take too long on some names: {problem} (it is {shown})")
+        raise PatternError(f"can take too long on some names: {problem}", shown)
     return compiled
+
+
+class PatternError(ValueError):
+    """A pattern that cannot be used: the `problem` that goes on from it, and the pattern as it may be `shown`."""
+
+    def __init__(self, problem: str, shown: str) -> None:
+        super().__init__(f"{problem} (it is {shown})")
+        self.problem = problem
+        self.shown = shown
+
+
+def _in_plain_words(error: Exception, text: str) -> str:
+    """What is wrong with `text`, where Python names a position and the words of its parser."""
+    if text == "*":
+        return "for every name write `.*`"
+    message = getattr(error, "msg", None)
+    if message is None:
+        return "it is too deep or repeats too often"
+    position = getattr(error, "pos", None) or 0
+    if message in {"nothing to repeat", "multiple repeat"}:
+        return f"there is nothing before `{text[position : position + 1]}` to repeat; for any characters write `.*`"
+    open_ends = {"unterminated character set": "[", "missing ), unterminated subpattern": "("}
+    if message in open_ends:
+        return f"`{open_ends[message]}` is not closed"
+    if message == "unbalanced parenthesis":
+        return "`)` closes nothing"
+    return str(message)
 
 
 def compile_stars(text: str) -> Callable[[str], bool]:

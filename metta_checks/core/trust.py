@@ -69,9 +69,9 @@ class Provenance:
         """Raises ConfigurationError for an option that reads a file, or uses an identity, of the Agent's machine."""
         for option, value in self._options():
             if option in _MACHINE_OPTIONS or (option.startswith("kerberos") and value is not False):
-                self.refuse(option, "is about files of the Agent's machine", "name them", CURE)
+                self.refuse(option, "refers to files on the Agent's machine", "name them", CURE)
             if option == "auth_type" and str(value).strip().lower() in _MACHINE_AUTH_TYPES:
-                self.refuse(option, "is about an identity of the Agent's machine", "use it", CURE)
+                self.refuse(option, "refers to an identity of the Agent's machine", "use it", CURE)
 
     def refuse_other_routes(self, what: str, option: str) -> None:
         """Raises ConfigurationError for an option that can lead `what`, a credential of the Agent, elsewhere: the

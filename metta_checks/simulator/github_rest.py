@@ -121,7 +121,7 @@ class RestApi:
         return None
 
     def _organization(self, request: Request, name: str) -> Response:
-        """The repositories of an organisation, by name."""
+        """The repositories of an organization, by name."""
         owned = [one for one in self.repositories if one.full_name.partition("/")[0].lower() == name.lower()]
         if not owned:
             return not_found("/rest/repos/repos#list-organization-repositories")

@@ -266,11 +266,11 @@ class RunReader:
         # Nearly always there are none of the following, and there are thousands of runs.
         invalid: tuple[str, ...] = ()
         if summary.invalid or system.invalid:
-            invalid = tuple(f"{key} of run {run_id} is no number" for key in summary.invalid + system.invalid)
+            invalid = tuple(f"{key} of run {run_id} is not a number" for key in summary.invalid + system.invalid)
         if created is None and _is_given(created_at):
-            invalid += (f"createdAt of run {run_id} is no time",)
+            invalid += (f"createdAt of run {run_id} is not a time",)
         if heartbeat is None and _is_given(heartbeat_at):
-            invalid += (f"heartbeatAt of run {run_id} is no time",)
+            invalid += (f"heartbeatAt of run {run_id} is not a time",)
         failed = tuple(_unreadable(run_id, unreadable)) if unreadable else ()
         kept_bytes = RUN_BYTES + VALUE_BYTES * (len(summary.metrics) + len(system.means))
         kept_bytes += getsizeof(run_id) + getsizeof(name)

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from metta_checks.core import Dropped, DropReason, MettaCheck, Result, SourceError, Target, tag
 from metta_checks.core.credentials import CredentialPlaces
-from metta_checks.core.discovery import Discovery
+from metta_checks.core.discovery import Discovery, ListName
 from metta_checks.core.environment import Variables
 from metta_checks.core.state import StateFormat, TargetStates
 from metta_checks.core.target import TargetList
@@ -175,7 +175,8 @@ class WandbCheck(ConfigMixin, MettaCheck):
             raise RuntimeError("an instance of one project has no list")
         identity = {"base_url": settings.base_url, "entity": settings.entity}
         read_page = partial(self.client.project_names, settings.base_url, settings.entity)
-        what = f"projects of entity {settings.entity}"
+        check = "this key can see: check `entity` and the key's team"
+        what = ListName("project", "projects", f"entity {settings.entity}", check)
         return self.new_discovery(what, identity, settings.projects, read_page, settings.timeframe)
 
     @cached_property

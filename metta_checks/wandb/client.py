@@ -219,7 +219,7 @@ def _parsed(response: Response, model: type[M]) -> M:
     if parsed is None:
         raise _malformed(response.operation, problem or "")
     if parsed.data is None:
-        raise _malformed(response.operation, "data: nothing, and no error that explains it")
+        raise _malformed(response.operation, "`data` is null, and no error explains it")
     if parsed.data.viewer is None and not parsed.data.shows:
         # W&B responds to a wrong key with HTTP 200 and nulls, if it responds at all.
         raise SourceError(Kind.UNAUTHORISED, response.operation, "W&B has no user for this key", "")
@@ -238,7 +238,7 @@ def _page_of(project: Project | None, operation: str, faults: Mapping[int, Mappi
     if project is None:
         raise SourceError(Kind.NOT_FOUND, operation, "W&B has no such project", PROJECT_REMEDY)
     if project.runs is None:
-        raise _malformed(operation, "data.project.runs: nothing, and no error that explains it")
+        raise _malformed(operation, "`data.project.runs` is null, and no error explains it")
     return RunPage(project.runs, project.runCount, operation, faults)
 
 

@@ -17,11 +17,13 @@ from metta_checks.core.cost import (
     discovery_telemetry,
     hours_touched,
     kinds_seen,
+    targets_assumed,
+    targets_found,
 )
 from metta_checks.core.duration import hours, parse_duration
-from metta_checks.core.names import name_selection
+from metta_checks.core.names import NameSelection, name_selection
 from metta_checks.wandb.models import EVERYTHING_ELSE, STATES, UNENDED_STATES, RunState
-from metta_checks.wandb.query import NAMES_A_PAGE
+from metta_checks.wandb.query import NAMES_A_PAGE, asked_in_batch
 
 QUOTA: Final = 50 * 60
 """W&B allows 50 requests a minute on a free account and 200 on a paid one; published in 2023, per user."""
@@ -45,7 +47,8 @@ def cost(options: Any, workload: Workload) -> Cost:
     seen = running + completed
     metrics, system = len(set(options.metrics)), len(set(options.system_metrics))
     types = len({*options.run_types, EVERYTHING_ELSE})
-    projects = _projects(options)
+    selection = _selection(options)
+    projects = 1 if selection is None else targets_found(selection, workload.projects)
     ends = kinds_seen(projects * types * ENDED_STATES, begin) if options.distributions else 0.0
     # Whom a tag in `completed_tags` names is not known: with one, each end may be a tag set of its own.
     kinds = projects * types * OUTCOMES
@@ -65,14 +68,13 @@ def cost(options: Any, workload: Workload) -> Cost:
         Item("metta.check.*", TELEMETRY + 1 if options.projects is None else discovery_telemetry(projects)),
     )
     assumed = f"{workload.runs_per_day:g} runs a day of {workload.mean_hours:g} hours each"
-    if options.projects is not None:
-        assumed += f", in {projects} project{'' if projects == 1 else 's'} together"
-    return Cost(items, _requests(options, begin, workload.mean_hours), assumed)
+    if selection is not None:
+        assumed += " together, " + targets_assumed(selection, workload.projects, "--projects", "project", "projects")
+    return Cost(items, _requests(options, begin, workload.mean_hours, selection, projects), assumed)
 
 
-def _projects(options: Any) -> int:
-    """How many projects there are at most."""
-    return 1 if options.projects is None else name_selection("projects", options.projects).most
+def _selection(options: Any) -> NameSelection | None:
+    return None if options.projects is None else name_selection("projects", options.projects)
 
 
 def _fitting(alive: float, ended: float, max_runs: int) -> tuple[float, float]:
@@ -81,18 +83,31 @@ def _fitting(alive: float, ended: float, max_runs: int) -> tuple[float, float]:
     return (min(1.0, max_runs / alive) if alive else 1.0), (min(1.0, room / ended) if ended else 1.0)
 
 
-def _requests(options: Any, begin: float, mean_hours: float) -> Requests:
+def _requests(
+    options: Any, begin: float, mean_hours: float, selection: NameSelection | None, projects: int
+) -> Requests:
     """One request for each page: what is alive or was active lately in each collection, all active runs in a full
-    refresh. Projects share pages; their list takes a request for each hundred of them."""
-    pages = ceil(max(1.0, begin * mean_hours) / options.page_size)
+    refresh. Projects share requests; their list takes a request for each hundred of them."""
+    pages = _pages(begin * mean_hours, projects, options.page_size)
     active = begin * (mean_hours + hours(parse_duration(options.timeframe)))
-    full_pages = ceil(max(1.0, active) / options.page_size)
+    full_pages = _pages(active, projects, options.page_size)
     full = min(1 / hours(parse_duration(options.full_refresh)), collections_an_hour(options))
     hourly = collections_an_hour(options) * pages + full * (full_pages - pages)
-    if options.projects is not None and (selection := name_selection("projects", options.projects)).needs_list:
+    if selection is not None and selection.needs_list:
         looks = min(3600 / selection.interval.total_seconds(), collections_an_hour(options))
-        hourly += looks * ceil(selection.limit / NAMES_A_PAGE)
+        hourly += looks * ceil(projects / NAMES_A_PAGE)
     return Requests(hourly, QUOTA, "50 a minute on a free W&B account")
+
+
+def _pages(runs: float, projects: int, page_size: int) -> int:
+    """Requests for so many runs, equally many in each project: a project in a batch is asked for some more than it is
+    known to have, and the sum is at most a page."""
+    if projects < 2:
+        return ceil(max(1.0, runs) / page_size)
+    asked = asked_in_batch(runs / projects)
+    if asked > page_size:
+        return projects * ceil(runs / projects / page_size)
+    return ceil(projects / (page_size // asked))
 
 
 FORMULA: Final = Formula(

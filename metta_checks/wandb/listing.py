@@ -12,15 +12,13 @@ from metta_checks.wandb.api_models import MAX_NAME, RUN_BYTES, RunConnection, Ru
 from metta_checks.wandb.client import PageRequest, RunPage, WandbClient
 from metta_checks.wandb.graphql_errors import kind_of_text
 from metta_checks.wandb.models import ProjectPath, Run
+from metta_checks.wandb.query import asked_in_batch
 
 SECOND_TRY: Final = 0.25
 """The share of a collection's time that has to be left for asking again what took too long."""
 
 FIRST_GUESS: Final = 200
 """Runs that a project is asked for whose number is not known yet, where it shares a request with others."""
-
-MARGIN: Final = 10
-"""Runs more than expected that a project is asked for, where it shares a request with others."""
 
 OUTAGE: Final = 3
 """Projects that the server cannot list, one after the other and none before, after which it is taken to be down."""
@@ -254,7 +252,7 @@ class RunListings:
     def _expected(self, asked: Asked) -> int:
         """How many runs a project is asked for in a batch: those that are expected, and some more."""
         expected = asked.expected
-        first = FIRST_GUESS if expected is None else expected + expected // 4 + MARGIN
+        first = FIRST_GUESS if expected is None else asked_in_batch(expected)
         return min(first, self._size_of(asked.project).size)
 
     def _alone(self, asked: Asked, first_page: RunPage | None = None) -> RunListing | SourceError:
@@ -283,7 +281,7 @@ class RunListings:
                 return pages
             cursor = page.runs.pageInfo.endCursor
             if cursor in seen:
-                remedy = "The next collection tries again; if it stays, look at W&B's status page."
+                remedy = "The next collection tries again; if the error persists, look at W&B's status page."
                 raise SourceError(Kind.MALFORMED, page.operation, "more pages, but the cursor repeats", remedy)
             seen.add(cursor)
         detail = f"more than {self._max_pages} pages of {self._page_size} runs"
@@ -326,8 +324,8 @@ class RunListings:
 def require_room(kept_bytes: int, operation: str) -> None:
     """Raises SourceError where the runs of a project take more than `MAX_KEPT_BYTES`."""
     if kept_bytes > MAX_KEPT_BYTES:
-        detail = f"runs that take more than {MAX_KEPT_BYTES // 2**20} MiB of memory"
-        remedy = "Shorten `timeframe`, or name fewer `metrics`: a pattern may match very many."
+        detail = f"the runs take more than {MAX_KEPT_BYTES // 2**20} MiB of memory"
+        remedy = "Shorten `timeframe`, or name fewer `metrics`: a pattern may match many."
         raise SourceError(Kind.OVERSIZED, operation, detail, remedy)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
+from math import ceil
 from typing import Any, Final
 
 from metta_checks.wandb.models import UNENDED_STATES
@@ -38,6 +39,9 @@ NAMES_A_PAGE: Final = 100
 
 ALIAS: Final = "p"
 """What the aliases of several projects in one query begin with; the part's number follows."""
+
+MARGIN: Final = 10
+"""Runs more than expected that a project is asked for, where it shares a request with others."""
 
 _BETWEEN: Final = "\n  "
 
@@ -111,3 +115,8 @@ def active_filter(since: datetime, names: Iterable[str] = ()) -> str:
 def api_time(moment: datetime) -> str:
     """`moment` in W&B's own form; without the `Z`, or with a fraction, the service matches nothing."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def asked_in_batch(expected: float) -> int:
+    """How many runs a project is asked for in a batch, of which about so many are expected: those, and some more."""
+    return ceil(expected + expected // 4 + MARGIN)

@@ -220,7 +220,7 @@ def test_a_page_loads_nothing_from_elsewhere(recording: Recording) -> None:
 OF_DISCOVERY = {
     "Projects of an entity by status of the last reading",
     "Projects unread the longest",
-    "Repositories of an organisation by status of the last reading",
+    "Repositories of an organization by status of the last reading",
     "Repositories unread the longest",
 }
 """Widgets of instances with several projects or repositories; the sample data have one."""

@@ -106,7 +106,7 @@ def test_one_that_is_refused_all_the_same_is_an_error(without_token, secrets):
 
     collected = without_token.collect()
 
-    assert "unauthorised" in collected.error
+    assert "unauthorized" in collected.error
     assert len(collected.requests) == 1
     assert len(secrets.requests) == 2
 
@@ -118,7 +118,7 @@ def test_a_refusal_stands_where_aws_cannot_be_asked_again(without_token, secrets
     without_token.server.token = "ghp_new"
     without_token.later()
 
-    assert "unauthorised" in without_token.collect().error
+    assert "unauthorized" in without_token.collect().error
 
 
 def test_a_secret_that_was_named_has_to_be_there(scene, secrets):

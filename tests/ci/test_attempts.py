@@ -197,7 +197,7 @@ def test_a_server_that_answers_for_none_is_not_asked_for_all(watched, rerun):
 
 @pytest.mark.parametrize(
     ("answer", "kind"),
-    [(bad_credentials(), "unauthorised"), (secondary_limit_exceeded(), "rate limited")],
+    [(bad_credentials(), "unauthorized"), (secondary_limit_exceeded(), "rate limited")],
     ids=["401", "the secondary limit"],
 )
 def test_what_every_request_would_end_in_ends_the_collection(watched, rerun, answer, kind):

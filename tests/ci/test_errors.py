@@ -45,7 +45,7 @@ def json_page(body: bytes) -> Response:
 
 
 CASES = {
-    "401": Case(bad_credentials(), EVERYWHERE, ("Bad credentials", "unauthorised", "renew `token`")),
+    "401": Case(bad_credentials(), EVERYWHERE, ("Bad credentials", "unauthorized", "renew `token`")),
     "403 for a permission": Case(
         permission_missing(), LISTING, ("not accessible", "forbidden", "Actions, Contents and Pull requests")
     ),

@@ -249,3 +249,72 @@ def test_g13_a_page_of_a_firewall_is_none_of_github(empty_scene: SceneMaker) -> 
 
     assert "let it read" not in error
     assert "a proxy or firewall" in error
+
+
+ODD = {
+    "no workflow": {"workflow_id": None},
+    "no time": {"updated_at": None},
+    "a time without a zone": {"created_at": "2026-03-01T11:45:00"},
+    "no path": {"path": None},
+    "attempt 0": {"run_attempt": 0},
+}
+
+
+@pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
+def test_g17_one_run_that_cannot_be_read_is_left_out_and_named(empty_scene: SceneMaker, odd: dict[str, Any]) -> None:
+    watched = empty_scene()
+    runs = add_runs(watched, 220, "success", youngest=timedelta(minutes=10))
+
+    def change(request: Request) -> Response | None:
+        if request.path != LISTING:
+            return None
+        response = watched.server.answer(request)
+        document = json.loads(response.body)
+        for run in document["workflow_runs"]:
+            run.update(odd if run["id"] == runs[150].id else {})
+        headers = {name: value for name, value in response.headers.items() if name != "ETag"}
+        return replace(response, body=json.dumps(document).encode(), headers=headers)
+
+    watched.server.intercept = change
+    collected = watched.collect()
+
+    assert collected.error is None
+    assert collected.find(RUNS, "workflow:ci.yml", "conclusion:success") == 219
+    assert collected.value("metta.check.up") == 1
+    assert collected.value("metta.check.dropped", "reason:invalid") == 1
+    assert any(f"run {runs[150].id}" in warning for warning in collected.warnings)
+
+
+def test_g17_an_answer_of_which_nothing_can_be_read_is_an_error(empty_scene: SceneMaker) -> None:
+    watched = empty_scene()
+    body = {"total_count": 2, "workflow_runs": [{"id": 1}, {"id": 2}]}
+    watched.server.refuse(Response(200, json.dumps(body).encode(), {"Content-Type": "application/json"}), LISTING)
+
+    assert "malformed" in (watched.collect().error or "")
+
+
+@pytest.mark.parametrize("odd", [{"conclusion": None}, {"conclusion": None, "status": "in_progress"}])
+def test_g5_an_attempt_without_a_conclusion_leaves_its_run_undecided(
+    empty_scene: SceneMaker, odd: dict[str, Any]
+) -> None:
+    """It has ended, since there is a later one: GitHub's answer is behind."""
+    watched = empty_scene()
+    workflow, began = watched.repository.workflows[0].id, watched.clock() - timedelta(minutes=9)
+    run = watched.repository.new_run(workflow, conclusion="failure", created_at=began, duration=timedelta(minutes=1))
+    watched.repository.rerun(run.id, conclusion="success", duration=timedelta(0))
+    watched.later()
+
+    def behind(request: Request) -> Response | None:
+        if "/attempts/" not in request.path:
+            return None
+        response = watched.server.answer(request)
+        return replace(response, body=json.dumps({**json.loads(response.body), **odd}).encode())
+
+    watched.server.intercept = behind
+    collected = watched.collect()
+    assert collected.find(f"{NAMESPACE}ci.workflow.flaky_tests") == 0
+    assert any(f"run {run.id}" in warning for warning in collected.warnings)
+    watched.server.intercept = None
+    watched.later()
+
+    assert watched.collect().find(f"{NAMESPACE}ci.workflow.flaky_tests") == 1

@@ -146,7 +146,7 @@ def test_a_condition_replaces_the_default(scene, text, tag, state, prefix):
         ({"conditions": {"ci.workflow.cancelled": None}}, ("`conditions`", "ci.workflow.cancelled", "in quotes")),
         ({"conditions": {"ci.workflow.cancelled": ["< 5"]}}, ("`conditions`", "ci.workflow.cancelled", "in quotes")),
         ({"conditions": {"ci.workflow.cancelled": {"<": 5}}}, ("`conditions`", "ci.workflow.cancelled", "in quotes")),
-        ({"conditions": {5: "< 5"}}, ("`conditions`", "5 is none of", "ci.workflow.cancelled")),
+        ({"conditions": {5: "< 5"}}, ("`conditions`", "5 is not a judged figure", "ci.workflow.cancelled")),
         ({"max_pages": 0}, ("max_pages",)),
     ],
 )

@@ -23,8 +23,8 @@ def test_the_options_name_all_of_them(path: str) -> None:
     text = words(path)
 
     # For the token and for the App.
-    assert text.count(f"must be allowed to read {all_names()} of the repository") == 2
-    assert f"a classic token: the scope `{CLASSIC_SCOPE}`" in text
+    assert text.count(f"needs permission to read {all_names()} of the repository") == 2
+    assert f"classic token needs the scope `{CLASSIC_SCOPE}`" in text
 
 
 @pytest.mark.parametrize("lacking", ["pull_requests", "contents"])

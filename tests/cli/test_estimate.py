@@ -23,6 +23,7 @@ Conf = Callable[..., Path]
 WANDB = {"entity": "team", "project": "arena", "min_collection_interval": 120}
 CI = {"repo": "team/code", "min_collection_interval": 240}
 ORGANISATION = {"organization": "team", "repos": {"include": [".*"]}, "min_collection_interval": 240}
+ENTITY = {"entity": "team", "projects": {"include": [".*"]}, "min_collection_interval": 120}
 HEALTH = {"source": "s3://bucket/key", "min_collection_interval": 240}
 
 
@@ -139,6 +140,72 @@ def test_the_requests_of_an_hour(
 ) -> None:
     told = estimated(command, conf({**WANDB, **options}), "wandb", "--runs-per-day", 48, "--mean-hours", 3, *arguments)
     assert told["requests_per_hour"] == requests
+
+
+FREE = "what has not changed is free"
+
+
+@pytest.mark.parametrize(
+    ("options", "arguments", "counted", "points"),
+    [
+        # Nothing runs, so nothing changes, and what has not changed is free.
+        ({"repos": {"include": [".*"], "limit": 20}}, ["--runs-per-day", 0], 0, 15),
+        ({}, ["--runs-per-day", 0], 0, 60),
+        ({}, ["--runs-per-day", 0, "--repositories", 12], 0, 15),
+        ({}, ["--runs-per-day", 0, "--repositories", 26], 0, 30),
+        # More than the limit are not watched.
+        ({"repos": {"include": [".*"], "limit": 20}}, ["--runs-per-day", 0, "--repositories", 500], 0, 15),
+        # Two changes of each run, in repositories of which hardly any changes twice in 240 s: listing and queue.
+        ({}, ["--runs-per-day", 240], 60, 60),
+        ({"queue": False}, ["--runs-per-day", 240], 20, 60),
+        # A repository that changes all the time costs three in each of its fifteen collections.
+        ({"repos": {"include": ["a"]}}, ["--runs-per-day", 24_000], 45, 15),
+        # And of each run that ended its jobs.
+        ({"repos": {"include": ["a"]}, "jobs": True}, ["--runs-per-day", 2_400], 145, 15),
+    ],
+)
+def test_requests_that_count_against_the_quota(
+    command: Command, conf: Conf, options: dict[str, Any], arguments: list[object], counted: float, points: float
+) -> None:
+    path = conf({**ORGANISATION, **options})
+    told = estimated(command, path, "ci", *arguments)
+    assert told["counted_per_hour"] == pytest.approx(counted, rel=0.03)
+    assert told["graphql_points_per_hour"] == points
+    assert told["requests_per_hour"] > told["counted_per_hour"]
+    shown = " ".join(command("estimate", "--config", path, "--check", "ci", *arguments).stdout.split())
+    assert f"GraphQL points; {told['requests_per_month']:,} a month" in shown
+    assert f"of which about {told['counted_per_hour']:,.0f}" in shown or told["counted_per_hour"] % 1
+    assert FREE in shown
+
+
+@pytest.mark.parametrize(
+    ("check", "options", "arguments", "assumed"),
+    [
+        ("ci", ORGANISATION, [], "in 100 repositories (the `limit`, as if all of it were used; --repositories sets"),
+        ("ci", ORGANISATION, ["--repositories", 1], "in 1 repository (as given)"),
+        ("ci", ORGANISATION, ["--repositories", 200], "in 100 repositories (the `limit`; 200 were given)"),
+        ("wandb", ENTITY, [], "in 100 projects (the `limit`, as if all of it were used; --projects sets another"),
+        ("wandb", ENTITY, ["--projects", 12], "of 4 hours each together, in 12 projects (as given)"),
+        ("wandb", {**ENTITY, "projects": {"include": ["a", "b"]}}, ["--projects", 12], "in 2 projects (named in"),
+    ],
+)
+def test_the_number_of_targets_that_is_assumed_is_named(
+    command: Command, conf: Conf, check: str, options: dict[str, Any], arguments: list[object], assumed: str
+) -> None:
+    path = conf(options)
+    assert assumed in estimated(command, path, check, *arguments)["assumed"]
+    assert assumed in " ".join(command("estimate", "--config", path, "--check", check, *arguments).stdout.split())
+
+
+@pytest.mark.parametrize(("projects", "requests"), [(10, 36), (100, 71)])
+def test_projects_cost_the_requests_that_the_deployment_guide_measures(
+    command: Command, conf: Conf, projects: int, requests: int
+) -> None:
+    """`tests/deploy/test_growth.py` counts them: forty active runs in each project, of which four run."""
+    active, alive = 40 * projects, 4 * projects
+    per_hour = (active - alive) / 168
+    load = ["--projects", projects, "--runs-per-day", per_hour * 24, "--mean-hours", alive / per_hour]
+    assert estimated(command, conf(ENTITY), "wandb", *load)["requests_per_hour"] == requests
 
 
 def test_what_ifs_show_only_what_makes_a_difference(command: Command, conf: Conf) -> None:

@@ -49,6 +49,15 @@ def records(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture
+def collected(records: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A collection of `records` as JSON, in a file."""
+    monkeypatch.setenv("TRAINING_HEALTH_FILE", str(records))
+    path = records.with_name("collected.json")
+    run("collect", "training", "--format", "json", "--output", path)
+    return path
+
+
 @pytest.fixture(params=["publish", "merge", "collect", "preview"])
 def write(request: pytest.FixtureRequest, records: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
     """Runs a command that writes to the given path."""
@@ -231,11 +240,7 @@ def test_standard_output_gets_the_document_and_nothing_else(
     assert (after.st_ino, after.st_mode) == (before.st_ino, before.st_mode)
 
 
-def test_the_page_of_a_preview_goes_to_standard_output(records: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TRAINING_HEALTH_FILE", str(records))
-    collected = records.with_name("collected.json")
-    run("collect", "training", "--format", "json", "--output", collected)
-
+def test_the_page_of_a_preview_goes_to_standard_output(collected: Path) -> None:
     result = run("board", "preview", "health_wall", "--from", collected, "-o", "-")
 
     assert result.exit_code == 0
@@ -251,13 +256,14 @@ def test_the_page_of_a_preview_goes_to_standard_output(records: Path, monkeypatc
         ["publish", "training", "RECORDS", "--to", "-"],
         ["collect", "training", "--format", "json", "--output", "-"],
         ["collect", "training", "--format", "json"],
-        ["board", "preview", "health_wall", "-o", "-"],
+        ["board", "preview", "health_wall", "--from", "COLLECTED", "-o", "-"],
     ],
 )
-def test_standard_output_that_is_full_is_an_error(arguments: list[str], records: Path) -> None:
+def test_standard_output_that_is_full_is_an_error(arguments: list[str], records: Path, collected: Path) -> None:
+    paths = {"RECORDS": str(records), "COLLECTED": str(collected)}
     with Path("/dev/full").open("wb") as full:
         result = subprocess.run(
-            [sys.executable, "-m", "metta_checks", *(str(records) if one == "RECORDS" else one for one in arguments)],
+            [sys.executable, "-m", "metta_checks", *(paths.get(one, one) for one in arguments)],
             stdout=full,
             stderr=subprocess.PIPE,
             env={**os.environ, "TRAINING_HEALTH_FILE": str(records)},
@@ -269,11 +275,11 @@ def test_standard_output_that_is_full_is_an_error(arguments: list[str], records:
     assert b"fault of this command" not in result.stderr
 
 
-def test_standard_output_is_utf_8_whatever_its_encoding(records: Path) -> None:
+def test_standard_output_is_utf_8_whatever_its_encoding(collected: Path) -> None:
     result = subprocess.run(
-        [sys.executable, "-m", "metta_checks", "board", "preview", "health_wall", "-o", "-"],
+        [sys.executable, "-m", "metta_checks", "board", "preview", "health_wall", "--from", collected, "-o", "-"],
         capture_output=True,
-        env={**os.environ, "PYTHONIOENCODING": "ascii", "TRAINING_HEALTH_FILE": str(records)},
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
         check=False,
     )
 

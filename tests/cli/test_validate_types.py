@@ -148,7 +148,7 @@ def test_keys_of_the_file_that_the_agent_refuses(validated: Callable[..., list[s
         ("metrics: loss, val/acc", "write a list, `metrics: [loss, val/acc]`"),
         ("run_tags: user", "is text (`user`): write a list, `run_tags: [user]`"),
         ("sps_keys: 5", 'is `5`: write a list, `sps_keys: ["5"]`'),
-        ("metrics: {loss: acc}", "is a mapping: write a list, `metrics: [loss:acc]`"),
+        ("metrics: {loss: acc}", "is a mapping: write a list, `metrics: [loss]`"),
         ("metrics: [loss, 08]", 'entry 2 is `08`: write `- "08"`'),
         ("max_runs: many", "is text (`many`): write a whole number, `max_runs: 500`"),
         ("max_runs: 1.5", "is `1.5`: write a whole number, `max_runs: 500`"),
@@ -199,7 +199,7 @@ def test_a_repository_that_is_none_is_one_fault(validated: Callable[..., list[st
         (
             "    conditions: {ci.nothing: '> 1', ci.workflow.success: '> one', github.reverts.count: '< 2'}\n",
             [
-                "conditions 6: 'ci.nothing' is none of",
+                "conditions 6: 'ci.nothing' is not a judged figure",
                 "conditions 6: `ci.workflow.success`: '> one' is not a condition",
             ],
         ),

@@ -216,7 +216,7 @@ def test_one_instance_of_several(command: Command, conf: Conf, instance: dict[st
 @pytest.mark.parametrize(
     ("options", "arguments", "said"),
     [
-        ({"api_key": "0" * 40}, [], "unauthorised"),
+        ({"api_key": "0" * 40}, [], "unauthorized"),
         ({"api_key": None}, [], "no W&B API key found"),
         ({"base_url": "http://127.0.0.1:9"}, [], "refused the connection"),
         ({}, ["--timeout", 1], "the wandb SDK did not finish within 1 s"),

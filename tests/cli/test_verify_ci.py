@@ -24,7 +24,7 @@ TOKEN = "a-token-for-loopback"
 @pytest.fixture(scope="module")
 def repository_server() -> Iterator[GitHubServer]:
     # The sample has merges to the second at the edges of its windows; minutes later none of those can move any more.
-    repository = edge_case_repository(utcnow() - timedelta(minutes=10, seconds=30), workflows=28, runs_per_day=90)
+    repository = edge_case_repository(utcnow() - timedelta(minutes=10, seconds=30), workflows=28, runs_per_day=60)
     with GitHubServer([repository], token=TOKEN) as server:
         yield server
 

@@ -136,7 +136,7 @@ def test_a_secret_that_cannot_be_sent(put: Callable[..., None], text: str) -> No
 
 def test_no_such_secret(moto_server: str, aws: Callable[[str], None]) -> None:
     aws(moto_server)
-    with pytest.raises(CredentialError, match=r"\(AWS answers ResourceNotFoundException\)"):
+    with pytest.raises(CredentialError, match=r"\(AWS returned ResourceNotFoundException\)"):
         credentials(region="us-west-2").get()
 
 

@@ -104,7 +104,7 @@ def test_options_that_do_not_hold(make: Callable[..., WandbCheck]) -> None:
 @pytest.mark.parametrize(
     ("status", "failed", "word"),
     [
-        (401, "permissions", "unauthorised"),
+        (401, "permissions", "unauthorized"),
         (403, "permissions", "forbidden"),
         (404, "permissions", "not found"),
         (429, "quota", "rate limited"),

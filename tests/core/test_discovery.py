@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -11,12 +12,13 @@ import pytest
 from datadog_checks.base.stubs import datadog_agent as agent
 
 from metta_checks.core import Kind, SourceError
-from metta_checks.core.discovery import LIST_FORMAT, Discovered, Discovery, ListPage
+from metta_checks.core.discovery import LIST_FORMAT, Discovered, Discovery, ListName, ListPage
 from metta_checks.core.names import name_selection
 from metta_checks.core.option_errors import OptionError
 from metta_checks.core.state import new_store
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+TEAM = ListName("project", "projects", "entity team", "this key can see: check `entity`")
 
 
 @dataclass
@@ -45,8 +47,7 @@ class Listed:
 
     def restart(self) -> None:
         store = new_store("metta_probe", agent, {"entity": "team", "names": self._selection.key}, LIST_FORMAT)
-        what = "projects of entity team"
-        self._discovery = Discovery(what, self._selection, self._read, store, timedelta(days=7))
+        self._discovery = Discovery(TEAM, self._selection, self._read, store, timedelta(days=7))
 
     def look(self, after: timedelta = timedelta(0)) -> Discovered:
         self.now += after
@@ -104,8 +105,11 @@ def test_case_may_not_matter() -> None:
         (Options([]), "`projects` is empty"),
         (Options(["arena"], exclude=["aren.*"]), "`exclude` takes out every name"),
         (Options(["(a+)+b"]), "can take too long"),
-        (Options(["arena", "("]), "`projects` lists an entry in `include` that is no regular expression"),
-        (Options(["arena"], exclude=["["]), "`projects` lists an entry in `exclude` that is no regular expression"),
+        (Options(["arena", "("]), "`projects` in `include`: `(` is not a regular expression: `(` is not closed"),
+        (
+            Options(["arena"], exclude=["["]),
+            "`projects` in `exclude`: `[` is not a regular expression",
+        ),
         (Options(["  "]), "that is empty"),
     ],
 )
@@ -153,7 +157,7 @@ def test_when_a_refresh_fails_the_last_list_stays_in_use(restart: bool) -> None:
     found = listed.look(timedelta(minutes=12))
     assert list(found.names) == ["a", "b"]
     (warning,) = found.warnings
-    assert "the projects of entity team could not be listed, the list of 720 s ago stays in use" in warning
+    assert "the projects of entity team could not be listed; the list of 720 s ago stays in use" in warning
     assert "HTTP 502" in warning
     listed.error = None
     assert listed.look(timedelta(minutes=2)).warnings == ()
@@ -243,7 +247,39 @@ def test_a_list_that_shrinks_to_nothing_leaves_all_gone() -> None:
     listed.names = []
     found = listed.look(timedelta(minutes=10))
     assert (found.names, sorted(found.gone)) == ({}, ["a", "b"])
-    assert listed.look(timedelta(hours=25)).warnings == ("none of the projects of entity team matches `include`",)
+    (warning,) = listed.look(timedelta(hours=25)).warnings
+    assert warning == "Entity team has no project that this key can see: check `entity`"
+
+
+@pytest.mark.parametrize(
+    ("names", "size", "expected"),
+    [
+        (["maze"], 100, "Entity team has 1 project (maze); none matches `include`"),
+        (["maze", "zoo"], 1, "Entity team has 2 projects (maze, zoo); none matches `include`"),
+        ([f"p{n:04}" for n in range(1_200)], 100, "1,200 projects (p0000, p0001, p0002, …); none matches `include`"),
+    ],
+)
+def test_a_list_of_which_nothing_matches_is_counted_also_after_a_restart(
+    names: list[str], size: int, expected: str
+) -> None:
+    listed = Listed(Options(["x.*"]), size)
+    listed.names = names
+    assert listed.look().warnings[0].endswith(expected)
+    listed.restart()
+    assert listed.look().warnings[0].endswith(expected)
+    assert listed.requests == -(-len(names) // size)
+
+
+def test_a_list_that_an_earlier_version_saved_was_not_counted() -> None:
+    listed = Listed(Options(["x.*"]))
+    listed.names = ["maze"]
+    listed.look()
+    for key, text in agent._cache.copy().items():
+        document = json.loads(text)
+        del document["state"]["count"], document["state"]["first"]
+        agent.write_persistent_cache(key, json.dumps(document))
+    listed.restart()
+    assert listed.look().warnings == ("none of the projects of entity team matches `include`",)
 
 
 def test_what_is_over_the_limit_is_named_and_counted_and_not_gone() -> None:
@@ -305,7 +341,7 @@ def test_a_refresh_that_takes_the_time_of_the_targets_waits_for_the_interval(
     [
         (lambda _: ListPage({"a": ""}, "same"), "the cursor repeats"),
         (lambda cursor: ListPage({"a": ""}, "x" if cursor == "y" else "y"), "the cursor repeats"),
-        (lambda cursor: ListPage({"a": ""}, f"{cursor}."), "a list without an end"),
+        (lambda cursor: ListPage({"a": ""}, f"{cursor}."), "the list does not end"),
     ],
 )
 def test_a_list_that_does_not_end_is_an_error(answer: Callable[[str | None], ListPage], words: str) -> None:

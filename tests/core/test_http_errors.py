@@ -30,7 +30,7 @@ LIMITED = "raise `min_collection_interval`"
         (401, {}, Kind.UNAUTHORISED, "Check that the credential is whole, not expired"),
         (403, {}, Kind.FORBIDDEN, "check its permissions"),
         (403, {"X-RateLimit-Remaining": "12"}, Kind.FORBIDDEN, "check its permissions"),
-        (403, {"X-RateLimit-Remaining": "0"}, Kind.RATE_LIMITED, "It did not report for how long"),
+        (403, {"X-RateLimit-Remaining": "0"}, Kind.RATE_LIMITED, "It does not state when the limit resets"),
         (403, {"Retry-After": "60"}, Kind.RATE_LIMITED, "resets at 2026-03-01T12:01:00Z"),
         (404, {}, Kind.NOT_FOUND, "Check the address and the names"),
         (410, {}, Kind.NOT_FOUND, "Check the address and the names"),
@@ -138,12 +138,17 @@ THROUGH_REFUSER = {"https": "http://127.0.0.1:{refuser}"}
         ("file:///etc/passwd", {}, NOBODY, "the address is not a URL"),
         ("", {}, NOBODY, "the address is not a URL"),
         ("http://user:secret@127.0.0.1:{http}/", {}, NOBODY, "holds a user name .* `username`"),
-        ("http://127.0.0.1:{http}/", {"headers": {"X-Key": "a\nsecret"}}, Kind.REJECTED, "a header cannot be written"),
+        (
+            "http://127.0.0.1:{http}/",
+            {"headers": {"X-Key": "a\nsecret"}},
+            Kind.REJECTED,
+            "a header contains characters that cannot be sent",
+        ),
         (
             "http://127.0.0.1:{http}/",
             {"headers": {"X-Key": "\u0416secret"}},
             Kind.REJECTED,
-            "a header cannot be written",
+            "a header contains characters that cannot be sent",
         ),
     ],
 )
@@ -179,7 +184,9 @@ def filled(value: Any, places: dict[str, Any]) -> Any:
 
 @pytest.mark.parametrize("token", ["secret\nsecond line", "secret\u0416"])
 def test_a_credential_that_cannot_be_sent_is_not_shown(client: Callable[..., Any], source: Source, token: str) -> None:
-    with pytest.raises(SourceError, match=r"a header cannot be written .* Check the credential") as caught:
+    with pytest.raises(
+        SourceError, match=r"a header contains characters that cannot be sent .* Check the credential"
+    ) as caught:
         client().get(source.url + "/", auth=BearerAuth(token))
     assert "secret" not in "".join(traceback.format_exception(caught.value))
     assert source.requests == []

@@ -19,8 +19,8 @@ PLACES = {
     "s3": "S3",
     "file": "file",
     "entity": "projects of an entity",
-    "organisation": "repositories of an organisation",
-    "app": "an organisation by an App",
+    "organisation": "repositories of an organization",
+    "app": "an organization by an App",
 }
 
 CLASSES = {

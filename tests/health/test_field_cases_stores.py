@@ -166,8 +166,8 @@ def test_h15_a_configuration_is_reported_in_the_words_of_the_client(
 
 
 PROCESSES = {
-    "it fails": ("#!/bin/sh\necho the-secret >&2\nexit 3\n", "gives no AWS credentials"),
-    "no JSON": ("#!/bin/sh\necho the-secret\n", "something else than JSON"),
+    "it fails": ("#!/bin/sh\necho the-secret >&2\nexit 3\n", "returned no AWS credentials"),
+    "no JSON": ("#!/bin/sh\necho the-secret\n", "did not return JSON"),
     "another version": ('#!/bin/sh\necho \'{"Version": 7, "SecretAccessKey": "the-secret"}\'\n', "no AWS credentials"),
     "no key": ('#!/bin/sh\necho \'{"Version": 1, "SecretAccessKey": "the-secret"}\'\n', "no AWS credentials"),
 }
@@ -212,7 +212,7 @@ def test_h15_the_endpoint_of_a_container_is_named(collect: Make, monkeypatch: py
 @pytest.mark.parametrize(
     ("config", "named"),
     [
-        ("[default]\ncredential_process = /bin/echo '\n", "open quotation mark"),
+        ("[default]\ncredential_process = /bin/echo '\n", "unclosed quotation mark"),
         ("[profile other]\nregion = x\n", "(metta) could not be found"),
     ],
 )

@@ -70,7 +70,7 @@ def test_a_page_as_the_service_sends_it(answers: Answers, figures: Collect) -> N
     ("name", "kind", "words"),
     [
         ("null_project", "not found", "Check `entity` and `project`"),
-        ("null_viewer", "unauthorised", "The key came from the option `api_key`"),
+        ("null_viewer", "unauthorized", "The key came from the option `api_key`"),
         ("permission_denied", "forbidden", "use one of a member of the entity"),
     ],
 )
@@ -88,7 +88,7 @@ def test_refusals_that_come_with_http_200(answers: Answers, fault: Fault, name: 
         ("rate limit exceeded", "rate limited"),
         ("could not find project metta", "not found"),
         ("project not found", "not found"),
-        ("user is not logged in: Unauthorized", "unauthorised"),
+        ("user is not logged in: Unauthorized", "unauthorized"),
         ("You don't have permission to access this", "forbidden"),
         ('Cannot query field "systemMetrics" on type "Run".', "rejected"),
         ("line one\nline two", "rejected"),
@@ -105,7 +105,7 @@ def test_graphql_errors(answers: Answers, fault: Fault, message: str, kind: str)
 def test_a_wrong_key(server: WandbServer, fault: Fault, invalid_key: str) -> None:
     server.invalid_key = invalid_key  # type: ignore[assignment]
     error = fault(api_key="not-the-key-of-this-server")
-    assert error.kind == "unauthorised"
+    assert error.kind == "unauthorized"
     assert f"for {server.url}." in error.remedy
     assert "not-the-key" not in str(error)
     assert len(server.requests) == 1

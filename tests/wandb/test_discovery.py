@@ -112,7 +112,9 @@ def test_a_new_project_appears_and_a_deleted_one_fails_for_a_day(entity: Callabl
     assert watched.statuses() == {"read": 2, "failed": 1}
     assert set(watched.by_project("wandb.runs")) == {"arena", "new"}
     (warning,) = watched.warnings()
-    assert warning.startswith("project team/maze: W&B: read project team/maze: it is not in the list since 2026-")
+    assert warning.startswith(
+        "project team/maze: W&B: read project team/maze: it has been missing from the list since 2026-"
+    )
     watched.collect(hours=23)
     assert (watched.by_project("metta.check.up")["maze"], len(watched.warnings())) == (0.0, 1)
     watched.collect(hours=1)
@@ -159,7 +161,7 @@ def test_when_the_list_fails_the_last_one_stays_in_use(entity: Callable[..., Ent
     watched.collect(minutes=10)
     assert watched.by_project("metta.check.up") == {"arena": 1.0, "maze": 1.0}
     (warning,) = watched.warnings()
-    assert "the projects of entity team could not be listed, the list of 600 s ago stays in use" in warning
+    assert "the projects of entity team could not be listed; the list of 600 s ago stays in use" in warning
     watched.restart()
     watched.collect(minutes=10)
     assert watched.statuses() == {"read": 2}
@@ -186,7 +188,7 @@ def test_a_list_that_a_stranger_led_the_check_to_is_not_believed_by_a_trusted_in
 @pytest.mark.parametrize(
     ("document", "words"),
     [
-        ({"data": {"viewer": None, "models": None}}, "unauthorised"),
+        ({"data": {"viewer": None, "models": None}}, "unauthorized"),
         ({"data": {"viewer": {"id": "1"}, "models": None}}, "W&B has no such entity"),
         ({"data": {"viewer": {"id": "1"}, "models": {"edges": [{"node": {}}]}}}, "malformed response"),
         ({"data": None}, "malformed response"),
@@ -204,7 +206,7 @@ def test_a_list_that_was_never_read_is_an_error(entity: Callable[..., Entity], d
 def test_an_entity_without_projects_is_a_warning_and_not_up(entity: Callable[..., Entity]) -> None:
     watched = entity(projects={"include": ["x.*"]})
     watched.collect()
-    assert watched.warnings() == ["none of the projects of entity team matches `include`"]
+    assert watched.warnings() == ["Entity team has no project that this key can see: check `entity` and the key's team"]
     assert watched.by_project("metta.check.up") == {"": 0.0}
 
 
@@ -356,7 +358,7 @@ def test_a_key_that_is_refused_costs_one_request(entity: Callable[..., Entity], 
     names = [f"p{n}" for n in range(6)]
     watched = entity(*map(project_of, names), projects={"include": names}, api_key="0" * 40)
     watched.server.invalid_key = invalid_key
-    assert "unauthorised" in watched.failing()
+    assert "unauthorized" in watched.failing()
     assert len(watched.server.requests) == 1
     assert watched.by_project("metta.check.up") == dict.fromkeys(names, 0.0)
 

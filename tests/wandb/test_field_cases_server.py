@@ -91,7 +91,7 @@ def test_w9_a_key_that_is_refused_inside_http_200_is_reported_with_its_origin(
     watched.server.intercept = lambda _: answer(RELOGIN)
     running(watched)
     message = str(watched.check.collection.error)
-    assert "(unauthorised)" in message
+    assert "(unauthorized)" in message
     assert "The key came from the option `api_key`" in message
 
 

@@ -238,7 +238,7 @@ def test_a_time_that_is_none_costs_its_run_what_needs_it(watch: Watches, field: 
     assert received.of_run("run")["overview/reward"] == 4.5
     assert "duration_hours" not in received.of_run("run")
     assert received.of_run("other")["duration_hours"] == pytest.approx(10, abs=0.01)
-    assert watched.check.get_warnings() == [f"1 left out (invalid): {field} of run run is no time"]
+    assert watched.check.get_warnings() == [f"1 left out (invalid): {field} of run run is not a time"]
 
 
 @pytest.mark.parametrize(
@@ -325,7 +325,7 @@ def test_a_page_can_do_without_the_user_and_the_number_of_runs(
     watched.check.load_options()
     watched.check.transport.pause = 0.001
     if running is None:
-        assert "(unauthorised)" in watched.failing()
+        assert "(unauthorized)" in watched.failing()
     else:
         assert watched.collect().counts() == {("all", "running"): running}
 
@@ -341,9 +341,9 @@ def test_a_page_can_do_without_the_user_and_the_number_of_runs(
         ({"message": "An internal error occurred."}, "server error"),
         ({"errors": [{"message": "maximum statement execution time exceeded"}]}, "server error"),
         ({"errors": [{"message": "clickhouse: acquire conn timeout"}]}, "server error"),
-        ({"errors": ["relogin required"], "data": None}, "unauthorised"),
-        ({"error": "user is not logged in"}, "unauthorised"),
-        ({"error": {"message": "API key has been revoked"}}, "unauthorised"),
+        ({"errors": ["relogin required"], "data": None}, "unauthorized"),
+        ({"error": "user is not logged in"}, "unauthorized"),
+        ({"error": {"message": "API key has been revoked"}}, "unauthorized"),
         ({"error": {"message": "permission denied"}}, "forbidden"),
         ({"errors": ["project not found"]}, "not found"),
         ({"errors": [None]}, "rejected"),

@@ -129,7 +129,7 @@ def test_the_error_counts_whatever_data_stand_beside_it(
     [
         # Of an unknown message the code decides, and else whether a field could not be read.
         ("it broke", {"extensions": {"code": "INTERNAL_SERVER_ERROR"}}, "server error"),
-        ("it broke", {"extensions": {"code": "UNAUTHENTICATED"}, "path": None}, "unauthorised"),
+        ("it broke", {"extensions": {"code": "UNAUTHENTICATED"}, "path": None}, "unauthorized"),
         ("it broke", {"extensions": {"code": "PERMISSION_ERROR"}}, "forbidden"),
         ("it broke", {"extensions": {"code": 7}}, "server error"),
         ("it broke", {"extensions": "none"}, "server error"),
@@ -154,7 +154,7 @@ def test_what_an_error_means(
 def test_of_several_errors_the_cause_is_reported(server: WandbServer, prompt: NewCheck, fault: Fault) -> None:
     report(server, refusal("project not found", "user is not logged in"))
     error = fault(prompt())
-    assert (error.kind, error.detail) == ("unauthorised", 'GraphQL error "user is not logged in"')
+    assert (error.kind, error.detail) == ("unauthorized", 'GraphQL error "user is not logged in"')
 
 
 UNAUTHORISED = [
@@ -180,10 +180,10 @@ FORBIDDEN = [
     "you do not have access to this project",
 ]
 REFUSALS = [
-    *((message, "unauthorised", {"project": None}) for message in UNAUTHORISED),
+    *((message, "unauthorized", {"project": None}) for message in UNAUTHORISED),
     *((message, "forbidden", {"viewer": VIEWER, "project": None}) for message in FORBIDDEN),
     # Nulls for the viewer too: W&B does not know the key at all.
-    *((message, "unauthorised", {"viewer": None, "project": None}) for message in (*FORBIDDEN, "project not found")),
+    *((message, "unauthorized", {"viewer": None, "project": None}) for message in (*FORBIDDEN, "project not found")),
 ]
 
 

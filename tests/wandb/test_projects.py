@@ -109,7 +109,7 @@ def test_one_that_does_not_exist_leaves_the_others_alone(new_check: NewCheck, ag
 def test_a_key_that_is_refused_fails_them_all(new_check: NewCheck, aggregator: AggregatorStub) -> None:
     report = new_check("arena", "maze", api_key="0" * 40).run()
     assert "none of 2 targets could be read: project team/arena: " in report
-    assert "unauthorised" in report
+    assert "unauthorized" in report
     assert by_project(aggregator, "metta.check.up") == {"arena": 0, "maze": 0}
 
 
@@ -127,7 +127,7 @@ def test_the_cap_is_shared(new_check: NewCheck, projects: list[DemoProject], agg
     [
         ({"project": "arena"}, "`projects` is set beside `project`"),
         ({"projects": {"include": []}}, "`projects` is empty: name at least one"),
-        ({"projects": {"include": ["arena", "("]}}, "`projects` lists an entry in `include` that is no regular"),
+        ({"projects": {"include": ["arena", "("]}}, "`projects` in `include`: `(` is not a regular"),
         ({"projects": {"include": "arena"}}, "projects"),
         ({"projects": {}}, "projects"),
     ],

@@ -57,10 +57,10 @@ def test_the_option_replaces_the_types(patterns: dict[str, str], name: str, in_s
 @pytest.mark.parametrize(
     ("patterns", "words"),
     [
-        ({"train": "("}, "'train' is no regular expression"),
-        ({"train": "ok", "sweep": "*x"}, "'sweep' is no regular expression"),
-        ({"train": "a{99999999999}"}, "'train' is no regular expression"),
-        ({"train": "(" * 10_000 + ")" * 10_000}, "'train' is no regular expression"),
+        ({"train": "("}, "'train' is not a regular expression"),
+        ({"train": "ok", "sweep": "*x"}, "'sweep' is not a regular expression"),
+        ({"train": "a{99999999999}"}, "'train' is not a regular expression"),
+        ({"train": "(" * 10_000 + ")" * 10_000}, "'train' is not a regular expression"),
         ({"all": "."}, "cannot be called 'all'"),
         ({"": "."}, "cannot be called ''"),
         (

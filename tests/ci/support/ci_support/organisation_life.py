@@ -110,9 +110,11 @@ class OrganisationLife:
     def readable(self) -> Iterator[tuple[str, Truth]]:
         """The repositories that the check finds and may read."""
         for repository in self.organisation.server.repositories:
-            name = repository.full_name.partition("/")[2]
-            if name in self.listed and name not in self._forbidden:
-                yield name, self.truths.setdefault(name, Truth(repository))
+            # Until the list is read again, one that was renamed is read by its former name.
+            names = [name for name in self.listed if repository.had_name(f"{OWNER}/{name}")]
+            for name in (repository.full_name.partition("/")[2], *names):
+                if name in self.listed and name not in self._forbidden:
+                    yield name, self.truths.setdefault(name, Truth(repository))
 
     def _names(self) -> list[str]:
         """The repositories that come and go."""

@@ -59,9 +59,10 @@ def error_kind(error: Exception) -> str:
 
 
 def error_kinds() -> list[str]:
-    """All kinds of source errors, as warnings write them."""
+    """All kinds of source errors, as warnings write them: of what a server answers, and of a file."""
     with suppress(ImportError):
-        return [str(kind) for kind in import_module("metta_checks.core.errors").Kind]
+        kinds = [str(kind) for kind in import_module("metta_checks.core.errors").Kind]
+        return list(dict.fromkeys(text for kind in kinds for text in (kind, kind.replace("response", "file"))))
     return []
 
 

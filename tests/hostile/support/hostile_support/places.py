@@ -24,7 +24,7 @@ class Place(NamedTuple):
 PLACES: Final = {
     "list of projects": Place("entity", lambda it: b"models(" in it.body, "projects of entity team"),
     "one project": Place("entity", lambda it: f'"{STRUCK}"'.encode() in it.body, f"team/{STRUCK}"),
-    "list of repositories": Place("organisation", lambda it: "/orgs/" in it.target, f"organisation {OWNER}"),
+    "list of repositories": Place("organisation", lambda it: "/orgs/" in it.target, f"organization {OWNER}"),
     "one repository": Place("organisation", lambda it: f"/{OWNER}/{STRUCK}/" in it.target, f"{OWNER}/{STRUCK}"),
     "lists of jobs": Place("organisation", lambda it: it.target.split("?")[0].endswith("/jobs"), "jobs"),
     "tokens of an App": Place("app", lambda it: "/access_tokens" in it.target, "GitHub App 12345"),
