@@ -91,7 +91,7 @@ def the_first_page_again() -> Edit:
     return edit
 
 
-STAYS: Final = "could not be listed, the list of 480 s ago stays in use"
+STAYS: Final = "the list of 480 s ago stays in use"
 GONE: Final = "it is not in the list since"
 
 LIES: Final[dict[str, Any]] = {
