@@ -61,8 +61,8 @@ def advised(error: SourceError, settings: Settings, *, anonymous: bool) -> Sourc
             )
         case Kind.NOT_FOUND:
             return error.with_remedy(
-                f"Check `repo` and `api_url`, and that the token may see {settings.place}: GitHub hides what it may "
-                f"not."
+                f"Check `repo` and `api_url`, and that the token may see {settings.place}: GitHub answers 404 for what "
+                f"the token may not see."
             )
         case _:
             return error

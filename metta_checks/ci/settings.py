@@ -170,6 +170,8 @@ def _repos(options: InstanceConfig) -> NameSelection | None:
 
 
 def _app(options: InstanceConfig) -> App | None:
+    if _PATH.fullmatch((options.app_private_key or "").strip()):
+        raise OptionError("app_private_key", "is a path, and this option takes the text of the key (PEM)")
     app_id, installation_id = str(options.app_id or "").strip(), str(options.app_installation_id or "").strip()
     if not app_id:
         for option in ("app_installation_id", "app_private_key"):
@@ -184,6 +186,10 @@ def _app(options: InstanceConfig) -> App | None:
     if not installation_id.isascii() or not installation_id.isdecimal():
         raise OptionError("app_installation_id", "is no number")
     return App(app_id, installation_id)
+
+
+_PATH: Final = re.compile(r"(?:~?/|[A-Za-z]:\\|file:)[^\s]{1,250}|[\w./-]{1,250}\.(?:pem|key)")
+"""What is no key in PEM form, but where a file with one may be."""
 
 
 def _texts(values: tuple[str, ...]) -> tuple[str, ...]:

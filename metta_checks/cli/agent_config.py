@@ -336,6 +336,9 @@ def _problems(document: Document) -> Iterator[str]:
     if not isinstance(content, dict):
         yield f"the file is {kind_of(content)}: {FORM}"
         return
+    if key := helm_key(content):
+        yield f"{OF_HELM} `{key}`"
+        return
     init_config = content.get("init_config")
     if init_config is not None and not isinstance(init_config, dict):
         form = "write `init_config:` with nothing behind it, or a mapping of options"
@@ -356,6 +359,19 @@ def _problems(document: Document) -> Iterator[str]:
             if instance is not None and not isinstance(instance, dict):
                 place = _line(document, "instances", number - 1)
                 yield f"{place}instance {number} is {kind_of(instance)}, not a mapping of options: write `key: value`"
+
+
+OF_HELM: Final = "is a file of Helm values: validate the files under"
+
+
+def helm_key(content: Any) -> str:
+    """Under which key a file of Helm values has the configurations of checks; empty for any other file."""
+    for part, keys in (("clusterAgent", ("advancedConfd", "confd")), ("datadog", ("confd",)), ("agents", ("confd",))):
+        inside = content.get(part) if isinstance(content, Mapping) else None
+        found = next((key for key in keys if isinstance(inside, Mapping) and key in inside), None)
+        if found and "instances" not in content:
+            return f"{part}.{found}"
+    return ""
 
 
 def _in_place_of_instances(content: Mapping[Any, Any]) -> str:

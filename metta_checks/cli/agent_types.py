@@ -15,6 +15,7 @@ from typing import Final
 import yaml
 
 from metta_checks.cli.agent_config import below, entries, go_type, is_variable, scalar_type, scalar_value
+from metta_checks.core.duration import parse_duration
 
 INSTANCE: Final[Mapping[str, str]] = {
     "min_collection_interval": "int",
@@ -66,6 +67,15 @@ def refused_keys(node: yaml.Node | None, types: Mapping[str, str]) -> Iterator[t
             yield key, f"{problem}. {NOT_BUILT}", value
 
 
+def seconds_of(written: str, otherwise: str) -> str:
+    """The seconds of what was written as a duration, such as `4m`; else `otherwise`."""
+    try:
+        seconds = parse_duration(written.replace(" ", "")).total_seconds()
+    except ValueError:
+        return otherwise
+    return f"{seconds:.0f}" if 1 <= seconds < 1_000_000 else otherwise
+
+
 def type_name(node: yaml.Node) -> str:
     """The type of what stands in the file, in an operator's words."""
     return _NAMES.get(go_type(node), "of another type")
@@ -106,7 +116,7 @@ def _problem(key: str, node: yaml.Node, wanted: str) -> str:
     match wanted:
         case "int" if given not in {"int", "float"}:
             written = node.value.strip() if isinstance(node, yaml.ScalarNode) else ""
-            number = written if written.isascii() and written.isdigit() and int(written) else "120"
+            number = written if written.isascii() and written.isdigit() and int(written) else seconds_of(written, "120")
             return f"is {found(node)}: write a whole number without quotes, `{key}: {number}`"
         case "int" if _is_too_large(node):
             return f"is {found(node)}, which is too large: write a number of seconds, `{key}: 120`"

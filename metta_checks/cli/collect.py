@@ -314,7 +314,8 @@ def _report(job: Job, outcome: Outcome, *, verbose: bool) -> None:
     unset = _unset_credentials(job) if is_configuration else []
     if unset:
         texts.append(f"{' and '.join(unset)} is not set either")
-    if definition.credential_hint and (unset or outcome.lacks_credential):
+    uses_app = given.get("app_id") is not None or bool(os.environ.get("GITHUB_APP_ID", "").strip())
+    if definition.credential_hint and (unset or outcome.lacks_credential) and not uses_app:
         texts.append(definition.credential_hint)
     for text in texts:
         for paragraph in f"{definition.name}, instance {outcome.instance}: {text}".split("\n"):

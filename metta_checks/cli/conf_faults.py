@@ -14,7 +14,7 @@ from metta_checks.cli.agent_types import FILE, INIT_CONFIG, INSTANCE, refused_ke
 from metta_checks.cli.conf_files import ConfFile, Finding
 from metta_checks.cli.conf_values import faults_of_values, placeholders
 from metta_checks.cli.installation import EXAMPLE
-from metta_checks.cli.option_faults import Fault, faults_of_instance, faults_of_model
+from metta_checks.cli.option_faults import Fault, faults_of_instance, faults_of_model, parent_of, replaced_by
 from metta_checks.cli.runner import new_check
 from metta_checks.core import MettaCheck
 from metta_checks.core.agent_options import AGENT_OPTIONS, require_timeouts
@@ -133,8 +133,10 @@ def _of_instance(
     named = {fault.option for fault in found}
     sound = {option: value for option, value in given.items() if option not in named}
     yield from (*found, *_unknown_below(given, definition))
+    replaced = replaced_by(given, definition)
     for fault in faults_of_instance(definition, shared, sound, node):
-        if fault.option not in named:
+        is_missing = sound.get(str(fault.option)) is None or fault.text.startswith("is set without")
+        if fault.option not in named and not (fault.option in replaced and is_missing):
             yield fault
 
 
@@ -147,7 +149,9 @@ def _unknown(given: Mapping[str, Any], definition: CheckDefinition) -> Iterator[
     names = option_names(definition.package)
     for key in given:
         if key not in names.instance | AGENT_OPTIONS:
-            yield Fault(str(key), hint_for_instance(str(key), definition))
+            parent = parent_of(str(key), given, definition)
+            under = f"belongs under `{parent}`: indent it by two more spaces"
+            yield Fault(str(key), under if parent else hint_for_instance(str(key), definition))
 
 
 FILE_KEYS: Final = frozenset(

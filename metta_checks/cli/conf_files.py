@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from metta_checks.checks import CHECKS
+from metta_checks.cli.agent_config import OF_HELM, helm_key
 from metta_checks.cli.installation import EXAMPLE
+from metta_checks.core.bounded_yaml import YamlFileError, read_yaml
 from metta_checks.core.definition import CheckDefinition
 
 Level = Literal["fault", "warning", "note", "credential"]
@@ -132,8 +134,13 @@ def _conf_file(path: Path, wanted: CheckDefinition | None) -> Found:
     meant = meant_check(parent.removesuffix(".d")) if _is_check_folder(Path(parent)) else None
     if meant is not None:
         return Finding("fault", path, f"the folder `{parent}` has to be called {meant.name}.d")
+    try:
+        if key := helm_key(read_yaml(path)):
+            return Finding("fault", path, f"{OF_HELM} `{key}`, each in a file of its own with --check")
+    except YamlFileError:
+        pass
     remedy = "put it into a folder such as metta_wandb.d, or name the check with --check"
-    return Finding("fault", path, f"its place does not show which check it is for: {remedy}")
+    return Finding("fault", path, f"its folder and name do not tell which check it is for: {remedy}")
 
 
 def _is_check_folder(path: Path) -> bool:

@@ -42,6 +42,8 @@ _NO_JSON: Final = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", ".yaml", ".yml
 _NO_NAME: Final = re.compile(r"[/\\#?%:]")
 """Characters that no W&B project has (`project` in wandb/sdk/wandb_settings.py), and no account of W&B or GitHub."""
 
+_OF_NAME: Final = {"entity": "team", "project": "project", "organization": "org"}
+
 _NO_BRANCH: Final = re.compile(r"[\s~^:?*\[\\]|\.\.|@\{")
 """What no branch has (git-check-ref-format)."""
 
@@ -146,12 +148,15 @@ def _problem_of_source(path: str) -> str:
         return f"is an address of a file: write the path alone, from /, such as {_after_file(path)}"
     if found := re.match(r"(https?):(?:/(?!/)|(?!/))", path, re.IGNORECASE):
         return f"is no address: write two slashes, {found[1].lower()}://host/path"
+    if re.match(r"s3//", path, re.IGNORECASE):
+        meant = printable(f"s3://{path[2:].lstrip('/')}", 80)
+        return f"is not an address that the check can read: did you mean {meant}?"
     scheme, mark, _ = path.partition("://")
     if mark and scheme not in {"s3", "S3", "s3a", "s3n"}:
         console = "console.aws.amazon.com" in path
         return "is a page of the AWS console: write s3://bucket/key" if console and scheme.startswith("http") else ""
     if not path.startswith("s3://") and _OF_S3.match(path):
-        return "is no address that is read: write s3://bucket/key, or s3://bucket/prefix/"
+        return "is not an address that the check can read: write s3://bucket/key, or s3://bucket/prefix/"
     if mark:
         return ""
     if not path.startswith("/") and not _DRIVE.match(path):
@@ -186,8 +191,7 @@ def _problem_of_name(option: str, text: str) -> str:
     """What keeps a name from being one of W&B, GitHub or git."""
     match option:
         case "entity" | "project" | "organization" if found := _NO_NAME.search(text):
-            form = "the entity and the project apart" if option in {"entity", "project"} else "the name alone"
-            return f"holds `{found[0]}`, which no such name has: write {form}, without an address"
+            return f"contains `{found[0]}`: write only the name, such as `my-{_OF_NAME[option]}`, without a URL"
         case "repo" if text.endswith(".git"):
             return "ends in .git, which is no part of the name on GitHub: write owner/name"
         case "branch" if text.startswith("refs/"):

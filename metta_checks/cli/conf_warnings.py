@@ -106,6 +106,7 @@ def _about_an_instance(
     yield from _about_secrets(given, file.path)
     yield from _about_filters(given)
     yield from _about_names(given)
+    yield from _about_keys(given, file.definition)
     if config.more.get("cluster_check") is True:
         yield from _about_local_paths(given, file.definition)
 
@@ -176,6 +177,14 @@ def _about_names(given: Mapping[str, Any]) -> Iterator[tuple[str | None, str]]:
                 yield from ((option, text) for text in (slips(part, entry) if isinstance(entry, str) else ()))
 
 
+def _about_keys(given: Mapping[str, Any], definition: CheckDefinition) -> Iterator[tuple[str | None, str]]:
+    """The key of a single object in S3 that has the form of a folder's."""
+    for option in definition.path_options:
+        value = given.get(option)
+        if isinstance(value, str) and value.startswith("s3://") and not re.search(r"(?:\.json|/|[*?\]].*)$", value):
+            yield option, "is one object, without the ending .json: for a folder of documents end it with `/`"
+
+
 def _about_time(given: Mapping[str, Any]) -> Iterator[tuple[str | None, str]]:
     interval = given.get("min_collection_interval", AGENT_INTERVAL)
     if not isinstance(interval, int) or isinstance(interval, bool) or interval < 1:
@@ -202,7 +211,7 @@ def _about_secrets(given: Mapping[str, Any], path: Path) -> Iterator[tuple[str |
             yield str(option), "an address holds a password: it is shown wherever the address is"
             plain.append(str(option))
     if plain and path.stat().st_mode & stat.S_IROTH:
-        yield plain[0], "and everybody on this machine can read the file: chmod 640, with the Agent's group"
+        yield plain[0], "every user of this machine can read the file: chmod 640, with the Agent's group"
 
 
 def _is_plain(value: object) -> bool:

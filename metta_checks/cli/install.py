@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+from click.core import ParameterSource
 
 from metta_checks.checks import CHECKS
 from metta_checks.cli.arguments import completed, listed_checks
 from metta_checks.cli.installation import (
     CONFIGURATIONS,
+    SHIMS,
     AgentFile,
     Change,
     Installation,
@@ -31,6 +33,13 @@ EMBEDDED: Final = Path("/opt/datadog-agent/embedded")
 """Where the Agent's own Python is on Linux hosts and in its images."""
 
 
+def _existing_folder(context: click.Context, parameter: click.Parameter, value: Path) -> Path:
+    """A callback for click: refuses a folder that does not exist, with what makes it."""
+    if not value.exists():
+        raise click.BadParameter(f"{value} does not exist: create it with `mkdir -p {value}`", context, parameter)
+    return value
+
+
 def _common_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option("--dry-run", is_flag=True, help="Show what would change, change nothing."),
@@ -39,11 +48,13 @@ def _common_options(command: Callable[..., Any]) -> Callable[..., Any]:
             callback=listed_checks,
             metavar="NAMES",
             shell_complete=completed,
-            help=f"Only these, comma-separated: {', '.join(one.slug for one in CHECKS)}. Without it, all.",
+            help=f"Only these, comma-separated: {', '.join(one.slug for one in CHECKS)}, or all. Without it, those "
+            "that are installed or configured, and all where none is.",
         ),
         click.option(
             "--agent-dir",
-            type=click.Path(path_type=Path, exists=True, file_okay=False),
+            type=click.Path(path_type=Path, file_okay=False),
+            callback=_existing_folder,
             default=AGENT_DIR,
             show_default=True,
             help="The Agent's configuration folder.",
@@ -64,7 +75,8 @@ def install(
 
     Writes checks.d/<check>.py, a few lines that import the check, and conf.d/<check>.d/conf.yaml.example, which
     explains every option. A conf.yaml is yours: it is never written. Doing it again changes nothing; after an
-    upgrade of the package it renews what is old, but not what was changed by hand.
+    upgrade of the package it renews what is old, but not what was changed by hand. Without --checks it keeps to the
+    checks that are installed or configured; `--checks all` adds the others.
 
     With --check, for the build of an image: run it with the Agent's own Python after `install`.
 
@@ -85,6 +97,8 @@ def install(
       metta-checks install --agent-dir ./agent
       metta-checks install --check --agent-dir ./agent
     """
+    is_named = context.get_parameter_source("checks") is not ParameterSource.DEFAULT
+    checks = checks if is_named else _present(agent_dir, checks)
     if check:
         context.exit(1 if list(_show_faults(agent_dir, checks)) else 0)
     with _installation(agent_dir, checks, dry_run=dry_run) as installation:
@@ -126,6 +140,13 @@ def uninstall(agent_dir: Path, checks: tuple[CheckDefinition, ...], dry_run: boo
                 echo(str(Change("keep", own, "yours; the Agent reports an error until you delete it")))
     if dry_run:
         echo("Nothing was changed: --dry-run.")
+
+
+def _present(agent_dir: Path, checks: tuple[CheckDefinition, ...]) -> tuple[CheckDefinition, ...]:
+    """Those of the checks that are installed or configured; all where none is."""
+    with _installation(agent_dir, checks, dry_run=True) as installation:
+        shims = installation.names(SHIMS)
+        return tuple(one for one in checks if f"{one.name}.py" in shims or _configurations(installation, one)) or checks
 
 
 def _show_faults(agent_dir: Path, checks: Iterable[CheckDefinition]) -> Iterator[str]:

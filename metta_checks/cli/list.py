@@ -65,7 +65,7 @@ class Inventory:
 def list_checks(context: click.Context, agent_dir: Path, form: str) -> None:
     """Show the checks: what each watches, how often, where it is configured, and which place has its credential.
 
-    Nothing is asked of any source, nor of AWS, and no credential is shown. The environment is that of this command,
+    No source is contacted, nor AWS, and no credential is shown. The environment is that of this command,
     which need not be the Agent's. A check that is not configured is shown with the interval of its example.
 
     \b

@@ -13,10 +13,21 @@ import yaml
 from datadog_checks.base import ConfigurationError
 from pydantic import ValidationError
 
-from metta_checks.cli.agent_config import Key, below
-from metta_checks.cli.agent_types import REFUSED_BY_BASE, as_list, as_text, found, may_show, pairs, split, type_name
+from metta_checks.cli.agent_config import Key, below, kind_of
+from metta_checks.cli.agent_types import (
+    REFUSED_BY_BASE,
+    as_list,
+    as_text,
+    found,
+    may_show,
+    pairs,
+    seconds_of,
+    split,
+    type_name,
+)
 from metta_checks.cli.installation import EXAMPLE, example_interval
 from metta_checks.cli.runner import new_check
+from metta_checks.core.agent_options import AGENT_OPTIONS
 from metta_checks.core.definition import CheckDefinition
 from metta_checks.core.option_errors import OptionError
 from metta_checks.core.printable import printable
@@ -25,11 +36,23 @@ from metta_checks.core.unknown_options import did_you_mean, option_names
 FILLER: Final = "x/x"
 """Stands in for a missing option while the others are looked at: it is a name, a path and a repository alike."""
 
+NUMBER: Final = "1"
+"""The same for an option that takes a number."""
+
+ALTERNATIVES: Final = (frozenset({"project", "projects"}), frozenset({"repo", "repos", "organization"}))
+"""Options of which one takes the place of another, or needs it."""
+
+_WITHOUT: Final = re.compile(r"is set without `(\w+)`")
+_NAMED: Final = re.compile(r"`(\w+)`")
+
 MOST_FAULTS: Final = 100
 """Rounds for one instance: a configuration may be made to have endless faults."""
 
 MOST_ENTRIES: Final = 100
 """Entries of one option that are tried one by one."""
+
+_IN_SECONDS: Final = ("interval", "timeout", "seconds", "projects", "repos")
+"""How the names of options end that take seconds; `projects` and `repos` have an `interval` each."""
 
 _UNITS: Final = "wdhms"
 _SENSITIVE: Final = re.compile(
@@ -66,12 +89,31 @@ def faults_of_instance(
         new = [fault for fault in faults if fault.option not in reported or isinstance(trial.get(fault.option), list)]
         # Where `projects` was put aside, `project` is not missing.
         yield from (
-            fault for fault in new if given.get(str(fault.option)) is not None or f"{fault.option}s" not in given
+            fault
+            for fault in new
+            if given.get(str(fault.option)) is not None
+            or (f"{fault.option}s" not in given and str(fault.option) not in replaced_by(given, definition))
+            if not ((other := _WITHOUT.match(fault.text)) and other[1] in given)
         )
         reported |= {fault.option for fault in faults}
         put_aside = [_put_aside(fault, trial) for fault in _last_entries_first(faults)]
         if not all(put_aside):
             return
+
+
+def replaced_by(given: Mapping[Any, Any], definition: CheckDefinition) -> set[str]:
+    """The options that are not missing, since an unknown one of `given` is a slip of them or of an alternative."""
+    names = option_names(definition.package)
+    unknown = [str(key) for key in given if key not in names.instance | AGENT_OPTIONS]
+    meant = {option for key in unknown for option in _NAMED.findall(did_you_mean(key, names.instance))}
+    meant |= {option for key in unknown if (option := parent_of(key, given, definition))}
+    return {option for group in ALTERNATIVES for option in group if meant & group}
+
+
+def parent_of(key: str, given: Mapping[Any, Any], definition: CheckDefinition) -> str | None:
+    """The option below which `key` belongs, where that stands empty beside it."""
+    below_options = option_names(definition.package).below.items()
+    return next((option for option, keys in below_options if key in keys and given.get(option, key) is None), None)
 
 
 def faults_of_model(
@@ -205,8 +247,11 @@ def _last_entries_first(faults: Iterable[Fault]) -> list[Fault]:
 def _put_aside(fault: Fault, trial: dict[Any, Any]) -> bool:
     """Take what is at fault out of `trial`, or fill it in; False where that cannot be done."""
     option = fault.option
-    if option is None or trial.get(option) == FILLER:
+    if option is None or trial.get(option) == NUMBER:
         return False
+    if trial.get(option) == FILLER:
+        trial[option] = NUMBER
+        return True
     value = trial.get(option)
     if isinstance(value, list) and len(fault.place) > 1:
         # The later entries are out already.
@@ -259,14 +304,16 @@ class _Trial:
             case "string_type" if isinstance(value, list | tuple) and len(value) > 1:
                 form = form.format(self._text_form(option, place, value))
                 return f"{is_}, and it takes one value: write {form}, and an instance for each of the others"
+            case "string_type" if isinstance(value, int | float) and not _is_harmless(str(option), str(value)):
+                return f"is {kind_of(value)}: put it in quotes"
             case "string_type":
                 return f"{is_}: write {form.format(self._text_form(option, place, value))}"
             case "tuple_type" | "list_type":
                 return f"{is_}: write a list, {form.format(self._list_form(option, place, value))}"
             case "int_type" | "int_parsing" | "int_from_float" | "int_parsing_size":
-                return f"{is_}: write a whole number, {form.format(self._example(option, 100))}"
+                return f"{is_}: write a whole number, {form.format(self._number(option, value, 100))}"
             case "float_type" | "float_parsing" | "finite_number":
-                return f"{is_}: write a number, {form.format(self._example(option, 60))}"
+                return f"{is_}: write a number, {form.format(self._number(option, value, 60))}"
             case "bool_type" | "bool_parsing":
                 return f"{is_}: write true or false, without quotes"
             case "literal_error":
@@ -292,7 +339,7 @@ class _Trial:
         node = below(self.node, *place)
         if node is None:
             text = str(value) if isinstance(value, str | int | float) else type(value).__name__
-            return f"`{printable(text, 60)}`" if _is_harmless(str(option), text) else "of another type"
+            return f"`{printable(text, 60)}`" if _is_harmless(str(option), text) else kind_of(value)
         hidden = isinstance(node, yaml.ScalarNode) and not _is_harmless(str(option), node.value)
         return printable(type_name(node) if hidden else found(node))
 
@@ -344,6 +391,12 @@ class _Trial:
             written = node.value if isinstance(node, yaml.ScalarNode) else str(value)
             texts = split(written) if isinstance(value, str) else [written]
         return as_list(texts) if all(_is_harmless(str(option), text) for text in texts) and texts else "[…]"
+
+    def _number(self, option: Any, value: object, otherwise: int) -> object:
+        """The number to write: the seconds of what was written as a duration, else an example."""
+        if isinstance(value, str) and str(option).endswith(_IN_SECONDS):
+            return seconds_of(value, str(self._example(option, otherwise)))
+        return self._example(option, otherwise)
 
     def _example(self, option: Any, otherwise: object) -> object:
         if option == "min_collection_interval":

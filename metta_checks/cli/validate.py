@@ -64,7 +64,7 @@ def validate(
     strict: bool,
     form: str,
 ) -> None:
-    """Look for faults in configurations and files of health records. Nothing is asked of any source.
+    """Look for faults in configurations and files of health records. No source is contacted.
 
     PATH is a configuration, a check's folder, a conf.d, an Agent's whole folder, or a .json file of health records.
     Files are read as the Agent reads them, and the options are loaded by the checks themselves, so that what passes
@@ -105,7 +105,9 @@ def validate(
         echo(json.dumps(document, indent=1))
     else:
         _show([*findings, *credentials], files)
-        echo(f"{_count(len(files), 'file')}: {_count(faults, 'fault')}, {_count(warnings, 'warning')}")
+        # A file that could not be read has faults too.
+        looked_at = files | {one.path for one in findings if one.level == "fault"}
+        echo(f"{_count(len(looked_at), 'file')}: {_count(faults, 'fault')}, {_count(warnings, 'warning')}")
     context.exit(1 if faults or (strict and warnings) else 0)
 
 

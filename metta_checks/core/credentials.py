@@ -219,9 +219,9 @@ class Credentials:
         if (found := self.peek()) is not None:
             return str(found.origin)
         if places.named_secret:
-            return f"{self._aws_origin}, which is not read now"
+            return f"{self._aws_origin} (not tried here)"
         near = " nor ".join((f"`{places.option}`", *places.variables))
-        return f"neither {near} is set; next is {self._aws_origin}, which is not read now"
+        return f"neither {near} is set; the check would then read {self._aws_origin} (not tried here)"
 
     def _near(self) -> Credential | None:
         places = self._places

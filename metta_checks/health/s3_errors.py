@@ -136,7 +136,10 @@ _FAULTS: Final[tuple[tuple[set[str], Kind, str, str | Mapping[Access, str]], ...
         Kind.NOT_FOUND,
         "",
         {
-            Access.READ: "Check the bucket and the key, and that the pipeline has published.",
+            Access.READ: (
+                "Check the bucket and the key, and that the pipeline has published; for a folder of documents end it "
+                "with `/`."
+            ),
             Access.WRITE: "Check the name of the bucket, or create it.",
             Access.MERGE: "Check the name of the bucket, or create it.",
         },
@@ -146,7 +149,8 @@ _FAULTS: Final[tuple[tuple[set[str], Kind, str, str | Mapping[Access, str]], ...
         Kind.FORBIDDEN,
         "",
         {
-            Access.READ: "Grant s3:GetObject and s3:ListBucket; without s3:ListBucket a missing object is refused so.",
+            Access.READ: "Grant s3:GetObject and s3:ListBucket; without s3:ListBucket, S3 reports a "
+            "missing object as AccessDenied too.",
             Access.WRITE: "Grant s3:PutObject on the object, in the policies of this job's role and of the bucket.",
             Access.MERGE: (
                 "A merge needs s3:PutObject, s3:GetObject and s3:ListBucket: grant them in the policies of this "

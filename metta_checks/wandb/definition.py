@@ -21,8 +21,8 @@ def _example(sandbox: Sandbox) -> Mapping[str, Any]:
 DEFINITION: Final = CheckDefinition(
     slug="wandb",
     class_path="metta_checks.wandb.check.WandbCheck",
-    credential_hint="your own key is on the user settings page of W&B, and `wandb login` keeps it as the password of "
-    "the machine api.wandb.ai in ~/.netrc, which is not read here",
+    credential_hint="your own key is on the user settings page of W&B. The check does not read ~/.netrc, where "
+    "`wandb login` stores the key: copy it from there",
     description="Weights & Biases runs: counts, duration, speed, metrics, machines",
     variables=("WANDB_ENTITY", "WANDB_PROJECT", "WANDB_API_KEY"),
     cost_path="metta_checks.wandb.cost.FORMULA",

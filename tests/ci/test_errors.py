@@ -59,7 +59,11 @@ CASES = {
     "429": Case(
         secondary_limit_exceeded(status=429), GRAPHQL, ("HTTP 429", "secondary", "rate limited", "2026-03-01T12:05")
     ),
-    "404": Case(not_found(), LISTING, ("not found", "Check `repo` and `api_url`", "GitHub hides what it may not")),
+    "404": Case(
+        not_found(),
+        LISTING,
+        ("not found", "Check `repo` and `api_url`", "GitHub answers 404 for what"),
+    ),
     "404 in GraphQL": Case(not_found(), GRAPHQL, ("POST", "not found", "`api_url`")),
     "500": Case(server_error(500), LISTING, ("HTTP 500", "an HTML page", "server error", "status page")),
     "502 in GraphQL": Case(server_error(502), GRAPHQL, ("HTTP 502", "server error")),

@@ -120,9 +120,17 @@ def test_a_broken_handle_of_a_secret(validated: Validated, value: str) -> None:
 @pytest.mark.parametrize(
     ("check", "line", "said"),
     [
-        ("metta_wandb", "project: team/arena", "holds `/`, which no such name has: write the entity and the project"),
-        ("metta_wandb", "entity: https://wandb.ai/team", "holds `:`, which no such name has"),
-        ("metta_wandb", "project: arena?workspace=user", "holds `?`"),
+        (
+            "metta_wandb",
+            "project: team/arena",
+            "contains `/`: write only the name, such as `my-project`, without a URL",
+        ),
+        (
+            "metta_wandb",
+            "entity: https://wandb.ai/team",
+            "contains `:`: write only the name, such as `my-team`, without a URL",
+        ),
+        ("metta_wandb", "project: arena?workspace=user", "contains `?`"),
         ("metta_wandb", "project: \u201carena\u201d", "stands in typographic quotes"),
         ("metta_wandb", "project: \u2018arena\u2019", "stands in typographic quotes"),
         ("metta_wandb", "tags: ['env:dev', \u201cteam:rl\u201d]", "stands in typographic quotes"),
@@ -166,10 +174,13 @@ def test_branches_that_may_exist(validated: Validated, branch: str) -> None:
 @pytest.mark.parametrize(
     ("source", "said"),
     [
-        ("s3:/bucket/x.json", "is no address that is read: write s3://bucket/key, or s3://bucket/prefix/"),
-        ("S3://bucket/x.json", "is no address that is read: write s3://bucket/key"),
-        ("s3a://bucket/x.json", "is no address that is read: write s3://bucket/key"),
-        ("arn:aws:s3:::bucket/x.json", "is no address that is read: write s3://bucket/key"),
+        (
+            "s3:/bucket/x.json",
+            "is not an address that the check can read: write s3://bucket/key, or s3://bucket/prefix/",
+        ),
+        ("S3://bucket/x.json", "is not an address that the check can read: write s3://bucket/key"),
+        ("s3a://bucket/x.json", "is not an address that the check can read: write s3://bucket/key"),
+        ("arn:aws:s3:::bucket/x.json", "is not an address that the check can read: write s3://bucket/key"),
         ("https://s3.console.aws.amazon.com/s3/object/b?prefix=x.json", "is a page of the AWS console"),
         ("/data/results.csv", "is a file `*.csv`: records are read from JSON alone"),
         ("/data/results.jsonl", "is a file `*.jsonl`"),

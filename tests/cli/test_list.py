@@ -28,7 +28,10 @@ def test_each_check_has_a_line(command: Callable[..., Result]) -> None:
     assert ["wandb", "metta_wandb", "Weights"] in [line.split()[:3] for line in lines]
 
 
-NEITHER = "neither `api_key` nor WANDB_API_KEY is set; next is the AWS secret wandb/api-key, which is not read now"
+NEITHER = (
+    "neither `api_key` nor WANDB_API_KEY is set; the check would then read the AWS secret wandb/api-key "
+    "(not tried here)"
+)
 GOOD = {"entity": "a", "project": "b", "min_collection_interval": 120}
 
 
@@ -37,7 +40,7 @@ GOOD = {"entity": "a", "project": "b", "min_collection_interval": 120}
     [
         ({}, {}, 120, NEITHER),
         ({}, {}, 120, f"{NEITHER}; it is sent to https://api.wandb.ai"),
-        ({"api_key_secret": "other"}, {"WANDB_API_KEY": KEY}, 120, "the AWS secret other, which is not read now"),
+        ({"api_key_secret": "other"}, {"WANDB_API_KEY": KEY}, 120, "the AWS secret other (not tried here)"),
         ({"base_url": "http://w"}, {"WANDB_API_KEY": KEY}, 120, "`base_url` is http://w, and this instance has no W&B"),
         ({"base_url": "http://w", "api_key": KEY}, {}, 120, "the option `api_key`; it is sent to http://w"),
         ({}, {"WANDB_API_KEY": KEY}, 120, "the environment variable WANDB_API_KEY"),

@@ -20,7 +20,7 @@ GOOD = {
     "min_collection_interval": 120,
     "empty_default_hostname": True,
 }
-HEALTH = {**GOOD, "source": "s3://bucket/key"} | {}
+HEALTH = {**GOOD, "source": "s3://bucket/key.json"} | {}
 del HEALTH["entity"], HEALTH["project"]
 CI = {**HEALTH, "repo": "team/arena"}
 del CI["source"]
@@ -53,8 +53,8 @@ def test_a_good_configuration(command: Command, tree: Callable[..., Path]) -> No
     assert (result.exit_code, shown[-1], result.stderr) == (0, "1 file: 0 faults, 0 warnings", "")
     assert shown[0].endswith("/metta_wandb.d/conf.yaml: ok")
     assert " ".join(" ".join(shown[1:-1]).split()) == (
-        "credential: instance 1: neither `api_key` nor WANDB_API_KEY is set; next is the AWS secret wandb/api-key, "
-        "which is not read now; it is sent to https://api.wandb.ai"
+        "credential: instance 1: neither `api_key` nor WANDB_API_KEY is set; the check would then read the AWS secret "
+        "wandb/api-key (not tried here); it is sent to https://api.wandb.ai"
     )
 
 
@@ -62,7 +62,7 @@ def test_a_good_configuration(command: Command, tree: Callable[..., Path]) -> No
     ("options", "shown"),
     [
         ({}, "the environment variable WANDB_API_KEY; it is sent to https://api.wandb.ai"),
-        ({"api_key_secret": "x"}, "the AWS secret x, which is not read now; it is sent to https://api.wandb.ai"),
+        ({"api_key_secret": "x"}, "the AWS secret x (not tried here); it is sent to https://api.wandb.ai"),
         ({"base_url": "https://w", "api_key": "ENC[x]"}, "the option `api_key`, which the Agent's secret backend"),
     ],
 )
@@ -240,7 +240,7 @@ def test_a_secret_that_everybody_can_read(command: Command, tree: Callable[..., 
     path = tree({**GOOD, "api_key": "0123456789abcdef"})
     path.chmod(0o644)
     texts = [text for *_, text in findings(command("validate", path, "--format", "json"))]
-    assert any("everybody on this machine can read the file" in text for text in texts)
+    assert any("every user of this machine can read the file" in text for text in texts)
 
 
 @pytest.mark.parametrize("by", ["DD_ENV", "datadog.yaml"])
@@ -266,7 +266,7 @@ def test_on_a_daemonset_only_cluster_checks_run_once(command: Command, tree: Cal
 
 @pytest.mark.parametrize(
     ("source", "warned"),
-    [("/var/health.json", True), ("s3://bucket/key", False), ("https://host/health.json", False)],
+    [("/var/health.json", True), ("s3://bucket/key.json", False), ("https://host/health.json", False)],
 )
 @pytest.mark.parametrize("folder", ["metta_training.d", "metta_eval.d"])
 def test_a_cluster_check_has_no_local_files(
@@ -308,7 +308,7 @@ def test_two_instances_whose_outages_are_one_series(
     top: dict[str, Any],
     warned: bool,
 ) -> None:
-    path = tree({**HEALTH, **first}, {**HEALTH, "source": "s3://bucket/other", **second}, folder=folder, **top)
+    path = tree({**HEALTH, **first}, {**HEALTH, "source": "s3://bucket/other.json", **second}, folder=folder, **top)
     found = findings(command("validate", path, "--format", "json"))
     told = (
         "the same as those of instance 1: both submit the same series of `metta.check.up` and `data_missing`, "
@@ -320,7 +320,7 @@ def test_two_instances_whose_outages_are_one_series(
 def test_what_tells_instances_apart_beside_their_tags(command: Command, tree: Callable[..., Path]) -> None:
     """The check, and what W&B and GitHub instances watch. Two servers may have a project of the same name."""
     tree(HEALTH, folder="metta_training.d")
-    tree({**HEALTH, "source": "s3://bucket/other"}, folder="metta_eval.d")
+    tree({**HEALTH, "source": "s3://bucket/other.json"}, folder="metta_eval.d")
     tree(CI, {**CI, "branch": "release"}, folder="metta_ci.d")
     path = tree(GOOD, {**GOOD, "project": "other"})
     assert findings(command("validate", path.parents[1], "--format", "json")) == []
@@ -330,7 +330,7 @@ def test_what_tells_instances_apart_beside_their_tags(command: Command, tree: Ca
     assert text.startswith("the same as those of instance 1: both submit the same series of `metta.check.up`, ")
 
 
-@pytest.mark.parametrize("source", ["s3://bucket/key", "s3://bucket/other"])
+@pytest.mark.parametrize("source", ["s3://bucket/key.json", "s3://bucket/other.json"])
 def test_of_the_same_source_twice_only_that_is_told(command: Command, tree: Callable[..., Path], source: str) -> None:
     first = tree(HEALTH, folder="metta_eval.d")
     tree({**HEALTH, "source": source}, folder="metta_eval.d", name="more.yaml")

@@ -157,7 +157,7 @@ def test_keys_of_the_file_that_the_agent_refuses(validated: Callable[..., list[s
         ("collection_timeout: soon", "is text (`soon`): write a number, `collection_timeout: 60`"),
         ("events: maybe", "is text (`maybe`): write true or false, without quotes"),
         ("proxy: http://proxy:3128", "is text: write a mapping, `key: value` in lines below it"),
-        ("api_key: 12345678", 'is a number: write `api_key: "…"`'),
+        ("api_key: 12345678", "is a number: put it in quotes"),
         ("api_key: [0123456789abcdef]", 'is a list: write `api_key: "…"`'),
     ],
 )
