@@ -61,7 +61,7 @@ def _findings(value: Any, model: Any, place: str) -> Iterator[Finding]:
     elif issubclass(model, ModelComposed):
         yield from _of_composed(value, model, place)
     elif issubclass(model, ModelSimple):
-        if model.allowed_values and value not in model.allowed_values:
+        if model.allowed_values and value not in tuple(model.allowed_values):
             known = ", ".join(sorted(map(str, model.allowed_values)))
             yield Finding(Rule.MODEL, place, f"{value!r} is none of {known}")
     elif issubclass(model, ModelNormal):
@@ -126,7 +126,7 @@ def _of_composed(value: Any, model: Any, place: str) -> Iterator[Finding]:
 
 def _allows(model: Any, key: str, value: Any) -> bool:
     types = getattr(model, "openapi_types", {}).get(key, ())
-    return any(value in getattr(one, "allowed_values", ()) for one in types)
+    return any(value in tuple(getattr(one, "allowed_values", ())) for one in types)
 
 
 def _is_plain(model: type) -> bool:

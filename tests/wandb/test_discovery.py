@@ -252,6 +252,41 @@ def test_max_runs_is_shared_by_what_each_project_had(entity: Callable[..., Entit
     assert grown == {"big": 14, "small": 3, "tiny": 13}
 
 
+@pytest.mark.parametrize("max_runs", [20, 100])
+def test_a_new_project_leaves_those_that_grow_their_share(entity: Callable[..., Entity], max_runs: int) -> None:
+    watched = entity(project_of("arena", runs=2), max_runs=max_runs)
+    watched.collect()
+    watched.add(project_of("new"))
+    for number in range(3):
+        watched["arena"].start(f"more{number}", watched.now)
+    watched.collect(minutes=10)
+    series = [name for name, _ in watched.figures("arena") if name == "wandb.run.duration_hours"]
+    assert len(series) == 5
+    assert watched.warnings() == []
+
+
+def test_the_state_of_a_project_that_stays_away_is_emptied(entity: Callable[..., Entity]) -> None:
+    """After the timeframe nothing of it could count; it may come back, and starts anew."""
+    watched = entity(project_of("arena"), project_of("maze", runs=2))
+    watched.collect()
+    watched["maze"].finish("maze-0", watched.now)
+    watched.collect(minutes=2)
+    assert watched.points() == ["maze"]
+    gone = watched.remove("maze")
+    watched.collect(minutes=10)
+    watched.collect(days=6)
+    assert sum(text != "" for text in agent._cache.values()) == 3
+    watched.collect(days=1)
+    assert sum(text != "" for text in agent._cache.values()) == 2
+    watched.add(gone)
+    watched.collect(minutes=10)
+    assert watched.by_project("metta.check.up") == {"arena": 1.0, "maze": 1.0}
+    assert watched.points() == []
+    gone.finish("maze-1", watched.now)
+    watched.collect(minutes=2)
+    assert watched.points() == ["maze"]
+
+
 NAMES = ("big", "small", "tiny")
 
 

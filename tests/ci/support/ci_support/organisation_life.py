@@ -71,7 +71,7 @@ class OrganisationLife:
         names = self._names()
         self._list_fails = chance.random() < 0.1
         self._hidden = {name for name in names if chance.random() < 0.5} if chance.random() < 0.1 else set()
-        self._forbidden = {name for name in self._forbidden if chance.random() < 0.7}
+        self._forbidden = {name for name in sorted(self._forbidden) if chance.random() < 0.7}
         if names and chance.random() < 0.1:
             self._forbidden.add(chance.choice(names))
         if len(names) < self.most and chance.random() < 0.3:

@@ -34,8 +34,9 @@ Points = Counter[tuple[str, str, float]]
 
 @dataclass
 class _Seen:
-    """What the Agent has seen of a project: its runs' ends, and when."""
+    """What the Agent has seen of a project: which runs were alive the last time, their ends, and when it saw those."""
 
+    alive: set[str] = field(default_factory=set)
     ended: dict[str, datetime] = field(default_factory=dict)
     reported: set[str] = field(default_factory=set)
 
@@ -70,7 +71,8 @@ class EntityTruth:
         points: Points = Counter()
         figures: dict[tuple[str, ...], float] = {}
         active = [run for run in project.runs if run.state == "running" or _last_sign(run) >= now - TIMEFRAME]
-        for run in project.runs if first else active:
+        # The end of a run that was alive the last time counts, whatever the age of its last sign.
+        for run in project.runs if first else [run for run in project.runs if run in active or run.name in seen.alive]:
             if run.state == "running":
                 seen.ended.pop(run.name, None)
                 continue
@@ -78,6 +80,7 @@ class EntityTruth:
             if run.name not in seen.reported and not first:
                 points[project.name, STATES[run.state], _hours(run)] += 1
             seen.reported.add(run.name)
+        seen.alive = {run.name for run in active if run.state == "running"}
         seen.ended = {run.name: seen.ended[run.name] for run in active if run.state != "running"}
         if active:
             counts = Counter((_type(run), STATES[run.state]) for run in active)
@@ -139,7 +142,7 @@ class EntityLife:
             self._train(project)
         self.list_fails = chance.random() < 0.1
         self.hidden = {name for name in names if chance.random() < 0.5} if chance.random() < 0.1 else set()
-        self.forbidden = {name for name in self.forbidden if chance.random() < 0.7}
+        self.forbidden = {name for name in sorted(self.forbidden) if chance.random() < 0.7}
         if chance.random() < 0.1 and names:
             self.forbidden.add(chance.choice(names))
         if chance.random() < 0.3 and len(names) < self.most:
