@@ -10,7 +10,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Final, cast
 
-from metta_checks.board.filters import AllOf, AnyOf, Everything, Filter, Match, Not, Variable, matches, normalised
+from metta_checks.board.filters import AllOf, AnyOf, Everything, Filter, Match, Not, VariableValue, matches, normalised
 from metta_checks.checks import CHECKS
 from metta_checks.core.bounded_yaml import parse_yaml
 from metta_checks.core.definition import CheckDefinition, TagSet
@@ -77,7 +77,7 @@ class Emitted:
                 return all(self._satisfies(shape, part) for part in parts)
             case AnyOf(parts):
                 return any(self._satisfies(shape, part) for part in parts)
-            case Everything() | Variable() | Not():
+            case Everything() | VariableValue() | Not():
                 return True
 
     def _unknown(self, key: str) -> bool:

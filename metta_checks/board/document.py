@@ -158,7 +158,7 @@ class Style(_Model):
     line_type: str = "solid"
 
 
-class Request(_Model):
+class WidgetRequest(_Model):
     """Queries, and formulas over them; without formulas each query is shown by itself."""
 
     queries: tuple[QueryEntry, ...] = ()
@@ -243,7 +243,7 @@ class Definition(_Model):
 
     type: str
     title: str = ""
-    requests: Annotated[tuple[Request, ...], BeforeValidator(_requests)] = ()
+    requests: Annotated[tuple[WidgetRequest, ...], BeforeValidator(_requests)] = ()
     yaxis: Axis | None = None
     time: Span | None = None
     precision: int | None = None

@@ -17,7 +17,7 @@ from metta_checks.board.filters import (
     Match,
     QuerySyntaxError,
     Tags,
-    Variable,
+    VariableValue,
     filled,
     holds,
     normalised,
@@ -128,7 +128,7 @@ class Answers:
             raise UnsupportedError(f"the time span {span}")
         return self.recording.last - span.length
 
-    def _value_of(self, variable: Variable) -> Filter:
+    def _value_of(self, variable: VariableValue) -> Filter:
         declared = self._variables.get(variable.name)
         if declared is None:
             raise QuerySyntaxError(f"the dashboard has no variable ${variable.name}")

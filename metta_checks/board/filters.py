@@ -33,7 +33,7 @@ class Match:
 
 
 @dataclass(frozen=True, slots=True)
-class Variable:
+class VariableValue:
     """`$name`, which brings its own key, or `key:$name.value`."""
 
     name: str
@@ -55,7 +55,7 @@ class AnyOf:
     parts: tuple[Filter, ...]
 
 
-Filter = Everything | Match | Variable | Not | AllOf | AnyOf
+Filter = Everything | Match | VariableValue | Not | AllOf | AnyOf
 
 _TOKEN: Final = re.compile(r"\s*(?:(?P<mark>[(),!])|(?P<word>[^\s(),!{}]+))")
 _VARIABLE: Final = re.compile(r"\$([A-Za-z0-9_.\-]+?)(?:\.value)?")
@@ -89,14 +89,14 @@ def holds(condition: Filter, tags: Tags) -> bool:
             return all(holds(part, tags) for part in parts)
         case AnyOf(parts):
             return any(holds(part, tags) for part in parts)
-        case Variable(name):
+        case VariableValue(name):
             raise QuerySyntaxError(f"the variable ${name} has no value")
 
 
-def filled(condition: Filter, value_of: Callable[[Variable], Filter]) -> Filter:
+def filled(condition: Filter, value_of: Callable[[VariableValue], Filter]) -> Filter:
     """`condition` with every variable replaced by what `value_of` says."""
     match condition:
-        case Variable():
+        case VariableValue():
             return value_of(condition)
         case Not(part):
             return Not(filled(part, value_of))
@@ -108,10 +108,10 @@ def filled(condition: Filter, value_of: Callable[[Variable], Filter]) -> Filter:
             return condition
 
 
-def leaves(condition: Filter) -> Iterator[Match | Variable]:
+def leaves(condition: Filter) -> Iterator[Match | VariableValue]:
     """Every tag and variable that is named, excluded ones too."""
     match condition:
-        case Match() | Variable():
+        case Match() | VariableValue():
             yield condition
         case Not(part):
             yield from leaves(part)
@@ -164,7 +164,7 @@ class _Parser:
         if word == "*":
             return Everything()
         if word.startswith("$"):
-            return Variable(self._variable(word))
+            return VariableValue(self._variable(word))
         if self._took("in"):
             return self._one_of(word)
         if self.ahead.lower() == "not" and [token.lower() for token in self._tokens[1:2]] == ["in"]:
@@ -174,7 +174,7 @@ class _Parser:
         if not key or not colon or not value:
             raise QuerySyntaxError(f"{word!r} is no `key:value` in the filter {{{self._text}}}")
         if value.startswith("$"):
-            return Variable(self._variable(value), normalised(key))
+            return VariableValue(self._variable(value), normalised(key))
         return Match(normalised(key), normalised(value))
 
     def _one_of(self, key: str) -> Filter:

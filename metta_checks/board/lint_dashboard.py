@@ -9,8 +9,16 @@ from itertools import combinations
 from typing import Final
 
 from metta_checks.board.contract import COUNTS, SHARES, Contract, Emitted, states
-from metta_checks.board.document import COLUMNS, Dashboard, Definition, QueryEntry, Request, TemplateVariable, Widget
-from metta_checks.board.filters import QuerySyntaxError, Variable, leaves
+from metta_checks.board.document import (
+    COLUMNS,
+    Dashboard,
+    Definition,
+    QueryEntry,
+    TemplateVariable,
+    Widget,
+    WidgetRequest,
+)
+from metta_checks.board.filters import QuerySyntaxError, VariableValue, leaves
 from metta_checks.board.findings import Finding, Rule
 from metta_checks.board.lint_figures import COUNTING, figure_findings
 from metta_checks.board.lint_query import query_findings, without_variables
@@ -164,7 +172,7 @@ def _gap_findings(definition: Definition, query: MetricQuery, metric: Emitted) -
 
 
 def _reducing_findings(
-    definition: Definition, request: Request, entry: QueryEntry, query: MetricQuery, metric: Emitted
+    definition: Definition, request: WidgetRequest, entry: QueryEntry, query: MetricQuery, metric: Emitted
 ) -> Iterator[Finding]:
     if request.response_format != "scalar":
         return
@@ -191,7 +199,7 @@ def _reducing_findings(
 
 
 def _rollup_findings(
-    definition: Definition, request: Request, query: MetricQuery, metric: Emitted
+    definition: Definition, request: WidgetRequest, query: MetricQuery, metric: Emitted
 ) -> Iterator[Finding]:
     """Without a rollup, a time bucket of several collections holds the mean of their states, which is no state."""
     if metric.name not in states() or query.aggregator not in {"max", "min"}:
@@ -239,7 +247,7 @@ def _reducers(metric: Emitted, query: MetricQuery) -> tuple[str, ...]:
 
 
 def _formula_findings(
-    request: Request, parsed: dict[str, MetricQuery], contract: Contract, place: str
+    request: WidgetRequest, parsed: dict[str, MetricQuery], contract: Contract, place: str
 ) -> Iterator[Finding]:
     named = {entry.name for entry in request.queries}
     used: set[str] = set()
@@ -284,7 +292,7 @@ def _variable_findings(
         metric = contract.find(one.query.metric)
         keys: set[str] = set()
         for leaf in leaves(one.query.filter):
-            if not isinstance(leaf, Variable):
+            if not isinstance(leaf, VariableValue):
                 keys.add(leaf.key)
                 continue
             used.add(leaf.name)

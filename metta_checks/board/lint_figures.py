@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from metta_checks.board.contract import COUNTS, SHARES, Contract, Emitted, states
-from metta_checks.board.document import ConditionalFormat, Definition, FormulaEntry, Request
+from metta_checks.board.document import ConditionalFormat, Definition, FormulaEntry, WidgetRequest
 from metta_checks.board.filters import Match, QuerySyntaxError, leaves, normalised
 from metta_checks.board.findings import Finding, Rule
 from metta_checks.board.query import (
@@ -43,7 +43,7 @@ _UNIT_WORDS: Final = {"hour": ("hour", " h"), "minute": ("minute", "min"), "seco
 
 
 def figure_findings(
-    definition: Definition, request: Request, parsed: Mapping[str, MetricQuery], contract: Contract
+    definition: Definition, request: WidgetRequest, parsed: Mapping[str, MetricQuery], contract: Contract
 ) -> Iterator[Finding]:
     """Every fault of how a request shows its figures. `parsed` has its queries by name."""
     place = definition.title or definition.type
@@ -76,7 +76,7 @@ def _is_code(name: str, parsed: Mapping[str, MetricQuery], metrics: Mapping[str,
 
 def _state_findings(
     definition: Definition,
-    request: Request,
+    request: WidgetRequest,
     entry: FormulaEntry,
     formula: Formula,
     parsed: Mapping[str, MetricQuery],
@@ -156,7 +156,7 @@ def _share_findings(formula: Formula, parsed: Mapping[str, MetricQuery], place: 
 
 def _unit_findings(
     definition: Definition,
-    request: Request,
+    request: WidgetRequest,
     entry: FormulaEntry,
     formula: Formula,
     parsed: Mapping[str, MetricQuery],
@@ -194,7 +194,7 @@ def _is_count(formula: Formula, parsed: Mapping[str, MetricQuery]) -> bool:
 
 
 def _length_findings(
-    request: Request,
+    request: WidgetRequest,
     formulas: Sequence[tuple[FormulaEntry, Formula]],
     parsed: Mapping[str, MetricQuery],
     place: str,
@@ -239,7 +239,7 @@ def _verdict_findings(parsed: Mapping[str, MetricQuery], contract: Contract, pla
 
 
 def _name_findings(
-    request: Request, parsed: Mapping[str, MetricQuery], metrics: Mapping[str, Emitted], place: str
+    request: WidgetRequest, parsed: Mapping[str, MetricQuery], metrics: Mapping[str, Emitted], place: str
 ) -> Iterator[Finding]:
     """Text formats of a table: each renames a value that there is, and no two values to the same text."""
     first = next(iter(parsed), "")

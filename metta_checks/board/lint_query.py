@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from metta_checks.board.contract import COUNTS, SHARES, Contract, Emitted, states
-from metta_checks.board.filters import Everything, Filter, Match, Variable, filled, leaves
+from metta_checks.board.filters import Everything, Filter, Match, VariableValue, filled, leaves
 from metta_checks.board.findings import Finding, Rule
 from metta_checks.board.query import Method, MetricQuery
 
@@ -112,7 +112,7 @@ def _tag_findings(query: MetricQuery, metric: Emitted, place: str, joined: froze
 def _filter_findings(condition: Filter, metric: Emitted, place: str) -> Iterator[Finding]:
     for leaf in leaves(condition):
         match leaf:
-            case Match(key, _) | Variable(_, str(key)) if not metric.can_carry(key):
+            case Match(key, _) | VariableValue(_, str(key)) if not metric.can_carry(key):
                 yield Finding(Rule.TAG, place, f"{metric.name} has no tag {key!r}")
             case Match(key, value) if not metric.can_be(leaf):
                 yield Finding(Rule.VALUE, place, f"the tag {key!r} of {metric.name} is never {value!r}")

@@ -18,8 +18,8 @@ from metta_checks.board.document import (
     FormulaEntry,
     Marker,
     Order,
-    Request,
     Sort,
+    WidgetRequest,
 )
 from metta_checks.board.evaluate import Answer, Answers, Group, Series, UnsupportedError, scalar, timeseries
 from metta_checks.board.figures import figure_text
@@ -112,7 +112,7 @@ def _meaning(palette: str) -> str:
     return f'<span class="unseen">, {meaning}</span>' if meaning else ""
 
 
-def _answers_to(request: Request, definition: Definition, answers: Answers) -> dict[str, Answer]:
+def _answers_to(request: WidgetRequest, definition: Definition, answers: Answers) -> dict[str, Answer]:
     if request.q is not None:
         raise UnsupportedError("a request with `q`; write `queries` and `formulas`")
     return {entry.name: answers.to(entry, definition.time) for entry in request.queries}
@@ -269,7 +269,7 @@ def _timeseries(definition: Definition, answers: Answers) -> str:
     return drawn or NO_DATA
 
 
-def _line(request: Request, entry: FormulaEntry, group: Group, series: Series) -> svg.Line:
+def _line(request: WidgetRequest, entry: FormulaEntry, group: Group, series: Series) -> svg.Line:
     values = ", ".join(value for _, value in group)
     style = request.style
     kind: svg.Kind = "area" if request.display_type == "area" else "bars" if request.display_type == "bars" else "line"
@@ -298,7 +298,7 @@ def _note(definition: Definition, _: Answers) -> str:
     return f'<div class="note">{html_of(definition.content)}</div>'
 
 
-def _order_of(request: Request) -> Sort | None:
+def _order_of(request: WidgetRequest) -> Sort | None:
     """How a list is sorted and cut: by the request itself, or by the first formula with a limit."""
     if request.sort:
         return request.sort
@@ -328,7 +328,7 @@ def _sorted_groups(columns: Sequence[Mapping[Group, Cell]], sort: Sort | None) -
     return groups[: sort.count] if sort and sort.count else groups
 
 
-def _renamed(request: Request, place: int, value: str) -> str:
+def _renamed(request: WidgetRequest, place: int, value: str) -> str:
     """A tag's value as the table's text formats rename it."""
     for rule in request.text_formats[place] if place < len(request.text_formats) else ():
         if (name := rule.renamed(value)) is not None:

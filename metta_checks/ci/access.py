@@ -21,9 +21,9 @@ from metta_checks.core.credentials import (
     KEPT_SECONDS,
     Credential,
     CredentialHost,
+    CredentialOrigin,
     CredentialPlaces,
     Credentials,
-    Origin,
     Place,
     with_fresh_credential,
 )
@@ -198,7 +198,7 @@ class AppAccess:
         answer = with_fresh_credential(self._request, key, self._private_key.refresh)
         issued = issued_token(answer)
         self._register(issued.token)
-        origin = Origin(Place.APP, f"{self._app_id} (installation {self._installation_id})")
+        origin = CredentialOrigin(Place.APP, f"{self._app_id} (installation {self._installation_id})")
         return _Token(Credential(issued.token, origin), issued.ends_at, self._now())
 
     def _request(self, key: Credential) -> Response:

@@ -18,7 +18,7 @@ from pydantic import (
     WrapValidator,
 )
 
-from metta_checks.ci.models import Job, QueuedRun, QueuePage, RepositoryName, Run, Workflow, file_of
+from metta_checks.ci.models import QueuedRun, QueuePage, RepositoryName, Workflow, WorkflowJob, WorkflowRun, file_of
 from metta_checks.core.clock import in_utc
 from metta_checks.core.decode import first_problem
 from metta_checks.core.errors import Kind, SourceError
@@ -56,7 +56,7 @@ class RunPage(NamedTuple):
     None where the page is empty. `invalid` says of runs that cannot be read what is wrong with each; `total` does not
     count them."""
 
-    runs: tuple[Run, ...]
+    runs: tuple[WorkflowRun, ...]
     total: int
     etag: str | None
     repository: RepositoryName | None
@@ -73,7 +73,7 @@ class WorkflowPage(NamedTuple):
 class JobPage(NamedTuple):
     """One page of the jobs of an attempt. `total` counts all of them."""
 
-    jobs: tuple[Job, ...]
+    jobs: tuple[WorkflowJob, ...]
     total: int
 
 
@@ -335,8 +335,8 @@ class _Search(_Wire):
     incomplete_results: bool
 
 
-def _run(parsed: _Run) -> Run:
-    return Run(
+def _run(parsed: _Run) -> WorkflowRun:
+    return WorkflowRun(
         id=parsed.id,
         node_id=parsed.node_id,
         workflow_id=parsed.workflow_id,
@@ -354,8 +354,8 @@ def _run(parsed: _Run) -> Run:
     )
 
 
-def _job(parsed: _Job, run_id: int) -> Job:
-    return Job(
+def _job(parsed: _Job, run_id: int) -> WorkflowJob:
+    return WorkflowJob(
         id=parsed.id,
         name=parsed.name,
         conclusion=parsed.conclusion if parsed.status == "completed" else None,

@@ -57,7 +57,7 @@ def run_until_error(calls: Sequence[Callable[[], T]]) -> tuple[list[T], SourceEr
     return results, None
 
 
-OF_ALL_REQUESTS: Final = frozenset({Kind.UNAUTHORISED, Kind.RATE_LIMITED})
+FATAL_KINDS: Final = frozenset({Kind.UNAUTHORISED, Kind.RATE_LIMITED})
 """Errors that the next request would end in as well; all others may be those of a single attempt."""
 
 

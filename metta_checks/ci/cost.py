@@ -7,7 +7,7 @@ from typing import Any, Final
 from metta_checks.ci.organization import PER_PAGE
 from metta_checks.ci.rules import NAMESPACE
 from metta_checks.ci.settings import Settings
-from metta_checks.ci.target_reading import MOST_TOGETHER
+from metta_checks.ci.target_reading import REPOSITORIES_PER_QUERY
 from metta_checks.core.cost import (
     TELEMETRY,
     Cost,
@@ -80,7 +80,7 @@ def cost(options: Any, workload: Workload) -> Cost:
     of_jobs = min(runs, collections * options.max_job_requests) if options.jobs else 0.0
     looks = 0.0
     # The repositories share a query; an unchanged list is free.
-    queries = -(-repositories // MOST_TOGETHER)
+    queries = -(-repositories // REPOSITORIES_PER_QUERY)
     each -= repositories - queries
     if settings.repos is not None and settings.repos.needs_list:
         looks = min(3600 / settings.repos.interval.total_seconds(), collections) * -(-repositories // PER_PAGE)

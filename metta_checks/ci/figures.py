@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from metta_checks.ci.models import CANCELLED, TIMED, Run, Workflow
+from metta_checks.ci.models import CANCELLED, TIMED, Workflow, WorkflowRun
 from metta_checks.ci.runs import TrackedRun
 from metta_checks.ci.workflows import Selection
 from metta_checks.core.target import Unknown
 
-OF_THE_WINDOW: Final = ("ci.workflow.success", "ci.workflow.cancelled", "ci.workflow.duration.p90")
+WINDOW_METRICS: Final = ("ci.workflow.success", "ci.workflow.cancelled", "ci.workflow.duration.p90")
 """The judged figures that need every run of the window, beside the flaky ones."""
 
 
@@ -33,10 +33,10 @@ class Snapshot:
     now: datetime
     runs: tuple[TrackedRun, ...]
     workflows: Mapping[int, Workflow]
-    latest: Mapping[int, Run]
+    latest: Mapping[int, WorkflowRun]
     lists: Mapping[str, Selection]
     counts: Mapping[str, int]
-    completed: tuple[Run, ...]
+    completed: tuple[WorkflowRun, ...]
     problems: tuple[str, ...]
     repo: str
     web_url: str
@@ -64,7 +64,7 @@ class Figures:
     success_ratio: float | None
     p50: float | None
     outcomes: Mapping[tuple[str, str], int]
-    latest: Mapping[str, Run]
+    latest: Mapping[str, WorkflowRun]
     unknown: tuple[Unknown, ...]
     notes: tuple[str, ...] = ()
 
@@ -87,7 +87,7 @@ def figures_of(snapshot: Snapshot, max_age: timedelta | None = None) -> Figures:
     if snapshot.unread is None:
         judged["ci.workflow.cancelled"] = sum(run.conclusion == CANCELLED for run in runs)
     else:
-        unknown += [Unknown(metric, snapshot.unread) for metric in OF_THE_WINDOW]
+        unknown += [Unknown(metric, snapshot.unread) for metric in WINDOW_METRICS]
     flaky_problem = snapshot.unread or snapshot.flaky_problem
     if flaky_problem is None:
         judged["ci.workflow.flaky_tests"] = sum(known.flaky for known in known_runs)
@@ -131,7 +131,7 @@ def percentile(ordered: Sequence[float], share: float) -> float:
     return ordered[below] + (ordered[above] - ordered[below]) * (rank - below)
 
 
-def other_failing(snapshot: Snapshot) -> list[Run]:
+def other_failing(snapshot: Snapshot) -> list[WorkflowRun]:
     """The failed latest decisive runs of the existing workflows that no option lists."""
     listed = frozenset[int]().union(*(selection.ids for selection in snapshot.lists.values()))
     return [
@@ -180,13 +180,13 @@ def _list_problem(snapshot: Snapshot, metric: str, max_age: timedelta | None) ->
     return None
 
 
-def _outcomes(snapshot: Snapshot, runs: Sequence[Run]) -> dict[tuple[str, str], int]:
+def _outcomes(snapshot: Snapshot, runs: Sequence[WorkflowRun]) -> dict[tuple[str, str], int]:
     existing = {snapshot.workflows[one].file for one in snapshot.existing}
     zeros = {(file, conclusion): 0 for file in existing for conclusion in ("success", "failure", CANCELLED)}
     return {**zeros, **Counter((run.file, run.conclusion) for run in runs if run.conclusion is not None)}
 
 
-def _latest_by_file(snapshot: Snapshot) -> dict[str, Run]:
+def _latest_by_file(snapshot: Snapshot) -> dict[str, WorkflowRun]:
     return {
         workflow.file: snapshot.latest[workflow.id]
         for workflow in snapshot.workflows.values()

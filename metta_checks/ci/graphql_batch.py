@@ -18,7 +18,7 @@ from metta_checks.ci.api_models import MOST_LISTED, Moment, Number, Reference, T
 from metta_checks.ci.client import GitHub, run_concurrently
 from metta_checks.ci.graphql import Data, GraphQLModel, QueryField, unknown_shape
 from metta_checks.ci.ledger import BATCH_SIZE, AnsweredSize
-from metta_checks.ci.models import Run, Workflow
+from metta_checks.ci.models import Workflow, WorkflowRun
 from metta_checks.ci.pages import MAY_BE_TOO_LARGE
 from metta_checks.core.errors import Kind, SourceError
 
@@ -31,7 +31,7 @@ IDS_PER_FIELD: Final = 100
 SIZES: Final = (BATCH_SIZE, 400, 100)
 """How many runs one query asks for, from the usual number to the smallest that is tried."""
 
-ItemT = TypeVar("ItemT", Run, Workflow)
+ItemT = TypeVar("ItemT", WorkflowRun, Workflow)
 NodeT = TypeVar("NodeT", bound=GraphQLModel)
 
 
@@ -46,7 +46,7 @@ class RunStatus(NamedTuple):
 class PastRun(NamedTuple):
     """A run of a quiet workflow. `branch` is its bare name: a fork's looks like one of the repository's."""
 
-    run: Run
+    run: WorkflowRun
     branch: str | None
     event: str
 
@@ -102,7 +102,7 @@ class NodeFields(Generic[NodeT]):
         self._fragment = fragment
         self._adapter: TypeAdapter[list[NodeT | None]] = TypeAdapter(list[model | None])  # type: ignore[valid-type]
 
-    def fields(self, items: Sequence[Run] | Sequence[Workflow]) -> Iterator[QueryField]:
+    def fields(self, items: Sequence[WorkflowRun] | Sequence[Workflow]) -> Iterator[QueryField]:
         """The fields that ask for `items`."""
         for number, start in enumerate(range(0, len(items), IDS_PER_FIELD)):
             alias = f"{self.alias}{number}"
@@ -141,8 +141,8 @@ class Batch:
     labels: Sequence[QueryField] = ()
     states: Sequence[Workflow] = ()
     histories: Sequence[Workflow] = ()
-    watched: Sequence[Run] = ()
-    closely_watched: Sequence[Run] = ()
+    watched: Sequence[WorkflowRun] = ()
+    closely_watched: Sequence[WorkflowRun] = ()
     files: Sequence[QueryField] = ()
 
     @property
@@ -323,7 +323,7 @@ def _statuses(batch: Batch, data: Mapping[str, Any]) -> dict[int, RunStatus]:
 
 def _past_run(workflow: Workflow, node: _PastRun, suite: _Suite) -> PastRun:
     created_at = node.created_at
-    run = Run(
+    run = WorkflowRun(
         id=node.resource_path,
         node_id=node.id,
         workflow_id=workflow.id,

@@ -9,9 +9,9 @@ from functools import partial
 from typing import Final
 
 from metta_checks.ci.api_models import attempt_conclusion, run_page
-from metta_checks.ci.client import OF_ALL_REQUESTS, GitHub, run_concurrently
+from metta_checks.ci.client import FATAL_KINDS, GitHub, run_concurrently
 from metta_checks.ci.graphql_batch import HISTORY, Batch, BatchReply, BatchSender, PastRun
-from metta_checks.ci.models import Run, Workflow
+from metta_checks.ci.models import Workflow, WorkflowRun
 from metta_checks.ci.pages import LISTED, MAY_BE_TOO_LARGE, SIZES, goes_on
 from metta_checks.ci.runs import Outcome, RunTable
 from metta_checks.ci.workflows import Workflows
@@ -69,7 +69,7 @@ def _outcome(github: GitHub, run_id: int, attempt: int) -> Outcome | SourceError
     try:
         conclusion = attempt_conclusion(github.get_of_repo(path, about=about, params=parameters))
     except SourceError as error:
-        if error.kind in OF_ALL_REQUESTS:
+        if error.kind in FATAL_KINDS:
             raise
         return error
     # An earlier attempt has ended; where it has no conclusion, GitHub's answer is behind.
@@ -136,18 +136,18 @@ class Histories:
             # What was answered counts, also where the others have to wait for the next collection.
             faults = {one.id: past for one, past in zip(batch, pasts, strict=True) if isinstance(past, SourceError)}
             for error in faults.values():
-                if error.kind in OF_ALL_REQUESTS or self._github.out_of_time:
+                if error.kind in FATAL_KINDS or self._github.out_of_time:
                     raise error
             self.unread |= {workflow_id: str(error) for workflow_id, error in faults.items()}
 
-    def _past(self, workflow: Workflow, page_size: int) -> list[Run] | SourceError:
+    def _past(self, workflow: Workflow, page_size: int) -> list[WorkflowRun] | SourceError:
         """The runs of a quiet workflow, or why they could not be read."""
         try:
             return read_by_rest(self._github, workflow, page_size)
         except SourceError as error:
             return error
 
-    def _remember(self, workflow: Workflow, runs: Iterable[Run]) -> None:
+    def _remember(self, workflow: Workflow, runs: Iterable[WorkflowRun]) -> None:
         found = list(runs)
         for run in found:
             self._runs.admit(run)
@@ -155,14 +155,14 @@ class Histories:
             self.searched |= {workflow.id}
 
 
-def settled_by_graphql(past_runs: Sequence[PastRun], branch: str, since: datetime) -> list[Run] | None:
+def settled_by_graphql(past_runs: Sequence[PastRun], branch: str, since: datetime) -> list[WorkflowRun] | None:
     """The runs on the branch down to the latest decisive one, newest first, all of them where there is none; None
     where a list that short does not tell.
 
     GraphQL does not say whether a run is a fork's. A run that a pull request or another run set off may be, so that
     its verdict is not taken from here.
     """
-    runs: list[Run] = []
+    runs: list[WorkflowRun] = []
     for past in sorted(past_runs, key=lambda past: past.run.number, reverse=True):
         if past.branch != branch or past.run.created_at >= since:
             continue
@@ -176,7 +176,7 @@ def settled_by_graphql(past_runs: Sequence[PastRun], branch: str, since: datetim
     return runs if len(past_runs) < HISTORY else None
 
 
-def read_by_rest(github: GitHub, workflow: Workflow, size: int) -> list[Run]:
+def read_by_rest(github: GitHub, workflow: Workflow, size: int) -> list[WorkflowRun]:
     """The runs on the branch down to the latest decisive one, newest first, as far as GitHub lists them: a request
     for each page of `size`, or of fewer where that is too much for the server. Raises SourceError."""
     for smaller in SIZES:
@@ -189,8 +189,8 @@ def read_by_rest(github: GitHub, workflow: Workflow, size: int) -> list[Run]:
     raise AssertionError(f"{size} is smaller than any page")
 
 
-def _read_in_pages(github: GitHub, workflow: Workflow, size: int) -> list[Run]:
-    runs: list[Run] = []
+def _read_in_pages(github: GitHub, workflow: Workflow, size: int) -> list[WorkflowRun]:
+    runs: list[WorkflowRun] = []
     for number in range(1, LISTED // size + 1):
         parameters = {
             "branch": github.settings.branch,

@@ -13,9 +13,9 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from metta_checks.ci.api_models import JobPage, job_page
-from metta_checks.ci.client import OF_ALL_REQUESTS, THREADS, GitHub, run_concurrently
+from metta_checks.ci.client import FATAL_KINDS, THREADS, GitHub, run_concurrently
 from metta_checks.ci.ledger import AnsweredSize, Ledger
-from metta_checks.ci.models import Job, Run, WaitingJobs
+from metta_checks.ci.models import WaitingJobs, WorkflowJob, WorkflowRun
 from metta_checks.ci.pages import MAY_BE_TOO_LARGE, SIZES
 from metta_checks.ci.runs import TrackedRun
 from metta_checks.ci.settings import Settings
@@ -39,7 +39,7 @@ class EndedJob(NamedTuple):
     """A job of a workflow that did its work."""
 
     workflow: str
-    job: Job
+    job: WorkflowJob
 
 
 @dataclass(slots=True)
@@ -168,7 +168,7 @@ class JobsReader:
         self._reading.jobs += [EndedJob(one.workflow, job) for job in found.values() if self._counts(job, one)]
         return []
 
-    def _counts(self, job: Job, one: WaitingJobs) -> bool:
+    def _counts(self, job: WorkflowJob, one: WaitingJobs) -> bool:
         """Whether a job did its work in this attempt, and since the first collection."""
         since = _watched_since(self._ledger)
         if not job.ran or job.completed_at is None or since is None or job.completed_at < since:
@@ -187,7 +187,7 @@ class JobsReader:
     def _after_failure(self, one: WaitingJobs, error: SourceError, size: int) -> list[WaitingJobs]:
         """What the next collection is to read again. An attempt that is gone is given up, and so is one that fails time
         and again."""
-        if error.kind in OF_ALL_REQUESTS or error.kind is Kind.FORBIDDEN or self._github.out_of_time:
+        if error.kind in FATAL_KINDS or error.kind is Kind.FORBIDDEN or self._github.out_of_time:
             self._reading.problem = self._reading.problem or error
             return [one]
         if error.kind is Kind.NOT_FOUND or error.status == 410:
@@ -232,14 +232,14 @@ def _watched_since(ledger: Ledger) -> datetime | None:
     return ledger.started_at.replace(microsecond=0) if ledger.started_at else None
 
 
-def _last_ended(run: Run | None) -> int:
+def _last_ended(run: WorkflowRun | None) -> int:
     """The number of the latest attempt that has ended; 0 without one."""
     if run is None:
         return 0
     return run.attempt - (run.conclusion is None)
 
 
-def _is_carried_over(job: Job, one: WaitingJobs) -> bool:
+def _is_carried_over(job: WorkflowJob, one: WaitingJobs) -> bool:
     """Where only the failed jobs are run again, the attempt lists the others as they were in the one before, with times
     from before it (tt-metal#12010, gha-new-relic-exporter#38)."""
     if job.completed_at is None:
@@ -279,6 +279,6 @@ def _end_of_suffix(name: str, start: int) -> int | None:
     return None
 
 
-def runner_name(job: Job) -> str:
+def runner_name(job: WorkflowJob) -> str:
     """The labels of the runner that a job asked for, in one order."""
     return ",".join(sorted({label.lower() for label in job.labels})) or "none"

@@ -25,7 +25,7 @@ PAGE_SIZE: Final = 100
 BATCH_SIZE: Final = 1_500
 """Runs that one GraphQL query asks for, unless the server refuses as many."""
 
-SIZE_HOLDS: Final = timedelta(hours=6)
+REDUCED_SIZE_LIFETIME: Final = timedelta(hours=6)
 """How long a smaller size is used before the usual one is tried again."""
 
 
@@ -37,7 +37,7 @@ class AnsweredSize(NamedTuple):
 
     def at(self, now: datetime, sizes: Sequence[int]) -> AnsweredSize:
         """This one while it holds; then the first of `sizes`, which is the usual one, is tried again."""
-        holds = self.since is not None and timedelta(0) <= now - self.since < SIZE_HOLDS
+        holds = self.since is not None and timedelta(0) <= now - self.since < REDUCED_SIZE_LIFETIME
         return self if holds and self.size in sizes else AnsweredSize(sizes[0])
 
 
@@ -105,7 +105,7 @@ class ListingState:
 
 
 @dataclass(frozen=True, slots=True)
-class ListPage:
+class ListingPage:
     """A page of the list of workflows: its ETag, and whom it holds."""
 
     etag: str | None
@@ -117,7 +117,7 @@ class WorkflowList:
     """The repository's workflows; `Workflows` owns it."""
 
     by_id: Mapping[int, Workflow] = field(default_factory=dict)
-    pages: tuple[ListPage, ...] = ()
+    pages: tuple[ListingPage, ...] = ()
     listed_at: AwareDatetime | None = None
 
 

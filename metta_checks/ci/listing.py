@@ -12,7 +12,7 @@ from typing import Final
 from metta_checks.ci.api_models import RunPage
 from metta_checks.ci.client import GitHub, run_concurrently
 from metta_checks.ci.ledger import PAGE_SIZE, Bucket, Gap, ListingState
-from metta_checks.ci.models import RepositoryName, Run
+from metta_checks.ci.models import RepositoryName, WorkflowRun
 from metta_checks.ci.pages import LISTED, GapReader, RunPages, goes_on
 from metta_checks.ci.runs import KEPT_PER_WORKFLOW, RunTable
 from metta_checks.core.errors import SourceError
@@ -174,7 +174,7 @@ class Listing:
         """A run of this time was seen to have changed, so that the pages that list it have changed too."""
         self._ranges.mark_stale(created_at)
 
-    def reread(self, runs: Iterable[Run]) -> list[SourceError]:
+    def reread(self, runs: Iterable[WorkflowRun]) -> list[SourceError]:
         """Read these runs again, neighbours in one request. Returns why some could not be read."""
         ranges = self._ranges_of(sorted(runs, key=lambda run: run.created_at))
         outcomes = run_concurrently([partial(self._whole_range, since, until) for since, until in ranges])
@@ -290,7 +290,7 @@ class Listing:
         since = covered_until + timedelta(seconds=1)
         return Bucket(since, inside[-1], 1, None, inside[-1], self._now, size=size) if inside else None
 
-    def _ranges_of(self, runs: Sequence[Run]) -> list[tuple[datetime, datetime]]:
+    def _ranges_of(self, runs: Sequence[WorkflowRun]) -> list[tuple[datetime, datetime]]:
         """Times of creation that hold these runs, which are in that order, with no more than a page of others."""
         known = sorted(known.run.created_at for known in self._runs.known.values())
         ranges: list[tuple[datetime, datetime]] = []
@@ -307,7 +307,7 @@ class Listing:
         """Whether the runs behind this page are known, too old, or none."""
         return not goes_on(page, size, 1) or self._is_known(page.runs[-1])
 
-    def _is_known(self, run: Run) -> bool:
+    def _is_known(self, run: WorkflowRun) -> bool:
         """Whether what is older than this run is known, or too old to count."""
         return run.created_at < self._since or run.id in self._known_before
 

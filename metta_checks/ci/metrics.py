@@ -7,7 +7,7 @@ from datetime import datetime
 
 from metta_checks.ci.figures import Figures
 from metta_checks.ci.jobs import EndedJob, job_name, runner_name
-from metta_checks.ci.models import Run
+from metta_checks.ci.models import WorkflowRun
 from metta_checks.ci.queue import Queue
 from metta_checks.ci.rules import CATEGORY, NAMESPACE, SOURCE, scope_tags
 from metta_checks.ci.settings import Settings
@@ -54,7 +54,7 @@ def queue_samples(settings: Settings, queue: Queue) -> Iterator[Sample]:
     yield Sample(f"{NAMESPACE}.ci.runs.oldest_queued_minutes", minutes, tags)
 
 
-def duration_samples(settings: Settings, completed: Iterable[Run]) -> Iterator[Sample]:
+def duration_samples(settings: Settings, completed: Iterable[WorkflowRun]) -> Iterator[Sample]:
     """A point for each run that was seen to end."""
     scope = scope_tags(settings.repo, settings.branch)
     for run in completed:

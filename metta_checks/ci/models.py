@@ -42,7 +42,7 @@ class Workflow:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class WorkflowRun:
     """One workflow run as its latest attempt has it. Times are UTC, in whole seconds.
 
     `number` counts the runs of the workflow, whatever the branch. `conclusion` is None until the attempt has ended.
@@ -79,7 +79,7 @@ class Run:
         return max((self.ended_at - self.started_at).total_seconds(), 0.0) / 60
 
 
-class Job(NamedTuple):
+class WorkflowJob(NamedTuple):
     """One job of an attempt. `labels` are those of the runner that it asked for, without the run's id; `had_runner`
     says whether it got one. Without `completed_at` it has not ended."""
 

@@ -13,7 +13,7 @@ from typing import Final
 from metta_checks.ci.api_models import RunPage, run_page
 from metta_checks.ci.client import GitHub, run_until_error
 from metta_checks.ci.ledger import FULL_PAGE, PAGE_SIZE, AnsweredSize, Bucket, Gap
-from metta_checks.ci.models import QueuePage, Run
+from metta_checks.ci.models import QueuePage, WorkflowRun
 from metta_checks.ci.runs import RunTable
 from metta_checks.core.errors import Kind, SourceError
 
@@ -43,7 +43,7 @@ class RangePages:
     error: SourceError | None = None
 
     @property
-    def runs(self) -> list[Run]:
+    def runs(self) -> list[WorkflowRun]:
         return [run for page, _ in self.pages for run in page.runs]
 
 

@@ -8,14 +8,14 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from metta_checks.ci.client import OF_ALL_REQUESTS, GitHub
+from metta_checks.ci.client import FATAL_KINDS, GitHub
 from metta_checks.ci.figures import Snapshot
 from metta_checks.ci.graphql_batch import Batch, BatchReply, BatchSender
 from metta_checks.ci.history import Histories, resolve_flakiness
 from metta_checks.ci.labels import LabelCounts
 from metta_checks.ci.ledger import Ledger
 from metta_checks.ci.listing import Listing
-from metta_checks.ci.models import RepositoryName, Run
+from metta_checks.ci.models import RepositoryName, WorkflowRun
 from metta_checks.ci.runs import RunTable, TrackedRun
 from metta_checks.ci.watch import Watch, WatchShare
 from metta_checks.ci.workflows import WorkflowFiles, Workflows, default_in_place_of_missing
@@ -111,22 +111,22 @@ class Reading:
         self._catch_up()
         self._listing.refresh(with_buckets=not self._is_whole)
         # A branch with runs of its own in the window is there, or was a moment ago, as is one that GitHub names.
-        if not self._coming_into_question() and not self._settings.is_default_branch:
+        if not self._runs_that_may_count() and not self._settings.is_default_branch:
             self._repository, self._default_branch = default_in_place_of_missing(self._github)
             if self._default_branch is not None:
                 return
         if self._workflows.is_due(self._runs.known[run_id].run for run_id in self._listing.read):
             self._refresh_workflows()
         # A first reading has no time to lose; what it read lately is watched by the batch.
-        if self._is_whole and not self._listing.gaps and self._can_afford_care():
-            self._look_behind()
+        if self._is_whole and not self._listing.gaps and self._has_spare_quota():
+            self._refresh_older_runs()
         if self._graphql_answers:
             yield from self._ask()
         if not self._graphql_answers:
             self._files.read_by_rest()
         if not self._listing.gaps:
-            self._search_the_past()
-        late = resolve_flakiness(self._github, self._runs, self._coming_into_question())
+            self._find_latest_runs()
+        late = resolve_flakiness(self._github, self._runs, self._runs_that_may_count())
         if late is not None and not self._is_whole:
             self._note_interruption(late)
         # Last, since it may take long and fails alone.
@@ -139,7 +139,7 @@ class Reading:
         is_due, self._catch_up_is_due = self._catch_up_is_due, False
         if not is_due or self._listing.gaps:
             return
-        late = resolve_flakiness(self._github, self._runs, self._coming_into_question())
+        late = resolve_flakiness(self._github, self._runs, self._runs_that_may_count())
         if late is not None:
             raise late
         wanted = [one.id for one in self._workflows.included.values() if self._files.existed(one)]
@@ -161,7 +161,7 @@ class Reading:
                 raise
             self._problems.append(f"the list of workflows is that of {listed_at:%H:%M} UTC: {error}")
 
-    def _look_behind(self) -> None:
+    def _refresh_older_runs(self) -> None:
         """Older runs that changed, or that GitHub lists late; they can wait for the next collection."""
         try:
             self._listing.maintain()
@@ -172,9 +172,9 @@ class Reading:
 
     def _ends_all(self, error: SourceError) -> bool:
         """Whether every other request would end in this error too."""
-        return error.kind in OF_ALL_REQUESTS or self._github.out_of_time
+        return error.kind in FATAL_KINDS or self._github.out_of_time
 
-    def _can_afford_care(self) -> bool:
+    def _has_spare_quota(self) -> bool:
         github = self._github
         return not github.anonymous or github.remaining is None or github.remaining > SPARE
 
@@ -252,13 +252,13 @@ class Reading:
         included = self._workflows.included.values()
         return frozenset(workflow.id for workflow in included if self._files.exists(workflow))
 
-    def _search_the_past(self) -> None:
+    def _find_latest_runs(self) -> None:
         """Find the latest decisive run of the workflows of which none is known. A workflow may have come to be one of
         them in the course of this collection: its latest run is under way again, or it was switched on."""
         by_graphql = self._graphql_answers and self._graphql_has_histories and self._github.session.reads_check_suites
         self._histories.search(self._wanted(), by_graphql=by_graphql, page_size=self._listing.page_size)
 
-    def _coming_into_question(self) -> list[int]:
+    def _runs_that_may_count(self) -> list[int]:
         """The branch's own runs that are in the window, or will be: by GitHub's clock one may have started after `now`.
         By the next collection it may be deleted."""
         opens, counts = self._now - self._settings.window, self._workflows.counts
@@ -275,7 +275,7 @@ class Reading:
             if in_time and run.conclusion is not None and self._workflows.counts(run):
                 yield known
 
-    def _newly_completed(self) -> tuple[Run, ...]:
+    def _newly_completed(self) -> tuple[WorkflowRun, ...]:
         """The runs whose end is seen for the first time. Those that had ended before the first collection ever are
         passed over: their durations belong to another time. So are those from before the look-back: they are forgotten
         now and then, so that nobody can say whether they were reported. A first reading over several collections is the

@@ -14,7 +14,7 @@ CATEGORY: Final = "ci"
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class VerdictRule:
     """The tags of a judged figure and its default condition; `of_branch` is False where no branch is looked at."""
 
     workflow_name: str
@@ -24,19 +24,19 @@ class Rule:
     of_branch: bool = True
 
 
-RULES: Final[Mapping[str, Rule]] = {
-    "ci.workflow.success": Rule("latest_state_of_main", "tests_blocking_merge", "success_ratio", ">= 1"),
-    "ci.workflow.flaky_tests": Rule("latest_state_of_main", "tests_blocking_merge", "flaky_tests", "< 10"),
-    "ci.workflow.tests_blocking_merge": Rule(
+RULES: Final[Mapping[str, VerdictRule]] = {
+    "ci.workflow.success": VerdictRule("latest_state_of_main", "tests_blocking_merge", "success_ratio", ">= 1"),
+    "ci.workflow.flaky_tests": VerdictRule("latest_state_of_main", "tests_blocking_merge", "flaky_tests", "< 10"),
+    "ci.workflow.tests_blocking_merge": VerdictRule(
         "latest_state_of_main", "tests_blocking_merge", "workflow_passing", ">= 1"
     ),
-    "ci.workflow.benchmarks": Rule("latest_state_of_main", "benchmarks", "workflow_passing", ">= 1"),
-    "ci.workflow.other_failing": Rule("latest_state_of_main", "other_workflows", "failing_count", "< 2"),
-    "ci.workflow.duration.p90": Rule("ci_smoothness", "workflow_duration", "p90_minutes", "< 5"),
-    "ci.workflow.cancelled": Rule("ci_smoothness", "jobs_cancelled", "count", "< 10"),
-    "github.hotfix.count": Rule("commit_history", "hotfix_commits", "weekly_count", "< 5", of_branch=False),
-    "github.force_merge.count": Rule("commit_history", "force_merges", "weekly_count", "< 7", of_branch=False),
-    "github.reverts.count": Rule("commit_history", "reverts", "weekly_count", "<= 1", of_branch=False),
+    "ci.workflow.benchmarks": VerdictRule("latest_state_of_main", "benchmarks", "workflow_passing", ">= 1"),
+    "ci.workflow.other_failing": VerdictRule("latest_state_of_main", "other_workflows", "failing_count", "< 2"),
+    "ci.workflow.duration.p90": VerdictRule("ci_smoothness", "workflow_duration", "p90_minutes", "< 5"),
+    "ci.workflow.cancelled": VerdictRule("ci_smoothness", "jobs_cancelled", "count", "< 10"),
+    "github.hotfix.count": VerdictRule("commit_history", "hotfix_commits", "weekly_count", "< 5", of_branch=False),
+    "github.force_merge.count": VerdictRule("commit_history", "force_merges", "weekly_count", "< 7", of_branch=False),
+    "github.reverts.count": VerdictRule("commit_history", "reverts", "weekly_count", "<= 1", of_branch=False),
 }
 """By metric, without the namespace."""
 

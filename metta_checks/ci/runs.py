@@ -10,7 +10,7 @@ from typing import Annotated, Final
 
 from pydantic import StringConstraints
 
-from metta_checks.ci.models import FAILED, Run
+from metta_checks.ci.models import FAILED, WorkflowRun
 
 KEPT_PER_WORKFLOW: Final = 20
 """Runs older than the look-back that are kept for a workflow at most."""
@@ -56,7 +56,7 @@ class TrackedRun:
     to agree. `gone` says that it was deleted upstream.
     """
 
-    run: Run
+    run: WorkflowRun
     previous_attempts: Annotated[str, StringConstraints(pattern=r"^[fo?12l]*$")]
     measured: bool
     last_updated: datetime
@@ -84,7 +84,7 @@ class TrackedRun:
         """What is known of an earlier attempt."""
         return Outcome(self.previous_attempts[attempt - 1])
 
-    def as_read(self, run: Run) -> TrackedRun:
+    def as_read(self, run: WorkflowRun) -> TrackedRun:
         """The same after `run` was just read. An answer that is behind what is known already is left aside: GitHub
         answers from replicas."""
         known = self.run
@@ -107,7 +107,7 @@ class RunTable:
         """All runs by id; it follows every change."""
         return self._runs
 
-    def admit(self, run: Run) -> None:
+    def admit(self, run: WorkflowRun) -> None:
         """Take note of a run as it was just read."""
         known = self._runs.get(run.id)
         if known is not None:
@@ -141,7 +141,7 @@ class RunTable:
         ended = (known.run.ended_at for known in self._runs.values() if known.run.conclusion is not None)
         return max([now, *(moment + timedelta(seconds=1) for moment in ended)])
 
-    def newly_completed(self, *, reported_before: bool) -> list[Run]:
+    def newly_completed(self, *, reported_before: bool) -> list[WorkflowRun]:
         """The runs whose end is seen for the first time, each once. With `reported_before`, those with several attempts
         count as reported."""
         completed = []
@@ -152,9 +152,9 @@ class RunTable:
             self._change(run_id, measured=True)
         return completed
 
-    def latest_decisive(self) -> dict[int, Run]:
+    def latest_decisive(self) -> dict[int, WorkflowRun]:
         """By workflow: its run on the branch with the highest number that came to a decision."""
-        latest: dict[int, Run] = {}
+        latest: dict[int, WorkflowRun] = {}
         for known in self._runs.values():
             run = known.run
             if (
@@ -179,7 +179,7 @@ class RunTable:
                 if room[run.workflow_id] < 0:
                     del self._runs[run.id]
 
-    def _newest_before(self, since: datetime) -> Iterator[Run]:
+    def _newest_before(self, since: datetime) -> Iterator[WorkflowRun]:
         old = [known.run for known in self._runs.values() if known.run.created_at < since]
         yield from sorted(old, key=lambda run: run.number, reverse=True)
 
@@ -187,11 +187,11 @@ class RunTable:
         self._runs[run_id] = replace(self._runs[run_id], **changes)  # type: ignore[arg-type]
 
 
-def _is_later(run: Run, known: Run) -> bool:
+def _is_later(run: WorkflowRun, known: WorkflowRun) -> bool:
     return (run.attempt, run.updated_at) >= (known.attempt, known.updated_at)
 
 
-def _letters(known: Run, attempt: int) -> str:
+def _letters(known: WorkflowRun, attempt: int) -> str:
     """The letters of the attempts from the known one up to `attempt`, which is the latest now."""
     if attempt <= known.attempt:
         return ""

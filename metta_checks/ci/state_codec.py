@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, get_type_hints
 from pydantic import AwareDatetime, BaseModel, PlainSerializer, TypeAdapter
 
 from metta_checks.ci.ledger import Ledger
-from metta_checks.ci.models import Run
+from metta_checks.ci.models import WorkflowRun
 from metta_checks.ci.runs import TrackedRun
 
 VERSION: Final = 3
@@ -25,7 +25,7 @@ LONGEST: Final = 64 * 1024 * 1024
 Moment = Annotated[AwareDatetime, PlainSerializer(lambda moment: int(moment.timestamp()))]
 """Kept as whole seconds, which is what GitHub gives."""
 
-RUN: Final = tuple(field.name for field in fields(Run))
+RUN: Final = tuple(field.name for field in fields(WorkflowRun))
 TRACKED: Final = tuple(field.name for field in fields(TrackedRun) if field.name != "run")
 
 
@@ -56,7 +56,7 @@ def _unpacked(text: str) -> bytes:
 
 def _adapters() -> dict[str, TypeAdapter[list[Any]]]:
     """By field of a run: a list of its values. The fields stand in the records themselves, and nowhere else."""
-    hints = {**get_type_hints(TrackedRun, include_extras=True), **get_type_hints(Run, include_extras=True)}
+    hints = {**get_type_hints(TrackedRun, include_extras=True), **get_type_hints(WorkflowRun, include_extras=True)}
     types = {name: Moment if hints[name] is datetime else hints[name] for name in (*RUN, *TRACKED)}
     return {name: TypeAdapter(list[type_]) for name, type_ in types.items()}  # type: ignore[valid-type]
 
@@ -83,5 +83,5 @@ def _runs(columns: Mapping[str, list[Any]]) -> Iterator[TrackedRun]:
     lengths = {len(values) for values in lists.values()}
     if len(lengths) > 1:
         raise ValueError(f"columns of {sorted(lengths)} entries")
-    runs = map(Run, *(lists[name] for name in RUN))
+    runs = map(WorkflowRun, *(lists[name] for name in RUN))
     yield from map(TrackedRun, runs, *(lists[name] for name in TRACKED))

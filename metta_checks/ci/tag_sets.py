@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from metta_checks.ci.models import CANCELLED, DECISIVE
-from metta_checks.ci.rules import CATEGORY, NAMESPACE, RULES, SOURCE, Rule
+from metta_checks.ci.rules import CATEGORY, NAMESPACE, RULES, SOURCE, VerdictRule
 from metta_checks.core.definition import CheckDefinition, MetricTags, TagSet
 from metta_checks.core.tag_sets import any_value
 from metta_checks.health.verdict import PREFIX as HEALTH
@@ -41,7 +41,7 @@ def metric_tags(definition: CheckDefinition) -> MetricTags:
     }
 
 
-def _place(rule: Rule) -> TagSet:
+def _place(rule: VerdictRule) -> TagSet:
     """The tags that a judged figure has on the wall: what it is, and the repository or branch that it is about."""
     return {
         **_ORIGIN,

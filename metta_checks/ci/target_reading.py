@@ -9,11 +9,11 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
 
-from metta_checks.ci.client import OF_ALL_REQUESTS, THREADS, GitHub, Session, run_concurrently
+from metta_checks.ci.client import FATAL_KINDS, THREADS, GitHub, Session, run_concurrently
 from metta_checks.ci.figures import Snapshot
 from metta_checks.ci.graphql import Data
 from metta_checks.ci.graphql_batch import Batch, BatchReply, parse_reply
-from metta_checks.ci.ledger import BATCH_SIZE, SIZE_HOLDS, Ledger
+from metta_checks.ci.ledger import BATCH_SIZE, REDUCED_SIZE_LIFETIME, Ledger
 from metta_checks.ci.pages import MAY_BE_TOO_LARGE
 from metta_checks.ci.queue import Queue, QueueReader
 from metta_checks.ci.reading import Reading
@@ -22,7 +22,7 @@ from metta_checks.core.deadline import Deadline
 from metta_checks.core.errors import Kind, SourceError
 from metta_checks.core.target import Target
 
-MOST_TOGETHER: Final = 25
+REPOSITORIES_PER_QUERY: Final = 25
 """Repositories that share a query at most."""
 
 
@@ -109,13 +109,13 @@ class BatchPool:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._most = MOST_TOGETHER
+        self._most = REPOSITORIES_PER_QUERY
         self._since = datetime.min.replace(tzinfo=UTC)
 
     def send(self, asked: Sequence[tuple[GitHub, Batch]]) -> list[BatchReply | SourceError | None]:
         """A reply to each batch, or the error that it ended in; None where the repository is to be asked alone."""
-        if not timedelta(0) <= self._session.now - self._since < SIZE_HOLDS:
-            self._most = MOST_TOGETHER
+        if not timedelta(0) <= self._session.now - self._since < REDUCED_SIZE_LIFETIME:
+            self._most = REPOSITORIES_PER_QUERY
         replies: list[BatchReply | SourceError | None] = []
         for pack in self._packs(asked):
             replies += self._send_pack(pack)
@@ -145,7 +145,7 @@ class BatchPool:
             data = self._session.query(github.settings.graphql_url, fields, about=about, apart=apart)
         except SourceError as error:
             if error.kind not in MAY_BE_TOO_LARGE or not github.has_time:
-                return [error if error.kind in OF_ALL_REQUESTS else None] * len(pack)
+                return [error if error.kind in FATAL_KINDS else None] * len(pack)
             half = len(pack) // 2
             self._most, self._since = half, self._session.now
             return [*self._send_pack(pack[:half]), *self._send_pack(pack[half:])]

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from metta_checks.ci.figures import Snapshot, other_failing
 from metta_checks.ci.labels import label_searches
-from metta_checks.ci.models import CANCELLED, TIMED, Run
+from metta_checks.ci.models import CANCELLED, TIMED, WorkflowRun
 from metta_checks.ci.rules import CATEGORY, RULES, SOURCE, scope_tags
 from metta_checks.ci.runs import TrackedRun
 from metta_checks.ci.settings import Settings
@@ -112,7 +112,7 @@ def _evidence(settings: Settings, metric: str, snapshot: Snapshot) -> Iterator[s
         yield link("The workflow runs", f"{snapshot.web_url}/actions?query={quote(f'branch:{settings.branch}')}")
 
 
-def _runs_behind(metric: str, snapshot: Snapshot) -> Iterable[Run]:
+def _runs_behind(metric: str, snapshot: Snapshot) -> Iterable[WorkflowRun]:
     """The runs that make a metric what it is, the most telling first."""
     in_window = sorted(snapshot.runs, key=lambda known: known.run.started_at, reverse=True)
     match metric:
@@ -131,6 +131,6 @@ def _runs_behind(metric: str, snapshot: Snapshot) -> Iterable[Run]:
             return sorted(listed, key=lambda run: (run.succeeded, -run.id))
 
 
-def _slowest(in_window: Iterable[TrackedRun]) -> list[Run]:
+def _slowest(in_window: Iterable[TrackedRun]) -> list[WorkflowRun]:
     timed = [known.run for known in in_window if known.run.conclusion in TIMED]
     return sorted(timed, key=lambda run: run.duration_minutes, reverse=True)

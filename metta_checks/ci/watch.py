@@ -8,14 +8,14 @@ from typing import Final, NamedTuple
 
 from metta_checks.ci.graphql_batch import BatchReply, RunStatus
 from metta_checks.ci.listing import Listing
-from metta_checks.ci.models import Run
+from metta_checks.ci.models import WorkflowRun
 from metta_checks.ci.runs import RunTable, TrackedRun
 from metta_checks.core.errors import SourceError
 
-UNSETTLED: Final = timedelta(seconds=5)
+MIN_AGE_TO_TRUST: Final = timedelta(seconds=5)
 """GitHub gives times by the second: a run that had just changed when it was read may have changed once more since."""
 
-ANNOUNCED: Final = timedelta(hours=1)
+MAX_REST_LAG: Final = timedelta(hours=1)
 """How long REST is waited for to show a change."""
 
 PAUSE: Final = timedelta(hours=1)
@@ -58,9 +58,9 @@ class Watch:
         self._now = now
         self._since = since
         self._share = share
-        self._unsettled: list[Run] = []
+        self._unsettled: list[WorkflowRun] = []
 
-    def runs(self) -> tuple[list[Run], list[Run]]:
+    def runs(self) -> tuple[list[WorkflowRun], list[WorkflowRun]]:
         """The runs to ask for, and those of which the outcome is asked too."""
         watched = self._in_turn(list(self._watched()))
         self._unsettled = [known.run for known in watched if self._is_unsettled(known)]
@@ -109,15 +109,15 @@ class Watch:
         return [known for known in watched if known.run.id not in left_out]
 
     def _is_unsettled(self, known: TrackedRun) -> bool:
-        return known.run.conclusion is None or known.last_updated >= self._now - UNSETTLED
+        return known.run.conclusion is None or known.last_updated >= self._now - MIN_AGE_TO_TRUST
 
-    def _is_shown(self, before: Run, now_read: Run, status: RunStatus) -> bool:
+    def _is_shown(self, before: WorkflowRun, now_read: WorkflowRun, status: RunStatus) -> bool:
         """Whether REST shows the change that GraphQL announced; until then the run is asked for again. The two need not
         agree on the time, so that an announcement counts no longer than an hour."""
         moved = now_read != before or now_read.updated_at >= status.updated_at
-        return moved or status.updated_at < self._now - ANNOUNCED
+        return moved or status.updated_at < self._now - MAX_REST_LAG
 
-    def _is_unsure(self, run: Run, reply: BatchReply) -> bool:
+    def _is_unsure(self, run: WorkflowRun, reply: BatchReply) -> bool:
         """A run that has been under way since before the look-back has no other to share a request with; the second of
         its last change is long over."""
         status = reply.statuses.get(run.id)

@@ -14,8 +14,8 @@ from metta_checks.ci.advice import advised_for_tree
 from metta_checks.ci.api_models import Text, WorkflowPage, branch_name, file_names, repository, workflow_page
 from metta_checks.ci.client import GitHub
 from metta_checks.ci.graphql import Data, GraphQLModel, QueryField, parse_alone
-from metta_checks.ci.ledger import FileNames, ListPage, WorkflowList
-from metta_checks.ci.models import WORKFLOW_FOLDER, RepositoryName, Run, Workflow, folded
+from metta_checks.ci.ledger import FileNames, ListingPage, WorkflowList
+from metta_checks.ci.models import WORKFLOW_FOLDER, RepositoryName, Workflow, WorkflowRun, folded
 from metta_checks.core.errors import Kind, SourceError
 from metta_checks.core.patterns import compile_stars
 
@@ -52,7 +52,7 @@ class Exclusion:
     def excludes(self, workflow: Workflow) -> bool:
         return self._matches(workflow.id, workflow.name, workflow.path)
 
-    def excludes_run(self, run: Run, workflows: Mapping[int, Workflow]) -> bool:
+    def excludes_run(self, run: WorkflowRun, workflows: Mapping[int, Workflow]) -> bool:
         """By the run's workflow, and by what the run says of it where the list has none: that of a ruleset."""
         return self.excludes_named(run.workflow_id, run.name, run.file, workflows)
 
@@ -93,11 +93,11 @@ class Workflows:
         lists = self._github.settings.lists
         return {metric: select(self.known, entries, self._exclusion) for metric, entries in lists.items()}
 
-    def counts(self, run: Run) -> bool:
+    def counts(self, run: WorkflowRun) -> bool:
         """Whether the run is one of the repository's own branch, of a workflow that is not excluded."""
         return run.from_this_repo and not self._exclusion.excludes_run(run, self.known)
 
-    def is_due(self, read: Iterable[Run]) -> bool:
+    def is_due(self, read: Iterable[WorkflowRun]) -> bool:
         """Whether the list is an hour old, or one of the runs just `read` belongs to a workflow that came after it."""
         listed_at = self.state.listed_at
         if listed_at is None or not timedelta(0) <= self._now - listed_at < LIST_KEPT:
@@ -112,7 +112,7 @@ class Workflows:
         """Read the list again; a page that has not changed costs no quota. Raises SourceError, and keeps the list then
         as it is."""
         github, remembered = self._github, self.state.pages
-        pages: list[ListPage] = []
+        pages: list[ListingPage] = []
         workflows: dict[int, Workflow] = {}
         more = True
         while more:
@@ -127,7 +127,7 @@ class Workflows:
                 workflows |= {workflow_id: self.known[workflow_id] for workflow_id in old.ids}
                 more = len(pages) < len(remembered)
             elif page is not None:
-                pages.append(ListPage(page.etag, tuple(workflow.id for workflow in page.workflows)))
+                pages.append(ListingPage(page.etag, tuple(workflow.id for workflow in page.workflows)))
                 workflows |= {workflow.id: workflow for workflow in page.workflows}
                 # A total below what is listed is none: the end is then where a page is empty.
                 more = bool(page.workflows) and (len(pages) * PER_PAGE < page.total or len(workflows) > page.total)

@@ -51,7 +51,7 @@ class Duplicate:
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class YamlDocument:
     """A file: `value` is what Python receives, `root` what stands in the file."""
 
     value: Any
@@ -65,7 +65,7 @@ class Document:
         return _below(self.root, place)
 
 
-def read_document(path: Path) -> Document:
+def read_document(path: Path) -> YamlDocument:
     """The document in `path`. Raises YamlFileError."""
     text = read_text(path)
     with explained(str(path)):
@@ -75,7 +75,7 @@ def read_document(path: Path) -> Document:
             value = None if root is None else loader.construct_document(root)
         finally:
             loader.dispose()
-    return Document(value, root, tuple(loader.duplicates), tuple(loader.unreadable))
+    return YamlDocument(value, root, tuple(loader.duplicates), tuple(loader.unreadable))
 
 
 def go_type(node: yaml.Node | None) -> str:
@@ -310,7 +310,7 @@ class AgentConfig:
     init_config: Mapping[str, Any]
     instances: tuple[Mapping[str, Any], ...]
     more: Mapping[str, Any] = field(default_factory=dict)
-    document: Document | None = None
+    document: YamlDocument | None = None
 
 
 def read_agent_config(path: Path) -> AgentConfig:
@@ -327,7 +327,7 @@ def read_agent_config(path: Path) -> AgentConfig:
     return AgentConfig(content.get("init_config") or {}, instances, more, document)
 
 
-def _problems(document: Document) -> Iterator[str]:
+def _problems(document: YamlDocument) -> Iterator[str]:
     """What keeps the Agent from finding instances in the file."""
     content = document.value
     if content is None:
@@ -400,6 +400,6 @@ def kind_of(value: object) -> str:
             return "a mapping"
 
 
-def _line(document: Document, *place: str | int) -> str:
+def _line(document: YamlDocument, *place: str | int) -> str:
     line = line_of(document.node(*place))
     return f"line {line}: " if line is not None else ""

@@ -13,7 +13,7 @@ from metta_checks.checks import CHECKS
 from metta_checks.cli.arguments import output_file, require_written
 from metta_checks.cli.group import ConfigurationFault, install_command, require_simulator
 from metta_checks.cli.render import outcomes_json
-from metta_checks.cli.runner import Outcome, new_check, prepare_stubs, run_once
+from metta_checks.cli.runner import CheckOutcome, new_check, prepare_stubs, run_once
 from metta_checks.cli.terminal import Progress, echo
 from metta_checks.core.atomic_write import STANDARD_OUTPUT, WriteError, is_standard_output
 from metta_checks.core.clock import utcnow
@@ -254,7 +254,7 @@ def _demo_documents() -> dict[str, str]:
     from metta_checks.simulator.timelapse import STEPS, timelapse
 
     prepare_stubs()
-    outcomes: dict[str, list[Outcome]] = {definition.name: [] for definition in CHECKS}
+    outcomes: dict[str, list[CheckOutcome]] = {definition.name: [] for definition in CHECKS}
     with timelapse(utcnow()) as life:
         checks = [new_check(definition, {}, life.sandbox.instances[definition.slug]) for definition in CHECKS]
         for number in range(1, STEPS + 2):

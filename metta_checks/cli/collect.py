@@ -27,7 +27,7 @@ from metta_checks.cli.conf_files import ConfFile, found_at
 from metta_checks.cli.conf_values import placeholders
 from metta_checks.cli.dogstatsd import (
     AddressError,
-    MissingClientError,
+    MissingDogstatsdError,
     NoAgentError,
     Pusher,
     destination,
@@ -36,7 +36,7 @@ from metta_checks.cli.dogstatsd import (
 from metta_checks.cli.group import INTERRUPTED, ConfigurationFault
 from metta_checks.cli.option_faults import Fault, faults_of_instance
 from metta_checks.cli.render import document_json, outcome_text, sent_text
-from metta_checks.cli.runner import Outcome, collections, log_shown, new_check, prepare_stubs, refused
+from metta_checks.cli.runner import CheckOutcome, collections, log_shown, new_check, prepare_stubs, refused
 from metta_checks.cli.secret_handles import unresolved, without_handles
 from metta_checks.cli.terminal import Progress, echo, echo_wrapped
 from metta_checks.core.atomic_write import STANDARD_OUTPUT
@@ -57,7 +57,7 @@ ENOUGH: Final = "\b\nEnvironment variables that are enough instead of a configur
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class CollectionPlan:
     """One instance to collect: its check, and where its options are. `path` is None for the environment."""
 
     definition: CheckDefinition
@@ -155,7 +155,7 @@ def collect(
     prepare_stubs()
     jobs = list(_jobs(checks, config_path, instance))
     progress = Progress(quiet=quiet)
-    outcomes: dict[str, list[Outcome]] = {job.definition.name: [] for job in jobs}
+    outcomes: dict[str, list[CheckOutcome]] = {job.definition.name: [] for job in jobs}
     tables: list[str] = []
     interrupted = False
     with _pusher(hostless=hostless) if push else nullcontext() as pusher:
@@ -185,7 +185,7 @@ def collect(
     context.exit(INTERRUPTED if interrupted else exit_status([one for some in outcomes.values() for one in some]))
 
 
-def exit_status(outcomes: Sequence[Outcome]) -> int:
+def exit_status(outcomes: Sequence[CheckOutcome]) -> int:
     """2 when a configuration is wrong, else 1 when a collection failed, else 0."""
     failures = {outcome.failure for outcome in outcomes}
     if "configuration" in failures:
@@ -202,14 +202,14 @@ def _refuse_contradictions(*, dry_run: bool, push: bool, hostless: bool, quiet: 
         raise click.UsageError("--quiet and --verbose contradict each other")
 
 
-def _jobs(checks: Sequence[CheckDefinition], path: Path | None, instance: int | None) -> Iterator[Job]:
+def _jobs(checks: Sequence[CheckDefinition], path: Path | None, instance: int | None) -> Iterator[CollectionPlan]:
     """The instances to collect. Raises ConfigurationFault where there is none, or a file cannot be used."""
     found = False
     for definition, file in _files(checks, path):
         config = config_or_environment(file)
         for number in _numbers(config, instance):
             found = True
-            yield Job(definition, config, number, file)
+            yield CollectionPlan(definition, config, number, file)
     if not found:
         names = ", ".join(definition.name for definition in checks)
         where = f"{path} has no configuration of {names}" if path else f"no variable of {names} is set"
@@ -259,7 +259,7 @@ def _pusher(*, hostless: bool) -> Iterator[Pusher]:
     try:
         require_client()
         target = destination()
-    except (MissingClientError, AddressError) as error:
+    except (MissingDogstatsdError, AddressError) as error:
         raise ConfigurationFault(str(error)) from None
     try:
         with Pusher(target, hostless=hostless) as pusher:
@@ -268,14 +268,14 @@ def _pusher(*, hostless: bool) -> Iterator[Pusher]:
         raise click.ClickException(f"not pushed: {error}") from None
 
 
-def _push(pusher: Pusher, outcome: Outcome, *, aside: bool, quiet: bool) -> None:
+def _push(pusher: Pusher, outcome: CheckOutcome, *, aside: bool, quiet: bool) -> None:
     """Send all that the Agent would have received, the `up 0` of a failed collection too, and report it."""
     sent = pusher.send(outcome.series)
     if not quiet:
         echo("\n".join(sent_text(sent, pusher.destination, len(outcome.events))), err=aside)
 
 
-def _outcomes(job: Job, repeat: int, pause: float, *, verbose: bool) -> Iterator[Outcome]:
+def _outcomes(job: CollectionPlan, repeat: int, pause: float, *, verbose: bool) -> Iterator[CheckOutcome]:
     given = job.config.instances[job.number - 1]
     if unfilled := [f"`{fault.option}`: {fault.text}" for fault in placeholders(given)]:
         yield refused(ConfigurationError("\n".join(unfilled)), instance=job.number)
@@ -290,7 +290,7 @@ def _outcomes(job: Job, repeat: int, pause: float, *, verbose: bool) -> Iterator
         yield from collections(check, instance=job.number, repeat=repeat, pause=pause)
 
 
-def _report(job: Job, outcome: Outcome, *, verbose: bool) -> None:
+def _report(job: CollectionPlan, outcome: CheckOutcome, *, verbose: bool) -> None:
     """The error of a failed collection; where the configuration is at fault, all of its faults."""
     if outcome.error is None:
         return
@@ -325,7 +325,7 @@ def _report(job: Job, outcome: Outcome, *, verbose: bool) -> None:
         echo(outcome.traceback, err=True)
 
 
-def _unset_credentials(job: Job) -> list[str]:
+def _unset_credentials(job: CollectionPlan) -> list[str]:
     """The variables that would hold the credential, where the options come from the environment and it has none."""
     of_options = {variable.name for variable in job.definition.check_class().VARIABLES.values()}
     named = [name for name in job.definition.variables if name not in of_options]

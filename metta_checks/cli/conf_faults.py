@@ -11,7 +11,7 @@ import yaml
 from metta_checks.checks import CHECKS
 from metta_checks.cli.agent_config import AgentConfig, ConfigFileError, below, line_of, read_agent_config
 from metta_checks.cli.agent_types import FILE, INIT_CONFIG, INSTANCE, refused_keys
-from metta_checks.cli.conf_files import ConfFile, Finding
+from metta_checks.cli.conf_files import ConfFile, FileFinding
 from metta_checks.cli.conf_values import faults_of_values, placeholders
 from metta_checks.cli.installation import EXAMPLE
 from metta_checks.cli.option_faults import Fault, faults_of_instance, faults_of_model, parent_of, replaced_by
@@ -39,7 +39,7 @@ class CheckedFile:
 
     file: ConfFile
     config: AgentConfig | None
-    faults: tuple[Finding, ...]
+    faults: tuple[FileFinding, ...]
     loaded: tuple[Loaded, ...]
 
 
@@ -49,7 +49,7 @@ def check_file(file: ConfFile) -> CheckedFile:
     try:
         config = read_agent_config(path)
     except ConfigFileError as error:
-        faults = tuple(Finding("fault", path, problem) for problem in error.problems)
+        faults = tuple(FileFinding("fault", path, problem) for problem in error.problems)
         return CheckedFile(file, None, faults, ())
     root = config.document.root if config.document else None
     findings = [*_of_yaml(config, file), *_at_the_top(config, file, root)]
@@ -69,34 +69,34 @@ def check_file(file: ConfFile) -> CheckedFile:
     return CheckedFile(file, config, tuple(findings), tuple(loaded))
 
 
-def _finding(file: ConfFile, fault: Fault, node: yaml.Node | None, number: int | None) -> Finding:
+def _finding(file: ConfFile, fault: Fault, node: yaml.Node | None, number: int | None) -> FileFinding:
     line = line_of(below(node, *fault.place)) if fault.place else None
     if line is None and fault.option is not None:
         line = line_of(below(node, fault.option))
     text = fault.text if number is not None else f"in `init_config`: {fault.text}"
-    return Finding("fault", file.path, text, number, fault.option, line)
+    return FileFinding("fault", file.path, text, number, fault.option, line)
 
 
-def _of_yaml(config: AgentConfig, file: ConfFile) -> Iterator[Finding]:
+def _of_yaml(config: AgentConfig, file: ConfFile) -> Iterator[FileFinding]:
     for twice in config.document.duplicates if config.document else ():
         first = f"also on line {twice.first_line}" if twice.first_line != twice.line else "twice on this line"
         text = f"is written {first}, and the Agent uses the last one without warning: remove one"
         if twice.merged:
             text = f"of line {twice.first_line} is replaced by the one that `<<` merges below it: move `<<` above it"
-        yield Finding("fault", file.path, text, None, twice.key, twice.line)
+        yield FileFinding("fault", file.path, text, None, twice.key, twice.line)
     for node in config.document.unreadable if config.document else ():
         text = f"`{printable(str(node.value), LONGEST)}` comes back from the Agent without quotes"
         text = f"{text}, and Python's YAML cannot read it: write another text. The Agent would not build the check"
-        yield Finding("fault", file.path, text, None, None, line_of(node))
+        yield FileFinding("fault", file.path, text, None, None, line_of(node))
 
 
-def _at_the_top(config: AgentConfig, file: ConfFile, root: yaml.Node | None) -> Iterator[Finding]:
+def _at_the_top(config: AgentConfig, file: ConfFile, root: yaml.Node | None) -> Iterator[FileFinding]:
     for key, problem, node in refused_keys(root, FILE):
-        yield Finding("fault", file.path, problem, None, key, line_of(node))
+        yield FileFinding("fault", file.path, problem, None, key, line_of(node))
     for key in config.more:
         if key not in FILE_KEYS:
             text = hint_for_file_key(str(key), file.definition)
-            yield Finding("fault", file.path, text, None, str(key), line_of(below(root, str(key))))
+            yield FileFinding("fault", file.path, text, None, str(key), line_of(below(root, str(key))))
 
 
 def _of_init_config(config: AgentConfig, definition: CheckDefinition, node: yaml.Node | None) -> Iterator[Fault]:

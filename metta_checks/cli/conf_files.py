@@ -18,7 +18,7 @@ Level = Literal["fault", "warning", "note", "credential"]
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class FileFinding:
     """A fault keeps the check from running as it is meant to; a warning is about what causes trouble later. A `note`
     and a `credential` are neither: what else there is, and where a credential comes from and goes.
 
@@ -71,7 +71,7 @@ class ConfFile:
     definition: CheckDefinition
 
 
-Found = ConfFile | Path | Finding
+Found = ConfFile | Path | FileFinding
 """A configuration, a file of health records, or what is wrong with where a file stands."""
 
 
@@ -107,10 +107,12 @@ def _in_check_folder(folder: Path) -> Iterator[Found]:
     if definition is None:
         meant = meant_check(name)
         if meant is not None:
-            yield Finding("fault", folder, f"there is no check `{name}`: the folder has to be called {meant.name}.d")
+            yield FileFinding(
+                "fault", folder, f"there is no check `{name}`: the folder has to be called {meant.name}.d"
+            )
         elif name.startswith("metta_"):
             known = ", ".join(f"{each.name}.d" for each in CHECKS)
-            yield Finding("fault", folder, f"there is no check `{name}`; the folders are {known}")
+            yield FileFinding("fault", folder, f"there is no check `{name}`; the folders are {known}")
         return
     children = sorted(folder.iterdir())
     files = config_files(children)
@@ -118,7 +120,7 @@ def _in_check_folder(folder: Path) -> Iterator[Found]:
     if not files:
         has_example = any(child.name == EXAMPLE for child in children)
         remedy = f"copy {EXAMPLE} to conf.yaml beside it and edit that" if has_example else "the Agent does not run it"
-        yield Finding("note", folder, f"{definition.name} has no conf.yaml: {remedy}")
+        yield FileFinding("note", folder, f"{definition.name} has no conf.yaml: {remedy}")
 
 
 def config_files(children: Iterable[Path]) -> list[Path]:
@@ -133,14 +135,14 @@ def _conf_file(path: Path, wanted: CheckDefinition | None) -> Found:
         return ConfFile(path, definition)
     meant = meant_check(parent.removesuffix(".d")) if _is_check_folder(Path(parent)) else None
     if meant is not None:
-        return Finding("fault", path, f"the folder `{parent}` has to be called {meant.name}.d")
+        return FileFinding("fault", path, f"the folder `{parent}` has to be called {meant.name}.d")
     try:
         if key := helm_key(read_yaml(path)):
-            return Finding("fault", path, f"{OF_HELM} `{key}`, each in a file of its own with --check")
+            return FileFinding("fault", path, f"{OF_HELM} `{key}`, each in a file of its own with --check")
     except YamlFileError:
         pass
     remedy = "put it into a folder such as metta_wandb.d, or name the check with --check"
-    return Finding("fault", path, f"its folder and name do not tell which check it is for: {remedy}")
+    return FileFinding("fault", path, f"its folder and name do not tell which check it is for: {remedy}")
 
 
 def _is_check_folder(path: Path) -> bool:

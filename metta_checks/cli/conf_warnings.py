@@ -13,7 +13,7 @@ from datadog_checks.base import is_affirmative
 
 from metta_checks.cli.agent_config import AgentConfig, is_variable
 from metta_checks.cli.conf_faults import CheckedFile
-from metta_checks.cli.conf_files import ConfFile, Finding
+from metta_checks.cli.conf_files import ConfFile, FileFinding
 from metta_checks.core import MettaCheck
 from metta_checks.core.agent_options import AGENT_INTERVAL, agent_tags
 from metta_checks.core.bounded_yaml import YamlFileError, read_yaml
@@ -38,7 +38,7 @@ HOST_TAGS: Final = frozenset({"host", "hostname", "host_name"})
 _USER_IN_URL = re.compile(r"://[^/@\s:]*:[^/@\s]+@")
 
 
-def warnings_of(checked: CheckedFile, *, daemonset: bool) -> Iterator[Finding]:
+def warnings_of(checked: CheckedFile, *, daemonset: bool) -> Iterator[FileFinding]:
     """The warnings about one file. `daemonset` is whether every node's Agent gets it."""
     config, file = checked.config, checked.file
     if config is None:
@@ -49,10 +49,10 @@ def warnings_of(checked: CheckedFile, *, daemonset: bool) -> Iterator[Finding]:
         for option, text in _about_an_instance(config, given, file):
             # What is at fault is written anew anyway.
             if (number, option) not in faulty:
-                yield Finding("warning", file.path, text, number, option)
+                yield FileFinding("warning", file.path, text, number, option)
 
 
-def same_twice(files: Iterable[CheckedFile]) -> Iterator[Finding]:
+def same_twice(files: Iterable[CheckedFile]) -> Iterator[FileFinding]:
     """A warning for each instance that watches what another one of the tree watches already, or that cannot be
     distinguished from another one."""
     watched: dict[tuple[str, str], Place] = {}
@@ -64,12 +64,14 @@ def same_twice(files: Iterable[CheckedFile]) -> Iterator[Finding]:
             alike = told_apart.setdefault((name, _tags_of_telemetry(loaded.check)), place)
             if first := next((first for first in firsts if first != place), None):
                 text = "gauges overwrite each other, distribution points count twice"
-                yield Finding("warning", place[0], f"it watches the same as {_named(first, place)}: {text}", place[1])
+                yield FileFinding(
+                    "warning", place[0], f"it watches the same as {_named(first, place)}: {text}", place[1]
+                )
             elif alike != place:
                 series = "`metta.check.up`" + (" and `data_missing`" if checked.file.definition.records else "")
                 text = f"both submit the same series of {series}, so that one hides the other's outage"
                 text = f"the same as those of {_named(alike, place)}: {text}; give each a tag of its own"
-                yield Finding("warning", place[0], text, place[1], "tags")
+                yield FileFinding("warning", place[0], text, place[1], "tags")
 
 
 def _tags_of_telemetry(check: MettaCheck) -> frozenset[str]:
@@ -82,19 +84,19 @@ def _named(first: Place, seen_from: Place) -> str:
     return f"instance {first[1]}" if first[0] == seen_from[0] else f"instance {first[1]} of {first[0]}"
 
 
-def _about_the_file(config: AgentConfig, file: ConfFile, *, daemonset: bool) -> Iterator[Finding]:
+def _about_the_file(config: AgentConfig, file: ConfFile, *, daemonset: bool) -> Iterator[FileFinding]:
     path = file.path
     if path.suffix == ".yml":
         text = "the Agent's container image copies only *.yaml from a mounted /conf.d: rename it to .yaml"
-        yield Finding("warning", path, text)
+        yield FileFinding("warning", path, text)
     if config.more.get("cluster_check") is True:
         return
     everywhere = "every node submits the same series, gauges overwrite each other and distribution points multiply"
     if daemonset:
-        yield Finding("warning", path, f"on a DaemonSet {everywhere}: set it to true", None, "cluster_check")
+        yield FileFinding("warning", path, f"on a DaemonSet {everywhere}: set it to true", None, "cluster_check")
     elif "ad_identifiers" in config.more:
         text = f"a check runs beside each matching container, on each node, so that {everywhere}"
-        yield Finding("warning", path, text, None, "ad_identifiers")
+        yield FileFinding("warning", path, text, None, "ad_identifiers")
 
 
 def _about_an_instance(

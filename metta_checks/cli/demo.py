@@ -15,12 +15,12 @@ from metta_checks.cli.arguments import output_file
 from metta_checks.cli.collect import exit_status
 from metta_checks.cli.group import require_simulator
 from metta_checks.cli.render import number_text, outcome_text
-from metta_checks.cli.runner import Outcome, Series, new_check, prepare_stubs, run_once
+from metta_checks.cli.runner import CheckOutcome, Series, new_check, prepare_stubs, run_once
 from metta_checks.cli.terminal import echo, echo_wrapped, show_table
 from metta_checks.core.atomic_write import WriteError, is_standard_output, write_output
 
 
-class Figure(NamedTuple):
+class DemoFigure(NamedTuple):
     """A figure of the screen: its words, the metric, the tags that its series have, and how they become one number."""
 
     words: str
@@ -32,29 +32,29 @@ class Figure(NamedTuple):
 SHOWN: Final = 5
 """Figures of a check."""
 
-FIGURES: Final[Mapping[str, Sequence[Figure]]] = {
+FIGURES: Final[Mapping[str, Sequence[DemoFigure]]] = {
     "wandb": (
-        Figure("running", "wandb.runs", ("state:running",)),
-        Figure("failed in 7 days", "wandb.runs", ("state:failed",)),
-        Figure("finished", "wandb.runs", ("state:finished",)),
-        Figure("hours of the longest run", "wandb.run.duration_hours", of="max"),
-        Figure("steps a second of the fastest run", "wandb.run.sps", of="max"),
+        DemoFigure("running", "wandb.runs", ("state:running",)),
+        DemoFigure("failed in 7 days", "wandb.runs", ("state:failed",)),
+        DemoFigure("finished", "wandb.runs", ("state:finished",)),
+        DemoFigure("hours of the longest run", "wandb.run.duration_hours", of="max"),
+        DemoFigure("steps a second of the fastest run", "wandb.run.sps", of="max"),
     ),
     "ci": (
-        Figure("success ratio", "metta.infra.cron.ci.workflow.success_ratio", of="max"),
-        Figure("flaky tests", "metta.infra.cron.ci.workflow.flaky_tests"),
-        Figure("other workflows failing", "metta.infra.cron.ci.workflow.other_failing"),
-        Figure("minutes of the 90th percentile", "metta.infra.cron.ci.workflow.duration.p90", of="max"),
-        Figure("verdicts that fail", "metta.infra.health.state", of="failing"),
+        DemoFigure("success ratio", "metta.infra.cron.ci.workflow.success_ratio", of="max"),
+        DemoFigure("flaky tests", "metta.infra.cron.ci.workflow.flaky_tests"),
+        DemoFigure("other workflows failing", "metta.infra.cron.ci.workflow.other_failing"),
+        DemoFigure("minutes of the 90th percentile", "metta.infra.cron.ci.workflow.duration.p90", of="max"),
+        DemoFigure("verdicts that fail", "metta.infra.health.state", of="failing"),
     ),
 }
 
 OF_RECORDS: Final = (
-    Figure("verdicts", "metta.infra.health.state", of="count"),
-    Figure("pass", "metta.infra.health.state", of="passing"),
-    Figure("fail", "metta.infra.health.state", of="failing"),
-    Figure("unknown", "metta.infra.health.state", of="unknown"),
-    Figure("hours of the oldest record", "metta.infra.health.age_seconds", of="hours"),
+    DemoFigure("verdicts", "metta.infra.health.state", of="count"),
+    DemoFigure("pass", "metta.infra.health.state", of="passing"),
+    DemoFigure("fail", "metta.infra.health.state", of="failing"),
+    DemoFigure("unknown", "metta.infra.health.state", of="unknown"),
+    DemoFigure("hours of the oldest record", "metta.infra.health.age_seconds", of="hours"),
 )
 """The figures of a check that reads health records."""
 
@@ -92,7 +92,7 @@ def demo(context: click.Context, verbose: bool, board_path: Path | None) -> None
     path = board_path or default_board()
     aside = is_standard_output(path)
     prepare_stubs()
-    outcomes: dict[str, Outcome] = {}
+    outcomes: dict[str, CheckOutcome] = {}
     with sandbox() as demo:
         for definition in CHECKS:
             check = new_check(definition, {}, demo.instances[definition.slug])
@@ -132,9 +132,9 @@ def figures_of(slug: str, series: Sequence[Series]) -> Iterator[str]:
             yield f"{figure.words} {number_text(_one_number(values, figure.of))}"
 
 
-def _first_metrics(series: Sequence[Series]) -> list[Figure]:
+def _first_metrics(series: Sequence[Series]) -> list[DemoFigure]:
     own = dict.fromkeys(one.metric for one in series if not one.metric.startswith("metta.check."))
-    return [Figure(metric, metric) for metric in list(own)[:SHOWN]]
+    return [DemoFigure(metric, metric) for metric in list(own)[:SHOWN]]
 
 
 def _one_number(values: Sequence[float], of: str) -> float:
@@ -151,7 +151,7 @@ def _one_number(values: Sequence[float], of: str) -> float:
             return sum(values)
 
 
-def _show(outcomes: Mapping[str, Outcome]) -> None:
+def _show(outcomes: Mapping[str, CheckOutcome]) -> None:
     """A table of the checks, and the figures of each."""
     rows = [
         (

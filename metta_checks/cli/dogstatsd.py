@@ -46,7 +46,7 @@ class NoAgentError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Destination:
+class DogstatsdAddress:
     """A Unix socket (`socket_path` is set), or a UDP address."""
 
     socket_path: str | None = None
@@ -80,7 +80,7 @@ class Destination:
             raise NoAgentError(f"{self}: this is no socket")
 
 
-def destination() -> Destination:
+def destination() -> DogstatsdAddress:
     """DD_DOGSTATSD_URL, else DD_AGENT_HOST and DD_DOGSTATSD_PORT, else udp://localhost:8125. Raises AddressError."""
     if os.environ.get("DD_DOGSTATSD_DISABLE", "").lower() in {"true", "yes", "1"}:
         raise AddressError("DD_DOGSTATSD_DISABLE is set, so that the DogStatsD client sends nothing: unset it to push")
@@ -91,16 +91,16 @@ def destination() -> Destination:
     if port and not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
         raise AddressError("DD_DOGSTATSD_PORT is not a port number from 1 to 65535")
     host = os.environ.get("DD_AGENT_HOST", "").strip()
-    return Destination(host=host or DEFAULT_HOST, port=int(port or DEFAULT_PORT))
+    return DogstatsdAddress(host=host or DEFAULT_HOST, port=int(port or DEFAULT_PORT))
 
 
-def _of_url(url: str) -> Destination:
+def _of_url(url: str) -> DogstatsdAddress:
     wrong = AddressError("DD_DOGSTATSD_URL is not an address: write unix:///path/to/socket or udp://host:port")
     scheme, _, rest = url.partition("://")
     if scheme in {"unix", "unixgram", "unixstream"}:
         if not rest.startswith("/"):
             raise wrong
-        return Destination(socket_path=rest, scheme=scheme)
+        return DogstatsdAddress(socket_path=rest, scheme=scheme)
     try:
         split = urlsplit(url)
         host, port = split.hostname, split.port or DEFAULT_PORT
@@ -108,10 +108,10 @@ def _of_url(url: str) -> Destination:
         raise wrong from None
     if scheme != "udp" or not host:
         raise wrong
-    return Destination(host=host, port=port)
+    return DogstatsdAddress(host=host, port=port)
 
 
-class MissingClientError(Exception):
+class MissingDogstatsdError(Exception):
     """The DogStatsD client is not installed."""
 
 
@@ -132,7 +132,7 @@ class Pusher:
     tag, by which the Agent leaves its own host off, as it does for an instance with `empty_default_hostname`.
     """
 
-    def __init__(self, destination: Destination, *, hostless: bool = False) -> None:
+    def __init__(self, destination: DogstatsdAddress, *, hostless: bool = False) -> None:
         self.destination = destination
         self._own_tags = ["host:"] if hostless else []
         self._client = _client(destination)
@@ -218,12 +218,12 @@ def require_client() -> None:
     try:
         import datadog  # noqa: F401 (whether it is there)
     except ImportError:
-        raise MissingClientError(
+        raise MissingDogstatsdError(
             f"--push needs the DogStatsD client, which is not installed: {install_command('push')}"
         ) from None
 
 
-def _client(destination: Destination) -> Any:
+def _client(destination: DogstatsdAddress) -> Any:
     from datadog.dogstatsd.base import DogStatsd
 
     path = destination.socket_path

@@ -13,7 +13,7 @@ from datadog_checks.base import ConfigurationError
 
 from metta_checks.cli.agent_config import ConfigFileError, read_agent_config
 from metta_checks.cli.arguments import METAVAR, completed, optional_check
-from metta_checks.cli.conf_files import ConfFile, Finding, found_at
+from metta_checks.cli.conf_files import ConfFile, FileFinding, found_at
 from metta_checks.cli.conf_values import filled
 from metta_checks.cli.group import ConfigurationFault
 from metta_checks.cli.runner import new_check, prepare_stubs
@@ -181,7 +181,9 @@ def _files(paths: Iterable[Path], check: CheckDefinition | None) -> list[ConfFil
         found = list(found_at(path, check))
         configurations = [one for one in found if isinstance(one, ConfFile)]
         if not configurations:
-            texts = [one.text for one in found if isinstance(one, Finding)] or ["this is no configuration of a check"]
+            texts = [one.text for one in found if isinstance(one, FileFinding)] or [
+                "this is no configuration of a check"
+            ]
             raise ConfigurationFault(f"{path}: {'; '.join(texts)}")
         files |= {one.path: one for one in configurations}
     return list(files.values())

@@ -38,7 +38,7 @@ OLD_KEYS: Final = {"memory_utilization": "system.memory", "disk_utilization": "s
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Scope:
     """What an instance asks for, as its options have it; `run_types` are names and patterns in order."""
 
     entity: str
@@ -54,7 +54,7 @@ class Asked:
     max_runs: int
 
     @classmethod
-    def of(cls, options: Any) -> Asked:
+    def of(cls, options: Any) -> Scope:
         """From the validated instance options of the check."""
         return cls(
             entity=options.entity.strip(),
@@ -108,7 +108,7 @@ class SdkRun:
 
 def independent_count(
     runs: Iterable[SdkRun],
-    asked: Asked,
+    asked: Scope,
     now: datetime,
     silent: Collection[str] = frozenset(),
     resumed: Mapping[str, datetime] | None = None,
@@ -124,7 +124,7 @@ def independent_count(
     return figures
 
 
-def independent_points(ended: Iterable[SdkRun], asked: Asked) -> list[tuple[Series, float]]:
+def independent_points(ended: Iterable[SdkRun], asked: Scope) -> list[tuple[Series, float]]:
     """The distribution points of runs that have just ended, sorted."""
     points = []
     for run in ended:
@@ -135,7 +135,7 @@ def independent_points(ended: Iterable[SdkRun], asked: Asked) -> list[tuple[Seri
     return sorted(points)
 
 
-def _counts(active: Iterable[SdkRun], asked: Asked) -> dict[Series, float]:
+def _counts(active: Iterable[SdkRun], asked: Scope) -> dict[Series, float]:
     def series(run_type: str, state: str) -> Series:
         own = (tag("run_type", run_type), tag("state", state), tag("timeframe", asked.timeframe))
         return "wandb.runs", tuple(sorted(own + _project_tags(asked)))
@@ -152,7 +152,7 @@ def _counts(active: Iterable[SdkRun], asked: Asked) -> dict[Series, float]:
     return figures
 
 
-def _gpus(run: SdkRun, asked: Asked) -> float:
+def _gpus(run: SdkRun, asked: Scope) -> float:
     number: Any = _named_values(run).get(asked.gpus_key) if asked.gpus_key else None
     if _is_number(number) and number >= 0:
         return float(number)
@@ -162,7 +162,7 @@ def _gpus(run: SdkRun, asked: Asked) -> float:
     return float(len({(_node(key), key.split(".")[2]) for key in keys}))
 
 
-def _figures_of(run: SdkRun, asked: Asked, now: datetime, resumed_at: datetime | None) -> dict[Series, float]:
+def _figures_of(run: SdkRun, asked: Scope, now: datetime, resumed_at: datetime | None) -> dict[Series, float]:
     tags = (
         tag("run_id", run.id),
         tag("run_name", run.name or run.id),
@@ -179,7 +179,7 @@ def _figures_of(run: SdkRun, asked: Asked, now: datetime, resumed_at: datetime |
     return {(metric, tuple(sorted(tags + own))): value for metric, value, own in values}
 
 
-def _values(run: SdkRun, asked: Asked) -> Iterator[tuple[str, float, tuple[str, ...]]]:
+def _values(run: SdkRun, asked: Scope) -> Iterator[tuple[str, float, tuple[str, ...]]]:
     """Duration, speed and summary values: metric, value, and tags beside those of the run."""
     if run.hours is not None:
         yield "wandb.run.duration_hours", run.hours, ()
@@ -213,7 +213,7 @@ def _paths(
             yield (*before, key), value
 
 
-def _system_values(run: SdkRun, asked: Asked) -> Iterator[tuple[str, float, tuple[str, ...]]]:
+def _system_values(run: SdkRun, asked: Scope) -> Iterator[tuple[str, float, tuple[str, ...]]]:
     for name in asked.system_metrics:
         keys = [key for key in run.system if _is_device(key, name)]
         nodes = {_node(key) for key in keys}
@@ -275,15 +275,15 @@ def _fits(key: str, pattern: str) -> bool:
     return re.fullmatch(".*".join(parts), key, re.DOTALL) is not None
 
 
-def _class_tags(run: SdkRun, asked: Asked) -> tuple[str, ...]:
+def _class_tags(run: SdkRun, asked: Scope) -> tuple[str, ...]:
     return tag("run_type", _run_type(run, asked)), tag("state", _state(run))
 
 
-def _project_tags(asked: Asked) -> tuple[str, ...]:
+def _project_tags(asked: Scope) -> tuple[str, ...]:
     return tag("wandb_entity", asked.entity), tag("wandb_project", asked.project)
 
 
-def _run_type(run: SdkRun, asked: Asked) -> str:
+def _run_type(run: SdkRun, asked: Scope) -> str:
     for name, pattern in asked.run_types:
         if re.search(pattern, run.name or run.id) or (name == "sweep" and run.sweep):
             return name

@@ -7,15 +7,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Final
 
-from metta_checks.cli.dogstatsd import Destination, Sent
-from metta_checks.cli.runner import Outcome, Series
+from metta_checks.cli.dogstatsd import DogstatsdAddress, Sent
+from metta_checks.cli.runner import CheckOutcome, Series
 from metta_checks.cli.terminal import columns, in_columns, wrapped
 
 EXAMPLES: Final = 2
 """Series that are shown of each metric, unless all are asked for."""
 
 
-def outcomes_json(check_name: str, outcomes: Iterable[Outcome], *, indent: int | None = 1) -> str:
+def outcomes_json(check_name: str, outcomes: Iterable[CheckOutcome], *, indent: int | None = 1) -> str:
     """One JSON document about one check: instances outermost, then collections; tags sorted.
 
     A collection has the key `events` only when it sent some. Without `indent` the text is one line, and made many times
@@ -25,13 +25,13 @@ def outcomes_json(check_name: str, outcomes: Iterable[Outcome], *, indent: int |
     return json.dumps(document, indent=indent)
 
 
-def document_json(outcomes: Mapping[str, Sequence[Outcome]]) -> str:
+def document_json(outcomes: Mapping[str, Sequence[CheckOutcome]]) -> str:
     """The document of one check as an object, those of several as a list; each as `outcomes_json` has it."""
     documents = [outcomes_json(name, some) for name, some in outcomes.items()]
     return documents[0] if len(documents) == 1 else "[\n" + ",\n".join(documents) + "\n]"
 
 
-def outcome_text(check_name: str, outcome: Outcome, *, every_series: bool) -> Iterator[str]:
+def outcome_text(check_name: str, outcome: CheckOutcome, *, every_series: bool) -> Iterator[str]:
     """One collection as lines that fit the terminal: a headline, then a table of the metrics."""
     gauges = sum(series.kind == "gauge" for series in outcome.series)
     points = len(outcome.series) - gauges
@@ -54,7 +54,7 @@ def outcome_text(check_name: str, outcome: Outcome, *, every_series: bool) -> It
         yield from wrapped(f"and {left_out:,} more series of metta.check.*; --verbose shows all", indent="  ")
 
 
-def sent_text(sent: Sent, destination: Destination, events: int) -> Iterator[str]:
+def sent_text(sent: Sent, destination: DogstatsdAddress, events: int) -> Iterator[str]:
     """What was pushed, in lines that fit the terminal."""
     parts = [_plural(sent.gauges, "series", "series")]
     if sent.points:
@@ -71,7 +71,7 @@ def sent_text(sent: Sent, destination: Destination, events: int) -> Iterator[str
         yield from wrapped(f"not pushed: {_plural(events, 'event', 'events')}; only figures are", indent="  ")
 
 
-def _outcome_json(outcome: Outcome) -> dict[str, Any]:
+def _outcome_json(outcome: CheckOutcome) -> dict[str, Any]:
     document: dict[str, Any] = {
         "instance": outcome.instance,
         "collection": outcome.collection,

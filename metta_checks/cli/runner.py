@@ -43,7 +43,7 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class CheckOutcome:
     """One collection of one instance, counted from 1. `traceback` is empty unless it failed; `at` is UTC.
 
     `lacks_credential` is set where it failed for want of a credential, or of a good one.
@@ -94,9 +94,9 @@ def discovered(check: MettaCheck) -> Sequence[Target]:
         return check.find_targets(check.clock()).targets
 
 
-def refused(error: Exception, *, instance: int) -> Outcome:
+def refused(error: Exception, *, instance: int) -> CheckOutcome:
     """What becomes of an instance that the check's constructor does not take: no collection at all."""
-    return Outcome(
+    return CheckOutcome(
         instance=instance,
         collection=1,
         failure="configuration",
@@ -110,7 +110,7 @@ def refused(error: Exception, *, instance: int) -> Outcome:
     )
 
 
-def collections(check: MettaCheck, *, instance: int, repeat: int, pause: float) -> Iterator[Outcome]:
+def collections(check: MettaCheck, *, instance: int, repeat: int, pause: float) -> Iterator[CheckOutcome]:
     """`repeat` collections of one check object, `pause` seconds apart."""
     for number in range(1, repeat + 1):
         if number > 1:
@@ -118,7 +118,7 @@ def collections(check: MettaCheck, *, instance: int, repeat: int, pause: float) 
         yield run_once(check, instance=instance, collection=number)
 
 
-def run_once(check: MettaCheck, *, instance: int, collection: int) -> Outcome:
+def run_once(check: MettaCheck, *, instance: int, collection: int) -> CheckOutcome:
     """One collection through `AgentCheck.run()`."""
     aggregator.reset()
     started = time.monotonic()
@@ -126,7 +126,7 @@ def run_once(check: MettaCheck, *, instance: int, collection: int) -> Outcome:
     duration = time.monotonic() - started
     error = check.collection.error
     unread = None if report else _nothing_read(check)
-    return Outcome(
+    return CheckOutcome(
         instance=instance,
         collection=collection,
         failure="collection" if unread else _failure(error, report),

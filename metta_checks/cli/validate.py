@@ -13,7 +13,7 @@ import click
 
 from metta_checks.cli.arguments import METAVAR, completed, optional_check
 from metta_checks.cli.conf_faults import CheckedFile, check_file
-from metta_checks.cli.conf_files import ConfFile, Finding, found_at
+from metta_checks.cli.conf_files import ConfFile, FileFinding, found_at
 from metta_checks.cli.conf_warnings import same_twice, warnings_of
 from metta_checks.cli.group import ConfigurationFault
 from metta_checks.cli.list import credential_of
@@ -113,13 +113,13 @@ def validate(
 
 def _read(
     paths: Iterable[Path], check: CheckDefinition | None, *, daemonset: bool, lenient: bool
-) -> tuple[set[Path], list[Finding], list[Finding]]:
+) -> tuple[set[Path], list[FileFinding], list[FileFinding]]:
     """The files that were read, what was found in them and around them, and where credentials come from and go."""
     files: set[Path] = set()
-    findings: list[Finding] = []
+    findings: list[FileFinding] = []
     configurations: list[CheckedFile] = []
     for found in _found(paths, check):
-        if isinstance(found, Finding):
+        if isinstance(found, FileFinding):
             findings.append(found)
         elif isinstance(found, ConfFile) and found.path not in files:
             files.add(found.path)
@@ -132,7 +132,7 @@ def _read(
         findings += [*configuration.faults, *warnings_of(configuration, daemonset=daemonset)]
     findings += same_twice(configurations)
     credentials = [
-        Finding("credential", configuration.file.path, credential_of(loaded.check), loaded.number)
+        FileFinding("credential", configuration.file.path, credential_of(loaded.check), loaded.number)
         for configuration in configurations
         for loaded in configuration.loaded
         if loaded.check.credential_places() is not None
@@ -140,7 +140,7 @@ def _read(
     return files, findings, credentials
 
 
-def _found(paths: Iterable[Path], check: CheckDefinition | None) -> Iterable[ConfFile | Path | Finding]:
+def _found(paths: Iterable[Path], check: CheckDefinition | None) -> Iterable[ConfFile | Path | FileFinding]:
     try:
         for path in paths:
             yield from found_at(path, check)
@@ -149,7 +149,7 @@ def _found(paths: Iterable[Path], check: CheckDefinition | None) -> Iterable[Con
         raise ConfigurationFault(f"{error.filename}: {detail}; run this as the Agent's user, or as root") from None
 
 
-def _show(findings: Sequence[Finding], files: Collection[Path]) -> None:
+def _show(findings: Sequence[FileFinding], files: Collection[Path]) -> None:
     """A line with the verdict for each file, and what was found in it below."""
     by_path = {path: list(group) for path, group in groupby(sorted(findings, key=_place), key=lambda one: one.path)}
     for path in sorted({*files, *by_path}):
@@ -159,14 +159,14 @@ def _show(findings: Sequence[Finding], files: Collection[Path]) -> None:
             echo_wrapped(f"{finding.level}: {finding}", indent="  ")
 
 
-def _verdict(path: Path, findings: Iterable[Finding]) -> str:
+def _verdict(path: Path, findings: Iterable[FileFinding]) -> str:
     """`ok`, or how many faults and warnings the file has."""
     levels = [finding.level for finding in findings if finding.path == path]
     counts = [_count(levels.count(level), level) for level in ("fault", "warning") if level in levels]
     return ", ".join(counts) or ("ok" if "note" not in levels else "nothing to run")
 
 
-def _place(finding: Finding) -> tuple[str, int, int, int]:
+def _place(finding: FileFinding) -> tuple[str, int, int, int]:
     return str(finding.path), _ORDER[finding.level], finding.instance or 0, finding.line or 0
 
 
@@ -174,7 +174,7 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-def record_findings(path: Path, suite: str | None = None, *, lenient: bool) -> Iterator[Finding]:
+def record_findings(path: Path, suite: str | None = None, *, lenient: bool) -> Iterator[FileFinding]:
     """A fault for what `publish` would refuse, a warning for what the check would remark upon.
 
     `suite` is whose records they are; where that is not known, a name that one of the checks refuses is a fault.
@@ -183,16 +183,16 @@ def record_findings(path: Path, suite: str | None = None, *, lenient: bool) -> I
     try:
         document = read_file(path, Limits())
     except SourceError as error:
-        yield Finding("fault", path, f"{error.detail}. {error.remedy}")
+        yield FileFinding("fault", path, f"{error.detail}. {error.remedy}")
         return
     refused = list(_refused_by_one(document.entries)) if suite is None else []
     faults = sorted(
         (*document_faults(document, now, suite=suite, lenient=lenient), *refused), key=lambda fault: fault.position
     )
     for fault in faults:
-        yield Finding("fault", path, f"record {fault.position}: {fault.problem}")
+        yield FileFinding("fault", path, f"record {fault.position}: {fault.problem}")
     if not document.entries and not faults:
-        yield Finding("warning", path, "there is no record: `publish` refuses an empty list without --allow-empty")
+        yield FileFinding("warning", path, "there is no record: `publish` refuses an empty list without --allow-empty")
     faulty = {fault.position for fault in faults}
     usable = [entry for entry in document.entries if entry.position not in faulty]
     # Whose records they are changes their metrics' names, and nothing that is remarked upon.
@@ -201,11 +201,11 @@ def record_findings(path: Path, suite: str | None = None, *, lenient: bool) -> I
     positions = [entry.position for entry in usable]
     for one in superseded:
         older, newer = positions[one.position - 1], positions[one.by - 1]
-        yield Finding("warning", path, next(superseded_warnings([Superseded(older, newer)])))
+        yield FileFinding("warning", path, next(superseded_warnings([Superseded(older, newer)])))
     for remark in record_warnings(judged):
-        yield Finding("warning", path, remark.partition(", ")[2])
+        yield FileFinding("warning", path, remark.partition(", ")[2])
     for remark in stale_warnings(((entry.position, entry.record) for entry in usable), now):
-        yield Finding("warning", path, remark)
+        yield FileFinding("warning", path, remark)
 
 
 def _refused_by_one(entries: Iterable[Entry]) -> Iterator[EntryFault]:

@@ -39,7 +39,7 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class SeriesVerdict:
     """`compared` series were held against each other, `unjudged` ones differ for what may have changed meanwhile.
 
     `moved` are the ids of runs that changed meanwhile.
@@ -51,7 +51,7 @@ class Verdict:
     unjudged: int
 
 
-def verdict(before: Moment, after: Moment, unreadable: Collection[str]) -> Verdict:
+def verdict(before: Moment, after: Moment, unreadable: Collection[str]) -> SeriesVerdict:
     """The SDK read the project some time between `before` and `after`.
 
     A series is right when the two agree at one of the two moments. Where they do not and the run has changed in
@@ -77,7 +77,7 @@ def verdict(before: Moment, after: Moment, unreadable: Collection[str]) -> Verdi
         else:
             compared += 1
             differences.append(Difference(series, before.ours.get(series), before.theirs.get(series)))
-    return Verdict(compared, tuple(differences), tuple(sorted(moved)), unjudged)
+    return SeriesVerdict(compared, tuple(differences), tuple(sorted(moved)), unjudged)
 
 
 def run_of(series: Series) -> str | None:

@@ -14,13 +14,13 @@ from metta_checks.checks import find_check
 from metta_checks.cli.agent_config import AgentConfig
 from metta_checks.cli.arguments import config_option, config_or_environment
 from metta_checks.cli.group import ConfigurationFault, install_command
-from metta_checks.cli.independent_wandb import Asked, Series, independent_count
-from metta_checks.cli.runner import Outcome, discovered, new_check, prepare_stubs, run_once
+from metta_checks.cli.independent_wandb import Scope, Series, independent_count
+from metta_checks.cli.runner import CheckOutcome, discovered, new_check, prepare_stubs, run_once
 from metta_checks.cli.secret_handles import config_without_handles
 from metta_checks.cli.terminal import Progress, echo, wrapped
-from metta_checks.cli.verdict_wandb import Difference, Moment, Verdict, run_of, tag_value, verdict
+from metta_checks.cli.verdict_wandb import Difference, Moment, SeriesVerdict, run_of, tag_value, verdict
 from metta_checks.cli.verify_ci import verify_ci
-from metta_checks.cli.wandb_sdk import Question, Reading, SdkError, is_installed, read_project
+from metta_checks.cli.wandb_sdk import Question, SdkError, SdkReading, is_installed, read_project
 from metta_checks.core import CredentialError, MettaCheck, SourceError
 from metta_checks.core.agent_options import agent_tags
 
@@ -154,10 +154,10 @@ class Comparison:
         self._progress = Progress()
         self.title = f"metta_wandb, instance {number}"
 
-    def run(self) -> tuple[Verdict, Reading]:
+    def run(self) -> tuple[SeriesVerdict, SdkReading]:
         """Read both sides. Raises ConfigurationError, and UnverifiableError where one cannot be read."""
         check = self._check()
-        asked = Asked.of(check.config)
+        asked = Scope.of(check.config)
         self.title = f"{self.title}: {asked.entity}/{asked.project}"
         try:
             before = self._collected(check)
@@ -178,7 +178,7 @@ class Comparison:
         check.load_options()
         return check
 
-    def _collected(self, check: MettaCheck) -> Outcome:
+    def _collected(self, check: MettaCheck) -> CheckOutcome:
         self._progress.show(f"{self.title}: the check collects …")
         # Each collection is a first one, to which every run in the timeframe is news.
         datadog_agent.reset()
@@ -187,7 +187,7 @@ class Comparison:
             raise UnverifiableError(outcome.error)
         return outcome
 
-    def _read(self, check: MettaCheck, asked: Asked, before: Outcome) -> Reading:
+    def _read(self, check: MettaCheck, asked: Scope, before: CheckOutcome) -> SdkReading:
         self._progress.show(f"{self.title}: the SDK reads …")
         base_url = check.targets()[0].identity["base_url"]
         try:
@@ -219,7 +219,7 @@ def _common_tags(check: MettaCheck) -> tuple[str, ...]:
     return (*check.instance_tags, *agent_tags(check.instance, check.init_config))
 
 
-def _figures(outcome: Outcome) -> dict[Series, float]:
+def _figures(outcome: CheckOutcome) -> dict[Series, float]:
     return {
         (series.metric, tuple(text for text in series.tags if not text.startswith("run_host:"))): series.value
         for series in outcome.series
@@ -231,7 +231,7 @@ def _with(common: tuple[str, ...], figures: Mapping[Series, float]) -> dict[Seri
     return {(metric, tuple(sorted({*tags, *common}))): value for (metric, tags), value in figures.items()}
 
 
-def _told(title: str, found: Verdict, reading: Reading, *, verbose: bool) -> Iterator[str]:
+def _told(title: str, found: SeriesVerdict, reading: SdkReading, *, verbose: bool) -> Iterator[str]:
     runs = f"{len(reading.runs):,} runs as the wandb SDK {reading.version} reads them"
     yield from wrapped(f"{title}, {runs}")
     if found.differences:

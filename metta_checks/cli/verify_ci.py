@@ -15,7 +15,7 @@ from metta_checks.checks import find_check
 from metta_checks.cli.agent_config import AgentConfig
 from metta_checks.cli.arguments import config_option, config_or_environment
 from metta_checks.cli.independent_ci import CiQuestion, Figure, Get, independent_count
-from metta_checks.cli.runner import Outcome, discovered, new_check, prepare_stubs, run_once
+from metta_checks.cli.runner import CheckOutcome, discovered, new_check, prepare_stubs, run_once
 from metta_checks.cli.secret_handles import config_without_handles
 from metta_checks.cli.terminal import Progress, echo
 from metta_checks.core import CredentialError, MettaCheck, SourceError
@@ -124,7 +124,7 @@ def _check(config: AgentConfig, number: int, only: Mapping[str, Any]) -> MettaCh
     return check
 
 
-def _collected(check: MettaCheck, number: int) -> Outcome:
+def _collected(check: MettaCheck, number: int) -> CheckOutcome:
     # Without what earlier processes saw: runs deleted since then are in no listing.
     datadog_agent.reset()
     outcome = run_once(check, instance=number, collection=1)
@@ -155,7 +155,7 @@ def _getter(check: MettaCheck, sent: list[str]) -> Get:
     return get
 
 
-def _figures(outcome: Outcome) -> dict[Figure, float]:
+def _figures(outcome: CheckOutcome) -> dict[Figure, float]:
     figures: dict[Figure, float] = {}
     for series in outcome.series:
         if series.metric.startswith(NAMESPACE) and series.kind == "gauge":

@@ -46,7 +46,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class SdkReading:
     """What the SDK returned. `unreadable` are the ids of runs whose metrics it cannot decode; theirs are empty."""
 
     version: str
@@ -61,7 +61,7 @@ def is_installed() -> bool:
 
 def read_project(
     question: Question, *, timeout: float, environment: Mapping[str, str] | None = None, scrub: Scrub = unchanged
-) -> Reading:
+) -> SdkReading:
     """All that the SDK returns of the project's runs. `environment` is added to that of this process, and
     `scrub` removes secrets from what the SDK writes.
 
@@ -103,10 +103,10 @@ def _environment(folder: str) -> dict[str, str]:
     return kept | folders | {"WANDB_SILENT": "true", "WANDB_ERROR_REPORTING": "false"}
 
 
-def _reading(answer: dict[str, Any]) -> Reading:
+def _reading(answer: dict[str, Any]) -> SdkReading:
     # A run that moved while pages were read comes twice.
     runs = {row["id"]: row for row in answer["runs"]}
-    return Reading(answer["version"], tuple(map(_sdk_run, runs.values())), frozenset(answer["unreadable"]))
+    return SdkReading(answer["version"], tuple(map(_sdk_run, runs.values())), frozenset(answer["unreadable"]))
 
 
 def _sdk_run(row: dict[str, Any]) -> SdkRun:

@@ -37,7 +37,7 @@ class Place(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class CredentialOrigin:
     """Where a credential comes from."""
 
     place: Place
@@ -52,7 +52,7 @@ class Credential:
     """A secret and where it came from; its `repr` does not show it."""
 
     value: str = field(repr=False)
-    origin: Origin
+    origin: CredentialOrigin
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class CredentialHost:
     """The server that gets the credential: `address`, as `option` says, `init_config`, `variable` or the `default`.
 
     `approved` are the addresses that the Agent's operator names: in the environment, or in a trusted `init_config`.
-    `by_a_stranger` says that the operator does not trust whoever wrote `address`.
+    `is_untrusted` says that the operator does not trust whoever wrote `address`.
     """
 
     address: str
@@ -68,10 +68,10 @@ class CredentialHost:
     variable: str
     default: str
     approved: Sequence[str] = ()
-    by_a_stranger: bool = False
+    is_untrusted: bool = False
 
     @property
-    def in_the_clear(self) -> bool:
+    def is_plaintext(self) -> bool:
         """Whether it is the default host without TLS."""
         try:
             here, default = urlsplit(self.address), urlsplit(self.default)
@@ -80,11 +80,11 @@ class CredentialHost:
         return here.scheme == "http" and (here.hostname or "").rstrip(".") == default.hostname
 
     @property
-    def of_the_operator(self) -> bool:
+    def is_approved(self) -> bool:
         """Whether the default, or whoever runs the Agent, names this server. A stranger's address has the path too: one
         host may have the services of many, each under a path."""
         return any(
-            is_same_server(self.address, one) and (not self.by_a_stranger or has_path_of(self.address, one))
+            is_same_server(self.address, one) and (not self.is_untrusted or has_path_of(self.address, one))
             for one in (self.default, *self.approved)
         )
 
@@ -122,10 +122,10 @@ class CredentialPlaces:
         host = self.host
         if host is None:
             return
-        if host.in_the_clear:
+        if host.is_plaintext:
             problem = f"is {host.address}: the {self.what} would cross the network in the clear. Write {host.default}."
             raise OptionError(host.option, problem)
-        if not self.named and not host.of_the_operator:
+        if not self.named and not host.is_approved:
             keys = " or ".join(f"`{option}`" for option in (self.option, self.secret_option) if option)
             raise OptionError(
                 host.option,
@@ -198,8 +198,8 @@ class Credentials:
         return fresh if fresh != refused else None
 
     @property
-    def _aws_origin(self) -> Origin:
-        return Origin(Place.AWS_SECRET, self._places.named_secret or self._places.secret)
+    def _aws_origin(self) -> CredentialOrigin:
+        return CredentialOrigin(Place.AWS_SECRET, self._places.named_secret or self._places.secret)
 
     def describe(self) -> str:
         """From which place the credential comes and which server gets it, or why it would not be sent. Nothing is asked
@@ -227,12 +227,12 @@ class Credentials:
         places = self._places
         places.require_host()
         if places.given and places.given.strip():
-            return self._registered(Credential(places.given.strip(), Origin(Place.OPTION, places.option)))
+            return self._registered(Credential(places.given.strip(), CredentialOrigin(Place.OPTION, places.option)))
         if places.named_secret:
             return None
         for name in places.variables:
             if value := os.environ.get(name, "").strip():
-                return self._registered(Credential(value, Origin(Place.VARIABLE, name)))
+                return self._registered(Credential(value, CredentialOrigin(Place.VARIABLE, name)))
         return None
 
     def _registered(self, credential: Credential) -> Credential:

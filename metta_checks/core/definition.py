@@ -24,7 +24,7 @@ which only the source knows.
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class RecordOrigin:
     """Where verdicts come from: the namespace of their metrics, and the tags that distinguish suites."""
 
     namespace: str
@@ -84,7 +84,7 @@ class CheckDefinition:
     example: Callable[[Sandbox], Mapping[str, Any]]
     identity_tags: tuple[str, ...] = ()
     path_options: tuple[str, ...] = ()
-    records: Origin | None = None
+    records: RecordOrigin | None = None
     counts: frozenset[str] = frozenset()
     shares: frozenset[str] = frozenset()
     credential_hint: str = ""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from metta_checks.core.definition import CheckDefinition, Origin
+from metta_checks.core.definition import CheckDefinition, RecordOrigin
 
-ORIGIN: Final = Origin(namespace="metta.infra.cron", source="cron", workflow_category="evaluation")
+ORIGIN: Final = RecordOrigin(namespace="metta.infra.cron", source="cron", workflow_category="evaluation")
 
 DEFINITION: Final = CheckDefinition(
     slug="eval",

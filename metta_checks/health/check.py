@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import ClassVar, Final
 
 from metta_checks.core import Dropped, DropReason, MettaCheck, Result, Target
-from metta_checks.core.definition import Origin
+from metta_checks.core.definition import RecordOrigin
 from metta_checks.core.errors import SourceError
 from metta_checks.core.option_errors import required
 from metta_checks.core.sample import Sample
@@ -28,7 +28,7 @@ from metta_checks.health.metrics import (
     unknown_verdicts,
 )
 from metta_checks.health.settings import Settings, is_local, source_name
-from metta_checks.health.sources import Reader, Reading, newest_within
+from metta_checks.health.sources import Reader, SourceReading, newest_within
 from metta_checks.health.state import HealthState, state_format
 from metta_checks.health.verdict import data_missing_sample
 
@@ -40,7 +40,7 @@ class HealthCheck(MettaCheck):
 
     SOURCE = "health records"
 
-    ORIGIN: ClassVar[Origin]
+    ORIGIN: ClassVar[RecordOrigin]
     """Whose records these are."""
 
     def targets(self) -> Sequence[Target]:
@@ -139,7 +139,7 @@ class HealthCheck(MettaCheck):
         origin = self.ORIGIN
         return data_missing_sample(source=origin.source, workflow_category=origin.workflow_category, missing=missing)
 
-    def _source_warnings(self, reading: Reading) -> Iterator[str]:
+    def _source_warnings(self, reading: SourceReading) -> Iterator[str]:
         if not reading.documents:
             yield f"{self._reader.shown} holds no document: has the pipeline published?"
         yield from first_three([document.warning for document in reading.documents if document.warning])

@@ -16,7 +16,7 @@ from metta_checks.health.document import Document, Limits
 from metta_checks.health.local import os_fault, read_file
 from metta_checks.health.merge_lock import merge_lock
 from metta_checks.health.s3 import SCHEME, Address, get_object, parse_address, s3_client, s3_within
-from metta_checks.health.s3_errors import Access, s3_errors
+from metta_checks.health.s3_errors import S3Access, s3_errors
 
 MERGE_ATTEMPTS: Final = 5
 """How often a merge into an S3 object starts again because another publisher was quicker."""
@@ -116,7 +116,7 @@ class S3Object:
     def replace(self, text: str) -> None:
         """See `Destination.replace`."""
         with s3_within(Deadline(S3_SECONDS)):
-            self._put(text, Access.WRITE)
+            self._put(text, S3Access.WRITE)
 
     def update(self, merge: Merge, limits: Limits) -> None:
         """See `Destination.update`. S3 refuses the write when the object is no longer the one that was read."""
@@ -125,20 +125,20 @@ class S3Object:
                 existing = self._existing(limits)
                 condition = {"IfNoneMatch": "*"} if existing is None else {"IfMatch": existing.fingerprint}
                 text = merge(existing)
-                if self._put(text, Access.MERGE, **condition):
+                if self._put(text, S3Access.MERGE, **condition):
                     return
         remedy = "Let pipelines that run side by side publish to an object each, and read their common prefix."
         raise SourceError(Kind.REJECTED, self._tried, f"it changed {MERGE_ATTEMPTS} times meanwhile", remedy)
 
     def _existing(self, limits: Limits) -> Document | None:
         try:
-            return get_object(self._client(Access.MERGE), self._address, limits, access=Access.MERGE)
+            return get_object(self._client(S3Access.MERGE), self._address, limits, access=S3Access.MERGE)
         except SourceError as error:
             if error.kind is Kind.NOT_FOUND and error.status == 404:
                 return None
             raise
 
-    def _put(self, text: str, access: Access, **condition: Any) -> bool:
+    def _put(self, text: str, access: S3Access, **condition: Any) -> bool:
         """Whether it was written; not where the object no longer satisfies `condition`. Raises SourceError."""
         from botocore.exceptions import ClientError
 
@@ -158,7 +158,7 @@ class S3Object:
                 return False
         return True
 
-    def _client(self, access: Access) -> Any:
+    def _client(self, access: S3Access) -> Any:
         if self._made is None:
             self._made = s3_client(self._region, access)
         return self._made

@@ -30,7 +30,7 @@ from metta_checks.health.sources import (
     Bounded,
     Candidate,
     DocumentCache,
-    Reading,
+    SourceReading,
     is_published,
     read_candidates,
 )
@@ -54,21 +54,21 @@ class LocalReader:
 
     def __init__(self, source: str) -> None:
         self._source = source
-        self._bounded: Bounded[Reading] = Bounded(f"reading health records from {self.shown}")
+        self._bounded: Bounded[SourceReading] = Bounded(f"reading health records from {self.shown}")
 
     @property
     def shown(self) -> str:
         return printable(self._source)
 
-    def read(self, collection: Collection, limits: Limits, cache: DocumentCache) -> Reading:
+    def read(self, collection: Collection, limits: Limits, cache: DocumentCache) -> SourceReading:
         """All documents of the source; see `Reader.read`."""
         return self._bounded.run(partial(self._read, collection, limits, cache), collection.deadline)
 
-    def _read(self, collection: Collection, limits: Limits, cache: DocumentCache) -> Reading:
+    def _read(self, collection: Collection, limits: Limits, cache: DocumentCache) -> SourceReading:
         path = Path(self._source)
         listing = f"listing {self.shown}"
 
-        def read() -> Reading:
+        def read() -> SourceReading:
             if path.is_dir():
                 inside = (Path(entry) for entry in entries(path, collection.deadline))
                 return self._read_several(path, inside, collection, limits, cache)
@@ -77,7 +77,7 @@ class LocalReader:
                 return self._read_several(fixed_part(path), found, collection, limits, cache)
             document = read_file(path, limits, cache.get(self.shown))
             cache[document.name] = document
-            return Reading((document,))
+            return SourceReading((document,))
 
         try:
             return _once_more(read)
@@ -90,7 +90,7 @@ class LocalReader:
 
     def _read_several(
         self, root: Path, paths: Iterable[Path], collection: Collection, limits: Limits, cache: DocumentCache
-    ) -> Reading:
+    ) -> SourceReading:
         # Listing it says whether it is there, which a glob that matches nothing does not.
         os.scandir(root).close()
         candidates = [_candidate(path, root, limits) for path in paths if is_published(path.name)]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from metta_checks.core.definition import Origin
+from metta_checks.core.definition import RecordOrigin
 from metta_checks.core.sample import Sample
 from metta_checks.health.condition import Condition, condition_problem, condition_tag, parse_condition
 from metta_checks.health.document import Document, Entry, EntryFault
@@ -30,7 +30,7 @@ class JudgeOptions:
     """`max_age` is when a record turns unknown; `instance_keys` are the instance's tag keys, which are taken;
     `annotations` are the keys of the record tags that are no part of its identity."""
 
-    origin: Origin
+    origin: RecordOrigin
     max_age: timedelta
     instance_keys: frozenset[str] = frozenset()
     annotations: frozenset[str] = frozenset(ANNOTATION_TAGS)
@@ -67,7 +67,7 @@ def split_by_time(entries: Iterable[Entry], now: datetime) -> tuple[list[Entry],
     return usable, faults
 
 
-def split_by_name(entries: Iterable[Entry], origin: Origin) -> tuple[list[Entry], list[EntryFault]]:
+def split_by_name(entries: Iterable[Entry], origin: RecordOrigin) -> tuple[list[Entry], list[EntryFault]]:
     """The entries whose metric may have its name, and the faults of the others, which would forge figures."""
     usable: list[Entry] = []
     faults: list[EntryFault] = []

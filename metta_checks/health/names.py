@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
-from metta_checks.core.definition import Origin
+from metta_checks.core.definition import RecordOrigin
 from metta_checks.core.telemetry import PREFIX
 from metta_checks.health.suites import ORIGINS
 
@@ -25,12 +25,12 @@ _SEPARATOR: Final = "_*[.][._]*"
 """What Datadog makes a single dot of, between two words of a name."""
 
 
-def metric_name(metric: str, origin: Origin) -> str:
+def metric_name(metric: str, origin: RecordOrigin) -> str:
     """The full name of a record's metric: under the origin's namespace, unless it has one."""
     return metric if metric.startswith(ROOT) else f"{origin.namespace}.{metric}"
 
 
-def problem_with(metric: str, origin: Origin) -> str | None:
+def problem_with(metric: str, origin: RecordOrigin) -> str | None:
     """Why a record of `origin` must not have `metric`; None where it may."""
     if _FOREIGN.match(metric) and not metric.startswith(f"{origin.namespace}."):
         return f"a name with `{ROOT}` has to begin with {origin.namespace}."

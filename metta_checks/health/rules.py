@@ -39,7 +39,7 @@ MAX_RULES_BYTES: Final = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class ConversionRule:
     """What becomes of the figures that `pattern` matches; `line` is where it stands, 0 for a rule from Python."""
 
     pattern: str
@@ -57,9 +57,9 @@ class Rules:
     """The rules of one file, in its order; `name` stands in messages."""
 
     name: str
-    rules: tuple[Rule, ...]
+    rules: tuple[ConversionRule, ...]
 
-    def place(self, rule: Rule) -> str:
+    def place(self, rule: ConversionRule) -> str:
         """Where a rule stands, and its pattern."""
         line = f", line {rule.line}" if rule.line else ""
         return printable(f"{self.name}{line}: `{rule.pattern}`")
@@ -162,7 +162,7 @@ _LOWER_IS_BETTER: Final = re.compile(
 )
 
 
-def _record(figure: Figure, rule: Rule, results: Results) -> dict[str, Any]:
+def _record(figure: Figure, rule: ConversionRule, results: Results) -> dict[str, Any]:
     record: dict[str, Any] = {
         "metric": rule.metric or _metric_name(figure.metric),
         "value": figure.value,
@@ -184,7 +184,7 @@ def _metric_name(metric: str) -> str:
     return plain if plain[:1].isalpha() else f"value_{plain}"
 
 
-def _unmatched(rules: Rules, rule: Rule, paths: Sequence[str]) -> str:
+def _unmatched(rules: Rules, rule: ConversionRule, paths: Sequence[str]) -> str:
     fits = compile_stars(rule.pattern)
     if any(fits(path) for path in paths):
         return f"{rules.place(rule)} matches only what an earlier rule takes: put it before that one, or remove it"
@@ -215,7 +215,7 @@ class _Reader:
             raise RulesError(self._faults)
         return Rules(self._name, found)
 
-    def _rule(self, pattern: str, given: object, top: Mapping[str, Any]) -> Rule:
+    def _rule(self, pattern: str, given: object, top: Mapping[str, Any]) -> ConversionRule:
         path = ("rules", pattern)
         fields = given if isinstance(given, Mapping) else {"condition": given}
         self._known_keys(fields, RULE, path)
@@ -225,7 +225,7 @@ class _Reader:
         workflow = self._text(fields, "workflow_name", path) or self._text(top, "workflow_name", ())
         if not workflow:
             self._fault(path, "`workflow_name` is missing: give it at the top of the file, or in the rule")
-        return Rule(
+        return ConversionRule(
             pattern,
             self._line(path),
             condition,

@@ -15,8 +15,8 @@ from metta_checks.core.errors import Kind, SourceError
 from metta_checks.core.http_errors import http_date
 from metta_checks.core.printable import printable
 from metta_checks.health.document import Document, Limits, oversized, parse_document
-from metta_checks.health.s3_errors import Access, header_of, s3_errors, status_of
-from metta_checks.health.sources import Bounded, Candidate, DocumentCache, Reading, is_published, read_candidates
+from metta_checks.health.s3_errors import S3Access, header_of, s3_errors, status_of
+from metta_checks.health.sources import Bounded, Candidate, DocumentCache, SourceReading, is_published, read_candidates
 
 SCHEME: Final = "s3://"
 
@@ -56,7 +56,7 @@ def s3_within(deadline: Deadline) -> Iterator[None]:
         yield
 
 
-def s3_client(region: str | None, access: Access = Access.READ) -> Any:
+def s3_client(region: str | None, access: S3Access = S3Access.READ) -> Any:
     """An S3 client with short patience, for use inside of `s3_within`: its credentials are looked for at once. Raises
     SourceError where there is none to be had."""
     aws = _aws()
@@ -81,14 +81,14 @@ class S3Reader:
     def __init__(self, address: Address, region: str | None) -> None:
         self._address = address
         self._region = region
-        self._bounded: Bounded[Reading] = Bounded(f"reading health records from {address}")
+        self._bounded: Bounded[SourceReading] = Bounded(f"reading health records from {address}")
         self._running = threading.local()
 
     @property
     def shown(self) -> str:
         return str(self._address)
 
-    def read(self, collection: Collection, limits: Limits, cache: DocumentCache) -> Reading:
+    def read(self, collection: Collection, limits: Limits, cache: DocumentCache) -> SourceReading:
         """All documents of the address; see `Reader.read`."""
         return self._bounded.run(partial(self._read, collection, limits, cache), collection.deadline)
 
@@ -105,7 +105,7 @@ class S3Reader:
             raise SourceError(Kind.TIMED_OUT, f"reading health records from {self.shown}", "the time is up", remedy)
         collection.count_request()
 
-    def _read(self, collection: Collection, limits: Limits, cache: DocumentCache) -> Reading:
+    def _read(self, collection: Collection, limits: Limits, cache: DocumentCache) -> SourceReading:
         # Requests are counted by thread: one that was left behind must not count for a later collection.
         self._running.collection = collection
         with s3_within(collection.deadline):
@@ -114,7 +114,7 @@ class S3Reader:
                 return read_candidates(self.shown, candidates, collection, limits, cache)
             document = get_object(self._client, self._address, limits, cache.get(self.shown))
             cache[document.name] = document
-            return Reading((document,))
+            return SourceReading((document,))
 
     def _listed(self, limits: Limits) -> Iterator[Candidate]:
         operation = f"listing {self.shown}"
@@ -155,7 +155,7 @@ def _is_visible(key: str) -> bool:
 
 
 def get_object(
-    client: Any, address: Address, limits: Limits, previous: Document | None = None, access: Access = Access.READ
+    client: Any, address: Address, limits: Limits, previous: Document | None = None, access: S3Access = S3Access.READ
 ) -> Document:
     """The document at `address`; `previous` when it is still the same by its ETag. Raises SourceError."""
     from botocore.exceptions import ClientError

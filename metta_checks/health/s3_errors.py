@@ -13,7 +13,7 @@ from metta_checks.core.aws_identity_errors import details_of, error_code, identi
 from metta_checks.core.errors import Kind, SourceError
 
 
-class Access(StrEnum):
+class S3Access(StrEnum):
     """What was wanted of S3: the remedy depends on it."""
 
     READ = "read"
@@ -23,7 +23,7 @@ class Access(StrEnum):
 
 
 @contextmanager
-def s3_errors(operation: str, access: Access = Access.READ) -> Iterator[None]:
+def s3_errors(operation: str, access: S3Access = S3Access.READ) -> Iterator[None]:
     """Turns what the AWS client raises in the block into a SourceError; its own texts hold whole addresses."""
     from botocore.exceptions import BotoCoreError, ClientError
 
@@ -33,7 +33,7 @@ def s3_errors(operation: str, access: Access = Access.READ) -> Iterator[None]:
         raise s3_error(error, operation, access) from None
 
 
-def s3_error(error: Exception, operation: str, access: Access) -> SourceError:
+def s3_error(error: Exception, operation: str, access: S3Access) -> SourceError:
     """The error to report for an exception of the AWS client."""
     status = status_of(error)
     if (identity := identity_fault(error)) is not None:
@@ -85,14 +85,14 @@ def _key_fault(error: Exception) -> _Fault | None:
     return None
 
 
-def _region_fault(error: Exception, code: str, access: Access) -> _Fault | None:
+def _region_fault(error: Exception, code: str, access: S3Access) -> _Fault | None:
     """A bucket that is in another region than the one that was asked."""
     region = header_of(error, "x-amz-bucket-region") or str(response_of(error).get("Error", {}).get("Region", ""))
     if code not in _OTHER_REGION and not (region and status_of(error) in {301, 307}):
         return None
     if not _REGION.fullmatch(region):
         region = "REGION"
-    option = f"`aws_region: {region}`" if access is Access.READ else f"`--aws-region {region}` (`region=` in Python)"
+    option = f"`aws_region: {region}`" if access is S3Access.READ else f"`--aws-region {region}` (`region=` in Python)"
     where = "" if region != "REGION" else ", the one that `aws s3api get-bucket-location` prints"
     return Kind.REDIRECTED, f"S3 returned {code}: the bucket is in another region", f"Set {option}{where}."
 
@@ -100,19 +100,19 @@ def _region_fault(error: Exception, code: str, access: Access) -> _Fault | None:
 _OTHER_REGION: Final = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
 
 
-def _missing_feature(error: Exception, code: str, access: Access) -> _Fault | None:
+def _missing_feature(error: Exception, code: str, access: S3Access) -> _Fault | None:
     """A store other than Amazon's that lacks what the client uses."""
     message = _message(error)
     refused = status_of(error) in {400, 411, 501} and code not in {"NoSuchBucket", "InvalidBucketName"}
     if code in {"FlexibleChecksumError", "ChecksumError"}:
         remedy = "Set AWS_RESPONSE_CHECKSUM_VALIDATION=when_required in the environment, if the store is not Amazon's."
         return Kind.MALFORMED, "the checksum of the response does not match its content", remedy
-    if not refused or access is Access.READ:
+    if not refused or access is S3Access.READ:
         return None
     if _CHECKSUM.search(message) or code in {"XAmzContentSHA256Mismatch", "MissingContentLength"}:
         remedy = "This store takes no checksum headers: set AWS_REQUEST_CHECKSUM_CALCULATION=when_required."
         return Kind.REJECTED, "", remedy
-    if access is Access.MERGE and (code == "NotImplemented" or _CONDITION.search(message)):
+    if access is S3Access.MERGE and (code == "NotImplemented" or _CONDITION.search(message)):
         remedy = (
             "This store has no conditional writes: publish without --merge, each pipeline to an object of its own, and "
             "let the check read their common prefix."
@@ -124,24 +124,24 @@ def _missing_feature(error: Exception, code: str, access: Access) -> _Fault | No
     return None
 
 
-_CREDENTIALS: Final[Mapping[Access, str]] = {
-    Access.READ: "Give the Agent's pod or machine a role that may read the bucket.",
-    Access.WRITE: "Give this job a role that may write to the bucket.",
-    Access.MERGE: "Give this job a role that may read and write the object.",
+_CREDENTIALS: Final[Mapping[S3Access, str]] = {
+    S3Access.READ: "Give the Agent's pod or machine a role that may read the bucket.",
+    S3Access.WRITE: "Give this job a role that may write to the bucket.",
+    S3Access.MERGE: "Give this job a role that may read and write the object.",
 }
 
-_FAULTS: Final[tuple[tuple[set[str], Kind, str, str | Mapping[Access, str]], ...]] = (
+_FAULTS: Final[tuple[tuple[set[str], Kind, str, str | Mapping[S3Access, str]], ...]] = (
     (
         {"NoSuchKey", "NoSuchBucket", "404"},
         Kind.NOT_FOUND,
         "",
         {
-            Access.READ: (
+            S3Access.READ: (
                 "Check the bucket and the key, and that the pipeline has published; for a folder of documents end it "
                 "with `/`."
             ),
-            Access.WRITE: "Check the name of the bucket, or create it.",
-            Access.MERGE: "Check the name of the bucket, or create it.",
+            S3Access.WRITE: "Check the name of the bucket, or create it.",
+            S3Access.MERGE: "Check the name of the bucket, or create it.",
         },
     ),
     (
@@ -149,10 +149,10 @@ _FAULTS: Final[tuple[tuple[set[str], Kind, str, str | Mapping[Access, str]], ...
         Kind.FORBIDDEN,
         "",
         {
-            Access.READ: "Grant s3:GetObject and s3:ListBucket; without s3:ListBucket, S3 reports a "
+            S3Access.READ: "Grant s3:GetObject and s3:ListBucket; without s3:ListBucket, S3 reports a "
             "missing object as AccessDenied too.",
-            Access.WRITE: "Grant s3:PutObject on the object, in the policies of this job's role and of the bucket.",
-            Access.MERGE: (
+            S3Access.WRITE: "Grant s3:PutObject on the object, in the policies of this job's role and of the bucket.",
+            S3Access.MERGE: (
                 "A merge needs s3:PutObject, s3:GetObject and s3:ListBucket: grant them in the policies of this "
                 "job's role and of the bucket."
             ),
@@ -177,9 +177,9 @@ _FAULTS: Final[tuple[tuple[set[str], Kind, str, str | Mapping[Access, str]], ...
         Kind.RATE_LIMITED,
         "",
         {
-            Access.READ: "Raise `min_collection_interval`, or keep fewer objects there.",
-            Access.WRITE: "Publish again later, or less often.",
-            Access.MERGE: "Publish again later, or less often.",
+            S3Access.READ: "Raise `min_collection_interval`, or keep fewer objects there.",
+            S3Access.WRITE: "Publish again later, or less often.",
+            S3Access.MERGE: "Publish again later, or less often.",
         },
     ),
     (
@@ -211,9 +211,9 @@ _FAULTS: Final[tuple[tuple[set[str], Kind, str, str | Mapping[Access, str]], ...
         Kind.REJECTED,
         "the bucket, the region or the endpoint is not valid",
         {
-            Access.READ: "Check `source`, `aws_region` and AWS_ENDPOINT_URL.",
-            Access.WRITE: "Check the address, --aws-region and AWS_ENDPOINT_URL.",
-            Access.MERGE: "Check the address, --aws-region and AWS_ENDPOINT_URL.",
+            S3Access.READ: "Check `source`, `aws_region` and AWS_ENDPOINT_URL.",
+            S3Access.WRITE: "Check the address, --aws-region and AWS_ENDPOINT_URL.",
+            S3Access.MERGE: "Check the address, --aws-region and AWS_ENDPOINT_URL.",
         },
     ),
     (
@@ -228,9 +228,9 @@ _FAULTS: Final[tuple[tuple[set[str], Kind, str, str | Mapping[Access, str]], ...
         Kind.SERVER_ERROR,
         "",
         {
-            Access.READ: "Look at the status page of AWS; the next collection tries again.",
-            Access.WRITE: "Look at the status page of AWS, and publish again.",
-            Access.MERGE: "Look at the status page of AWS, and publish again.",
+            S3Access.READ: "Look at the status page of AWS; the next collection tries again.",
+            S3Access.WRITE: "Look at the status page of AWS, and publish again.",
+            S3Access.MERGE: "Look at the status page of AWS, and publish again.",
         },
     ),
 )

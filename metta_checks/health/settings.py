@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from metta_checks.core.address import require_address
-from metta_checks.core.definition import Origin
+from metta_checks.core.definition import RecordOrigin
 from metta_checks.core.duration import parse_duration
 from metta_checks.core.errors import SourceError
 from metta_checks.core.http_errors import display_url
@@ -33,7 +33,7 @@ class Settings:
     judging: JudgeOptions
 
     @classmethod
-    def from_options(cls, options: Any, origin: Origin, instance_tags: Iterable[str]) -> Settings:
+    def from_options(cls, options: Any, origin: RecordOrigin, instance_tags: Iterable[str]) -> Settings:
         """The settings of validated options. Raises OptionError for a source that is not set, or is of no form."""
         return cls(
             source=parsed("source", lambda text: str(instance_source(text, None)), options.source),

@@ -36,7 +36,7 @@ No state but a saving, since the same content gives the same records: it may cha
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class SourceReading:
     """What a source gave: its documents, why others (`unread`, by name) could not be read, and the names of older ones
     that were too many (`over_limit`)."""
 
@@ -53,7 +53,7 @@ class Reader(Protocol):
     def shown(self) -> str:
         """The source as messages name it, without anything secret."""
 
-    def read(self, collection: Collection, limits: Limits, cache: DocumentCache) -> Reading:
+    def read(self, collection: Collection, limits: Limits, cache: DocumentCache) -> SourceReading:
         """All documents of the source; those in `cache` that are unchanged are not read again.
 
         Raises SourceError when the source cannot be read: its only document, or all of several.
@@ -72,7 +72,7 @@ class Candidate:
 
 def read_candidates(
     shown: str, candidates: Sequence[Candidate], collection: Collection, limits: Limits, cache: DocumentCache
-) -> Reading:
+) -> SourceReading:
     """Read every candidate that fits, the newest first. One that cannot be read does not stop the others.
 
     Raises SourceError when there are some and none can be read, or when the collection's time is up. What was read by
@@ -105,7 +105,7 @@ def read_candidates(
     documents.sort(key=lambda document: document.name)
     names = frozenset(candidate.name for candidate in candidates)
     over_limit = names - unreadable.keys() - {document.name for document in documents}
-    return Reading(tuple(documents), tuple(unreadable.values()), over_limit, frozenset(unreadable))
+    return SourceReading(tuple(documents), tuple(unreadable.values()), over_limit, frozenset(unreadable))
 
 
 def newest_within(documents: Iterable[Document], limits: Limits) -> dict[str, Document]:
@@ -210,11 +210,11 @@ class WebReader:
     def shown(self) -> str:
         return display_url(self._url)
 
-    def read(self, collection: Collection, limits: Limits, cache: DocumentCache) -> Reading:  # noqa: ARG002 (the transport counts)
+    def read(self, collection: Collection, limits: Limits, cache: DocumentCache) -> SourceReading:  # noqa: ARG002 (the transport counts)
         """The document of the address; see `Reader.read`."""
         document = self._read(limits, cache.get(self.shown))
         cache[document.name] = document
-        return Reading((document,))
+        return SourceReading((document,))
 
     def _read(self, limits: Limits, previous: Document | None) -> Document:
         try:

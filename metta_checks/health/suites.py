@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from metta_checks.core.definition import Origin
+from metta_checks.core.definition import RecordOrigin
 
-ORIGINS: Final[Mapping[str, Origin]] = {
-    "training": Origin(namespace='metta.infra.stablesuite', source='stable_suite', workflow_category='training'),
-    "eval": Origin(namespace='metta.infra.cron', source='cron', workflow_category='evaluation'),
+ORIGINS: Final[Mapping[str, RecordOrigin]] = {
+    "training": RecordOrigin(namespace='metta.infra.stablesuite', source='stable_suite', workflow_category='training'),
+    "eval": RecordOrigin(namespace='metta.infra.cron', source='cron', workflow_category='evaluation'),
 }
 """By the name of the suite, which is the slug of its check."""

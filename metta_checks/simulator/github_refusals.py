@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import json
 
-from metta_checks.simulator.server import Response
+from metta_checks.simulator.server import Reply
 
 JSON_HEADERS = {"Content-Type": "application/json; charset=utf-8"}
 DOCS = "https://docs.github.com"
 
 
-def refusal(status: int, message: str, documentation: str = "/rest", headers: dict[str, str] | None = None) -> Response:
+def refusal(status: int, message: str, documentation: str = "/rest", headers: dict[str, str] | None = None) -> Reply:
     """GitHub's shape of an error: a message, a link to the documentation, the status once more."""
     body = {"message": message, "documentation_url": f"{DOCS}{documentation}", "status": str(status)}
-    return Response(status, json.dumps(body).encode(), {**JSON_HEADERS, **(headers or {})})
+    return Reply(status, json.dumps(body).encode(), {**JSON_HEADERS, **(headers or {})})
 
 
-def bad_credentials() -> Response:
+def bad_credentials() -> Reply:
     return refusal(401, "Bad credentials")
 
 
-def requires_authentication() -> Response:
+def requires_authentication() -> Reply:
     """What GraphQL answers when no token is sent."""
     return refusal(
         401,
@@ -29,7 +29,7 @@ def requires_authentication() -> Response:
     )
 
 
-def permission_missing(permissions: str = "actions=read") -> Response:
+def permission_missing(permissions: str = "actions=read") -> Reply:
     """A fine-grained token without the permission that the endpoint asks for."""
     return refusal(
         403,
@@ -39,7 +39,7 @@ def permission_missing(permissions: str = "actions=read") -> Response:
     )
 
 
-def primary_limit_exceeded(*, anonymous: bool = False) -> Response:
+def primary_limit_exceeded(*, anonymous: bool = False) -> Reply:
     """The quota headers, remaining 0 among them, are added by the server."""
     message = "API rate limit exceeded for user ID 1."
     if anonymous:
@@ -50,7 +50,7 @@ def primary_limit_exceeded(*, anonymous: bool = False) -> Response:
     return refusal(403, message, "/rest/overview/rate-limits-for-the-rest-api")
 
 
-def secondary_limit_exceeded(*, status: int = 403, retry_after: int | None = 60) -> Response:
+def secondary_limit_exceeded(*, status: int = 403, retry_after: int | None = 60) -> Reply:
     """Too much at once: 403 or 429, with or without a `retry-after` (seconds), quota or no quota."""
     return refusal(
         status,
@@ -60,33 +60,33 @@ def secondary_limit_exceeded(*, status: int = 403, retry_after: int | None = 60)
     )
 
 
-def not_found(documentation: str = "/rest") -> Response:
+def not_found(documentation: str = "/rest") -> Reply:
     """Also what a private repository answers to somebody who may not see it."""
     return refusal(404, "Not Found", documentation)
 
 
-def invalid(message: str, documentation: str = "/rest") -> Response:
+def invalid(message: str, documentation: str = "/rest") -> Reply:
     return refusal(422, message, documentation)
 
 
-def server_error(status: int = 502) -> Response:
+def server_error(status: int = 502) -> Reply:
     """GitHub's front end answers in HTML when what is behind it does not answer."""
     body = b"<!DOCTYPE html><html><head><title>Unicorn!</title></head><body>This page is taking too long.</body></html>"
-    return Response(status, body, {"Content-Type": "text/html; charset=utf-8"})
+    return Reply(status, body, {"Content-Type": "text/html; charset=utf-8"})
 
 
-def no_user_agent() -> Response:
+def no_user_agent() -> Reply:
     body = b"Request forbidden by administrative rules. Please make sure your request has a User-Agent header."
-    return Response(403, body, {"Content-Type": "text/plain"})
+    return Reply(403, body, {"Content-Type": "text/plain"})
 
 
-def graphql_errors(*errors: dict[str, object], data: object = None, with_data: bool = False) -> Response:
+def graphql_errors(*errors: dict[str, object], data: object = None, with_data: bool = False) -> Reply:
     """GraphQL tells its errors with status 200; `data` is there when part of the answer is."""
     body: dict[str, object] = {"errors": list(errors)}
     if with_data:
         body = {"data": data, **body}
-    return Response(200, json.dumps(body).encode(), JSON_HEADERS)
+    return Reply(200, json.dumps(body).encode(), JSON_HEADERS)
 
 
-def graphql_limit_exceeded() -> Response:
+def graphql_limit_exceeded() -> Reply:
     return graphql_errors({"type": "RATE_LIMITED", "message": "API rate limit exceeded for user ID 1."})

@@ -13,7 +13,7 @@ from metta_checks.simulator.github_records import DemoAttempt, DemoWorkflow, Dem
 from metta_checks.simulator.github_refusals import JSON_HEADERS, invalid, not_found, permission_missing, refusal
 from metta_checks.simulator.github_repository import DemoRepository
 from metta_checks.simulator.github_search import parse_query
-from metta_checks.simulator.server import Request, Response
+from metta_checks.simulator.server import Reply, Request
 
 PER_PAGE = 30
 PER_PAGE_LIMIT = 100
@@ -26,7 +26,7 @@ UNFILTERED_LIMIT = 40_000
 SEARCH_LIMIT = 1_000
 FILTERS = ("actor", "branch", "check_suite_id", "created", "event", "head_sha", "status")
 
-Handler = Callable[[DemoRepository, Request, Sequence[str]], Response]
+Handler = Callable[[DemoRepository, Request, Sequence[str]], Reply]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class RestApi:
             (re.compile(r"/pulls"), self._pulls),
         )
 
-    def answer(self, request: Request) -> Response:
+    def answer(self, request: Request) -> Reply:
         if request.method != "GET":
             return not_found()
         if request.path == "/search/issues":
@@ -110,7 +110,7 @@ class RestApi:
                 return repository, (found[3] or "").rstrip("/")
         return None, ""
 
-    def _moved(self, request: Request) -> Response | None:
+    def _moved(self, request: Request) -> Reply | None:
         """A name that a repository had leads to it."""
         found = re.fullmatch(r"/repos/([^/]+/[^/]+)(/.*)?", request.path)
         for repository in self.repositories:
@@ -120,7 +120,7 @@ class RestApi:
                 return refusal(301, "Moved Permanently", headers={"Location": location})
         return None
 
-    def _organization(self, request: Request, name: str) -> Response:
+    def _organization(self, request: Request, name: str) -> Reply:
         """The repositories of an organization, by name."""
         owned = [one for one in self.repositories if one.full_name.partition("/")[0].lower() == name.lower()]
         if not owned:
@@ -130,30 +130,30 @@ class RestApi:
         links = paging.links(f"{self.api_url}/organizations/{owned[0].id}/repos", request.query, len(owned))
         return _json(encode([self._payloads(one).full_repository() for one in page]), links)
 
-    def _repository(self, repository: DemoRepository, _request: Request, _groups: Sequence[str]) -> Response:
+    def _repository(self, repository: DemoRepository, _request: Request, _groups: Sequence[str]) -> Reply:
         return _json(encode(self._payloads(repository).full_repository()))
 
-    def _branch(self, repository: DemoRepository, _request: Request, groups: Sequence[str]) -> Response:
+    def _branch(self, repository: DemoRepository, _request: Request, groups: Sequence[str]) -> Reply:
         name = unquote(groups[0])
         if name not in repository.branches:
             return not_found("/rest/branches/branches#get-a-branch")
         return _json(encode(self._payloads(repository).branch(name)))
 
-    def _workflow_files(self, repository: DemoRepository, _request: Request, _groups: Sequence[str]) -> Response:
+    def _workflow_files(self, repository: DemoRepository, _request: Request, _groups: Sequence[str]) -> Reply:
         if "contents" in self.lacking:
             return permission_missing("contents=read")
         names = repository.workflow_files
         entries = [{"type": "file", "name": name, "path": f".github/workflows/{name}"} for name in names]
         return _json(encode(entries)) if entries else not_found("/rest/repos/contents#get-repository-content")
 
-    def _runs(self, repository: DemoRepository, request: Request, _groups: Sequence[str]) -> Response:
+    def _runs(self, repository: DemoRepository, request: Request, _groups: Sequence[str]) -> Reply:
         return self._run_listing(repository, request, None)
 
-    def _workflow_runs(self, repository: DemoRepository, request: Request, groups: Sequence[str]) -> Response:
+    def _workflow_runs(self, repository: DemoRepository, request: Request, groups: Sequence[str]) -> Reply:
         workflow = _workflow_named(repository, groups[0])
         return not_found() if workflow is None else self._run_listing(repository, request, workflow)
 
-    def _run_listing(self, repository: DemoRepository, request: Request, workflow: DemoWorkflow | None) -> Response:
+    def _run_listing(self, repository: DemoRepository, request: Request, workflow: DemoWorkflow | None) -> Reply:
         paging, filtered = Paging.of(request.query), any(name in request.query for name in FILTERS)
         reachable, counted = (
             (FILTERED_LIMIT, FILTERED_COUNT_LIMIT) if filtered else (UNFILTERED_LIMIT, UNFILTERED_LIMIT)
@@ -183,14 +183,14 @@ class RestApi:
             paging.links(url, request.query, min(len(runs), reachable)),
         )
 
-    def _run(self, repository: DemoRepository, request: Request, groups: Sequence[str]) -> Response:
+    def _run(self, repository: DemoRepository, request: Request, groups: Sequence[str]) -> Reply:
         run = repository.run(int(groups[0]))
         if run is None:
             return not_found("/rest/actions/workflow-runs#get-a-workflow-run")
         exclude = request.query.get("exclude_pull_requests") == "true"
         return _json(self._payloads(repository).run(run, exclude_pull_requests=exclude))
 
-    def _attempt(self, repository: DemoRepository, request: Request, groups: Sequence[str]) -> Response:
+    def _attempt(self, repository: DemoRepository, request: Request, groups: Sequence[str]) -> Reply:
         run, number = repository.run(int(groups[0])), int(groups[1])
         if run is None or not 1 <= number <= run.run_attempt:
             return not_found("/rest/actions/workflow-runs#get-a-workflow-run-attempt")
@@ -198,13 +198,13 @@ class RestApi:
         attempt = run.attempts[number - 1]
         return _json(self._payloads(repository).run(run, attempt=attempt, exclude_pull_requests=exclude))
 
-    def _attempt_jobs(self, repository: DemoRepository, request: Request, groups: Sequence[str]) -> Response:
+    def _attempt_jobs(self, repository: DemoRepository, request: Request, groups: Sequence[str]) -> Reply:
         run, number = repository.run(int(groups[0])), int(groups[1])
         if run is None or not 1 <= number <= run.run_attempt:
             return not_found("/rest/actions/workflow-jobs#list-jobs-for-a-workflow-run-attempt")
         return self._job_listing(repository, request, run, run.attempts[number - 1 : number])
 
-    def _run_jobs(self, repository: DemoRepository, request: Request, groups: Sequence[str]) -> Response:
+    def _run_jobs(self, repository: DemoRepository, request: Request, groups: Sequence[str]) -> Reply:
         run = repository.run(int(groups[0]))
         if run is None:
             return not_found("/rest/actions/workflow-jobs#list-jobs-for-a-workflow-run")
@@ -213,14 +213,14 @@ class RestApi:
 
     def _job_listing(
         self, repository: DemoRepository, request: Request, run: DemoWorkflowRun, attempts: Sequence[DemoAttempt]
-    ) -> Response:
+    ) -> Reply:
         paging, payloads = Paging.of(request.query), self._payloads(repository)
         jobs = [payloads.job(run, attempt, job) for attempt in attempts for job in repository.jobs.of(run, attempt)]
         url = f"{self.api_url}/repositories/{repository.id}/actions/runs/{run.id}/jobs"
         body = {"total_count": len(jobs), "jobs": jobs[paging.start : paging.end]}
         return _json(encode(body), paging.links(url, request.query, len(jobs)))
 
-    def _workflows(self, repository: DemoRepository, request: Request, _groups: Sequence[str]) -> Response:
+    def _workflows(self, repository: DemoRepository, request: Request, _groups: Sequence[str]) -> Reply:
         paging, workflows = Paging.of(request.query), repository.workflows
         payloads = self._payloads(repository)
         body = {
@@ -230,11 +230,11 @@ class RestApi:
         url = f"{self.api_url}/repositories/{repository.id}/actions/workflows"
         return _json(encode(body), paging.links(url, request.query, len(workflows)))
 
-    def _workflow(self, repository: DemoRepository, _request: Request, groups: Sequence[str]) -> Response:
+    def _workflow(self, repository: DemoRepository, _request: Request, groups: Sequence[str]) -> Reply:
         workflow = _workflow_named(repository, groups[0])
         return not_found() if workflow is None else _json(encode(self._payloads(repository).workflow(workflow)))
 
-    def _pulls(self, repository: DemoRepository, request: Request, _groups: Sequence[str]) -> Response:
+    def _pulls(self, repository: DemoRepository, request: Request, _groups: Sequence[str]) -> Reply:
         if "pull_requests" in self.lacking:
             return permission_missing("pull_requests=read")
         paging, query = Paging.of(request.query), request.query
@@ -249,7 +249,7 @@ class RestApi:
         links = paging.links(f"{self.api_url}/repositories/{repository.id}/pulls", query, len(found))
         return _json(encode(body), links)
 
-    def _search(self, request: Request) -> Response:
+    def _search(self, request: Request) -> Reply:
         paging, documentation = Paging.of(request.query), "/rest/search/search#search-issues-and-pull-requests"
         try:
             search = parse_query(request.query.get("q", ""))
@@ -285,8 +285,8 @@ class RestApi:
         return RestPayloads(repository, self.api_url)
 
 
-def _json(text: str, headers: Mapping[str, str] | None = None) -> Response:
-    return Response(200, text.encode(), {**JSON_HEADERS, **(headers or {})})
+def _json(text: str, headers: Mapping[str, str] | None = None) -> Reply:
+    return Reply(200, text.encode(), {**JSON_HEADERS, **(headers or {})})
 
 
 def _number(text: str | None, default: int) -> int:

@@ -28,7 +28,7 @@ from metta_checks.simulator.github_refusals import (
 from metta_checks.simulator.github_repository import DemoRepository
 from metta_checks.simulator.github_rest import RestApi
 from metta_checks.simulator.graphql_api import QueryError
-from metta_checks.simulator.server import ON_LOOPBACK, Address, LoopbackServer, Request, Response
+from metta_checks.simulator.server import ON_LOOPBACK, Address, LoopbackServer, Reply, Request
 
 NOT_MODIFIED_HEADERS = ("ETag", "Link", "Cache-Control", "Vary")
 
@@ -60,7 +60,7 @@ class GitHubServer(LoopbackServer):
         self.anonymous_allowed = anonymous_allowed
         self.limits = RateLimits(clock or self.repositories[0].clock)
         self.lacking: frozenset[str] = frozenset()
-        self._refusals: dict[str, Response] = {}
+        self._refusals: dict[str, Reply] = {}
         self._state = threading.Lock()
         super().__init__(latency=latency, address=address)
 
@@ -69,7 +69,7 @@ class GitHubServer(LoopbackServer):
         """What the primary limits counted per resource: requests, and points for GraphQL."""
         return {resource: self.limits.spent[resource] for resource in RESOURCES}
 
-    def refuse(self, response: Response, path: str = "/") -> None:
+    def refuse(self, response: Reply, path: str = "/") -> None:
         """Answer `response` to every request whose path begins with `path`, until `relent`."""
         with self._state:
             self._refusals[path] = response
@@ -79,7 +79,7 @@ class GitHubServer(LoopbackServer):
         with self._state:
             self._refusals.clear()
 
-    def answer(self, request: Request) -> Response:
+    def answer(self, request: Request) -> Reply:
         if "user-agent" not in request.headers:
             return no_user_agent()
         caller = self._caller(request)
@@ -100,7 +100,7 @@ class GitHubServer(LoopbackServer):
             return self._graphql(request, caller)
         return self._rest(request, caller, resource)
 
-    def _rest(self, request: Request, caller: str, resource: Resource) -> Response:
+    def _rest(self, request: Request, caller: str, resource: Resource) -> Reply:
         response = RestApi(self.url, self._visible(caller), self.lacking).answer(request)
         if response.status == 200:
             response = _with_etag(response, caller, request)
@@ -109,7 +109,7 @@ class GitHubServer(LoopbackServer):
         quota = self.limits.quota(caller, resource) if free else self.limits.spend(caller, resource)
         return _with_quota(response, quota)
 
-    def _graphql(self, request: Request, caller: str) -> Response:
+    def _graphql(self, request: Request, caller: str) -> Reply:
         if request.method != "POST":
             return refusal(404, "Not Found", "/graphql")
         try:
@@ -127,9 +127,9 @@ class GitHubServer(LoopbackServer):
         answer: dict[str, Any] = {} if data is None else {"data": data}
         if errors:
             answer["errors"] = [error_json(error) for error in errors]
-        return _with_quota(Response(200, encode(answer).encode(), JSON_HEADERS), quota)
+        return _with_quota(Reply(200, encode(answer).encode(), JSON_HEADERS), quota)
 
-    def _rate_limit(self, caller: str) -> Response:
+    def _rate_limit(self, caller: str) -> Reply:
         """Free of charge, as on GitHub."""
         quotas = {resource: self.limits.quota(caller, resource) for resource in RESOURCES}
         resources = {
@@ -142,7 +142,7 @@ class GitHubServer(LoopbackServer):
             for resource, quota in quotas.items()
         }
         body = {"resources": resources, "rate": resources["core"]}
-        return _with_quota(Response(200, encode(body).encode(), JSON_HEADERS), quotas["core"])
+        return _with_quota(Reply(200, encode(body).encode(), JSON_HEADERS), quotas["core"])
 
     def _caller(self, request: Request) -> str | None:
         """The token that was sent, `ANONYMOUS` without one, `None` when it is not the right one."""
@@ -159,7 +159,7 @@ class GitHubServer(LoopbackServer):
             return list(self.repositories)
         return [repository for repository in self.repositories if self.anonymous_allowed and not repository.private]
 
-    def _refusal(self, path: str) -> Response | None:
+    def _refusal(self, path: str) -> Reply | None:
         """Of several, that of the longest path."""
         with self._state:
             prefixes = [prefix for prefix in self._refusals if path.startswith(prefix)]
@@ -185,7 +185,7 @@ def _token(header: str) -> str:
         return ""
 
 
-def _with_etag(response: Response, caller: str, request: Request) -> Response:
+def _with_etag(response: Reply, caller: str, request: Request) -> Reply:
     """An ETag is about the caller, the address and the body; 304 when the caller already holds that one."""
     digest = hashlib.sha256(f"{caller}\n{request.target}\n".encode() + response.body).hexdigest()
     headers = {
@@ -196,9 +196,9 @@ def _with_etag(response: Response, caller: str, request: Request) -> Response:
     }
     held = {etag.strip().removeprefix("W/") for etag in request.headers.get("if-none-match", "").split(",")}
     if f'"{digest}"' in held:
-        return Response(304, b"", {name: headers[name] for name in NOT_MODIFIED_HEADERS if name in headers})
+        return Reply(304, b"", {name: headers[name] for name in NOT_MODIFIED_HEADERS if name in headers})
     return replace(response, headers=headers)
 
 
-def _with_quota(response: Response, quota: Quota) -> Response:
+def _with_quota(response: Reply, quota: Quota) -> Reply:
     return replace(response, headers={**response.headers, **quota.headers})

@@ -16,7 +16,7 @@ from metta_checks.simulator.github_repository import DemoRepository
 from metta_checks.simulator.github_sample import BENCHMARKS, TESTS_BLOCKING_MERGE, sample_repository
 from metta_checks.simulator.github_server import GitHubServer
 from metta_checks.simulator.health import write_sample_records
-from metta_checks.simulator.server import LoopbackServer, Request, Response
+from metta_checks.simulator.server import LoopbackServer, Reply, Request
 from metta_checks.simulator.wandb_project import DemoProject
 from metta_checks.simulator.wandb_sample import sample_project
 from metta_checks.simulator.wandb_server import DEMO_API_KEY, WandbServer
@@ -89,6 +89,6 @@ class _Pages(LoopbackServer):
         self._pages = pages
         super().__init__()
 
-    def answer(self, request: Request) -> Response:
+    def answer(self, request: Request) -> Reply:
         body = self._pages.get(request.path)
-        return Response(404) if body is None else Response(200, body, {"Content-Type": "application/json"})
+        return Reply(404) if body is None else Reply(200, body, {"Content-Type": "application/json"})

@@ -30,7 +30,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Response:
+class Reply:
     """One answer. `Content-Length` is added when `headers` does not have it."""
 
     status: int = 200
@@ -46,7 +46,7 @@ Address = tuple[str, int]
 ON_LOOPBACK: Final[Address] = ("127.0.0.1", 0)
 
 _PLAIN: Final = {"Content-Type": "text/plain; charset=utf-8"}
-Interceptor = Callable[[Request], Response | Send | None]
+Interceptor = Callable[[Request], Reply | Send | None]
 
 
 class LoopbackServer:
@@ -71,7 +71,7 @@ class LoopbackServer:
         )
         self._thread.start()
 
-    def answer(self, request: Request) -> Response:
+    def answer(self, request: Request) -> Reply:
         """The real answer; subclasses say what it is."""
         raise NotImplementedError
 
@@ -100,13 +100,13 @@ class LoopbackServer:
     ) -> None:
         self.close()
 
-    def _respond(self, request: Request) -> tuple[Response, Send | None]:
+    def _respond(self, request: Request) -> tuple[Reply, Send | None]:
         with self._lock:
             self.requests.append(request)
         if self.latency:
             time.sleep(self.latency)
         instead = self.intercept(request) if self.intercept else None
-        if isinstance(instead, Response):
+        if isinstance(instead, Reply):
             return instead, None
         return self.answer(request), instead
 
@@ -157,7 +157,7 @@ class Handler(BaseHTTPRequestHandler):
             response, send = owner._respond(request)
         except Exception as error:
             # Said aloud: a connection that merely closes looks like a fault that was asked for.
-            response, send = Response(500, f"{type(error).__name__}: {error}".encode(), _PLAIN), None
+            response, send = Reply(500, f"{type(error).__name__}: {error}".encode(), _PLAIN), None
         headers = dict(response.headers)
         if not any(name.lower() == "content-length" for name in headers):
             headers["Content-Length"] = str(len(response.body))

@@ -27,7 +27,7 @@ class PagingError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Edge:
+class PageEdge:
     """One place in a list. `node` is a run, or what else comes in pages."""
 
     node: Any
@@ -42,7 +42,7 @@ class Edge:
 class Page:
     """A part of a list, and whether there is more behind it."""
 
-    edges: list[Edge]
+    edges: list[PageEdge]
     has_next_page: bool
 
     @property
@@ -66,7 +66,7 @@ def page_of(
     found = [item for item in runs if matches(item[1])]
     found.sort(key=itemgetter(0), reverse=descending)
     size = _size(first)
-    return Page([Edge(run, key) for key, run in found[:size]], has_next_page=len(found) > size)
+    return Page([PageEdge(run, key) for key, run in found[:size]], has_next_page=len(found) > size)
 
 
 def list_page(items: Sequence[object], *, first: int | None = None, after: str | None = None) -> Page:
@@ -74,7 +74,9 @@ def list_page(items: Sequence[object], *, first: int | None = None, after: str |
     places = range(len(items))
     start = bisect_right(places, _place(after), key=_place_key) if after else 0
     end = start + _size(first)
-    return Page([Edge(items[place], _place_key(place)) for place in places[start:end]], has_next_page=len(items) > end)
+    return Page(
+        [PageEdge(items[place], _place_key(place)) for place in places[start:end]], has_next_page=len(items) > end
+    )
 
 
 def _place_key(place: int) -> Key:

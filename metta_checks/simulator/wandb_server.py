@@ -13,7 +13,7 @@ from typing import Any, Literal
 from graphql import GraphQLError
 
 from metta_checks.simulator.graphql_api import Query, QueryError
-from metta_checks.simulator.server import ON_LOOPBACK, Address, LoopbackServer, Request, Response
+from metta_checks.simulator.server import ON_LOOPBACK, Address, LoopbackServer, Reply, Request
 from metta_checks.simulator.wandb_api import API, DemoUser, Root
 from metta_checks.simulator.wandb_project import DemoProject
 
@@ -56,9 +56,9 @@ class WandbServer(LoopbackServer):
         self._budget_lock = threading.Lock()
         super().__init__(latency=latency, address=address)
 
-    def answer(self, request: Request) -> Response:
+    def answer(self, request: Request) -> Reply:
         if request.path.startswith(SDK_TELEMETRY):
-            return Response()
+            return Reply()
         if request.path != "/graphql" or request.method != "POST":
             return _errors(404, f"no such page: {request.method} {request.path}")
         limits, exhausted = self._spend()
@@ -69,7 +69,7 @@ class WandbServer(LoopbackServer):
             return _errors(401, "user is not logged in", limits)
         return self._execute(request, self._root(authorised), limits)
 
-    def _execute(self, request: Request, root: Root, limits: Mapping[str, str]) -> Response:
+    def _execute(self, request: Request, root: Root, limits: Mapping[str, str]) -> Reply:
         """W&B answers a query that it does not accept with 400, a filter or a cursor inside it included."""
         try:
             query = API.query(json.loads(request.body))
@@ -111,9 +111,9 @@ class WandbServer(LoopbackServer):
         return {"RateLimit-Remaining": str(remaining), "RateLimit-Reset": str(reset)}, exhausted
 
 
-def _errors(status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
+def _errors(status: int, message: str, headers: Mapping[str, str] | None = None) -> Reply:
     return _json(status, {"errors": [{"message": message}], "data": None}, headers or {})
 
 
-def _json(status: int, content: Any, headers: Mapping[str, str]) -> Response:
-    return Response(status, json.dumps(content).encode(), {"Content-Type": "application/json", **headers})
+def _json(status: int, content: Any, headers: Mapping[str, str]) -> Reply:
+    return Reply(status, json.dumps(content).encode(), {"Content-Type": "application/json", **headers})

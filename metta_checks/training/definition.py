@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from metta_checks.core.definition import CheckDefinition, Origin
+from metta_checks.core.definition import CheckDefinition, RecordOrigin
 
-ORIGIN: Final = Origin(namespace="metta.infra.stablesuite", source="stable_suite", workflow_category="training")
+ORIGIN: Final = RecordOrigin(namespace="metta.infra.stablesuite", source="stable_suite", workflow_category="training")
 
 DEFINITION: Final = CheckDefinition(
     slug="training",

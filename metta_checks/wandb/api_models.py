@@ -74,14 +74,14 @@ class Edge(TypedDict):
     node: RunNode
 
 
-class PageInfo(_Model):
+class RunPageInfo(_Model):
     endCursor: Annotated[str, Field(max_length=MAX_CURSOR)] | None = None  # noqa: N815
     hasNextPage: bool  # noqa: N815
 
 
 class RunConnection(_Model):
     edges: list[Edge]
-    pageInfo: PageInfo  # noqa: N815
+    pageInfo: RunPageInfo  # noqa: N815
 
 
 class Project(_Model):
@@ -141,7 +141,7 @@ class _Data(_Model):
         raise NotImplementedError
 
 
-class Data(_Data):
+class ResponseData(_Data):
     project: Project | None = None
 
     @property
@@ -156,7 +156,7 @@ class Data(_Data):
 class RunsResponse(ErrorsResponse):
     """The whole response to the runs query of one project."""
 
-    data: Data | None = None
+    data: ResponseData | None = None
 
 
 class BatchData(_Data):
@@ -190,7 +190,7 @@ class NameEdge(_Model):
 
 class NameConnection(_Model):
     edges: tuple[NameEdge, ...]
-    pageInfo: PageInfo  # noqa: N815
+    pageInfo: RunPageInfo  # noqa: N815
 
 
 class NamesData(_Data):

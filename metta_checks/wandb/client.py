@@ -61,7 +61,7 @@ class PageRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class RunPage:
+class PageOfRuns:
     """One page of runs, W&B's own count of all that match (None where it has none), and the request in messages.
 
     `faults` gives, by row and field, the reason for what the server could not read of single runs.
@@ -95,7 +95,7 @@ class WandbClient:
         """The share of the collection's time that is left, from 1 down to 0."""
         return self._transport.time_left
 
-    def page(self, request: PageRequest) -> RunPage:
+    def page(self, request: PageRequest) -> PageOfRuns:
         """One page of one project. Raises SourceError."""
         project = request.project
         query = 0 if request.summaries else WITHOUT_SUMMARIES
@@ -103,7 +103,7 @@ class WandbClient:
         faults = run_faults(response, parsed, "project")
         return _page_of(parsed.data.project if parsed.data else None, response.operation, faults)
 
-    def pages(self, requests: Sequence[PageRequest]) -> list[RunPage | SourceError]:
+    def pages(self, requests: Sequence[PageRequest]) -> list[PageOfRuns | SourceError]:
         """A page of each of several projects of one entity, in one request; an error for each that has none.
 
         Raises SourceError where nothing in the response can be used.
@@ -115,7 +115,7 @@ class WandbClient:
         about = f"{len(requests)} projects of entity {project.entity}"
         response, parsed = self._ask(project, about, len(requests), variables, BatchResponse)
         faults, projects = graphql_faults(response, parsed), parsed.data.projects if parsed.data else {}
-        pages: list[RunPage | SourceError] = []
+        pages: list[PageOfRuns | SourceError] = []
         for number, request in enumerate(requests):
             alias = f"{ALIAS}{number}"
             operation = response.operation.replace(about, f"project {request.project}")
@@ -234,12 +234,12 @@ def _of_all(faults: Mapping[str, GraphQLFault], data: BatchData) -> Mapping[str,
     return {field: fault for field, fault in faults.items() if field not in data.projects}
 
 
-def _page_of(project: Project | None, operation: str, faults: Mapping[int, Mapping[str, str]]) -> RunPage:
+def _page_of(project: Project | None, operation: str, faults: Mapping[int, Mapping[str, str]]) -> PageOfRuns:
     if project is None:
         raise SourceError(Kind.NOT_FOUND, operation, "W&B has no such project", PROJECT_REMEDY)
     if project.runs is None:
         raise _malformed(operation, "`data.project.runs` is null, and no error explains it")
-    return RunPage(project.runs, project.runCount, operation, faults)
+    return PageOfRuns(project.runs, project.runCount, operation, faults)
 
 
 PROJECT_REMEDY: Final = "Check `entity` and `project`, and that the key's user may see them."

@@ -9,7 +9,7 @@ from typing import Final
 
 from metta_checks.core import Kind, SourceError
 from metta_checks.wandb.api_models import MAX_NAME, RUN_BYTES, RunConnection, RunReader, UnknownStateError
-from metta_checks.wandb.client import PageRequest, RunPage, WandbClient
+from metta_checks.wandb.client import PageOfRuns, PageRequest, WandbClient
 from metta_checks.wandb.graphql_errors import kind_of_text
 from metta_checks.wandb.models import ProjectPath, Run
 from metta_checks.wandb.query import asked_in_batch
@@ -104,7 +104,7 @@ class _Pages:
     kept_bytes: int = 0
     expected: int | None = None
 
-    def add(self, page: RunPage, reader: RunReader) -> None:
+    def add(self, page: PageOfRuns, reader: RunReader) -> None:
         self.number += 1
         self.rows += len(page.runs.edges)
         # A run that is deleted while pages are read may move another over a seam: the largest count holds.
@@ -149,7 +149,7 @@ class RunListings:
         self._batch = _BatchSize(page_size, page_size)
         self._lone: set[str] = set()
 
-    def read(self, asked: Asked, first_page: RunPage | None = None) -> RunListing:
+    def read(self, asked: Asked, first_page: PageOfRuns | None = None) -> RunListing:
         """The runs of one project. Raises SourceError when the listing cannot be read to its end: half a listing would
         count half the runs."""
         project = asked.project
@@ -197,10 +197,10 @@ class RunListings:
                 if page is None:
                     pending.append(asked)
                 else:
-                    is_up |= isinstance(page, RunPage)
-                    yield asked, self._alone(asked, page) if isinstance(page, RunPage) else page
+                    is_up |= isinstance(page, PageOfRuns)
+                    yield asked, self._alone(asked, page) if isinstance(page, PageOfRuns) else page
 
-    def _batch_of(self, batch: Sequence[Asked]) -> Sequence[RunPage | SourceError | None]:
+    def _batch_of(self, batch: Sequence[Asked]) -> Sequence[PageOfRuns | SourceError | None]:
         """A page of each project; None for those that are to be asked for once more, in a smaller batch."""
         expected = list(map(self._expected, batch))
         # Where there is room for more runs than are expected, a project with more of them need not go on alone.
@@ -255,7 +255,7 @@ class RunListings:
         first = FIRST_GUESS if expected is None else asked_in_batch(expected)
         return min(first, self._size_of(asked.project).size)
 
-    def _alone(self, asked: Asked, first_page: RunPage | None = None) -> RunListing | SourceError:
+    def _alone(self, asked: Asked, first_page: PageOfRuns | None = None) -> RunListing | SourceError:
         try:
             return self.read(asked, first_page)
         except SourceError as error:
@@ -263,7 +263,7 @@ class RunListings:
                 raise
             return error
 
-    def _pages(self, asked: Asked, first_page: RunPage | None = None) -> _Pages:
+    def _pages(self, asked: Asked, first_page: PageOfRuns | None = None) -> _Pages:
         pages = _Pages()
         cursor: str | None = None
         seen: set[str | None] = {None}
@@ -288,7 +288,7 @@ class RunListings:
         remedy = "Raise `max_pages` or `page_size`, or shorten `timeframe`."
         raise SourceError(Kind.OVERSIZED, page.operation, detail, remedy)
 
-    def _page(self, asked: Asked, cursor: str | None) -> RunPage:
+    def _page(self, asked: Asked, cursor: str | None) -> PageOfRuns:
         """One page, in the largest size that the server and `max_response_bytes` can take."""
         size = self._size_of(asked.project)
         before = size.size
@@ -312,7 +312,7 @@ class RunListings:
                 size.worked = size.size
                 return page
 
-    def _without_summary(self, asked: Asked, cursor: str | None, error: SourceError) -> RunPage:
+    def _without_summary(self, asked: Asked, cursor: str | None, error: SourceError) -> PageOfRuns:
         """The one run whose page is too large, which costs it its summary alone."""
         page = self._client.page(PageRequest(asked.project, asked.filters, 1, cursor, summaries=False))
         return replace(page, faults={0: {**page.faults.get(0, {}), "summaryMetrics": error.detail}})

@@ -15,7 +15,7 @@ from agent_support.intake import Intake
 from metta_checks.core.clock import utcnow
 from metta_checks.simulator.github_sample import sample_repository
 from metta_checks.simulator.github_server import GitHubServer
-from metta_checks.simulator.server import Request, Response
+from metta_checks.simulator.server import Reply, Request
 from metta_checks.simulator.wandb_sample import sample_project
 from metta_checks.simulator.wandb_server import WandbServer
 
@@ -43,9 +43,9 @@ def backend(tmp_path: Path) -> Path:
     return path
 
 
-def repeated(request: Request) -> Response:
+def repeated(request: Request) -> Reply:
     """A source that shows what it was sent."""
-    return Response(500, f"cannot read {dict(request.headers)}".encode(), {"Content-Type": "text/plain"})
+    return Reply(500, f"cannot read {dict(request.headers)}".encode(), {"Content-Type": "text/plain"})
 
 
 def test_a_secret_from_the_backend_is_used_and_written_nowhere(

@@ -13,7 +13,7 @@ from simulator_support.wandb_projects import bulk_project
 
 from metta_checks.core.clock import utcnow
 from metta_checks.simulator.sandbox import DemoSandbox
-from metta_checks.simulator.server import Response
+from metta_checks.simulator.server import Reply
 from metta_checks.simulator.wandb_server import DEMO_API_KEY, WandbServer
 
 MakeAgent = Callable[..., Agent]
@@ -22,8 +22,8 @@ COMMON = {"min_collection_interval": 3, "empty_default_hostname": True, "skip_pr
 TIMEOUT = 5
 WORKERS = 4
 
-FAULTS: dict[str, Response | Fault] = {
-    "fails": Response(503, b"try again later"),
+FAULTS: dict[str, Reply | Fault] = {
+    "fails": Reply(503, b"try again later"),
     "resets": Fault("reset_headers"),
     "hangs": Fault("silent"),
     "drips": Fault("drip_headers", pause=0.5),

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from metta_checks.simulator.server import LoopbackServer, Request, Response
+from metta_checks.simulator.server import LoopbackServer, Reply, Request
 
 pytestmark = [
     pytest.mark.benchmark,
@@ -46,8 +46,8 @@ class Fixed(LoopbackServer):
         super().__init__()
         self.body = gzip.compress(body, 1)
 
-    def answer(self, _: Request) -> Response:
-        return Response(200, self.body, {"Content-Type": "application/json", "Content-Encoding": "gzip"})
+    def answer(self, _: Request) -> Reply:
+        return Reply(200, self.body, {"Content-Type": "application/json", "Content-Encoding": "gzip"})
 
 
 def filled(head: bytes, piece: bytes, tail: bytes, size: int = MAX_RESPONSE) -> bytes:

@@ -12,7 +12,7 @@ import pytest
 from metta_checks.board.recording import Recording, recorded
 from metta_checks.checks import CHECKS
 from metta_checks.cli.render import outcomes_json
-from metta_checks.cli.runner import Outcome, new_check, prepare_stubs, run_once
+from metta_checks.cli.runner import CheckOutcome, new_check, prepare_stubs, run_once
 from metta_checks.simulator.timelapse import timelapse
 
 START = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
@@ -22,7 +22,7 @@ START = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 def documents() -> dict[str, str]:
     """What every check, by name, collected of the sample data in four rounds, as `collect --format json` writes it."""
     prepare_stubs()
-    outcomes: dict[str, list[Outcome]] = {entry.name: [] for entry in CHECKS}
+    outcomes: dict[str, list[CheckOutcome]] = {entry.name: [] for entry in CHECKS}
     with timelapse(START, steps=3) as life:
         checks = [new_check(entry, {}, life.sandbox.instances[entry.slug]) for entry in CHECKS]
         for number in range(4):

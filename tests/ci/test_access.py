@@ -11,7 +11,7 @@ from ci_support.scene import TOKEN, Scene
 from ci_support.truth import Key, Truth
 from simulator_support.github_changes import RandomChanges
 
-from metta_checks.simulator.server import LoopbackServer, Request, Response
+from metta_checks.simulator.server import LoopbackServer, Reply, Request
 
 
 class SecretsManager(LoopbackServer):
@@ -21,12 +21,12 @@ class SecretsManager(LoopbackServer):
         self.values: dict[str, str] = {}
         super().__init__()
 
-    def answer(self, request: Request) -> Response:
+    def answer(self, request: Request) -> Reply:
         name = json.loads(request.body)["SecretId"]
         if name not in self.values:
-            return Response(400, b'{"__type":"ResourceNotFoundException","message":"no such secret"}')
+            return Reply(400, b'{"__type":"ResourceNotFoundException","message":"no such secret"}')
         body = {"Name": name, "SecretString": self.values[name]}
-        return Response(200, json.dumps(body).encode(), {"Content-Type": "application/x-amz-json-1.1"})
+        return Reply(200, json.dumps(body).encode(), {"Content-Type": "application/x-amz-json-1.1"})
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def test_one_that_is_refused_all_the_same_is_an_error(without_token, secrets):
 def test_a_refusal_stands_where_aws_cannot_be_asked_again(without_token, secrets):
     secrets.values["github/dashboard-token"] = TOKEN
     without_token.collect()
-    secrets.intercept = lambda _: Response(503)
+    secrets.intercept = lambda _: Reply(503)
     without_token.server.token = "ghp_new"
     without_token.later()
 
@@ -155,7 +155,7 @@ class TestWithoutAny:
         assert len(secrets.requests) == 1
 
     def test_an_aws_that_did_not_answer_is_asked_again_by_the_next(self, without_token, secrets):
-        secrets.intercept = lambda _: Response(503)
+        secrets.intercept = lambda _: Reply(503)
         secrets.values["github/dashboard-token"] = TOKEN
 
         assert tokens(without_token) == {None}
@@ -204,7 +204,7 @@ class TestWithoutAny:
 
     def test_a_search_that_github_gave_up_is_no_figure_and_the_others_stay(self, without_token):
         without_token.server.intercept = lambda request: (
-            Response(200, b'{"total_count":1,"incomplete_results":true,"items":[]}')
+            Reply(200, b'{"total_count":1,"incomplete_results":true,"items":[]}')
             if request.path == "/search/issues"
             else None
         )

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 
-from metta_checks.simulator.server import Request, Response
+from metta_checks.simulator.server import Reply, Request
 
 KEY = rsa.generate_private_key(65_537, 2_048)
 ANOTHER_KEY = rsa.generate_private_key(65_537, 2_048)
@@ -47,14 +47,14 @@ class Issuer:
     app_id: str = "12345"
     ahead: timedelta = timedelta(0)
     lasts: timedelta = timedelta(hours=1)
-    refusal: Response | None = None
+    refusal: Reply | None = None
     jwts: list[str] = field(default_factory=list)
     tokens: list[str] = field(default_factory=list)
 
     def now(self) -> datetime:
         return self.scene.clock() + self.ahead
 
-    def __call__(self, request: Request) -> Response | None:
+    def __call__(self, request: Request) -> Reply | None:
         if not request.path.startswith("/app/"):
             return None
         assert request.path == "/app/installations/42/access_tokens"
@@ -65,11 +65,11 @@ class Issuer:
         self.jwts.append(given)
         if problem := self.problem_of(given):
             date = format_datetime(self.now().astimezone(UTC).replace(microsecond=0), usegmt=True)
-            return Response(401, json.dumps({"message": problem}).encode(), {**JSON, "Date": date})
+            return Reply(401, json.dumps({"message": problem}).encode(), {**JSON, "Date": date})
         token = self.scene.server.token = f"ghs_{len(self.tokens)}{'x' * 36}"
         self.tokens.append(token)
         body = {"token": token, "expires_at": f"{self.now() + self.lasts:%Y-%m-%dT%H:%M:%SZ}"}
-        return Response(201, json.dumps(body).encode(), JSON)
+        return Reply(201, json.dumps(body).encode(), JSON)
 
     def problem_of(self, given: str) -> str | None:
         try:
@@ -200,7 +200,7 @@ def test_a_token_that_github_refuses_is_replaced(with_app):
 def test_one_that_it_refuses_at_once_is_not_replaced_again_and_again(with_app):
     watched, issuer = with_app()
 
-    def answer(request: Request) -> Response | None:
+    def answer(request: Request) -> Reply | None:
         response = issuer(request)
         watched.server.token = "of somebody else"
         return response
@@ -278,12 +278,12 @@ def test_without_a_key_its_places_are_named(with_app, monkeypatch):
 @pytest.mark.parametrize(
     ("refusal", "words"),
     [
-        (Response(404, b'{"message":"Not Found"}', JSON), ("app_installation_id", "api_url")),
-        (Response(403, b'{"message":"This installation has been suspended"}', JSON), ("suspended",)),
-        (Response(401, b'{"message":"Integration not found"}', JSON), ("app_id", "clock")),
-        (Response(201, b'{"token":"ghs_x"}', JSON), ("unknown shape", "api_url")),
-        (Response(201, b'{"token":"ghs_x\\nHost: y","expires_at":"2027-01-01T00:00:00Z"}', JSON), ("unknown shape",)),
-        (Response(500, b"oops"), ("HTTP 500",)),
+        (Reply(404, b'{"message":"Not Found"}', JSON), ("app_installation_id", "api_url")),
+        (Reply(403, b'{"message":"This installation has been suspended"}', JSON), ("suspended",)),
+        (Reply(401, b'{"message":"Integration not found"}', JSON), ("app_id", "clock")),
+        (Reply(201, b'{"token":"ghs_x"}', JSON), ("unknown shape", "api_url")),
+        (Reply(201, b'{"token":"ghs_x\\nHost: y","expires_at":"2027-01-01T00:00:00Z"}', JSON), ("unknown shape",)),
+        (Reply(500, b"oops"), ("HTTP 500",)),
     ],
     ids=["no such installation", "suspended", "another App", "no end", "a token with a line break", "a fault"],
 )
@@ -309,7 +309,7 @@ def test_neither_key_nor_tokens_show_when_github_repeats_them(with_app):
     watched.collect()
     line = pem().splitlines()[3]
     echo = f"got {issuer.tokens[0]} and {issuer.jwts[0]} and {line}"
-    watched.server.intercept = lambda _: Response(400, json.dumps({"message": echo}).encode(), JSON)
+    watched.server.intercept = lambda _: Reply(400, json.dumps({"message": echo}).encode(), JSON)
     watched.later()
 
     error = watched.collect().error

@@ -23,20 +23,20 @@ from metta_checks.simulator.github_refusals import (
     server_error,
 )
 from metta_checks.simulator.github_repository import DemoRepository
-from metta_checks.simulator.server import Request, Response
+from metta_checks.simulator.server import Reply, Request
 
 FLAKY = "metta.infra.cron.ci.workflow.flaky_tests"
 RATIO = "metta.infra.cron.ci.workflow.success_ratio"
 
-GONE = {"404": not_found(), "410": Response(410, b'{"message":"Gone"}', JSON_HEADERS)}
+GONE = {"404": not_found(), "410": Reply(410, b'{"message":"Gone"}', JSON_HEADERS)}
 UNREADABLE = {
     "500": server_error(500),
     "502": server_error(502),
     "403": permission_missing(),
-    "422": Response(422, b'{"message":"Validation Failed"}', JSON_HEADERS),
-    "a page of HTML": Response(200, b"<html>", {"Content-Type": "text/html"}),
-    "JSON that stops": Response(200, b'{"conclusion":', JSON_HEADERS),
-    "another shape": Response(200, b'{"message":"odd"}', JSON_HEADERS),
+    "422": Reply(422, b'{"message":"Validation Failed"}', JSON_HEADERS),
+    "a page of HTML": Reply(200, b"<html>", {"Content-Type": "text/html"}),
+    "JSON that stops": Reply(200, b'{"conclusion":', JSON_HEADERS),
+    "another shape": Reply(200, b'{"message":"odd"}', JSON_HEADERS),
     "a connection that breaks": Fault("reset_headers"),
     "an answer that never comes": Fault("silent"),
 }

@@ -15,7 +15,7 @@ from metta_checks.ci.api_models import MAX_TEXT
 from metta_checks.ci.check import CiCheck
 from metta_checks.ci.ledger import Ledger
 from metta_checks.core import Kind, SourceError
-from metta_checks.simulator.server import Request, Response
+from metta_checks.simulator.server import Reply, Request
 
 REPO = "/repos/a/b"
 RUNS = f"{REPO}/actions/runs"
@@ -144,7 +144,7 @@ def test_what_is_remembered_does_not_grow_from_one_collection_to_the_next(source
     """A server that has a hundred new runs at each collection, all of them recent, is as good as one with no end."""
     numbers = count(1)
 
-    def answer(request: Request) -> Response | None:
+    def answer(request: Request) -> Reply | None:
         if request.path == RUNS:
             source.put(RUNS, listing(*(run(next(numbers)) for _ in range(90))))
         return None

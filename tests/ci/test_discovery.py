@@ -16,7 +16,7 @@ from ci_support.scene import TOKEN
 from datadog_checks.base.stubs import datadog_agent as agent
 from datadog_checks.base.stubs.aggregator import AggregatorStub
 
-from metta_checks.simulator.server import Request, Response
+from metta_checks.simulator.server import Reply, Request
 
 Make = Callable[..., Organisation]
 LIST = f"/orgs/{OWNER}/repos"
@@ -28,8 +28,8 @@ def organisation(aggregator: AggregatorStub) -> Iterator[Make]:
         yield lambda *names, **options: stack.enter_context(Organisation(aggregator, *names, **options))
 
 
-def answer(document: Any, status: int = 200, **headers: str) -> Response:
-    return Response(status, json.dumps(document).encode(), {"Content-Type": "application/json", **headers})
+def answer(document: Any, status: int = 200, **headers: str) -> Reply:
+    return Reply(status, json.dumps(document).encode(), {"Content-Type": "application/json", **headers})
 
 
 def questions(watched: Organisation) -> int:
@@ -335,7 +335,7 @@ def test_a_list_without_an_end_is_given_up(organisation: Make, page: Callable[[s
     watched = organisation("arena", repos={"include": ["arena", "l.*"]}, collection_timeout=600)
     listed: list[str] = []
 
-    def intercept(request: Request) -> Response | None:
+    def intercept(request: Request) -> Reply | None:
         if request.path != LIST:
             return None
         listed.append(request.query["page"])
@@ -363,7 +363,7 @@ def test_ten_thousand_repositories_are_listed_by_a_hundred(organisation: Make) -
     watched = organisation("p0", "p1", repos={"include": ["p.*"], "limit": 2})
     entries = [{"name": f"p{n}", "default_branch": "main"} for n in range(10_000)]
 
-    def intercept(request: Request) -> Response | None:
+    def intercept(request: Request) -> Reply | None:
         if request.path != LIST:
             return None
         number = int(request.query["page"])
@@ -441,7 +441,7 @@ def test_slow_repositories_do_not_starve_the_others(organisation: Make, slow: tu
     watched.warnings()
     over = Event()
 
-    def intercept(request: Request) -> Response | None:
+    def intercept(request: Request) -> Reply | None:
         if request.path.split("/")[3:4] and request.path.split("/")[3] in slow:
             over.wait(20)
         return None
@@ -485,7 +485,7 @@ def test_an_error_of_one_repository_in_the_question_is_its_own(
     watched = organisation("arena", "maze", "zoo")
     watched.collect()
 
-    def intercept(request: Request) -> Response | None:
+    def intercept(request: Request) -> Reply | None:
         if request.path != "/graphql" or b"r1_" not in request.body:
             return None
         document = json.loads(watched.server.answer(request).body)
@@ -507,9 +507,9 @@ def test_a_question_that_is_too_much_is_halved_and_the_size_remembered(organisat
     watched = organisation(*names)
     too_much = b'{"message": "Something went wrong while executing your query. Please include ABC"}'
 
-    def intercept(request: Request) -> Response | None:
+    def intercept(request: Request) -> Reply | None:
         if request.path == "/graphql" and b"r2_" in request.body:
-            return Response(502, too_much, {"Content-Type": "application/json"})
+            return Reply(502, too_much, {"Content-Type": "application/json"})
         return None
 
     watched.server.intercept = intercept

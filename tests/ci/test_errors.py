@@ -25,7 +25,7 @@ from metta_checks.simulator.github_refusals import (
     secondary_limit_exceeded,
     server_error,
 )
-from metta_checks.simulator.server import Response
+from metta_checks.simulator.server import Reply
 
 LISTING = "/repos/demo-org/arena/actions/runs"
 GRAPHQL = "/graphql"
@@ -35,13 +35,13 @@ EVERYWHERE = "/"
 class Case(NamedTuple):
     """An answer of the server's, where it is given, and what the message has to say."""
 
-    answer: Response
+    answer: Reply
     path: str
     says: tuple[str, ...]
 
 
-def json_page(body: bytes) -> Response:
-    return Response(200, body, JSON_HEADERS)
+def json_page(body: bytes) -> Reply:
+    return Reply(200, body, JSON_HEADERS)
 
 
 CASES = {
@@ -68,7 +68,7 @@ CASES = {
     "500": Case(server_error(500), LISTING, ("HTTP 500", "an HTML page", "server error", "status page")),
     "502 in GraphQL": Case(server_error(502), GRAPHQL, ("HTTP 502", "server error")),
     "a page of HTML": Case(
-        Response(200, b"<!DOCTYPE html><title>Sign in</title>", {"Content-Type": "text/html"}),
+        Reply(200, b"<!DOCTYPE html><title>Sign in</title>", {"Content-Type": "text/html"}),
         LISTING,
         ("HTML", "malformed", "login page"),
     ),

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from metta_checks.simulator.github_refusals import JSON_HEADERS, permission_missing, refusal, secondary_limit_exceeded
-from metta_checks.simulator.server import Request, Response
+from metta_checks.simulator.server import Reply, Request
 
 P90 = f"{NAMESPACE}ci.workflow.duration.p90"
 LISTING = "/repos/demo-org/arena/actions/runs"
@@ -89,7 +89,7 @@ def test_g16_a_duration_is_never_negative(empty_scene: SceneMaker, seconds: int)
 class Forbidden(NamedTuple):
     """An answer of status 403, and what the message has to say of its cause."""
 
-    answer: Response
+    answer: Reply
     says: tuple[str, ...]
 
 
@@ -237,14 +237,14 @@ def test_g22_a_github_app_gets_a_token_and_renews_it_before_it_ends(empty_scene:
     watched = empty_scene(token=None, **app)
     issued = []
 
-    def issue(request: Request) -> Response | None:
+    def issue(request: Request) -> Reply | None:
         if request.path != "/app/installations/42/access_tokens":
             return None
         issued.append(request.headers.get("authorization", ""))
         watched.server.token = f"ghs_{len(issued)}"
         ends_at = watched.clock() + timedelta(hours=1)
         body = {"token": watched.server.token, "expires_at": f"{ends_at:%Y-%m-%dT%H:%M:%SZ}"}
-        return Response(201, json.dumps(body).encode(), JSON_HEADERS)
+        return Reply(201, json.dumps(body).encode(), JSON_HEADERS)
 
     watched.server.intercept = issue
     used: list[set[str | None]] = []

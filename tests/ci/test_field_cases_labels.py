@@ -14,7 +14,7 @@ from datadog_checks.base.stubs.aggregator import AggregatorStub
 from metta_checks.simulator.github_clock import ManualClock
 from metta_checks.simulator.github_refusals import JSON_HEADERS, graphql_errors, permission_missing, server_error
 from metta_checks.simulator.github_repository import DemoRepository
-from metta_checks.simulator.server import Request, Response
+from metta_checks.simulator.server import Reply, Request
 
 HOTFIX, FORCE, REVERT = "github.hotfix.count", "github.force_merge.count", "github.reverts.count"
 SUCCESS = ("ci.workflow.success", "", "")
@@ -75,12 +75,12 @@ def answer_without(repository_alias: str, *errors: dict[str, Any], watched: Scen
     """The server's own answers, but with that alias null, and these errors."""
     answer = watched.server.answer
 
-    def spoilt(request: Request) -> Response:
+    def spoilt(request: Request) -> Reply:
         response = answer(request)
         if request.path == GRAPHQL and b"label0" in request.body:
             body = json.loads(response.body)
             body["data"][repository_alias] = None
-            response = Response(200, json.dumps({**body, "errors": list(errors)}).encode(), JSON_HEADERS)
+            response = Reply(200, json.dumps({**body, "errors": list(errors)}).encode(), JSON_HEADERS)
         return response
 
     watched.server.answer = spoilt
@@ -192,12 +192,12 @@ class TestSpelling:
         watched = scene()
         answer = watched.server.answer
 
-        def finding(request: Request) -> Response:
+        def finding(request: Request) -> Reply:
             response = answer(request)
             if b'"label0":"hotfix"' in request.body.replace(b" ", b""):
                 body = json.loads(response.body)
                 body["data"]["label0"]["label"] = {"name": "Hotfix"}
-                return Response(200, json.dumps(body).encode(), JSON_HEADERS)
+                return Reply(200, json.dumps(body).encode(), JSON_HEADERS)
             return response
 
         watched.server.answer = finding
@@ -338,7 +338,7 @@ class TestFailingAlone:
             graphql_errors({"type": "FORBIDDEN", "message": "Resource not accessible"}),
             graphql_errors({"message": "no path"}, data={"label0": None}, with_data=True),
             graphql_errors({"path": None, "message": "a path of null"}, data={"label0": None}, with_data=True),
-            Response(200, b'{"data":{"label0":"?"}}', JSON_HEADERS),
+            Reply(200, b'{"data":{"label0":"?"}}', JSON_HEADERS),
             server_error(502),
             permission_missing(),
         ],
@@ -411,7 +411,7 @@ class TestFailingAlone:
     def test_without_a_token_a_search_that_is_refused(self, scene, status):
         watched = scene(token=None)
         watched.server.intercept = lambda request: (
-            Response(status, b'{"message":"no"}', JSON_HEADERS)
+            Reply(status, b'{"message":"no"}', JSON_HEADERS)
             if request.path == "/search/issues" and "hotfix" in request.query["q"]
             else None
         )

@@ -15,7 +15,7 @@ from simulator_support.faults import Answer, Fault
 
 from metta_checks.simulator.github_json import RestPayloads
 from metta_checks.simulator.github_refusals import JSON_HEADERS, graphql_errors, server_error
-from metta_checks.simulator.server import Request, Response
+from metta_checks.simulator.server import Reply, Request
 
 SceneMaker = Callable[..., Scene]
 
@@ -23,7 +23,7 @@ RATIO = f"{NAMESPACE}ci.workflow.success_ratio"
 RUNS = f"{NAMESPACE}ci.workflow.runs"
 
 
-def rewritten(scene: Scene, request: Request, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Response:
+def rewritten(scene: Scene, request: Request, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Reply:
     """The server's own answer, with its document changed."""
     response = scene.server.answer(request)
     if response.status != 200:
@@ -39,7 +39,7 @@ def test_g2_a_range_that_came_back_short_is_read_again(empty_scene: SceneMaker, 
     add_runs(watched, 100, "success", youngest=timedelta(minutes=10))
     add_runs(watched, 200, "failure", youngest=timedelta(hours=2))
 
-    def short(request: Request) -> Response | None:
+    def short(request: Request) -> Reply | None:
         if "created" not in request.query:
             return None
         page = int(request.query.get("page", "1"))
@@ -90,7 +90,7 @@ def test_g7_a_page_that_is_too_large_for_the_server_is_asked_for_in_smaller_ones
     add_runs(watched, 150, "success", youngest=timedelta(minutes=10))
     add_runs(watched, 150, "failure", youngest=timedelta(hours=1))
 
-    def overwhelmed(request: Request) -> Response | None:
+    def overwhelmed(request: Request) -> Reply | None:
         large = request.path == LISTING and int(request.query.get("per_page", "30")) > 50
         return server_error(status) if large else None
 
@@ -129,7 +129,7 @@ def test_g9_a_rerun_that_rest_shows_late_is_right_in_the_next_collection(empty_s
     before = json.loads(payloads.run(old, exclude_pull_requests=True))
     watched.repository.rerun(old.id, conclusion="success", duration=timedelta(0))
 
-    def behind(request: Request) -> Response | None:
+    def behind(request: Request) -> Reply | None:
         if request.path != LISTING:
             return None
 
@@ -156,7 +156,7 @@ def test_g12_a_run_that_is_listed_late_is_found_beside_an_unlisted_workflow(empt
     watched = empty_scene()
     unlisted = watched.repository.add_workflow("Required", ".github/workflows/required.yml")
 
-    def without_it(request: Request) -> Response | None:
+    def without_it(request: Request) -> Reply | None:
         if request.path != "/repos/demo-org/arena/actions/workflows":
             return None
 
@@ -187,7 +187,7 @@ def test_g21_a_page_that_is_short_is_followed_where_there_is_a_next_one(empty_sc
     runs = add_runs(watched, 300, "success", youngest=timedelta(minutes=10))
     payloads = RestPayloads(watched.repository, watched.server.url)
 
-    def short(request: Request) -> Response | None:
+    def short(request: Request) -> Reply | None:
         if request.path != LISTING or "created" in request.query:
             return None
         page, first = int(request.query.get("page", "1")), 100 - short_by
@@ -195,7 +195,7 @@ def test_g21_a_page_that_is_short_is_followed_where_there_is_a_next_one(empty_sc
         texts = [payloads.run(run, exclude_pull_requests=True) for run in runs[max(0, end - 100) : end]]
         body = f'{{"total_count":300,"workflow_runs":[{",".join(texts)}]}}'.encode()
         link = f'<{watched.server.url}{LISTING}?branch=main&per_page=100&page={page + 1}>; rel="next"'
-        return Response(200, body, {**JSON_HEADERS, **({"Link": link} if end < len(runs) else {})})
+        return Reply(200, body, {**JSON_HEADERS, **({"Link": link} if end < len(runs) else {})})
 
     watched.server.intercept = short
 

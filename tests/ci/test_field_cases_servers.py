@@ -24,7 +24,7 @@ from metta_checks.simulator.github_refusals import (
     permission_missing,
     refusal,
 )
-from metta_checks.simulator.server import Request, Response
+from metta_checks.simulator.server import Reply, Request
 
 SceneMaker = Callable[..., Scene]
 
@@ -63,7 +63,7 @@ def test_g6_a_field_that_the_server_does_not_have_takes_no_other_with_it(
         old = watched.clock() - timedelta(days=9)
         watched.repository.new_run(workflow.id, conclusion="failure", created_at=old)
 
-    def refuse(request: Request) -> Response | None:
+    def refuse(request: Request) -> Reply | None:
         return graphql_errors(error) if request.path == "/graphql" and words in request.body else None
 
     watched.server.intercept = refuse
@@ -76,13 +76,13 @@ def test_g6_a_field_that_the_server_does_not_have_takes_no_other_with_it(
 
 
 NO_GRAPHQL: dict[str, Answer] = {
-    "a page of a proxy": Response(404, b"<html>Not Found</html>", {"Content-Type": "text/html"}),
+    "a page of a proxy": Reply(404, b"<html>Not Found</html>", {"Content-Type": "text/html"}),
     "its own quota": graphql_limit_exceeded(),
     "no permission": permission_missing(),
-    "another address": Response(301, b"", {"Location": "https://github.example.com/login"}),
+    "another address": Reply(301, b"", {"Location": "https://github.example.com/login"}),
     "a closed connection": Fault("reset"),
     "405": refusal(405, "Method Not Allowed"),
-    "a message alone": Response(200, b'{"message":"upstream unavailable"}', {"Content-Type": "application/json"}),
+    "a message alone": Reply(200, b'{"message":"upstream unavailable"}', {"Content-Type": "application/json"}),
 }
 
 
@@ -106,7 +106,7 @@ def test_g6_errors_that_are_null_are_none(scene: SceneMaker) -> None:
     watched = scene(10, 60)
     truth = Truth(watched.repository)
 
-    def with_null(request: Request) -> Response | None:
+    def with_null(request: Request) -> Reply | None:
         if request.path != "/graphql":
             return None
         response = watched.server.answer(request)
@@ -133,7 +133,7 @@ def test_g21_a_short_page_goes_on_whatever_a_proxy_makes_of_its_link(
     watched = empty_scene()
     add_runs(watched, 300, "success", youngest=timedelta(minutes=10))
 
-    def short(request: Request) -> Response | None:
+    def short(request: Request) -> Reply | None:
         if request.path != LISTING or "created" in request.query or "status" in request.query:
             return None
         response = watched.server.answer(request)
@@ -195,7 +195,7 @@ def test_g3_where_the_folder_is_a_file_no_workflow_exists(empty_scene: SceneMake
     watched.repository.new_run(watched.repository.workflows[0].id, conclusion="failure", duration=timedelta(0))
     watched.later()
 
-    def as_file(request: Request) -> Response | None:
+    def as_file(request: Request) -> Reply | None:
         if request.path != "/graphql" or b"tree" not in request.body:
             return None
         response = watched.server.answer(request)
@@ -243,7 +243,7 @@ def test_g13_other_causes_of_a_403(empty_scene: SceneMaker, message: str, says: 
 
 def test_g13_a_page_of_a_firewall_is_none_of_github(empty_scene: SceneMaker) -> None:
     watched = empty_scene()
-    watched.server.refuse(Response(403, b"<html>Blocked by policy</html>", {"Content-Type": "text/html"}), LISTING)
+    watched.server.refuse(Reply(403, b"<html>Blocked by policy</html>", {"Content-Type": "text/html"}), LISTING)
 
     error = watched.collect().error or ""
 
@@ -265,7 +265,7 @@ def test_g17_one_run_that_cannot_be_read_is_left_out_and_named(empty_scene: Scen
     watched = empty_scene()
     runs = add_runs(watched, 220, "success", youngest=timedelta(minutes=10))
 
-    def change(request: Request) -> Response | None:
+    def change(request: Request) -> Reply | None:
         if request.path != LISTING:
             return None
         response = watched.server.answer(request)
@@ -288,7 +288,7 @@ def test_g17_one_run_that_cannot_be_read_is_left_out_and_named(empty_scene: Scen
 def test_g17_an_answer_of_which_nothing_can_be_read_is_an_error(empty_scene: SceneMaker) -> None:
     watched = empty_scene()
     body = {"total_count": 2, "workflow_runs": [{"id": 1}, {"id": 2}]}
-    watched.server.refuse(Response(200, json.dumps(body).encode(), {"Content-Type": "application/json"}), LISTING)
+    watched.server.refuse(Reply(200, json.dumps(body).encode(), {"Content-Type": "application/json"}), LISTING)
 
     assert "malformed" in (watched.collect().error or "")
 
@@ -304,7 +304,7 @@ def test_g5_an_attempt_without_a_conclusion_leaves_its_run_undecided(
     watched.repository.rerun(run.id, conclusion="success", duration=timedelta(0))
     watched.later()
 
-    def behind(request: Request) -> Response | None:
+    def behind(request: Request) -> Reply | None:
         if "/attempts/" not in request.path:
             return None
         response = watched.server.answer(request)

@@ -21,7 +21,7 @@ from metta_checks.simulator.github_refusals import (
     secondary_limit_exceeded,
     server_error,
 )
-from metta_checks.simulator.server import Request, Response
+from metta_checks.simulator.server import Reply, Request
 
 MINUTE = timedelta(minutes=1)
 SECOND = timedelta(seconds=1)
@@ -88,7 +88,7 @@ def watched(watch: Callable[..., Watched]) -> Watched:
     return watch()
 
 
-def answering(watched: Watched, response: Response, about: Callable[[Request], bool] = lambda _: True) -> None:
+def answering(watched: Watched, response: Reply, about: Callable[[Request], bool] = lambda _: True) -> None:
     """From now on requests for jobs get this answer."""
     watched.scene.server.intercept = lambda request: (
         response if request.path.endswith("/jobs") and about(request) else None
@@ -413,8 +413,8 @@ class TestRestarts:
         assert watched.points().durations.total() == 1
 
 
-ODD = Response(200, b'{"jobs":[{"id":"x"}]}', JSON_HEADERS)
-EMPTY = Response(200, b'{"total_count":3,"jobs":[]}', JSON_HEADERS)
+ODD = Reply(200, b'{"jobs":[{"id":"x"}]}', JSON_HEADERS)
+EMPTY = Reply(200, b'{"total_count":3,"jobs":[]}', JSON_HEADERS)
 
 
 class TestFailures:
@@ -425,7 +425,7 @@ class TestFailures:
         [permission_missing(), bad_credentials(), secondary_limit_exceeded()],
         ids=["403", "401", "limit"],
     )
-    def test_what_ends_every_request_leaves_the_other_figures(self, watched: Watched, response: Response) -> None:
+    def test_what_ends_every_request_leaves_the_other_figures(self, watched: Watched, response: Reply) -> None:
         for _ in range(12):
             watched.run()
         answering(watched, response)
@@ -450,7 +450,7 @@ class TestFailures:
         assert watched.collected.value("metta.check.dropped", "reason:unreadable") == 0
 
     @pytest.mark.parametrize("response", [server_error(500), ODD, EMPTY], ids=["500", "shape", "short"])
-    def test_one_that_cannot_be_read_is_tried_three_times(self, watched: Watched, response: Response) -> None:
+    def test_one_that_cannot_be_read_is_tried_three_times(self, watched: Watched, response: Reply) -> None:
         runs = [watched.run() for _ in range(2)]
         answering(watched, response, lambda request: str(runs[0].id) in request.path)
 

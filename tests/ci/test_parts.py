@@ -21,7 +21,7 @@ from metta_checks.simulator.github_refusals import (
     permission_missing,
     server_error,
 )
-from metta_checks.simulator.server import Request, Response
+from metta_checks.simulator.server import Reply, Request
 
 SceneMaker = Callable[..., Scene]
 
@@ -35,8 +35,8 @@ FAULTS: dict[str, Answer] = {
     "502": server_error(502),
     "404": not_found(),
     "403": permission_missing(),
-    "another shape": Response(200, b'{"total_count":1,"workflow_runs":[{"id":"x"}]}', JSON_HEADERS),
-    "JSON that stops": Response(200, b'{"total_count":3,"workflow_runs":[{"id":1', JSON_HEADERS),
+    "another shape": Reply(200, b'{"total_count":1,"workflow_runs":[{"id":"x"}]}', JSON_HEADERS),
+    "JSON that stops": Reply(200, b'{"total_count":3,"workflow_runs":[{"id":1', JSON_HEADERS),
     "no answer": Fault("silent"),
     "a connection that breaks": Fault("reset_headers"),
 }
@@ -146,8 +146,8 @@ LABEL_FAULTS: dict[str, Answer] = {
     "500": server_error(500),
     "404": not_found(),
     "503": server_error(503),
-    "HTML": Response(200, b"<html>", {"Content-Type": "text/html"}),
-    "JSON that stops": Response(200, b'{"data":{"label0":{"name', JSON_HEADERS),
+    "HTML": Reply(200, b"<html>", {"Content-Type": "text/html"}),
+    "JSON that stops": Reply(200, b'{"data":{"label0":{"name', JSON_HEADERS),
     "an error of the labels": graphql_errors({"type": "FORBIDDEN", "path": ["label0"], "message": "no"}),
 }
 

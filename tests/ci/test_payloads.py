@@ -14,7 +14,7 @@ from datadog_checks.base.stubs import datadog_agent
 from metta_checks.simulator.github_clock import ManualClock
 from metta_checks.simulator.github_refusals import JSON_HEADERS
 from metta_checks.simulator.github_repository import DemoRepository
-from metta_checks.simulator.server import Response
+from metta_checks.simulator.server import Reply
 
 PAGE = Path(__file__).parent / "fixtures/GET/repos/demo-org/arena/actions/runs/response.json"
 
@@ -24,7 +24,7 @@ def collected(aggregator) -> Iterator[Collected]:
     repository = DemoRepository("demo-org/arena", clock=ManualClock(NOW))
     repository.add_workflow("CI", ".github/workflows/ci.yml")
     repository.add_workflow("CodeQL", "dynamic/github-code-scanning/codeql")
-    page = Response(200, PAGE.read_bytes(), {**JSON_HEADERS, "ETag": 'W/"fixture"'})
+    page = Reply(200, PAGE.read_bytes(), {**JSON_HEADERS, "ETag": 'W/"fixture"'})
     with Scene(repository, aggregator, tests_blocking_merge_workflows=["codeql"]) as scene:
         scene.server.intercept = lambda request: page if request.path.endswith("/actions/runs") else None
         yield scene.collect()

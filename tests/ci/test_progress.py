@@ -16,7 +16,7 @@ from ci_support.truth import Truth
 from simulator_support.faults import Answer, Fault
 
 from metta_checks.simulator.github_refusals import graphql_errors, server_error
-from metta_checks.simulator.server import Request, Response
+from metta_checks.simulator.server import Reply, Request
 
 SceneMaker = Callable[..., Scene]
 
@@ -206,7 +206,7 @@ def test_histories_that_graphql_never_answers_are_read_by_rest(empty_scene: Scen
         created_at = watched.clock() - timedelta(days=9)
         watched.repository.new_run(workflow.id, conclusion="failure", created_at=created_at)
 
-    def refuse(request: Request) -> Response | None:
+    def refuse(request: Request) -> Reply | None:
         return server_error(status) if b"history0" in request.body else None
 
     watched.server.intercept = refuse

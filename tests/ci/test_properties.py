@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from metta_checks.ci.check import CiCheck
 from metta_checks.core import SourceError
 from metta_checks.core.errors import CredentialError, NoTargetError
-from metta_checks.simulator.server import Request, Response
+from metta_checks.simulator.server import Reply, Request
 
 one_server = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
@@ -55,8 +55,8 @@ def document_of(watched: Organisation, request: Request) -> Any:
     return json.loads(watched.server.answer(request).body)
 
 
-def answer(document: Any) -> Response:
-    return Response(200, json.dumps(document).encode(), {"Content-Type": "application/json"})
+def answer(document: Any) -> Reply:
+    return Reply(200, json.dumps(document).encode(), {"Content-Type": "application/json"})
 
 
 def run(watched: Organisation) -> Exception | None:
@@ -104,7 +104,7 @@ def test_a_part_of_a_question_about_several_repositories(watched: Organisation, 
     watched.finish_run("arena")
     watched.finish_run("maze")
 
-    def spoil(request: Request) -> Response | None:
+    def spoil(request: Request) -> Reply | None:
         if request.path != "/graphql":
             return None
         document = document_of(watched, request)

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 from ci_support.scene import NAMESPACE, Collected, Scene
 
-from metta_checks.simulator.server import Response
+from metta_checks.simulator.server import Reply
 
 QUEUE = ("queued", "in_progress", "oldest_queued_minutes")
 
@@ -74,7 +74,7 @@ def test_it_is_free_after_a_restart_too(watched):
     assert queue_of(again)[0] == 3
 
 
-def listing(scene: Scene, *runs: tuple[int, str], total: int | None = None) -> Response:
+def listing(scene: Scene, *runs: tuple[int, str], total: int | None = None) -> Reply:
     """A page of runs, each with its id and status, created a minute ago."""
     created_at = f"{scene.clock() - timedelta(minutes=1):%Y-%m-%dT%H:%M:%SZ}"
     entries = [
@@ -90,10 +90,10 @@ def listing(scene: Scene, *runs: tuple[int, str], total: int | None = None) -> R
         for run_id, status in runs
     ]
     body = {"total_count": len(entries) if total is None else total, "workflow_runs": entries}
-    return Response(200, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    return Reply(200, json.dumps(body).encode(), {"Content-Type": "application/json"})
 
 
-def answer_with(scene: Scene, **by_status: Response) -> None:
+def answer_with(scene: Scene, **by_status: Reply) -> None:
     scene.server.intercept = lambda request: by_status.get(request.query.get("status", ""))
 
 
@@ -162,10 +162,10 @@ def test_a_listing_that_is_short_of_its_count_is_unknown(watched):
 @pytest.mark.parametrize(
     "bad",
     [
-        Response(404, b'{"message":"Not Found"}'),
-        Response(200, b'{"total_count":1}'),
-        Response(200, b"<html>"),
-        Response(403, b'{"message":"Resource not accessible by personal access token"}'),
+        Reply(404, b'{"message":"Not Found"}'),
+        Reply(200, b'{"total_count":1}'),
+        Reply(200, b"<html>"),
+        Reply(403, b'{"message":"Resource not accessible by personal access token"}'),
     ],
     ids=["404", "another shape", "HTML", "403"],
 )

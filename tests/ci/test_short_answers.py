@@ -18,7 +18,7 @@ from ci_support.scene import NAMESPACE, Collected, Scene
 from metta_checks.simulator.github_json import RestPayloads
 from metta_checks.simulator.github_records import DemoWorkflowRun
 from metta_checks.simulator.github_refusals import server_error
-from metta_checks.simulator.server import Request, Response
+from metta_checks.simulator.server import Reply, Request
 
 SceneMaker = Callable[..., Scene]
 Change = Callable[[list[Any], int], list[Any]]
@@ -31,7 +31,7 @@ FLAKY = f"{NAMESPACE}ci.workflow.flaky_tests"
 def shorten(scene: Scene, change: Change, *, total: Callable[[int], int] | None = None, ranges: bool = True) -> None:
     """From now on `change` makes the runs of a page of what is listed, by its number; `total` what is counted."""
 
-    def intercept(request: Request) -> Response | None:
+    def intercept(request: Request) -> Reply | None:
         if request.path != LISTING or ("created" in request.query) is not ranges:
             return None
         response = scene.server.answer(request)
@@ -163,7 +163,7 @@ def test_a_burst_of_runs_behind_the_first_page_is_found(empty_scene: SceneMaker,
     assert watched.collect().value(RATIO) == pytest.approx(1 / 3)
 
 
-def rerun_while_rest_is(watched: Scene, behind: Callable[[Request, DemoWorkflowRun], Response | None]) -> Collected:
+def rerun_while_rest_is(watched: Scene, behind: Callable[[Request, DemoWorkflowRun], Reply | None]) -> Collected:
     """An old failed run is run again with success; REST answers otherwise for one collection. The one after that."""
     old = add_runs(watched, 250, "failure", youngest=timedelta(minutes=10))[200]
     watched.collect()
@@ -178,27 +178,27 @@ def rerun_while_rest_is(watched: Scene, behind: Callable[[Request, DemoWorkflowR
     return watched.collect()
 
 
-def without_the_run(scene: Scene, request: Request, old: DemoWorkflowRun) -> Response:
+def without_the_run(scene: Scene, request: Request, old: DemoWorkflowRun) -> Reply:
     response = scene.server.answer(request)
     document = json.loads(response.body)
     document["workflow_runs"] = [run for run in document["workflow_runs"] if run["id"] != old.id]
     return replace(response, body=json.dumps(document).encode(), headers={"Content-Type": "application/json"})
 
 
-BEHIND: dict[str, Callable[[Scene, Request, DemoWorkflowRun], Response | None]] = {
-    "an empty range": lambda _scene, _request, _old: Response(
+BEHIND: dict[str, Callable[[Scene, Request, DemoWorkflowRun], Reply | None]] = {
+    "an empty range": lambda _scene, _request, _old: Reply(
         200, b'{"total_count":0,"workflow_runs":[]}', {"Content-Type": "application/json"}
     ),
     "a range without the run": without_the_run,
     "500": lambda _scene, _request, _old: server_error(500),
     "502": lambda _scene, _request, _old: server_error(502),
-    "an answer that stops": lambda _scene, _request, _old: Response(200, b'{"total_count":3,"workflow_runs":[{', {}),
+    "an answer that stops": lambda _scene, _request, _old: Reply(200, b'{"total_count":3,"workflow_runs":[{', {}),
 }
 
 
 @pytest.mark.parametrize("behind", BEHIND.values(), ids=BEHIND)
 def test_g9_an_announced_change_is_pending_until_it_was_read(
-    empty_scene: SceneMaker, behind: Callable[[Scene, Request, DemoWorkflowRun], Response | None]
+    empty_scene: SceneMaker, behind: Callable[[Scene, Request, DemoWorkflowRun], Reply | None]
 ) -> None:
     watched = empty_scene()
 

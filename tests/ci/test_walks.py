@@ -20,14 +20,14 @@ from ci_support.truth import DAY, Key, Truth
 from simulator_support.github_changes import RandomChanges
 
 from metta_checks.simulator.github_refusals import graphql_errors, server_error
-from metta_checks.simulator.server import Request, Response
+from metta_checks.simulator.server import Reply, Request
 
 STEPS = 24
 
 Change = Callable[[dict[str, Any]], dict[str, Any]]
 
 
-def changed(scene: Scene, request: Request, change: Change) -> Response:
+def changed(scene: Scene, request: Request, change: Change) -> Reply:
     """The server's own answer with its document changed."""
     response = scene.server.answer(request)
     if response.status != 200:
@@ -40,12 +40,12 @@ def is_range(request: Request) -> bool:
     return request.path == LISTING and "created" in request.query
 
 
-def empty_ranges(scene: Scene, request: Request) -> Response | None:
+def empty_ranges(scene: Scene, request: Request) -> Reply | None:
     empty = {"total_count": 0, "workflow_runs": []}
     return changed(scene, request, lambda _: empty) if is_range(request) else None
 
 
-def short_ranges(scene: Scene, request: Request) -> Response | None:
+def short_ranges(scene: Scene, request: Request) -> Reply | None:
     def cut(document: dict[str, Any]) -> dict[str, Any]:
         runs = document["workflow_runs"][::2]
         return {"total_count": len(runs), "workflow_runs": runs}
@@ -53,29 +53,29 @@ def short_ranges(scene: Scene, request: Request) -> Response | None:
     return changed(scene, request, cut) if is_range(request) else None
 
 
-def failing_ranges(_: Scene, request: Request) -> Response | None:
+def failing_ranges(_: Scene, request: Request) -> Reply | None:
     return server_error(500) if is_range(request) else None
 
 
-def failing_front(_: Scene, request: Request) -> Response | None:
+def failing_front(_: Scene, request: Request) -> Reply | None:
     return server_error(500) if request.path == LISTING and "created" not in request.query else None
 
 
-def pages_above_50(_: Scene, request: Request) -> Response | None:
+def pages_above_50(_: Scene, request: Request) -> Reply | None:
     too_large = request.path == LISTING and int(request.query["per_page"]) > 50
     return server_error(502) if too_large else None
 
 
-def failing_graphql(_: Scene, request: Request) -> Response | None:
+def failing_graphql(_: Scene, request: Request) -> Reply | None:
     return server_error(502) if request.path == "/graphql" else None
 
 
-def refused_field(_: Scene, request: Request) -> Response | None:
+def refused_field(_: Scene, request: Request) -> Reply | None:
     error = {"message": "Field 'runs' doesn't exist on type 'Workflow'"}
     return graphql_errors(error) if b"history" in request.body else None
 
 
-def refused_labels(scene: Scene, request: Request) -> Response | None:
+def refused_labels(scene: Scene, request: Request) -> Reply | None:
     def refuse(document: dict[str, Any]) -> dict[str, Any]:
         error = {"type": "FORBIDDEN", "path": ["label0"], "message": "Resource not accessible"}
         return {"data": {**document["data"], "label0": None}, "errors": [error]}
@@ -83,11 +83,11 @@ def refused_labels(scene: Scene, request: Request) -> Response | None:
     return changed(scene, request, refuse) if b"label0" in request.body else None
 
 
-def failing_workflows(_: Scene, request: Request) -> Response | None:
+def failing_workflows(_: Scene, request: Request) -> Reply | None:
     return server_error(500) if request.path.startswith("/repos/demo-org/arena/actions/workflows") else None
 
 
-def failing_attempts(_: Scene, request: Request) -> Response | None:
+def failing_attempts(_: Scene, request: Request) -> Reply | None:
     return server_error(500) if "/attempts/" in request.path else None
 
 

@@ -15,7 +15,7 @@ import pytest
 from click.testing import Result
 from simulator_support.faults import Fault
 
-from metta_checks.simulator.server import Request, Response
+from metta_checks.simulator.server import Reply, Request
 from metta_checks.simulator.wandb_server import WandbServer
 
 Command = Callable[..., Result]
@@ -50,7 +50,7 @@ def assert_failed_well(result: Result, status: int, *words: str) -> None:
 
 def hostile(server: WandbServer, kind: str) -> dict[str, Any]:
     """Makes the server behave so, and gives the options that go with it."""
-    html = Response(200, b"<!doctype html><title>Sign in</title>", {"Content-Type": "text/html"})
+    html = Reply(200, b"<!doctype html><title>Sign in</title>", {"Content-Type": "text/html"})
     match kind:
         case "nobody listens":
             return {"base_url": nobody()}
@@ -64,7 +64,7 @@ def hostile(server: WandbServer, kind: str) -> dict[str, Any]:
         case "html":
             server.intercept = lambda _: html
         case "html error":
-            server.intercept = lambda _: Response(404, html.body, html.headers)
+            server.intercept = lambda _: Reply(404, html.body, html.headers)
         case "rate limit":
             server.budget = 0
         case "silent" | "drip_headers" | "drip_body":

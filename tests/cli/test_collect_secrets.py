@@ -14,7 +14,7 @@ from click.testing import Result
 from moto import mock_aws
 from simulator_support.faults import Fault
 
-from metta_checks.simulator.server import Request, Response
+from metta_checks.simulator.server import Reply, Request
 from metta_checks.simulator.wandb_server import WandbServer
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
@@ -30,28 +30,28 @@ def traces_of(text: str) -> list[str]:
     return [form for form in (KEY, KEY[:12], KEY[-12:], header, header[-12:]) if form in text]
 
 
-def echo(request: Request) -> Response:
+def echo(request: Request) -> Reply:
     """A server that tells everybody what it was sent."""
     sent = base64.b64decode(request.headers["authorization"].removeprefix("Basic ")).decode()
-    return Response(400, json.dumps({"errors": [{"message": f"bad credential {sent}"}]}).encode())
+    return Reply(400, json.dumps({"errors": [{"message": f"bad credential {sent}"}]}).encode())
 
 
-def echo_as_graphql(request: Request) -> Response:
-    return Response(200, echo(request).body)
+def echo_as_graphql(request: Request) -> Reply:
+    return Reply(200, echo(request).body)
 
 
-def echo_as_field(request: Request) -> Response:
+def echo_as_field(request: Request) -> Reply:
     sent = base64.b64decode(request.headers["authorization"].removeprefix("Basic ")).decode()
-    return Response(200, json.dumps({"data": {"viewer": {"id": 7}, "project": {"runs": {sent: sent}}}}).encode())
+    return Reply(200, json.dumps({"data": {"viewer": {"id": 7}, "project": {"runs": {sent: sent}}}}).encode())
 
 
-ANSWERS: dict[str, Callable[[Request], Response | None]] = {
+ANSWERS: dict[str, Callable[[Request], Reply | None]] = {
     "accepted": lambda _: None,
-    "refused": lambda _: Response(401, b'{"error": "user is not logged in"}'),
+    "refused": lambda _: Reply(401, b'{"error": "user is not logged in"}'),
     "echoed": echo,
     "echoed with 200": echo_as_graphql,
     "echoed in a field": echo_as_field,
-    "redirected": lambda _: Response(302, b"", {"Location": f"http://127.0.0.1:9/?key={KEY}"}),
+    "redirected": lambda _: Reply(302, b"", {"Location": f"http://127.0.0.1:9/?key={KEY}"}),
 }
 
 

@@ -18,7 +18,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from metta_checks.cli import main
-from metta_checks.cli.dogstatsd import UDP_DATAGRAM, UNIX_DATAGRAM, Destination, Pusher, Sent
+from metta_checks.cli.dogstatsd import UDP_DATAGRAM, UNIX_DATAGRAM, DogstatsdAddress, Pusher, Sent
 from metta_checks.cli.runner import Series
 from metta_checks.simulator.sandbox import sandbox
 
@@ -236,7 +236,7 @@ def assert_complete(receiver: Receiver, pushed: list[Series], limit: int) -> Non
 def test_a_hundred_thousand_series_through_a_unix_socket(tmp_path: Path) -> None:
     pushed = many(100_000)
     with unix_receiver(tmp_path / "dsd.socket") as receiver:
-        with Pusher(Destination(socket_path=str(tmp_path / "dsd.socket"), scheme="unix")) as pusher:
+        with Pusher(DogstatsdAddress(socket_path=str(tmp_path / "dsd.socket"), scheme="unix")) as pusher:
             sent = pusher.send(pushed)
         assert_complete(receiver, pushed, UNIX_DATAGRAM)
     assert sent == Sent(100_000, 10_000, len(receiver.datagrams), 0)
@@ -246,7 +246,7 @@ def test_a_hundred_thousand_series_through_a_unix_socket(tmp_path: Path) -> None
 def test_twenty_thousand_series_through_udp() -> None:
     pushed = many(20_000)
     with udp_receiver() as (receiver, port):
-        with Pusher(Destination(host="127.0.0.1", port=port)) as pusher:
+        with Pusher(DogstatsdAddress(host="127.0.0.1", port=port)) as pusher:
             sent = pusher.send(pushed)
         assert_complete(receiver, pushed, UDP_DATAGRAM)
     assert sent == Sent(20_000, 2_000, len(receiver.datagrams), 0)
@@ -257,7 +257,7 @@ def test_a_series_longer_than_a_packet_goes_alone_and_one_longer_than_the_agent_
         Series("a.metric", "gauge", 1.0, tuple(f"tag{n}:{'x' * 190}" for n in range(tags))) for tags in (1, 20, 50)
     )
     with udp_receiver() as (receiver, port):
-        with Pusher(Destination(host="127.0.0.1", port=port)) as pusher:
+        with Pusher(DogstatsdAddress(host="127.0.0.1", port=port)) as pusher:
             sent = pusher.send([short, long, endless, short])
         assert [len(tags) for _, _, _, tags in receiver.lines()] == [1, 1, 20]
     assert sent == Sent(3, 0, 3, 1)
@@ -267,6 +267,6 @@ def test_an_agent_that_does_not_read(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr("metta_checks.cli.dogstatsd.SOCKET_TIMEOUT", 0.05)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as handle:
         handle.bind(str(tmp_path / "dsd.socket"))
-        destination = Destination(socket_path=str(tmp_path / "dsd.socket"), scheme="unix")
+        destination = DogstatsdAddress(socket_path=str(tmp_path / "dsd.socket"), scheme="unix")
         with Pusher(destination) as pusher, pytest.raises(Exception, match="was refused, or not read"):
             pusher.send(many(20_000))

@@ -13,7 +13,7 @@ import yaml
 from click.testing import Result
 
 from metta_checks.cli import main
-from metta_checks.simulator.server import Request, Response
+from metta_checks.simulator.server import Reply, Request
 from metta_checks.simulator.wandb_server import WandbServer
 
 Command = Callable[..., Result]
@@ -54,11 +54,11 @@ def traces_of(text: str) -> list[str]:
     return [form for secret in (*SECRETS, *headers) for form in (secret, secret[:14], secret[-14:]) if form in text]
 
 
-def told_back(request: Request) -> Response:
+def told_back(request: Request) -> Reply:
     """A server that tells everybody what it was sent."""
     sent = request.headers.get("authorization", "")
     plain = base64.b64decode(sent.removeprefix("Basic ")).decode() if sent.startswith("Basic ") else sent
-    return Response(400, json.dumps({"message": f"bad credential {plain}", "errors": [{"message": sent}]}).encode())
+    return Reply(400, json.dumps({"message": f"bad credential {plain}", "errors": [{"message": sent}]}).encode())
 
 
 @pytest.fixture(params=["in the files", "in the environment"])

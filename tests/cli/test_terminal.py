@@ -13,7 +13,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from metta_checks.cli import main
-from metta_checks.simulator.server import Response
+from metta_checks.simulator.server import Reply
 from metta_checks.simulator.wandb_project import DemoProject
 from metta_checks.simulator.wandb_server import WandbServer
 
@@ -119,7 +119,7 @@ def test_collect(
     result = run("collect", "wandb", "--config", path, *words)
     assert result.exit_code == 0
     assert_harmless(result, text)
-    server.intercept = lambda _: Response(400, json.dumps({"errors": [{"message": f"no: {text}"}]}).encode())
+    server.intercept = lambda _: Reply(400, json.dumps({"errors": [{"message": f"no: {text}"}]}).encode())
     result = run("collect", "wandb", "--config", path, *words)
     assert result.exit_code == 1
     assert_harmless(result, text)

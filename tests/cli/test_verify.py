@@ -14,7 +14,7 @@ import pytest
 from click.testing import Result
 from simulator_support.wandb_projects import edge_case_project
 
-from metta_checks.simulator.server import Interceptor, Request, Response
+from metta_checks.simulator.server import Interceptor, Reply, Request
 from metta_checks.simulator.wandb_project import DemoProject
 from metta_checks.simulator.wandb_server import WandbServer
 
@@ -96,11 +96,11 @@ def test_a_project_as_awkward_as_real_ones(command: Command, conf: Conf, instanc
 def test_different(command: Command, conf: Conf, instance: dict[str, Any], server: WandbServer) -> None:
     """The SDK is told other values than the check, of each kind."""
 
-    def otherwise(request: Request) -> Response | None:
+    def otherwise(request: Request) -> Reply | None:
         if not is_the_sdks(request):
             return None
         told = server.answer(request).body.decode()
-        return Response(200, told.replace("4.5", "4.25").replace('"finished"', '"crashed"').encode())
+        return Reply(200, told.replace("4.5", "4.25").replace('"finished"', '"crashed"').encode())
 
     server.intercept = otherwise
     result = command("verify", "wandb", "--config", conf(instance))
@@ -168,12 +168,12 @@ def test_a_heartbeat_excuses_no_count(
     begun = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
     project.start("r2", begun, heartbeat_at=begun, display_name="navigation")
 
-    def otherwise(request: Request) -> Response | None:
+    def otherwise(request: Request) -> Reply | None:
         if not is_the_sdks(request):
             return None
         told = server.answer(request).body.decode()
         project.beat("r2", begun + timedelta(minutes=30))
-        return Response(200, told.replace('"finished"', '"crashed"').encode())
+        return Reply(200, told.replace('"finished"', '"crashed"').encode())
 
     server.intercept = otherwise
     result = command("verify", "wandb", "--config", conf(instance))
@@ -244,7 +244,7 @@ def test_what_the_sdk_says_of_its_failure_holds_no_key(
 ) -> None:
     key = instance["api_key"]
     told = json.dumps({"errors": [{"message": f"no run for {key}"}]}).encode()
-    server.intercept = lambda request: Response(400, told) if is_the_sdks(request) else None
+    server.intercept = lambda request: Reply(400, told) if is_the_sdks(request) else None
     result = command("verify", "wandb", "--config", conf(instance), "--verbose")
     assert (result.exit_code, result.stdout) == (1, "")
     assert "the wandb SDK failed: " in result.stderr

@@ -16,7 +16,7 @@ from metta_checks.cli import main
 from metta_checks.core.clock import utcnow
 from metta_checks.simulator.github_sample import BENCHMARKS, TESTS_BLOCKING_MERGE
 from metta_checks.simulator.github_server import GitHubServer
-from metta_checks.simulator.server import Request, Response
+from metta_checks.simulator.server import Reply, Request
 
 TOKEN = "a-token-for-loopback"
 
@@ -86,7 +86,7 @@ def test_an_organisation_that_cannot_be_listed_is_named(server: GitHubServer, tm
 
 def test_a_difference_is_shown(server: GitHubServer, tmp_path: Path) -> None:
     """The check asks for the labels by GraphQL, so that this lie reaches the independent count alone."""
-    empty = Response(body=b"[]", headers={"Content-Type": "application/json"})
+    empty = Reply(body=b"[]", headers={"Content-Type": "application/json"})
 
     server.intercept = lambda request: empty if request.path.endswith("/pulls") else None
     result = verify(server, tmp_path)
@@ -102,9 +102,9 @@ def test_the_queue_is_counted_again(server: GitHubServer, tmp_path: Path) -> Non
     repository = server.repositories[0]
     for status in ("queued", "queued", "in_progress"):
         repository.new_run(repository.workflows[0].id, branch="a-change", status=status)
-    nothing = Response(body=b'{"total_count":0,"workflow_runs":[]}', headers={"Content-Type": "application/json"})
+    nothing = Reply(body=b'{"total_count":0,"workflow_runs":[]}', headers={"Content-Type": "application/json"})
 
-    def lie(request: Request) -> Response | None:
+    def lie(request: Request) -> Reply | None:
         lies = request.query.get("status") and "exclude_pull_requests" not in request.query
         return nothing if lies else None
 
@@ -118,7 +118,7 @@ def test_the_queue_is_counted_again(server: GitHubServer, tmp_path: Path) -> Non
 
 
 def test_a_page_that_fails_ends_it(server: GitHubServer, tmp_path: Path) -> None:
-    server.intercept = lambda request: Response(500) if request.path.endswith("/pulls") else None
+    server.intercept = lambda request: Reply(500) if request.path.endswith("/pulls") else None
     result = verify(server, tmp_path)
     assert result.exit_code == 1
     assert result.stderr.strip() == "metta_ci, instance 1: GitHub: GET /repos/demo-org/arena/pulls: HTTP 500"

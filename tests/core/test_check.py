@@ -14,7 +14,7 @@ from datadog_checks.base.stubs.aggregator import AggregatorStub
 from simulator_support.faults import Fault
 
 from metta_checks.core import Result, Sample
-from metta_checks.simulator.server import Response
+from metta_checks.simulator.server import Reply
 
 Probe = Callable[..., ProbeCheck]
 Run = Callable[..., str]
@@ -216,7 +216,7 @@ def test_also_among_the_samples_of_a_failure(
     probe: Probe, source: Source, aggregator: AggregatorStub, value: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     check = probe()
-    source.pages["/samples"] = Response(500)
+    source.pages["/samples"] = Reply(500)
     blind = Sample("probe.blind", value, ())
     monkeypatch.setattr(check, "failed", lambda target, error, _: Result(target, [blind], error=error))
     assert "HTTP 500" in check.run()
@@ -228,7 +228,7 @@ def test_samples_of_a_failure_that_fail_hide_nothing(
     probe: Probe, source: Source, aggregator: AggregatorStub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     check = probe()
-    source.pages["/samples"] = Response(500)
+    source.pages["/samples"] = Reply(500)
     monkeypatch.setattr(check, "failed", lambda *_: [][1])
     assert "HTTP 500" in check.run()
     aggregator.assert_metric("metta.check.up", 0, count=1)
@@ -238,7 +238,7 @@ def test_the_next_collection_counts_anew(
     probe: Probe, source: Source, aggregator: AggregatorStub, dd_run_check: Run
 ) -> None:
     check = probe()
-    source.pages["/samples"] = Response(500)
+    source.pages["/samples"] = Reply(500)
     assert "HTTP 500" in check.run()
     source.put("/samples", [])
     aggregator.reset()

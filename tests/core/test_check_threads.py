@@ -19,7 +19,7 @@ from core_support.servers import RawServer, Source, answering
 from datadog_checks.base.stubs.aggregator import AggregatorStub
 from simulator_support.faults import Fault
 
-from metta_checks.simulator.server import Response
+from metta_checks.simulator.server import Reply
 
 Probe = Callable[..., ProbeCheck]
 DESCRIPTORS = Path("/proc/self/fd")
@@ -95,13 +95,13 @@ def run_often(check: ProbeCheck, times: int) -> list[str]:
     "answer",
     [
         pytest.param(None, id="fine"),
-        pytest.param(Response(500), id="an error"),
-        pytest.param(Response(200, b"[]", {"Connection": "close"}), id="a closing connection"),
-        pytest.param(Response(200, bytes(100_000)), id="too large"),
-        pytest.param(Response(302, headers={"Location": "/elsewhere"}), id="a redirect"),
+        pytest.param(Reply(500), id="an error"),
+        pytest.param(Reply(200, b"[]", {"Connection": "close"}), id="a closing connection"),
+        pytest.param(Reply(200, bytes(100_000)), id="too large"),
+        pytest.param(Reply(302, headers={"Location": "/elsewhere"}), id="a redirect"),
     ],
 )
-def test_many_collections_leave_nothing_open(probe: Probe, source: Source, answer: Response | None) -> None:
+def test_many_collections_leave_nothing_open(probe: Probe, source: Source, answer: Reply | None) -> None:
     source.intercept = lambda _: answer
     check = probe(paths=["/samples", "/samples"], max_response_bytes=50_000)
     assert_no_growth(lambda: run_often(check, 20), check)

@@ -14,7 +14,7 @@ from datadog_checks.base.stubs import datadog_agent as agent_stub
 from metta_checks.ci.check import CiCheck
 from metta_checks.core import MettaCheck
 from metta_checks.eval.check import EvalCheck
-from metta_checks.simulator.server import LoopbackServer, Request, Response
+from metta_checks.simulator.server import LoopbackServer, Reply, Request
 from metta_checks.training.check import TrainingCheck
 from metta_checks.wandb.check import WandbCheck
 
@@ -66,10 +66,10 @@ CHECKS = {
 class SecretsManager(LoopbackServer):
     """AWS Secrets Manager: every secret is there, and its value holds its name."""
 
-    def answer(self, request: Request) -> Response:
+    def answer(self, request: Request) -> Reply:
         name = json.loads(request.body)["SecretId"]
         body = {"Name": name, "SecretString": f"{OURS}:{name}"}
-        return Response(200, json.dumps(body).encode(), {"Content-Type": "application/x-amz-json-1.1"})
+        return Reply(200, json.dumps(body).encode(), {"Content-Type": "application/x-amz-json-1.1"})
 
     @property
     def asked(self) -> list[str]:

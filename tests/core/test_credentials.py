@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from metta_checks.core import CredentialError
-from metta_checks.core.credentials import Credential, CredentialPlaces, Credentials, Origin, Place
+from metta_checks.core.credentials import Credential, CredentialOrigin, CredentialPlaces, Credentials, Place
 
 
 def credentials(given: str | None = None, registered: list[str] | None = None) -> Credentials:
@@ -62,7 +62,7 @@ def test_a_value_that_no_header_can_carry_is_not_shown(value: str) -> None:
 
 def test_it_does_not_show_itself() -> None:
     places = CredentialPlaces("Probe token", "token", "hush", (), "probe/token", None)
-    assert "hush" not in repr(Credential("hush", Origin(Place.OPTION, "token"))) + repr(places)
+    assert "hush" not in repr(Credential("hush", CredentialOrigin(Place.OPTION, "token"))) + repr(places)
 
 
 def test_after_a_401_an_option_stays_what_it_is() -> None:

@@ -12,7 +12,7 @@ import pytest
 from datadog_checks.base import AgentCheck
 from datadog_checks.base.stubs import datadog_agent
 
-from metta_checks.simulator.server import Response
+from metta_checks.simulator.server import Reply
 from metta_checks.simulator.wandb_project import DemoProject
 from metta_checks.simulator.wandb_server import DEMO_API_KEY, WandbServer
 from metta_checks.training.check import TrainingCheck
@@ -114,7 +114,7 @@ def test_options_that_do_not_hold(make: Callable[..., WandbCheck]) -> None:
 def test_what_a_refusal_is_counted_as(
     make: Callable[..., WandbCheck], server: WandbServer, status: int, failed: str, word: str
 ) -> None:
-    server.intercept = lambda _: Response(status, b"{}")
+    server.intercept = lambda _: Reply(status, b"{}")
     check = make()
     check.run()
     told = diagnoses(check)
@@ -174,7 +174,7 @@ def test_an_unresolved_handle_is_a_failure(make: Callable[..., WandbCheck]) -> N
 def test_figures_grow_late(make: Callable[..., WandbCheck], server: WandbServer) -> None:
     check = make()
     check.run()
-    server.intercept = lambda _: Response(500, b"{}")
+    server.intercept = lambda _: Reply(500, b"{}")
     for minutes, expected in ((5, SUCCESS), (7, FAIL)):
         check.clock = lambda minutes=minutes: datetime.now(UTC) + timedelta(minutes=minutes)
         check.run()
@@ -274,7 +274,7 @@ def test_a_source_without_a_credential_of_the_checks_own(tmp_path: Path) -> None
 
 def test_no_secret_stands_in_a_diagnosis(make: Callable[..., WandbCheck], server: WandbServer) -> None:
     key = "0123456789abcdef0123456789abcdef01234567"
-    server.intercept = lambda _: Response(500, json.dumps({"error": f"no {key}"}).encode())
+    server.intercept = lambda _: Reply(500, json.dumps({"error": f"no {key}"}).encode())
     check = make(api_key=key)
     check.run()
     assert key not in check.get_diagnoses()

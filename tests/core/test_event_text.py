@@ -13,7 +13,7 @@ from simulator_support.github_edge_cases import edge_case_repository
 
 from metta_checks.ci.check import CiCheck
 from metta_checks.simulator.github_server import GitHubServer
-from metta_checks.simulator.server import Request, Response
+from metta_checks.simulator.server import Reply, Request
 from metta_checks.simulator.wandb_project import DemoProject
 from metta_checks.simulator.wandb_server import DEMO_API_KEY, WandbServer
 from metta_checks.wandb.check import WandbCheck
@@ -109,12 +109,12 @@ def flipped(aggregator: AggregatorStub, replaced: dict[str, str], **options: Any
     repository.new_run(lint.id, conclusion="success")
     with GitHubServer(repository, token="t" * 40) as server:
 
-        def replace(request: Request) -> Response:
+        def replace(request: Request) -> Reply:
             answer = server.answer(request)
             body = answer.body.decode()
             for text, other in replaced.items():
                 body = body.replace(text, json.dumps(other)[1:-1])
-            return Response(answer.status, body.encode(), answer.headers)
+            return Reply(answer.status, body.encode(), answer.headers)
 
         server.intercept = replace
         loose = {"ci.workflow.success": ">= 0", "ci.workflow.other_failing": "< 100"}

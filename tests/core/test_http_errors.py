@@ -19,7 +19,7 @@ from simulator_support.faults import Fault
 from metta_checks.core import Kind, SourceError
 from metta_checks.core.http_errors import display_url
 from metta_checks.core.transport import BearerAuth
-from metta_checks.simulator.server import Response
+from metta_checks.simulator.server import Reply
 
 LIMITED = "raise `min_collection_interval`"
 
@@ -46,7 +46,7 @@ LIMITED = "raise `min_collection_interval`"
 def test_a_bad_status(
     client: Callable[..., Any], source: Source, status: int, headers: dict[str, str], kind: Kind, remedy: str
 ) -> None:
-    source.pages["/page"] = Response(status, headers=headers)
+    source.pages["/page"] = Reply(status, headers=headers)
     with pytest.raises(SourceError) as caught:
         client().get(source.url + "/page")
     text = str(caught.value)
@@ -75,7 +75,7 @@ def test_a_bad_status(
 def test_when_a_rate_limit_ends(
     client: Callable[..., Any], source: Source, headers: dict[str, str], reset_at: datetime | None
 ) -> None:
-    source.pages["/"] = Response(429, headers=headers)
+    source.pages["/"] = Reply(429, headers=headers)
     with pytest.raises(SourceError) as caught:
         client().get(source.url + "/")
     told = caught.value.reset_at
@@ -196,11 +196,11 @@ def test_a_credential_that_cannot_be_sent_is_not_shown(client: Callable[..., Any
 HUSH = "s3cr3t"
 
 LEAKY = [
-    pytest.param(Response(200, b"[]"), id="an answer"),
-    pytest.param(Response(404), id="a bad status"),
-    pytest.param(Response(302, headers={"Location": "http://127.0.0.1:1/?sig=s3cr3t"}), id="a redirect"),
-    pytest.param(Response(200, b"no JSON"), id="no JSON"),
-    pytest.param(Response(200, b"[]", {"Broken Header": "1"}), id="a broken header"),
+    pytest.param(Reply(200, b"[]"), id="an answer"),
+    pytest.param(Reply(404), id="a bad status"),
+    pytest.param(Reply(302, headers={"Location": "http://127.0.0.1:1/?sig=s3cr3t"}), id="a redirect"),
+    pytest.param(Reply(200, b"no JSON"), id="no JSON"),
+    pytest.param(Reply(200, b"[]", {"Broken Header": "1"}), id="a broken header"),
     pytest.param(Fault("silent"), id="silence"),
     pytest.param(Fault("drip_body", 0.1), id="a drip"),
     pytest.param(Fault("reset_headers"), id="a reset"),
@@ -214,7 +214,7 @@ def test_neither_query_nor_credential_in_errors_and_logs(
     client: Callable[..., Any],
     source: Source,
     caplog: pytest.LogCaptureFixture,
-    answer: Response | Fault,
+    answer: Reply | Fault,
     options: dict[str, Any],
 ) -> None:
     caplog.set_level(logging.DEBUG)

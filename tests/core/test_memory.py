@@ -18,7 +18,7 @@ from datadog_checks.base.stubs.aggregator import AggregatorStub
 
 from metta_checks.ci.check import CiCheck
 from metta_checks.core import Kind, MettaCheck, SourceError
-from metta_checks.simulator.server import Response
+from metta_checks.simulator.server import Reply
 from metta_checks.training.check import TrainingCheck
 from metta_checks.wandb.check import WandbCheck
 
@@ -67,7 +67,7 @@ def quick(check: Any) -> Any:
 
 def put(source: Source, body: bytes, headers: dict[str, str]) -> None:
     """The same answer, wherever a check asks."""
-    source.answer = lambda _: Response(200, body, headers)  # type: ignore[method-assign]
+    source.answer = lambda _: Reply(200, body, headers)  # type: ignore[method-assign]
 
 
 def error_of(check: MettaCheck) -> SourceError:

@@ -11,7 +11,7 @@ import pytest
 from core_support.probe.check import ProbeCheck
 from core_support.servers import Source
 
-from metta_checks.simulator.server import Response
+from metta_checks.simulator.server import Reply
 from metta_checks.wandb.check import WandbCheck
 
 AWKWARD = {
@@ -67,7 +67,7 @@ def test_a_redirect(source: Source, text: str) -> None:
     # A header has no line breaks, and a byte for each character.
     one_line = text.replace("\n", "").replace("\r", "")
     location = f"http://127.0.0.1:1/{one_line}".encode("utf-8", "replace").decode("latin-1")
-    source.pages["/samples"] = Response(301, headers={"Location": location})
+    source.pages["/samples"] = Reply(301, headers={"Location": location})
     assert json.loads(ProbeCheck("probe", {}, [{"url": source.url}]).run())[0]["message"].isprintable()
 
 

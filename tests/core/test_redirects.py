@@ -11,13 +11,13 @@ from core_support.servers import Source
 from metta_checks.core import Kind, SourceError
 from metta_checks.core.address import same_server
 from metta_checks.core.transport import BearerAuth
-from metta_checks.simulator.server import Response
+from metta_checks.simulator.server import Reply
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("absolute", [True, False], ids=["absolute", "relative"])
 def test_the_same_server(client: Callable[..., Any], source: Source, status: int, absolute: bool) -> None:
-    source.pages["/old"] = Response(status, headers={"Location": f"{source.url if absolute else ''}/new?page=2"})
+    source.pages["/old"] = Reply(status, headers={"Location": f"{source.url if absolute else ''}/new?page=2"})
     source.put("/new", [1])
     follower = client()
     assert follower.get(source.url + "/old", params={"page": "1"}, auth=BearerAuth("secret")).json() == [1]
@@ -40,7 +40,7 @@ def test_the_same_server(client: Callable[..., Any], source: Source, status: int
 )
 def test_another_server(client: Callable[..., Any], source: Source, location: str) -> None:
     with Source() as other:
-        source.pages["/old"] = Response(302, headers={"Location": location.format(port=source.port, other=other.port)})
+        source.pages["/old"] = Reply(302, headers={"Location": location.format(port=source.port, other=other.port)})
         with pytest.raises(SourceError, match=r"It redirects to \w+://.*/new: put the right address") as caught:
             client().get(source.url + "/old", auth=BearerAuth("secret"))
         assert caught.value.kind is Kind.REDIRECTED
@@ -59,7 +59,7 @@ def test_another_server(client: Callable[..., Any], source: Source, location: st
     ],
 )
 def test_what_leads_nowhere(client: Callable[..., Any], source: Source, method: str, location: str, said: str) -> None:
-    source.pages["/again"] = Response(302, headers={"Location": location})
+    source.pages["/again"] = Reply(302, headers={"Location": location})
     with pytest.raises(SourceError) as caught:
         client().get(source.url + "/again", method=method)
     assert said.format(port=source.port) in str(caught.value)

@@ -11,21 +11,21 @@ from core_support.servers import RawServer, Source, answering
 from simulator_support.faults import Fault
 
 from metta_checks.core import SourceError, transport
-from metta_checks.simulator.server import Request, Response
+from metta_checks.simulator.server import Reply, Request
 
 
-def failing(source: Source, times: int, answer: Response | Fault) -> None:
+def failing(source: Source, times: int, answer: Reply | Fault) -> None:
     """Let the first `times` requests end in `answer`."""
     source.put("/", {"fine": True})
     source.intercept = lambda _: answer if len(source.requests) <= times else None
 
 
 PASSING = [
-    pytest.param(Response(502), id="502"),
-    pytest.param(Response(503), id="503"),
-    pytest.param(Response(504), id="504"),
-    pytest.param(Response(503, headers={"Retry-After": "0"}), id="503, at once"),
-    pytest.param(Response(502, headers={"X-RateLimit-Reset": "9999999999"}), id="502 that tells of a rate limit"),
+    pytest.param(Reply(502), id="502"),
+    pytest.param(Reply(503), id="503"),
+    pytest.param(Reply(504), id="504"),
+    pytest.param(Reply(503, headers={"Retry-After": "0"}), id="503, at once"),
+    pytest.param(Reply(502, headers={"X-RateLimit-Reset": "9999999999"}), id="502 that tells of a rate limit"),
     pytest.param(Fault("reset_headers"), id="reset before the head"),
     pytest.param(Fault("reset_body"), id="reset in the body"),
     pytest.param(Fault("truncate"), id="half a body"),
@@ -35,7 +35,7 @@ PASSING = [
 @pytest.mark.parametrize("answer", PASSING)
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_what_passes_is_tried_twice_again(
-    client: Callable[..., Any], source: Source, answer: Response | Fault, method: str
+    client: Callable[..., Any], source: Source, answer: Reply | Fault, method: str
 ) -> None:
     failing(source, 2, answer)
     patient = client()
@@ -44,7 +44,7 @@ def test_what_passes_is_tried_twice_again(
 
 
 @pytest.mark.parametrize("answer", PASSING)
-def test_and_not_a_third_time(client: Callable[..., Any], source: Source, answer: Response | Fault) -> None:
+def test_and_not_a_third_time(client: Callable[..., Any], source: Source, answer: Reply | Fault) -> None:
     failing(source, 3, answer)
     with pytest.raises(SourceError):
         client().get(source.url + "/")
@@ -53,7 +53,7 @@ def test_and_not_a_third_time(client: Callable[..., Any], source: Source, answer
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 410, 418, 422, 429, 500, 501, 505])
 def test_what_stays_is_not_tried_again(client: Callable[..., Any], source: Source, status: int) -> None:
-    failing(source, 1, Response(status))
+    failing(source, 1, Reply(status))
     with pytest.raises(SourceError):
         client().get(source.url + "/")
     assert len(source.requests) == 1
@@ -64,9 +64,9 @@ def unfinished(answer: transport.Response) -> bool:
     return answer.body == b"busy" or answer.status == 500
 
 
-@pytest.mark.parametrize("answer", [Response(200, b"busy"), Response(500)], ids=["200", "500"])
+@pytest.mark.parametrize("answer", [Reply(200, b"busy"), Reply(500)], ids=["200", "500"])
 def test_what_the_caller_recognises_as_transient_is_tried_twice_again(
-    client: Callable[..., Any], source: Source, answer: Response
+    client: Callable[..., Any], source: Source, answer: Reply
 ) -> None:
     failing(source, 2, answer)
     assert client().get(source.url + "/", is_transient=unfinished).json() == {"fine": True}
@@ -74,7 +74,7 @@ def test_what_the_caller_recognises_as_transient_is_tried_twice_again(
 
 
 def test_a_2xx_that_stays_transient_is_left_to_the_caller(client: Callable[..., Any], source: Source) -> None:
-    failing(source, 3, Response(200, b"busy"))
+    failing(source, 3, Reply(200, b"busy"))
     assert client().get(source.url + "/", is_transient=unfinished).body == b"busy"
     assert len(source.requests) == 3
 
@@ -87,18 +87,18 @@ def test_a_2xx_that_stays_transient_is_left_to_the_caller(client: Callable[..., 
     ],
 )
 def test_a_wish_for_a_longer_pause_ends_the_collection(client: Callable[..., Any], source: Source, wish: str) -> None:
-    failing(source, 1, Response(503, headers={"Retry-After": wish}))
+    failing(source, 1, Reply(503, headers={"Retry-After": wish}))
     with pytest.raises(SourceError, match="HTTP 503"):
         client().get(source.url + "/")
     assert len(source.requests) == 1
 
 
 def test_a_wish_for_a_short_pause_is_granted(client: Callable[..., Any], source: Source) -> None:
-    failing(source, 1, Response(503, headers={"Retry-After": "1"}))
+    failing(source, 1, Reply(503, headers={"Retry-After": "1"}))
     times: list[float] = []
     inner = source.intercept
 
-    def noting(request: Request) -> Response | Fault | None:
+    def noting(request: Request) -> Reply | Fault | None:
         times.append(time.monotonic())
         return inner(request) if inner else None
 
@@ -107,9 +107,9 @@ def test_a_wish_for_a_short_pause_is_granted(client: Callable[..., Any], source:
     assert times[1] - times[0] >= 1
 
 
-@pytest.mark.parametrize("answer", [Response(503), Fault("reset_headers")], ids=["503", "reset"])
+@pytest.mark.parametrize("answer", [Reply(503), Fault("reset_headers")], ids=["503", "reset"])
 def test_a_pause_beyond_the_deadline_gives_the_fault_itself(
-    client: Callable[..., Any], source: Source, answer: Response | Fault
+    client: Callable[..., Any], source: Source, answer: Reply | Fault
 ) -> None:
     failing(source, 1, answer)
     slow = client()
@@ -119,7 +119,7 @@ def test_a_pause_beyond_the_deadline_gives_the_fault_itself(
 
 
 def test_pauses_grow_and_differ(client: Callable[..., Any], source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
-    failing(source, 20, Response(503))
+    failing(source, 20, Reply(503))
     pauses: list[float] = []
     monkeypatch.setattr("metta_checks.core.transport.time.sleep", pauses.append)
     slow = client()

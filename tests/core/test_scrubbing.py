@@ -16,7 +16,7 @@ from core_support.servers import RawServer, Source, answering
 
 from metta_checks.ci.check import CiCheck
 from metta_checks.core import MettaCheck
-from metta_checks.simulator.server import LoopbackServer, Request, Response
+from metta_checks.simulator.server import LoopbackServer, Reply, Request
 from metta_checks.wandb.check import WandbCheck
 
 SECRET = "Zq7+kX/9mB2vN4c=8dF1gH3jL5pR0tW6yU_aS-eO"
@@ -31,10 +31,10 @@ class Repeating(LoopbackServer):
         self._status = status
         self._graphql = graphql
 
-    def answer(self, request: Request) -> Response:
+    def answer(self, request: Request) -> Reply:
         said = self._say(request)
         document = {"errors": [{"message": said, "type": said}]} if self._graphql else {"message": said}
-        return Response(self._status, json.dumps(document).encode(), {"Content-Type": "application/json"})
+        return Reply(self._status, json.dumps(document).encode(), {"Content-Type": "application/json"})
 
 
 def pieces(secret: str, length: int = 6) -> Iterator[str]:
@@ -203,7 +203,7 @@ def test_a_token_around_the_name_of_a_repository(repo: str, variable: bool, monk
 
 
 def test_a_redirect_that_repeats_the_secret(source: Source) -> None:
-    source.pages["/samples"] = Response(301, headers={"Location": f"http://127.0.0.1:1/{'x' * 170}{SECRET}/"})
+    source.pages["/samples"] = Reply(301, headers={"Location": f"http://127.0.0.1:1/{'x' * 170}{SECRET}/"})
     check = ProbeCheck("probe", {}, [{"url": source.url, "headers": {"X-Key": SECRET}}])
     assert_hidden(shown_by(check))
 

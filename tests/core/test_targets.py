@@ -11,7 +11,7 @@ from core_support.servers import Source
 from datadog_checks.base.stubs import datadog_agent as agent
 from datadog_checks.base.stubs.aggregator import AggregatorStub
 
-from metta_checks.simulator.server import Request, Response
+from metta_checks.simulator.server import Reply, Request
 
 Probe = Callable[..., ProbeCheck]
 
@@ -68,10 +68,10 @@ def test_each_target_has_its_own_figures_state_and_telemetry(two: ProbeCheck, ag
 
 
 @pytest.mark.parametrize(
-    ("page", "reason"), [(Response(404), "HTTP 404"), (Response(200, b"<html>"), "an HTML page instead of JSON")]
+    ("page", "reason"), [(Reply(404), "HTTP 404"), (Reply(200, b"<html>"), "an HTML page instead of JSON")]
 )
 def test_one_that_fails_leaves_the_other_alone(
-    two: ProbeCheck, source: Source, aggregator: AggregatorStub, page: Response, reason: str
+    two: ProbeCheck, source: Source, aggregator: AggregatorStub, page: Reply, reason: str
 ) -> None:
     assert two.run() == ""
     before = dict(agent._cache)
@@ -94,7 +94,7 @@ def test_one_that_fails_leaves_the_other_alone(
 def test_when_none_can_be_read_the_collection_fails_and_names_them(
     two: ProbeCheck, source: Source, aggregator: AggregatorStub
 ) -> None:
-    source.pages["/a"] = source.pages["/b"] = Response(500)
+    source.pages["/a"] = source.pages["/b"] = Reply(500)
     report = two.run()
     assert "none of 2 targets could be read: path /a: " in report
     assert "path /b: " in report

@@ -18,7 +18,7 @@ from requests.auth import HTTPBasicAuth
 
 from metta_checks.core import Kind, SourceError
 from metta_checks.core.transport import BearerAuth
-from metta_checks.simulator.server import Response
+from metta_checks.simulator.server import Reply
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_headers_of_one_request_do_not_stay(client: Callable[..., Any], source: 
 
 
 def test_an_answer_that_has_not_changed(client: Callable[..., Any], source: Source) -> None:
-    source.pages["/"] = Response(304)
+    source.pages["/"] = Reply(304)
     assert client().get(source.url + "/", headers={"If-None-Match": '"1"'}).status == 304
     with pytest.raises(SourceError, match="HTTP 304.*The request had no condition"):
         client().get(source.url + "/")

@@ -25,7 +25,7 @@ from metta_checks.eval.config_models import defaults as eval_defaults
 from metta_checks.health import InvalidResultsError, Limits, Record, publish
 from metta_checks.health.identity import ANNOTATION_TAGS
 from metta_checks.health.metrics import DEFAULT_MAX_AGE
-from metta_checks.simulator.server import LoopbackServer, Request, Response
+from metta_checks.simulator.server import LoopbackServer, Reply, Request
 from metta_checks.training.config_models import defaults as training_defaults
 
 Make = Callable[..., Any]
@@ -139,15 +139,15 @@ def test_h7_a_wrong_form_is_named(form: Make, named: str, record: Make, write: M
 class Bucket(LoopbackServer):
     """S3 that holds nothing and answers each write with `refusal`."""
 
-    refusal = Response(501)
+    refusal = Reply(501)
 
-    def answer(self, request: Request) -> Response:
+    def answer(self, request: Request) -> Reply:
         return failing("NoSuchKey", 404) if request.method in {"GET", "HEAD"} else self.refusal
 
 
-def failing(code: str, status: int, message: str = "no") -> Response:
+def failing(code: str, status: int, message: str = "no") -> Reply:
     body = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>".encode()
-    return Response(status, body, {"Content-Type": "application/xml"})
+    return Reply(status, body, {"Content-Type": "application/xml"})
 
 
 @pytest.fixture
@@ -198,7 +198,7 @@ def test_h8_a_merge_names_the_permissions_that_it_needs(bucket: Bucket, record: 
     ],
 )
 def test_h8_the_advice_is_for_the_publisher(
-    refusal: Response, advice: str, bucket: Bucket, record: Make, write: Make
+    refusal: Reply, advice: str, bucket: Bucket, record: Make, write: Make
 ) -> None:
     bucket.refusal = refusal
 
@@ -448,7 +448,7 @@ def test_h18_a_file_system_without_locks_is_named(
     ],
 )
 def test_h19_what_a_store_does_not_have_is_named(
-    refusal: Response, options: list[str], named: str, bucket: Bucket, record: Make, write: Make
+    refusal: Reply, options: list[str], named: str, bucket: Bucket, record: Make, write: Make
 ) -> None:
     bucket.refusal = refusal
 

@@ -16,7 +16,7 @@ from datadog_checks.base import ConfigurationError
 from metta_checks.cli import main
 from metta_checks.core import SourceError
 from metta_checks.core.option_errors import OptionError
-from metta_checks.simulator.server import LoopbackServer, Request, Response
+from metta_checks.simulator.server import LoopbackServer, Reply, Request
 
 Make = Callable[..., Any]
 
@@ -78,9 +78,9 @@ def test_h12_what_is_no_document_is_passed_over(s3: Any, record: Make, make_chec
 class Sts(LoopbackServer):
     """STS that refuses every role."""
 
-    def answer(self, request: Request) -> Response:
+    def answer(self, request: Request) -> Reply:
         body = b"<ErrorResponse><Error><Code>AccessDenied</Code><Message>no</Message></Error></ErrorResponse>"
-        return Response(403, body, {"Content-Type": "text/xml"})
+        return Reply(403, body, {"Content-Type": "text/xml"})
 
 
 @pytest.fixture
@@ -195,8 +195,8 @@ def test_h15_a_credential_process_that_gives_none_is_named_without_its_output(
 class Silent(LoopbackServer):
     """The endpoint of a container that has no credentials."""
 
-    def answer(self, request: Request) -> Response:
-        return Response(404, b"{}")
+    def answer(self, request: Request) -> Reply:
+        return Reply(404, b"{}")
 
 
 def test_h15_the_endpoint_of_a_container_is_named(collect: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -253,9 +253,9 @@ def test_h18_a_document_that_was_unlinked_under_its_mount_is_a_warning(
 class Refusing(LoopbackServer):
     """S3 that answers every request with `refusal`."""
 
-    refusal = Response(500)
+    refusal = Reply(500)
 
-    def answer(self, request: Request) -> Response:
+    def answer(self, request: Request) -> Reply:
         return self.refusal
 
 
@@ -269,10 +269,10 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Refusing]:
         yield running
 
 
-def refusing(code: str, status: int, message: str, **headers: str) -> Response:
+def refusing(code: str, status: int, message: str, **headers: str) -> Reply:
     body = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>".encode()
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Response(status, body, {"Content-Type": "application/xml", **named})
+    return Reply(status, body, {"Content-Type": "application/xml", **named})
 
 
 def test_h19_a_key_that_may_not_be_used_is_named(store: Refusing, collect: Make) -> None:
@@ -359,7 +359,7 @@ OTHER_REGIONS = {
 def test_h19_a_bucket_elsewhere(
     body: bytes, status: int, headers: dict[str, str], named: str, store: Refusing, collect: Make
 ) -> None:
-    store.refusal = Response(status, body, {"Content-Type": "application/xml", **headers})
+    store.refusal = Reply(status, body, {"Content-Type": "application/xml", **headers})
 
     error = collect("s3://results/nightly/", collection_timeout=20).error
 

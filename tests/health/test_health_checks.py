@@ -18,10 +18,10 @@ import metta_checks
 from metta_checks.__about__ import __version__
 from metta_checks.checks import CHECKS
 from metta_checks.core import MettaCheck
-from metta_checks.core.definition import CheckDefinition, Origin
+from metta_checks.core.definition import CheckDefinition, RecordOrigin
 from metta_checks.health import publish
 from metta_checks.simulator.health import EXAMPLE
-from metta_checks.simulator.server import LoopbackServer, Request, Response
+from metta_checks.simulator.server import LoopbackServer, Reply, Request
 
 NOW = datetime(2025, 1, 14, 16, tzinfo=UTC)
 ROOT = Path(metta_checks.__file__).parent.parent
@@ -40,7 +40,7 @@ def check_of(suite: CheckDefinition, source: object) -> MettaCheck:
     return check
 
 
-def origin_of(suite: CheckDefinition) -> Origin:
+def origin_of(suite: CheckDefinition) -> RecordOrigin:
     assert suite.records is not None
     return suite.records
 
@@ -52,8 +52,8 @@ class RecordServer(LoopbackServer):
         super().__init__()
         self.body = path.read_bytes()
 
-    def answer(self, request: Request) -> Response:
-        return Response(body=self.body, headers={"X-RateLimit-Remaining": "59"})
+    def answer(self, request: Request) -> Reply:
+        return Reply(body=self.body, headers={"X-RateLimit-Remaining": "59"})
 
 
 @every_suite

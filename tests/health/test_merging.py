@@ -14,7 +14,7 @@ import pytest
 
 from metta_checks.core import SourceError
 from metta_checks.health import InvalidResultsError, publish
-from metta_checks.simulator.server import LoopbackServer, Request, Response
+from metta_checks.simulator.server import LoopbackServer, Reply, Request
 
 Make = Callable[..., Any]
 
@@ -97,7 +97,7 @@ class BucketServer(LoopbackServer):
         self.content: bytes | None = None
         self.version = 0
 
-    def answer(self, request: Request) -> Response:
+    def answer(self, request: Request) -> Reply:
         if request.method == "GET":
             return self._object() if self.content is not None else failing("NoSuchKey", 404)
         if self.rivals:
@@ -106,19 +106,19 @@ class BucketServer(LoopbackServer):
         if (wanted and wanted != current) or (request.headers.get("if-none-match") == "*" and self.content is not None):
             return failing("PreconditionFailed", 412)
         self._store(request.body)
-        return Response(headers={"ETag": f'"{self.version}"'})
+        return Reply(headers={"ETag": f'"{self.version}"'})
 
     def _store(self, content: bytes) -> None:
         self.content, self.version = content, self.version + 1
 
-    def _object(self) -> Response:
+    def _object(self) -> Reply:
         headers = {"ETag": f'"{self.version}"', "Last-Modified": "Tue, 14 Jan 2025 15:30:00 GMT"}
-        return Response(body=self.content or b"", headers=headers)
+        return Reply(body=self.content or b"", headers=headers)
 
 
-def failing(code: str, status: int) -> Response:
+def failing(code: str, status: int) -> Reply:
     body = f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode()
-    return Response(status, body, {"Content-Type": "application/xml"})
+    return Reply(status, body, {"Content-Type": "application/xml"})
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from datadog_checks.base.stubs import datadog_agent
 
 from metta_checks.health import sources, state
-from metta_checks.simulator.server import LoopbackServer, Request, Response
+from metta_checks.simulator.server import LoopbackServer, Reply, Request
 
 Make = Callable[..., Any]
 
@@ -50,8 +50,8 @@ def test_wherever_the_records_are(
     class Page(LoopbackServer):
         body = content
 
-        def answer(self, request: Request) -> Response:
-            return Response(body=self.body)
+        def answer(self, request: Request) -> Reply:
+            return Reply(body=self.body)
 
     with Page() as page:
         match kind:

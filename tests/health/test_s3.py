@@ -14,7 +14,7 @@ from simulator_support.faults import Fault
 
 from metta_checks.core import Kind, SourceError
 from metta_checks.health.s3 import s3_client
-from metta_checks.simulator.server import LoopbackServer, Request, Response
+from metta_checks.simulator.server import LoopbackServer, Reply, Request
 
 Make = Callable[..., Any]
 
@@ -198,11 +198,11 @@ class ObjectServer(LoopbackServer):
     content = b"[]"
     modified = "Tue, 14 Jan 2025 15:30:00 GMT"
 
-    def answer(self, request: Request) -> Response:
+    def answer(self, request: Request) -> Reply:
         headers = {"ETag": '"v1"', "Last-Modified": self.modified}
         if request.headers.get("if-none-match") == '"v1"':
-            return Response(304, headers=headers)
-        return Response(body=self.content, headers=headers)
+            return Reply(304, headers=headers)
+        return Reply(body=self.content, headers=headers)
 
 
 @pytest.fixture
@@ -249,17 +249,15 @@ class ListingServer(LoopbackServer):
         self.pages = pages
         self.content = content
 
-    def answer(self, request: Request) -> Response:
+    def answer(self, request: Request) -> Reply:
         if "list-type" not in request.query:
-            return Response(
-                body=self.content, headers={"ETag": '"v1"', "Last-Modified": "Tue, 14 Jan 2025 15:30:00 GMT"}
-            )
+            return Reply(body=self.content, headers={"ETag": '"v1"', "Last-Modified": "Tue, 14 Jan 2025 15:30:00 GMT"})
         page = int(request.query.get("continuation-token", "0"))
         more = page + 1 < len(self.pages)
         items = "".join(LISTED.format(key) for key in self.pages[page])
         token = f"<NextContinuationToken>{page + 1}</NextContinuationToken>" if more else ""
         listing = f"<IsTruncated>{str(more).lower()}</IsTruncated>{token}{items}"
-        return Response(body=f"<ListBucketResult>{listing}</ListBucketResult>".encode())
+        return Reply(body=f"<ListBucketResult>{listing}</ListBucketResult>".encode())
 
 
 LISTED = (
@@ -294,8 +292,8 @@ def test_a_prefix_with_too_many_objects_is_an_error(
     assert (collected.up, len(listing.requests)) == (0, 21)
 
 
-def failing(code: str, status: int) -> Response:
-    return Response(status, ERROR.format(code).encode(), {"Content-Type": "application/xml"})
+def failing(code: str, status: int) -> Reply:
+    return Reply(status, ERROR.format(code).encode(), {"Content-Type": "application/xml"})
 
 
 @pytest.mark.parametrize(
@@ -312,7 +310,7 @@ def failing(code: str, status: int) -> Response:
     ],
 )
 def test_what_s3_answers_becomes_an_error_to_act_on(
-    answer: Response | Fault, kind: Kind, requests: int, server: ObjectServer, collect: Make
+    answer: Reply | Fault, kind: Kind, requests: int, server: ObjectServer, collect: Make
 ) -> None:
     server.intercept = lambda request: answer
 

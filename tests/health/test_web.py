@@ -11,7 +11,7 @@ import pytest
 from simulator_support.faults import Fault
 
 from metta_checks.core import Kind, SourceError
-from metta_checks.simulator.server import LoopbackServer, Request, Response
+from metta_checks.simulator.server import LoopbackServer, Reply, Request
 
 Make = Callable[..., Any]
 
@@ -25,13 +25,13 @@ class ResultServer(LoopbackServer):
         self.headers: dict[str, str] = {}
         self.date: str | None = "Tue, 14 Jan 2025 16:00:00 GMT"
 
-    def answer(self, request: Request) -> Response:
+    def answer(self, request: Request) -> Reply:
         headers = self.headers if self.date is None else {**self.headers, "Date": self.date}
         for asked, told in (("if-none-match", "ETag"), ("if-modified-since", "Last-Modified")):
             if asked in request.headers and request.headers[asked] == self.headers.get(told):
-                return Response(304, headers=headers)
+                return Reply(304, headers=headers)
         body = self.content if isinstance(self.content, bytes) else json.dumps(self.content).encode()
-        return Response(body=body, headers=headers)
+        return Reply(body=body, headers=headers)
 
 
 @pytest.fixture
@@ -136,9 +136,7 @@ def test_what_a_server_sends_counts_whatever_its_etag(
     check = make_check(server.url)
     run(check)
 
-    server.intercept = lambda request: Response(
-        body=json.dumps([record(value=0.12)]).encode(), headers={"ETag": 'W/"v1"'}
-    )
+    server.intercept = lambda request: Reply(body=json.dumps([record(value=0.12)]).encode(), headers={"ETag": 'W/"v1"'})
 
     assert run(check).hearts == [0.12]
 
@@ -168,7 +166,7 @@ def test_after_a_failure_the_document_is_asked_for_conditionally_again(
     server.content, server.headers = [record()], {"ETag": '"v1"'}
     check = make_check(server.url)
     run(check)
-    server.intercept = lambda request: Response(500)
+    server.intercept = lambda request: Reply(500)
     assert run(check).up == 0
     server.intercept = None
 
@@ -211,20 +209,20 @@ def test_a_record_whose_time_nobody_knows_is_left_out(
 @pytest.mark.parametrize(
     ("answer", "kind"),
     [
-        (Response(404), Kind.NOT_FOUND),
-        (Response(403), Kind.FORBIDDEN),
-        (Response(401), Kind.UNAUTHORISED),
-        (Response(500), Kind.SERVER_ERROR),
-        (Response(body=b"<html>Sign in</html>"), Kind.MALFORMED),
-        (Response(body=b"[" + b" " * 20_000), Kind.OVERSIZED),
-        (Response(302, headers={"Location": "http://127.0.0.2/results.json"}), Kind.REDIRECTED),
-        (Response(304), Kind.MALFORMED),
+        (Reply(404), Kind.NOT_FOUND),
+        (Reply(403), Kind.FORBIDDEN),
+        (Reply(401), Kind.UNAUTHORISED),
+        (Reply(500), Kind.SERVER_ERROR),
+        (Reply(body=b"<html>Sign in</html>"), Kind.MALFORMED),
+        (Reply(body=b"[" + b" " * 20_000), Kind.OVERSIZED),
+        (Reply(302, headers={"Location": "http://127.0.0.2/results.json"}), Kind.REDIRECTED),
+        (Reply(304), Kind.MALFORMED),
         (Fault("silent"), Kind.TIMED_OUT),
         (Fault("drip_headers"), Kind.TIMED_OUT),
     ],
 )
 def test_what_cannot_be_read_is_a_failure(
-    answer: Response | Fault, kind: Kind, server: ResultServer, collect: Make
+    answer: Reply | Fault, kind: Kind, server: ResultServer, collect: Make
 ) -> None:
     server.intercept = lambda request: answer
 

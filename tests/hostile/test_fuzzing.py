@@ -22,8 +22,8 @@ from metta_checks.ci.check import CiCheck
 from metta_checks.ci.graphql import graphql_data
 from metta_checks.ci.graphql_batch import Batch, parse_reply
 from metta_checks.ci.labels import label_names, labelled_page
-from metta_checks.ci.models import Run as WorkflowRun
 from metta_checks.ci.models import Workflow
+from metta_checks.ci.models import WorkflowRun as WorkflowRun
 from metta_checks.ci.state_codec import from_text
 from metta_checks.core import MettaCheck, SourceError
 from metta_checks.core.address import same_server

@@ -12,7 +12,7 @@ from metta_checks.simulator.github_clock import ManualClock
 from metta_checks.simulator.github_refusals import permission_missing, secondary_limit_exceeded, server_error
 from metta_checks.simulator.github_repository import DemoRepository
 from metta_checks.simulator.github_server import GitHubServer
-from metta_checks.simulator.server import Response
+from metta_checks.simulator.server import Reply
 
 NOW = datetime(2026, 3, 4, 15, 30, tzinfo=UTC)
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
@@ -119,7 +119,7 @@ def test_the_rate_limit_can_be_asked_for_free(server: GitHubServer) -> None:
     ],
 )
 def test_refusals_are_switched_on_and_off(
-    server: GitHubServer, refusal: Response, status: int, headers: dict[str, str]
+    server: GitHubServer, refusal: Reply, status: int, headers: dict[str, str]
 ) -> None:
     server.refuse(refusal, RUNS)
     refused = get(server, RUNS)

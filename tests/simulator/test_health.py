@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from metta_checks.core.definition import Origin
+from metta_checks.core.definition import RecordOrigin
 from metta_checks.health import State
 from metta_checks.health.document import Document, Limits
 from metta_checks.health.local import read_file
@@ -28,7 +28,7 @@ def test_there_are_passing_failing_unknown_and_old_records(slug: str, now: datet
     read = document(write_sample_records(tmp_path, now)[slug])
 
     usable, late = split_by_time(read.entries, now)
-    judged = judge_entries(usable, JudgeOptions(Origin("n", "s", "c"), timedelta(hours=26)), now)
+    judged = judge_entries(usable, JudgeOptions(RecordOrigin("n", "s", "c"), timedelta(hours=26)), now)
 
     states = Counter(one.verdict.state for one in judged)
     assert (read.faults, late, list(record_warnings(judged))) == ((), [], [])

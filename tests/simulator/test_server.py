@@ -10,14 +10,14 @@ import pytest
 import requests
 from simulator_support.faults import Answer, Fault
 
-from metta_checks.simulator.server import LoopbackServer, Request, Response
+from metta_checks.simulator.server import LoopbackServer, Reply, Request
 
 
 class Echo(LoopbackServer):
-    def answer(self, request: Request) -> Response:
+    def answer(self, request: Request) -> Reply:
         if request.path == "/broken":
             raise KeyError("no such page")
-        return Response(201, request.body or b"x" * 10, {"X-Target": request.target})
+        return Reply(201, request.body or b"x" * 10, {"X-Target": request.target})
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_an_answer_of_its_own_that_fails_says_why(server: Echo) -> None:
 
 
 def test_a_length_of_any_case_is_kept(server: Echo) -> None:
-    server.intercept = lambda _: Response(200, b"whole", {"content-length": "2"})
+    server.intercept = lambda _: Reply(200, b"whole", {"content-length": "2"})
     answer = requests.get(server.url, timeout=5)
     assert answer.content == b"wh"
     assert answer.headers["Content-Length"] == "2"
@@ -71,7 +71,7 @@ def test_a_fault(server: Echo, fault: Fault, error: type[Exception] | None) -> N
 
 
 def test_an_interceptor_sees_the_request_and_may_let_it_through(server: Echo) -> None:
-    answers: dict[str, Answer | None] = {"/instead": Response(204), "/through": None}
+    answers: dict[str, Answer | None] = {"/instead": Reply(204), "/through": None}
     server.intercept = lambda request: answers[request.path]
     assert requests.get(f"{server.url}/instead", timeout=5).status_code == 204
     assert requests.get(f"{server.url}/through", timeout=5).status_code == 201

@@ -15,7 +15,7 @@ from moto import mock_aws
 from wandb_support.watch import Watch
 
 from metta_checks.core import SourceError
-from metta_checks.simulator.server import Request, Response
+from metta_checks.simulator.server import Reply, Request
 from metta_checks.simulator.wandb_project import DemoProject
 from metta_checks.simulator.wandb_server import DEMO_API_KEY, WandbServer
 from metta_checks.wandb.check import WandbCheck
@@ -90,9 +90,9 @@ def answers(server: WandbServer) -> Callable[..., None]:
     def give(*documents: Any, status: int = 200, headers: dict[str, str] | None = None) -> None:
         bodies = [json.dumps(document).encode() for document in documents]
 
-        def intercept(_: Request) -> Response:
+        def intercept(_: Request) -> Reply:
             body = bodies.pop(0) if len(bodies) > 1 else bodies[0]
-            return Response(status, body, {"Content-Type": "application/json", **(headers or {})})
+            return Reply(status, body, {"Content-Type": "application/json", **(headers or {})})
 
         server.intercept = intercept
 

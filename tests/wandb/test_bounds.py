@@ -12,7 +12,7 @@ import pytest
 from core_support.servers import Source
 
 from metta_checks.core import Kind, SourceError
-from metta_checks.simulator.server import Request, Response
+from metta_checks.simulator.server import Reply, Request
 from metta_checks.wandb.api_models import MAX_CURSOR, MAX_NAME
 from metta_checks.wandb.check import WandbCheck
 
@@ -32,12 +32,12 @@ class Pages(Source):
         self.cursor = "c"
         self.nodes: list[Node] = []
 
-    def answer(self, _: Request) -> Response:
+    def answer(self, _: Request) -> Reply:
         number = next(self.numbers)
         edges = [{"node": {"name": f"run{number}-{place}", **node}} for place, node in enumerate(self.nodes)]
         info = {"hasNextPage": number % self.length != 0, "endCursor": f"{self.cursor}{number}"}
         body = {"data": {"viewer": {"id": "x"}, "project": {"runs": {"edges": edges, "pageInfo": info}}}}
-        return Response(200, json.dumps(body, ensure_ascii=False).encode())
+        return Reply(200, json.dumps(body, ensure_ascii=False).encode())
 
 
 @pytest.fixture

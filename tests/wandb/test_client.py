@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from metta_checks.core import SourceError
-from metta_checks.simulator.server import Response
+from metta_checks.simulator.server import Reply
 from metta_checks.simulator.wandb_server import WandbServer
 from metta_checks.wandb.check import WandbCheck
 
@@ -182,14 +182,14 @@ def test_a_malformed_answer_is_told_by_its_field(
     ],
 )
 def test_a_body_that_is_no_answer(server: WandbServer, fault: Fault, body: bytes, words: str) -> None:
-    server.intercept = lambda _: Response(200, body)
+    server.intercept = lambda _: Reply(200, body)
     error = fault()
     assert error.kind == "malformed response"
     assert words in error.detail
 
 
 def test_an_answer_over_the_limit(server: WandbServer, fault: Fault) -> None:
-    server.intercept = lambda _: Response(200, b" " * 5_000)
+    server.intercept = lambda _: Reply(200, b" " * 5_000)
     error = fault(max_response_bytes=4_096)
     assert (error.kind, error.detail) == ("oversized response", "more than 4,096 bytes")
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from wandb_support.watch import START, Watch, a_summary
 
-from metta_checks.simulator.server import Response
+from metta_checks.simulator.server import Reply
 
 Watches = Callable[..., Watch]
 
@@ -181,7 +181,7 @@ def test_a_failed_collection_loses_nothing(watch: Watches) -> None:
     a_project(watched)
     watched.collect()
     watched.project.finish("doomed", START + timedelta(minutes=1))
-    watched.server.intercept = lambda _: Response(400)
+    watched.server.intercept = lambda _: Reply(400)
     watched.now += timedelta(minutes=2)
     assert "HTTP 400" in watched.failing()
     watched.server.intercept = None
@@ -193,7 +193,7 @@ def test_a_failed_collection_loses_nothing(watch: Watches) -> None:
 def test_nothing_is_kept_from_half_a_listing(watch: Watches) -> None:
     watched = watch(page_size=2)
     a_project(watched)
-    watched.server.intercept = lambda _: Response(400) if len(watched.server.requests) == 2 else None
+    watched.server.intercept = lambda _: Reply(400) if len(watched.server.requests) == 2 else None
     assert "HTTP 400" in watched.failing()
     assert watched.cached == {}
     watched.server.intercept = None

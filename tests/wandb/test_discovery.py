@@ -13,7 +13,7 @@ from datadog_checks.base.stubs.aggregator import AggregatorStub
 from wandb_support.entity import Entity, project_of
 from wandb_support.watch import START
 
-from metta_checks.simulator.server import Request, Response
+from metta_checks.simulator.server import Reply, Request
 from metta_checks.simulator.wandb_project import DemoProject
 
 
@@ -30,8 +30,8 @@ def entity(aggregator: AggregatorStub) -> Iterator[Callable[..., Entity]]:
         one.close()
 
 
-def answer(document: Any, status: int = 200) -> Response:
-    return Response(status, json.dumps(document).encode(), {"Content-Type": "application/json"})
+def answer(document: Any, status: int = 200) -> Reply:
+    return Reply(status, json.dumps(document).encode(), {"Content-Type": "application/json"})
 
 
 def asked_for(request: Request) -> dict[str, str]:
@@ -368,7 +368,7 @@ def test_an_error_of_one_project_inside_a_batch_is_its_own(
     watched.check.load_options()
     watched.check.transport.pause = 0.001
 
-    def intercept(request: Request) -> Response | None:
+    def intercept(request: Request) -> Reply | None:
         aliases = asked_for(request)
         bad = next((alias for alias, name in aliases.items() if name == "maze"), None)
         if bad is None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from wandb_support.watch import START, Received, Watch, value_of
 
-from metta_checks.simulator.server import Request, Response
+from metta_checks.simulator.server import Reply, Request
 from metta_checks.simulator.wandb_project import DemoRun, RunState
 
 Watches = Callable[..., Watch]
@@ -544,7 +544,7 @@ def test_w19_without_compute_time_the_first_end_has_the_duration_and_later_ones_
     a_run(watched, system_metrics=RANK_0_LOGS)
     refused = {"errors": [{"message": 'Cannot query field "computeSeconds" on type "Run".'}]}
     watched.server.intercept = lambda sent: (
-        Response(400, json.dumps(refused).encode()) if b"computeSeconds" in sent.body else None
+        Reply(400, json.dumps(refused).encode()) if b"computeSeconds" in sent.body else None
     )
     watched.collect()
     watched.project.fail("run", START)
@@ -571,11 +571,11 @@ def test_w19_a_compute_time_that_is_none_costs_no_more_than_itself(watch: Watche
     watched = watch()
     a_run(watched, system_metrics=RANK_0_LOGS)
 
-    def odd(sent: Request) -> Response:
+    def odd(sent: Request) -> Reply:
         page = json.loads(watched.server.answer(sent).body)
         for edge in page["data"]["project"]["runs"]["edges"]:
             edge["node"]["computeSeconds"] = compute_seconds
-        return Response(200, json.dumps(page).encode())
+        return Reply(200, json.dumps(page).encode())
 
     watched.server.intercept = odd
     watched.collect()

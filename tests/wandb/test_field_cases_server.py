@@ -22,7 +22,7 @@ from datadog_checks.base.stubs.aggregator import AggregatorStub
 from wandb_support.watch import START, Watch
 
 from metta_checks.cli import main
-from metta_checks.simulator.server import Request, Response
+from metta_checks.simulator.server import Reply, Request
 from metta_checks.simulator.wandb_server import DEMO_API_KEY
 
 Watches = Callable[..., Watch]
@@ -50,8 +50,8 @@ def start_runs(watched: Watch, number: int, **fields: Any) -> None:
         watched.project.start(f"run{i}", START, created_at=created, **fields)
 
 
-def answer(content: Any, status: int = 200) -> Response:
-    return Response(status, json.dumps(content).encode(), {"Content-Type": "application/json"})
+def answer(content: Any, status: int = 200) -> Reply:
+    return Reply(status, json.dumps(content).encode(), {"Content-Type": "application/json"})
 
 
 TIMED_OUT = {"errors": [{"message": "context deadline exceeded", "path": ["project"]}], "data": {"project": None}}
@@ -121,7 +121,7 @@ def test_w13_an_http_500_that_comes_once_does_not_cost_the_collection(
     """wandb#5372."""
     watched = watch()
     start_runs(watched, 3)
-    watched.server.intercept = lambda _: Response(500) if len(watched.server.requests) == 1 else None
+    watched.server.intercept = lambda _: Reply(500) if len(watched.server.requests) == 1 else None
     assert running(watched) == 3.0
 
 
@@ -304,7 +304,7 @@ def test_w17_a_row_that_is_lost_at_a_page_seam_is_noticed_and_read_again(
     start_runs(watched, 4)
     pages: list[Any] = []
 
-    def repeat_a_row(request: Request) -> Response | None:
+    def repeat_a_row(request: Request) -> Reply | None:
         page = json.loads(watched.server.answer(request).body)
         edges = (page["data"]["project"].get("runs") or {}).get("edges")
         if not edges:
@@ -325,7 +325,7 @@ def lose(watched: Watch, *, times: int, count: bool = True) -> None:
     first: list[Any] = []
     listings = itertools.count(1)
 
-    def repeat_a_row(request: Request) -> Response | None:
+    def repeat_a_row(request: Request) -> Reply | None:
         page = json.loads(watched.server.answer(request).body)
         project = page["data"]["project"]
         if not count:
@@ -386,7 +386,7 @@ def test_w17_the_row_that_a_deletion_moved_over_the_seam_is_found(
     watched = watch(page_size=2)
     start_runs(watched, 5)
 
-    def delete(request: Request) -> Response | None:
+    def delete(request: Request) -> Reply | None:
         if json.loads(request.body)["variables"]["after"] is None or "run0" not in watched.project:
             return None
         watched.project.delete("run0")
@@ -406,7 +406,7 @@ def test_w17_a_listing_of_one_page_is_not_counted_again(watch: Watches, running:
     watched = watch()
     start_runs(watched, 4)
 
-    def miscount(request: Request) -> Response:
+    def miscount(request: Request) -> Reply:
         page = json.loads(watched.server.answer(request).body)
         page["data"]["project"]["runCount"] = 9
         return answer(page)
@@ -426,7 +426,7 @@ def test_w18_a_field_that_an_older_server_does_not_have_is_left_out_with_a_warni
     start_runs(watched, 3)
     refused = {"errors": [{"message": f'Cannot query field "{field}" on type "Run".'}], "data": None}
 
-    def refuse_the_field(request: Request) -> Response | None:
+    def refuse_the_field(request: Request) -> Reply | None:
         return answer(refused, status) if field in json.loads(request.body)["query"] else None
 
     watched.server.intercept = refuse_the_field
@@ -471,7 +471,7 @@ def test_w18_several_fields_are_left_out_one_after_the_other(watch: Watches, run
     watched = watch()
     start_runs(watched, 3)
 
-    def refuse(sent: Request) -> Response | None:
+    def refuse(sent: Request) -> Reply | None:
         asked = json.loads(sent.body)["query"]
         missing = [name for name in ("runCount", "jobType", "systemMetrics") if name in asked]
         errors = [{"message": f'Cannot query field "{name}" on type "Run".'} for name in missing]

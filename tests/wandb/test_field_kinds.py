@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from wandb_support.watch import START, Received, Watch, value_of
 
-from metta_checks.simulator.server import Request, Response
+from metta_checks.simulator.server import Reply, Request
 
 Watches = Callable[..., Watch]
 
@@ -38,12 +38,12 @@ def a_run(watched: Watch, name: str = "run", **fields: Any) -> None:
 def edited(watched: Watch, edit: Callable[[dict[str, Any]], None], run_id: str = "run") -> None:
     """The server gives the node of this run as `edit` leaves it."""
 
-    def intercept(sent: Request) -> Response:
+    def intercept(sent: Request) -> Reply:
         page = json.loads(watched.server.answer(sent).body)
         for edge in page["data"]["project"]["runs"]["edges"]:
             if edge["node"]["name"] == run_id:
                 edit(edge["node"])
-        return Response(200, json.dumps(page).encode())
+        return Reply(200, json.dumps(page).encode())
 
     watched.server.intercept = intercept
 
@@ -287,14 +287,14 @@ def test_what_a_server_cannot_read_of_one_run_costs_that_run_alone(
     a_run(watched, summary={"overview/reward": 4.5}, system_metrics={"system.gpu.0.gpu": 50})
     a_run(watched, "whole", summary={"overview/reward": 1.5}, system_metrics={"system.gpu.0.gpu": 30})
 
-    def intercept(sent: Request) -> Response:
+    def intercept(sent: Request) -> Reply:
         page = json.loads(watched.server.answer(sent).body)
         alias = next(name for name, value in page["data"].items() if name != "viewer" and value)
         rows = page["data"][alias]["runs"]["edges"]
         (row,) = (number for number, edge in enumerate(rows) if edge["node"]["name"] == "run")
         rows[row]["node"][field] = None
         page["errors"] = [{"message": message, "path": [alias, "runs", "edges", row, "node", field]}]
-        return Response(200, json.dumps(page).encode())
+        return Reply(200, json.dumps(page).encode())
 
     watched.server.intercept = intercept
     watched.check.load_options()
@@ -316,10 +316,10 @@ def test_a_page_can_do_without_the_user_and_the_number_of_runs(
     watched = watch()
     a_run(watched)
 
-    def intercept(sent: Request) -> Response:
+    def intercept(sent: Request) -> Reply:
         page = json.loads(watched.server.answer(sent).body)
         (page["data"] if field == "viewer" else page["data"]["project"])[field] = None
-        return Response(200, json.dumps({**page, "errors": [{"message": message, "path": path}]}).encode())
+        return Reply(200, json.dumps({**page, "errors": [{"message": message, "path": path}]}).encode())
 
     watched.server.intercept = intercept
     watched.check.load_options()
@@ -351,7 +351,7 @@ def test_a_page_can_do_without_the_user_and_the_number_of_runs(
 )
 def test_further_forms_of_errors_inside_http_200(watch: Watches, answer: Any, kind: str) -> None:
     watched = watch()
-    watched.server.intercept = lambda _: Response(200, json.dumps(answer).encode())
+    watched.server.intercept = lambda _: Reply(200, json.dumps(answer).encode())
     watched.check.load_options()
     watched.check.transport.pause = 0.001
     assert f"({kind})" in watched.failing()

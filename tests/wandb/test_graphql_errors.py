@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from metta_checks.core import SourceError
-from metta_checks.simulator.server import Request, Response
+from metta_checks.simulator.server import Reply, Request
 from metta_checks.simulator.wandb_project import DemoProject
 from metta_checks.simulator.wandb_server import DEMO_API_KEY, WandbServer
 from metta_checks.wandb.check import WandbCheck
@@ -37,13 +37,13 @@ def prompt(new_check: NewCheck) -> NewCheck:
     return make
 
 
-def refusal(*messages: str, data: Any = None, **fields: Any) -> Response:
+def refusal(*messages: str, data: Any = None, **fields: Any) -> Reply:
     """An HTTP 200 answer with these errors."""
     errors = [{"message": message, "path": ["project"], **fields} for message in messages]
-    return Response(200, json.dumps({"errors": errors, "data": data}).encode(), {"Content-Type": "application/json"})
+    return Reply(200, json.dumps({"errors": errors, "data": data}).encode(), {"Content-Type": "application/json"})
 
 
-def report(server: WandbServer, answer: Response, times: int = 99) -> None:
+def report(server: WandbServer, answer: Reply, times: int = 99) -> None:
     """Let the first `times` requests be answered so."""
     server.intercept = lambda _: answer if len(server.requests) <= times else None
 
@@ -229,7 +229,7 @@ def test_a_rotated_secret_is_read_again_after_a_refusal(
     check = new_check(api_key=None, aws_region="eu-west-1")
     figures(check)
 
-    def refuse_the_old_key(request: Request) -> Response | None:
+    def refuse_the_old_key(request: Request) -> Reply | None:
         first = server.requests[0].headers["authorization"]
         return refusal(message, data=data) if request.headers["authorization"] == first else None
 

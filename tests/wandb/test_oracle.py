@@ -13,7 +13,7 @@ import pytest
 from simulator_support.wandb_projects import edge_case_project
 from wandb_support.watch import START, Received, Series, Watch, a_summary, asked_of
 
-from metta_checks.cli.independent_wandb import Asked, SdkRun, independent_count, independent_points
+from metta_checks.cli.independent_wandb import Scope, SdkRun, independent_count, independent_points
 from metta_checks.cli.wandb_sdk import Question, is_installed, read_project
 from metta_checks.simulator.wandb_project import ACTIVE, DemoProject
 from metta_checks.simulator.wandb_server import DEMO_API_KEY
@@ -147,7 +147,7 @@ def moves_unheard(project: DemoProject, rng: random.Random) -> None:
 class Oracle:
     """What one instance has to say of the runs that the SDK reads, and what follows from earlier readings."""
 
-    def __init__(self, asked: Asked) -> None:
+    def __init__(self, asked: Scope) -> None:
         self._asked = asked
         self._ended_since: dict[str, datetime] | None = None
         self._told: set[str] = set()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from metta_checks.core import SourceError
-from metta_checks.simulator.server import Request, Response
+from metta_checks.simulator.server import Reply, Request
 from metta_checks.simulator.wandb_server import WandbServer
 
 Figures = dict[str, dict[tuple[str, ...], float]]
@@ -106,9 +106,9 @@ def test_a_cursor_that_repeats_is_no_end(answers: Answers, server: WandbServer, 
 
 
 def test_an_endless_listing_ends_at_the_limit(server: WandbServer, fault: Fault) -> None:
-    def intercept(_: Request) -> Response:
+    def intercept(_: Request) -> Reply:
         number = len(server.requests)
-        return Response(200, json.dumps(page(f"run-{number}", cursor=str(number), more=True)).encode())
+        return Reply(200, json.dumps(page(f"run-{number}", cursor=str(number), more=True)).encode())
 
     server.intercept = intercept
     error = fault(max_pages=7, page_size=1)

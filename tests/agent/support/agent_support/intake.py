@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from agent_support.payloads import Point, decompressed, series_v1, series_v2, sketches
-from metta_checks.simulator.server import LoopbackServer, Request, Response
+from metta_checks.simulator.server import LoopbackServer, Reply, Request
 
 READERS = {"/api/v1/series": series_v1, "/api/v2/series": series_v2, "/api/beta/sketches": sketches}
 OWN_METRICS = ("datadog.", "n_o_i_n_d_e_x.")
@@ -27,7 +27,7 @@ class Intake(LoopbackServer):
         self._news = threading.Condition()
         super().__init__()
 
-    def answer(self, request: Request) -> Response:
+    def answer(self, request: Request) -> Reply:
         """Keep the payload, and accept it."""
         try:
             body = decompressed(request.body, request.headers.get("content-encoding", ""))
@@ -35,7 +35,7 @@ class Intake(LoopbackServer):
         except (AssertionError, LookupError, ValueError) as error:
             with self._news:
                 self.unreadable.append(f"{request.path}: {type(error).__name__}: {error}")
-            return Response(400)
+            return Reply(400)
         with self._news:
             self.bodies.append(body)
             self.paths[request.path] = self.paths.get(request.path, 0) + 1
@@ -44,7 +44,7 @@ class Intake(LoopbackServer):
                 for events in json.loads(body or b"{}").get("events", {}).values():
                     self.events += events
             self._news.notify_all()
-        return Response(202, b'{"status":"ok"}', {"Content-Type": "application/json"})
+        return Reply(202, b'{"status":"ok"}', {"Content-Type": "application/json"})
 
     def wait_for(self, condition: Callable[[], bool], seconds: float) -> bool:
         """Whether the condition holds, looked at after each payload until it does or the time is over."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from metta_checks.simulator.github_server import GitHubServer
-from metta_checks.simulator.server import Request, Response
+from metta_checks.simulator.server import Reply, Request
 
 Shape = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -18,7 +18,7 @@ MESSAGE = "Resource not accessible by personal access token"
 def forbid_check_suites(server: GitHubServer, shape: Shape) -> None:
     """From now on the server refuses `checkSuite`; `shape` makes the refusal of the full answer."""
 
-    def intercept(request: Request) -> Response | None:
+    def intercept(request: Request) -> Reply | None:
         if request.path != "/graphql" or b"checkSuite" not in request.body:
             return None
         full = server.answer(request)

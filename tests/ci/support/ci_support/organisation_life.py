@@ -17,7 +17,7 @@ from metta_checks.core.state import identity_hash
 from metta_checks.simulator.github_refusals import not_found, server_error
 from metta_checks.simulator.github_repository import FIRST_REPOSITORY_ID, DemoRepository
 from metta_checks.simulator.github_sample import new_repository
-from metta_checks.simulator.server import Request, Response
+from metta_checks.simulator.server import Reply, Request
 
 LIST_INTERVAL = timedelta(minutes=10)
 GONE_FOR = timedelta(hours=24)
@@ -183,8 +183,8 @@ class OrganisationLife:
             if one.full_name.partition("/")[2] not in self._hidden
         ]
 
-    def _intercept(self, request: Request) -> Response | None:
+    def _intercept(self, request: Request) -> Reply | None:
         """A list that lacks some."""
         if request.path != f"/orgs/{OWNER}/repos" or not self._hidden or self._list_fails:
             return None
-        return Response(200, json.dumps(self._entries()).encode(), {"Content-Type": "application/json"})
+        return Reply(200, json.dumps(self._entries()).encode(), {"Content-Type": "application/json"})

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Self
 
-from metta_checks.simulator.server import LoopbackServer, Request, Response
+from metta_checks.simulator.server import LoopbackServer, Reply, Request
 
 Behaviour = Callable[["Line"], None]
 
@@ -20,15 +20,15 @@ class Source(LoopbackServer):
 
     def __init__(self) -> None:
         super().__init__()
-        self.pages: dict[str, Response] = {}
+        self.pages: dict[str, Reply] = {}
 
     def put(self, path: str, document: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
         """Answer `path` with `document` as JSON, or as it stands where it is bytes."""
         body = document if isinstance(document, bytes) else json.dumps(document).encode()
-        self.pages[path] = Response(status, body, headers or {})
+        self.pages[path] = Reply(status, body, headers or {})
 
-    def answer(self, request: Request) -> Response:
-        return self.pages.get(request.path, Response(404, b'{"message": "Not Found"}'))
+    def answer(self, request: Request) -> Reply:
+        return self.pages.get(request.path, Reply(404, b'{"message": "Not Found"}'))
 
 
 class Line:

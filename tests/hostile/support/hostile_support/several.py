@@ -17,7 +17,7 @@ from metta_checks.core import MettaCheck
 from metta_checks.simulator.github_clock import ManualClock
 from metta_checks.simulator.github_repository import FIRST_REPOSITORY_ID, DemoRepository
 from metta_checks.simulator.github_server import GitHubServer
-from metta_checks.simulator.server import Request, Response
+from metta_checks.simulator.server import Reply, Request
 from metta_checks.simulator.wandb_project import DemoProject
 from metta_checks.simulator.wandb_server import WandbServer
 from metta_checks.wandb.check import WandbCheck
@@ -88,13 +88,13 @@ def organisation_of_an_app(now: datetime) -> GitHubServer:
     server = organisation(now, None)
     token = f"{TOKEN_BEGINS}{now:%H%M}{'x' * 30}"
 
-    def issue(request: Request) -> Response | None:
+    def issue(request: Request) -> Reply | None:
         headers = {"Content-Type": "application/json"}
         if request.path == "/app/installations/42/access_tokens":
             body = {"token": token, "expires_at": f"{now + TOKEN_LASTS:%Y-%m-%dT%H:%M:%SZ}"}
-            return Response(201, json.dumps(body).encode(), headers)
+            return Reply(201, json.dumps(body).encode(), headers)
         if TOKEN_BEGINS not in (request.headers.get("authorization") or ""):
-            return Response(401, b'{"message": "Bad credentials"}', headers)
+            return Reply(401, b'{"message": "Bad credentials"}', headers)
         return None
 
     server.intercept = issue

@@ -23,7 +23,7 @@ from metta_checks.simulator.github_clock import ManualClock
 from metta_checks.simulator.github_repository import DemoRepository
 from metta_checks.simulator.github_sample import BENCHMARKS, TESTS_BLOCKING_MERGE
 from metta_checks.simulator.github_server import GitHubServer
-from metta_checks.simulator.server import LoopbackServer, Request, Response
+from metta_checks.simulator.server import LoopbackServer, Reply, Request
 from metta_checks.simulator.wandb_project import DemoProject
 from metta_checks.simulator.wandb_server import WandbServer
 from metta_checks.training.check import TrainingCheck
@@ -185,12 +185,12 @@ class Shelf(LoopbackServer):
         super().__init__()
         self.content = content
 
-    def answer(self, request: Request) -> Response:
+    def answer(self, request: Request) -> Reply:
         etag = f'"{hash(self.content):x}"'
         headers = {"ETag": etag, "Last-Modified": "Sun, 01 Mar 2026 11:00:00 GMT", "Content-Type": "application/json"}
         if request.headers.get("if-none-match") == etag:
-            return Response(304, headers=headers)
-        return Response(200, self.content, headers)
+            return Reply(304, headers=headers)
+        return Reply(200, self.content, headers)
 
 
 def _check_of(kind: Kind, url: str, common: dict[str, Any]) -> MettaCheck:

@@ -7,7 +7,7 @@ import struct
 from dataclasses import dataclass
 from typing import Literal
 
-from metta_checks.simulator.server import Handler, Response
+from metta_checks.simulator.server import Handler, Reply
 
 DRIP_LIMIT_BYTES = 600
 """A dripping answer ends after this many bytes, so that no test can hang for ever."""
@@ -62,4 +62,4 @@ def _reset(handler: Handler) -> None:
     handler.connection.close()
 
 
-Answer = Response | Fault
+Answer = Reply | Fault

@@ -13,7 +13,7 @@ from datadog_checks.base.stubs import datadog_agent
 from wandb_support.entity import Entity, project_of
 
 from metta_checks.core.state import identity_hash
-from metta_checks.simulator.server import Request, Response
+from metta_checks.simulator.server import Reply, Request
 from metta_checks.simulator.wandb_project import DemoProject, DemoRun
 
 TIMEFRAME = timedelta(days=7)
@@ -229,7 +229,7 @@ class EntityLife:
             self.truth.lose_state(name)
         self.entity.restart()
 
-    def _intercept(self, request: Request) -> Response | None:
+    def _intercept(self, request: Request) -> Reply | None:
         if request.path != "/graphql":
             return None
         if b"models(" in request.body:
@@ -246,7 +246,7 @@ class EntityLife:
         document["errors"] = [{"message": "permission denied", "path": [alias]} for alias in refused]
         return _answer(document)
 
-    def _list(self, request: Request) -> Response | None:
+    def _list(self, request: Request) -> Reply | None:
         if self.list_fails:
             return _answer({"errors": [{"message": "the list is away"}], "data": None}, 400)
         document = json.loads(self.entity.server.answer(request).body)
@@ -265,5 +265,5 @@ DAMAGES: Mapping[str, Callable[[str], str]] = {
 }
 
 
-def _answer(document: object, status: int = 200) -> Response:
-    return Response(status, json.dumps(document).encode(), {"Content-Type": "application/json"})
+def _answer(document: object, status: int = 200) -> Reply:
+    return Reply(status, json.dumps(document).encode(), {"Content-Type": "application/json"})

@@ -11,7 +11,7 @@ from typing import Any
 from datadog_checks.base.stubs import datadog_agent
 from datadog_checks.base.stubs.aggregator import AggregatorStub
 
-from metta_checks.cli.independent_wandb import Asked
+from metta_checks.cli.independent_wandb import Scope
 from metta_checks.core import tag
 from metta_checks.simulator.wandb_project import DemoProject
 from metta_checks.simulator.wandb_server import DEMO_API_KEY, WandbServer
@@ -175,10 +175,10 @@ class Watch:
         return not named or named == [tag("wandb_project", self.project.name)]
 
 
-def asked_of(watch: Watch, check: WandbCheck) -> Asked:
+def asked_of(watch: Watch, check: WandbCheck) -> Scope:
     """The check's options that an independent count needs; reading them sends no request."""
     check.load_options()
-    return Asked.of(check.config.model_copy(update={"project": watch.project.name}))
+    return Scope.of(check.config.model_copy(update={"project": watch.project.name}))
 
 
 def value_of(tags: tuple[str, ...], key: str) -> str:
