@@ -28,7 +28,8 @@ class Listing:
     """Brings a table of runs up to date; one object per collection.
 
     `read` are the ids that an answer of this collection vouched for, those behind a 304 included; `missing` are known
-    runs that the first page should have and has not; `invalid` says what is wrong with runs that cannot be read.
+    runs that the first page should have and has not, and `is_front_short` that it has less than half of the runs that
+    its count promises; `invalid` says what is wrong with runs that cannot be read.
     `is_front_read` says that the first page was answered, and
     `repository` is the name that the runs have. `workflows` is how many the repository is known to have.
     """
@@ -46,6 +47,7 @@ class Listing:
     ) -> None:
         self.read: set[int] = set()
         self.missing: list[int] = []
+        self.is_front_short = False
         self.invalid: set[str] = set()
         self.is_front_read = False
         self.repository: RepositoryName | None = None
@@ -209,6 +211,7 @@ class Listing:
         listing that is short is asked for again."""
         size, cold = self._pages.size, self.cold
         self.missing = missing = list(self._missing_in_front(page, size))
+        self.is_front_short = 2 * len(page.runs) < min(size, page.total)
         newest = max((known.run.created_at for known in self._runs.known.values()), default=self._since)
         self._admit(page)
         state = replace(self._state, front_etag=None if missing else page.etag)
@@ -249,8 +252,8 @@ class Listing:
                 rest = replace(gap, until=min(gap.until, behind.runs[-1].created_at))
                 self._ranges.replace(gap, rest)
                 gap = rest
-            if not goes_on(behind, size, number):
-                # It ends before what was known: whether it was short, the range shows.
+            if not behind.has_next and len(behind.runs) < size:
+                # It ends before what was known, or lacks runs: the range shows it.
                 return
 
     def _check(self, bucket: Bucket) -> None:

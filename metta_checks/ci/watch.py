@@ -80,7 +80,7 @@ class Watch:
         before = {run_id: known[run_id].run for run_id in changed}
         faults = self._listing.reread(known[run_id].run for run_id in changed.keys() | unsure)
         missing = [run_id for run_id in self._listing.missing if run_id in reply.statuses]
-        if len(missing) > len(self._listing.read):
+        if len(missing) > len(self._listing.read) or (missing and self._listing.is_front_short):
             self.hidden = len(missing)
         for run_id, status in changed.items():
             if self._is_shown(before[run_id], known[run_id].run, status):

@@ -137,7 +137,7 @@ CAUSES = {
     ),
     "single sign-on without an address": Forbidden(
         refusal(403, "Resource protected by organization SAML enforcement."),
-        ("authorise", "Configure SSO"),
+        ("authorize", "Configure SSO"),
     ),
     "a policy on fine-grained tokens": Forbidden(
         refusal(403, "`demo-org` forbids access via a fine-grained personal access token."),
