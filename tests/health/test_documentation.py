@@ -51,7 +51,7 @@ def test_the_records_of_the_shell_give_what_is_shown(shell: Make, tmp_path: Path
 @pytest.mark.parametrize("fails", [False, True])
 def test_the_job_in_python(fails: bool, tmp_path: Path, collect: Make) -> None:
     out = tmp_path / "arena.json"
-    (source,) = blocks("python")
+    source, _ = blocks("python")
 
     def train() -> float:
         if fails:
@@ -67,6 +67,17 @@ def test_the_job_in_python(fails: bool, tmp_path: Path, collect: Make) -> None:
 
     shown = {record["metric"]: record["value"] for record in json.loads(out.read_text())}
     assert shown == ({"completed": 0} if fails else {"completed": 1, "hearts": 0.91})
+
+
+def test_a_list_of_records_in_python(tmp_path: Path) -> None:
+    out = tmp_path / "arena.json"
+    records = json.loads(blocks("json")[0])
+    _, source = blocks("python")
+
+    code = compile(source.replace("s3://metta-health/training/arena.json", str(out)), "page", "exec")
+    exec(code, {"records": records})  # noqa: S102
+
+    assert len(json.loads(out.read_text())) == len(records)
 
 
 RESULTS = {
