@@ -181,12 +181,12 @@ def export_command(directory: Path, page_to: str, ticket_to: str, site: str, run
         raise click.ClickException(f"writing {error}") from None
 
 
-def demo_board() -> str:
-    """The page of all our dashboards, drawn from two hours of sample data."""
+def demo_board(collections: Mapping[str, Sequence[CheckOutcome]]) -> str:
+    """The page of all our dashboards, drawn from these collections of each check."""
     from metta_checks.board.page import page
     from metta_checks.board.recording import recorded
 
-    return page(_dashboards(()), recorded(_demo_documents()))
+    return page(_dashboards(()), recorded(_documents_of(collections)))
 
 
 def _ours() -> dict[str, str]:
@@ -227,7 +227,7 @@ def _recording(sources: Sequence[str]) -> Recording:
 
     documents: dict[str, str] = {}
     for source in sources:
-        documents |= _demo_documents() if source == DEMO else _documents_in(source, _read(Path(source)))
+        documents |= _documents_of(demo_collections()) if source == DEMO else _documents_in(source, _read(Path(source)))
     try:
         return recorded(documents)
     except RecordingError as error:
@@ -248,8 +248,8 @@ def _documents_in(source: str, text: str) -> dict[str, str]:
     return {f"{source}, document {number}": json.dumps(one) for number, one in enumerate(held, 1)}
 
 
-def _demo_documents() -> dict[str, str]:
-    """The sample data as every check collects it while time passes, a document for each check."""
+def demo_collections() -> dict[str, list[CheckOutcome]]:
+    """What every check collects of the sample data in the two hours until now."""
     require_simulator()
     from metta_checks.simulator.timelapse import STEPS, timelapse
 
@@ -263,7 +263,11 @@ def _demo_documents() -> dict[str, str]:
                 outcomes[check.name].append(run_once(check, instance=1, collection=number))
             if number <= STEPS:
                 life.advance()
-    return {name: outcomes_json(name, collections, indent=None) for name, collections in outcomes.items()}
+    return outcomes
+
+
+def _documents_of(collections: Mapping[str, Sequence[CheckOutcome]]) -> dict[str, str]:
+    return {name: outcomes_json(name, outcomes, indent=None) for name, outcomes in collections.items()}
 
 
 def _values(given: Sequence[str], dashboards: Mapping[str, Dashboard]) -> dict[str, str]:

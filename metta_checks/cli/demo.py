@@ -12,18 +12,20 @@ import click
 
 from metta_checks.checks import CHECKS
 from metta_checks.cli.arguments import output_file
+from metta_checks.cli.board import demo_board, demo_collections
 from metta_checks.cli.collect import exit_status
 from metta_checks.cli.group import require_simulator
-from metta_checks.cli.render import number_text, outcome_text
-from metta_checks.cli.runner import CheckOutcome, Series, new_check, prepare_stubs, run_once
+from metta_checks.cli.render import outcome_text
+from metta_checks.cli.runner import CheckOutcome, Series
 from metta_checks.cli.terminal import echo, echo_wrapped, show_table
 from metta_checks.core.atomic_write import WriteError, is_standard_output, write_output
 
 
 class DemoFigure(NamedTuple):
-    """A figure of the screen: its words, the metric, the tags that its series have, and how they become one number."""
+    """A figure of the screen: its text with the number, the metric, the tags that its series have, and how they become
+    one number."""
 
-    words: str
+    text: str
     metric: str
     tags: tuple[str, ...] = ()
     of: str = "sum"
@@ -34,27 +36,27 @@ SHOWN: Final = 5
 
 FIGURES: Final[Mapping[str, Sequence[DemoFigure]]] = {
     "wandb": (
-        DemoFigure("running", "wandb.runs", ("state:running",)),
-        DemoFigure("failed in 7 days", "wandb.runs", ("state:failed",)),
-        DemoFigure("finished", "wandb.runs", ("state:finished",)),
-        DemoFigure("hours of the longest run", "wandb.run.duration_hours", of="max"),
-        DemoFigure("steps a second of the fastest run", "wandb.run.sps", of="max"),
+        DemoFigure("running {:,.0f}", "wandb.runs", ("state:running",)),
+        DemoFigure("failed in 7 days {:,.0f}", "wandb.runs", ("state:failed",)),
+        DemoFigure("finished in 7 days {:,.0f}", "wandb.runs", ("state:finished",)),
+        DemoFigure("longest run {:.1f} h", "wandb.run.duration_hours", of="max"),
+        DemoFigure("fastest run {:,.0f} steps/s", "wandb.run.sps", of="max"),
     ),
     "ci": (
-        DemoFigure("success ratio", "metta.infra.cron.ci.workflow.success_ratio", of="max"),
-        DemoFigure("flaky tests", "metta.infra.cron.ci.workflow.flaky_tests"),
-        DemoFigure("other workflows failing", "metta.infra.cron.ci.workflow.other_failing"),
-        DemoFigure("minutes of the 90th percentile", "metta.infra.cron.ci.workflow.duration.p90", of="max"),
-        DemoFigure("verdicts that fail", "metta.infra.health.state", of="failing"),
+        DemoFigure("successful runs {:.1%}", "metta.infra.cron.ci.workflow.success_ratio", of="max"),
+        DemoFigure("flaky runs {:.0f}", "metta.infra.cron.ci.workflow.flaky_tests"),
+        DemoFigure("other failing workflows {:.0f}", "metta.infra.cron.ci.workflow.other_failing"),
+        DemoFigure("p90 of a run {:.1f} min", "metta.infra.cron.ci.workflow.duration.p90", of="max"),
+        DemoFigure("failing verdicts {:.0f}", "metta.infra.health.state", of="failing"),
     ),
 }
 
 OF_RECORDS: Final = (
-    DemoFigure("verdicts", "metta.infra.health.state", of="count"),
-    DemoFigure("pass", "metta.infra.health.state", of="passing"),
-    DemoFigure("fail", "metta.infra.health.state", of="failing"),
-    DemoFigure("unknown", "metta.infra.health.state", of="unknown"),
-    DemoFigure("hours of the oldest record", "metta.infra.health.age_seconds", of="hours"),
+    DemoFigure("verdicts {:.0f}", "metta.infra.health.state", of="count"),
+    DemoFigure("pass {:.0f}", "metta.infra.health.state", of="passing"),
+    DemoFigure("fail {:.0f}", "metta.infra.health.state", of="failing"),
+    DemoFigure("unknown {:.0f}", "metta.infra.health.state", of="unknown"),
+    DemoFigure("oldest record {:.1f} h", "metta.infra.health.age_seconds", of="hours"),
 )
 """The figures of a check that reads health records."""
 
@@ -72,8 +74,9 @@ OF_RECORDS: Final = (
 def demo(context: click.Context, verbose: bool, board_path: Path | None) -> None:
     """Run every check against sample data on this machine; no account, no network.
 
-    Servers that implement the W&B and GitHub APIs are started on free loopback ports and stopped at the end.
-    The dashboards are drawn from two hours of the same sample data, as `metta-checks board preview` draws them.
+    Servers that implement the W&B and GitHub APIs are started on free loopback ports and stopped at the end. Each check
+    collects every ten minutes of two hours, which take seconds. The dashboards are drawn from all collections; the
+    figures are those of the last.
 
     \b
     Exit status:
@@ -87,27 +90,22 @@ def demo(context: click.Context, verbose: bool, board_path: Path | None) -> None
       metta-checks demo --verbose | grep metta.infra.health.state
     """
     require_simulator()
-    from metta_checks.simulator.sandbox import sandbox
-
     path = board_path or default_board()
     aside = is_standard_output(path)
-    prepare_stubs()
-    outcomes: dict[str, CheckOutcome] = {}
-    with sandbox() as demo:
-        for definition in CHECKS:
-            check = new_check(definition, {}, demo.instances[definition.slug])
-            outcome = run_once(check, instance=1, collection=1)
-            outcomes[definition.name] = outcome
-            if verbose:
-                for line in outcome_text(definition.name, outcome, every_series=True):
-                    echo(line, err=aside)
-                echo(err=aside)
-            if outcome.error:
-                echo(outcome.error, err=True)
+    collections = demo_collections()
+    last = {name: outcomes[-1] for name, outcomes in collections.items()}
+    if verbose:
+        for name, outcome in last.items():
+            for line in outcome_text(name, outcome, every_series=True):
+                echo(line, err=aside)
+            echo(err=aside)
+    everything = [outcome for outcomes in collections.values() for outcome in outcomes]
+    for error in dict.fromkeys(outcome.error for outcome in everything if outcome.error):
+        echo(error, err=True)
     if not verbose and not aside:
-        _show(outcomes)
-    _draw(path, aside=aside)
-    context.exit(exit_status(list(outcomes.values())))
+        _show(last)
+    _draw(path, collections, aside=aside)
+    context.exit(exit_status(everything))
 
 
 def default_board() -> Path:
@@ -129,12 +127,12 @@ def figures_of(slug: str, series: Sequence[Series]) -> Iterator[str]:
             one.value for one in series if one.metric == figure.metric and all(text in one.tags for text in figure.tags)
         ]
         if values:
-            yield f"{figure.words} {number_text(_one_number(values, figure.of))}"
+            yield figure.text.format(_one_number(values, figure.of))
 
 
 def _first_metrics(series: Sequence[Series]) -> list[DemoFigure]:
     own = dict.fromkeys(one.metric for one in series if not one.metric.startswith("metta.check."))
-    return [DemoFigure(metric, metric) for metric in list(own)[:SHOWN]]
+    return [DemoFigure(f"{metric} {{:,.4g}}", metric) for metric in list(own)[:SHOWN]]
 
 
 def _one_number(values: Sequence[float], of: str) -> float:
@@ -170,14 +168,13 @@ def _show(outcomes: Mapping[str, CheckOutcome]) -> None:
         echo_wrapped(f"{definition.name}: {'; '.join(figures)}")
     echo()
     echo_wrapped("Every series of each check: metta-checks demo --verbose")
+    echo_wrapped("Your own project: metta-checks collect wandb --help, and the section of that name in README.md")
 
 
-def _draw(path: Path, *, aside: bool) -> None:
+def _draw(path: Path, collections: Mapping[str, Sequence[CheckOutcome]], *, aside: bool) -> None:
     """The dashboards as a page; the demo goes on where it cannot be written."""
-    from metta_checks.cli.board import demo_board
-
     try:
-        write_output(path, demo_board())
+        write_output(path, demo_board(collections))
     except WriteError as error:
         echo(f"the dashboards could not be drawn: {error}", err=True)
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -42,10 +43,28 @@ def test_one_screen(command: Callable[..., Result], tmp_path: Path) -> None:
         assert int(row[2].replace(",", "")) > 0
         (figures,) = (line.partition(": ")[2].split("; ") for line in lines if line.startswith(f"{entry.name}: "))
         assert len(figures) == 5
-        assert all(text.split()[-1][0].isdigit() for text in figures)
+        assert all(re.search(r" [\d,.]+%?( h| min| steps/s)?$", text) for text in figures)
     assert lines[-1] == f"The dashboards, to open in a browser: {board}"
     assert 'data-widget="CI failing"' in board.read_text(encoding="utf-8")
     assert DEMO_API_KEY not in result.stdout
+
+
+def test_the_screen_shows_the_last_moment_of_the_board(command: Callable[..., Result], tmp_path: Path) -> None:
+    """The CI board has a tile `Running runs` too, before that of W&B."""
+    board = tmp_path / "board.html"
+    screen = command("demo", "--board", board).stdout
+    page = board.read_text(encoding="utf-8")
+    for figure, tile in (
+        (r"running ([\d,]+);", "Running runs"),
+        (r"failed in 7 days ([\d,]+);", "Failed runs"),
+        (r"finished in 7 days ([\d,]+);", "Finished runs"),
+        (r"successful runs ([\d.]+)%;", "Successful runs, 24 h"),
+        (r"other failing workflows ([\d,]+);", "Other failing workflows"),
+        (r"p90 of a run ([\d.]+) min;", "Run time p90, 24 h"),
+    ):
+        (shown,) = re.findall(figure, screen)
+        *_, drawn = re.findall(rf'data-widget="{tile}".*?data-value="([^"]+)"', page, re.DOTALL)
+        assert float(shown.replace(",", "")) == pytest.approx(float(drawn), abs=0.06), tile
 
 
 def test_the_board_of_another_user_is_no_obstacle(
@@ -85,4 +104,4 @@ def test_it_ends_well_on_any_machine() -> None:
     )
     assert ran.returncode == 0, ran.stderr
     assert ran.stderr == b""
-    assert b"metta_wandb, instance 1, collection 1: ok, " in ran.stdout
+    assert b"metta_wandb, instance 1, collection 13: ok, " in ran.stdout
