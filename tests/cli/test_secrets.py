@@ -115,7 +115,7 @@ def test_no_command_shows_a_secret(command: Command, places: dict[str, Any], way
         ("metta_checks.cli.estimate.new_check", ["estimate", "--config", "{wandb}"]),
         ("metta_checks.cli.install.Installation", ["install", "--agent-dir", "{agent}"]),
         ("metta_checks.cli.collect.collections", ["collect", "wandb", "--config", "{wandb}"]),
-        ("metta_checks.simulator.sandbox.sandbox", ["demo"]),
+        ("metta_checks.simulator.timelapse.timelapse", ["demo"]),
     ],
 )
 def test_a_fault_of_the_command_itself_shows_none(
