@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
@@ -236,11 +237,9 @@ class AppAccess:
     def _signed(self, key: Credential) -> str:
         begins = self._now() - BACKDATED
         claims = {"iat": begins, "exp": begins + LIFETIME, "iss": self._app_id}
-        try:
+        # Raised anew: the library's own words may hold what it was given, and a public key ends in an AttributeError.
+        with suppress(Exception):
             return jwt.encode(claims, key.value, ALGORITHM)
-        except (jwt.PyJWTError, ValueError, TypeError, NotImplementedError):
-            # Raised anew: the library's own words may hold what it was given.
-            pass
         raise CredentialError(
             f"GitHub App private key: {key.origin} is no RSA private key in PEM form without a passphrase. Store the "
             f"whole file that GitHub made, from the first ----- to the last, with its line breaks or with \\n for each."

@@ -306,7 +306,7 @@ class _Workflows(_Wire):
 
 
 class _IssuedToken(_Wire):
-    token: Annotated[str, Field(min_length=1, pattern=r"^[\x21-\x7e]+$")]
+    token: Annotated[str, Field(min_length=1, max_length=4_096, pattern=r"^[\x21-\x7e]+$")]
     expires_at: Moment
 
 

@@ -31,6 +31,7 @@ from metta_checks.core.environment import Variables
 from metta_checks.core.errors import CredentialError, Kind, SourceError
 from metta_checks.core.state import StateFormat, TargetStates
 from metta_checks.core.target import TargetList, first_three
+from metta_checks.core.trust import CURE
 
 UNDECIDED: Final = (
     "succeeded when run again, and GitHub did not give the earlier attempts: whether they are flaky is not known, and "
@@ -202,6 +203,10 @@ class CiCheck(ConfigMixin, MettaCheck):
     def validate_options(self) -> None:
         """Resolve the options. Raises ConfigurationError."""
         _ = self.settings
+        if self.provenance.named("app_private_key") is None:
+            for option in ("app_id", "app_installation_id"):
+                if self.provenance.instance.get(option) is not None:
+                    self.provenance.refuse(option, "is about a GitHub App", "choose one without its own key", CURE)
 
     @cached_property
     def settings(self) -> Settings:

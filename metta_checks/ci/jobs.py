@@ -252,8 +252,15 @@ def _name(one: WaitingJobs) -> str:
     return f"jobs of {one.workflow}, run {one.run_id}, attempt {one.attempt}"
 
 
+LONGEST_NAME: Final = 200
+"""Characters of a job's name that count: Datadog keeps as many of a tag."""
+
+
 def job_name(name: str) -> str:
     """The name without what a matrix appends in parentheses, in each part of a called workflow's `caller / job`."""
+    name = name[:LONGEST_NAME]
+    if " (" not in name:
+        return name
     kept: list[str] = []
     position = 0
     while position < len(name):

@@ -52,8 +52,9 @@ RERUN_SPAN: Final = timedelta(hours=24)
 DEFAULT_BRANCH: Final = "main"
 """That of a single repository."""
 
-_OWNER = re.compile(r"[A-Za-z0-9._-]+")
-_REPO = re.compile(r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+")
+# `.` and `..` would lead to another path of the server.
+_OWNER = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._-]+")
+_REPO = re.compile(r"(?!\.{1,2}/)[A-Za-z0-9._-]+/(?!\.{1,2}\Z)[A-Za-z0-9._-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +179,7 @@ def _app(options: InstanceConfig) -> App | None:
             if getattr(options, option):
                 raise OptionError("app_id", f"is not set, and `{option}` is: a GitHub App needs both")
         return None
-    if not re.fullmatch(r"[A-Za-z0-9._-]+", app_id):
+    if not re.fullmatch(r"(?!gh[a-z]_|github_pat_)[A-Za-z0-9._-]{1,100}", app_id):
         raise OptionError("app_id", "is neither the App's number nor its client id")
     if not installation_id:
         problem = "is not set: it is the number at the end of the address of the installation's settings"

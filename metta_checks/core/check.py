@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -121,8 +123,13 @@ class MettaCheck(CheckInstance, ABC):
 
     @property
     def _author(self) -> str:
-        """The provider of the configuration where it is not trusted, else empty."""
-        return self.provenance.untrusted or ""
+        """Who wrote a configuration that is not trusted, else empty: its provider and all that it says, since pods with
+        another key or proxy share the provider."""
+        given = self.provenance
+        if given.untrusted is None:
+            return ""
+        text = json.dumps([given.instance, given.init_config], sort_keys=True, default=str)
+        return f"{given.untrusted} {hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()}"
 
     # One collection.
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
@@ -213,12 +215,21 @@ class CheckInstance(AgentCheck):
         provenance.refuse_machine_options()
         if places is None:
             return
+        if places.named_secret is not None and not SECRET_NAME.fullmatch(places.named_secret):
+            raise OptionError(
+                places.secret_option or "",
+                f"is not the name of an AWS secret: a credential belongs in `{places.option}`",
+            )
         if places.secret_option and provenance.named(places.secret_option) not in {None, places.secret}:
             cure = f"Set `{places.option}`, or put the configuration into a file in conf.d."
             provenance.refuse(places.secret_option, "names an AWS secret", "choose one", cure)
         places.require_host()
         if not places.named:
             provenance.refuse_other_routes(places.what, places.option)
+
+
+SECRET_NAME: Final = re.compile(r"(?!gh[a-z]_|github_pat_)[A-Za-z0-9/_+=.@:!-]{1,512}")
+"""A name or ARN as AWS allows it. Another text may be the credential itself, and is not repeated."""
 
 
 class OptionsLoader:
@@ -231,6 +242,8 @@ class OptionsLoader:
         self._check = check
         self._validate = validate
         self._initializations: deque[Callable[[], None]] = deque()
+        # `agent diagnose` comes from another thread.
+        self._lock = threading.Lock()
 
     def set_aside(self) -> None:
         """Take over what the base class would run by itself."""
@@ -239,10 +252,11 @@ class OptionsLoader:
 
     def load(self) -> None:
         """Read and check the options. Raises ConfigurationError; once they are loaded, it only checks them again."""
-        self.set_aside()
-        while self._initializations:
-            self._initializations[0]()
-            self._initializations.popleft()
+        with self._lock:
+            self.set_aside()
+            while self._initializations:
+                self._initializations[0]()
+                self._initializations.popleft()
         self._validate()
         self.timeout()
         require_timeouts(self._check.instance, self._check.init_config)

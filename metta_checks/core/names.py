@@ -12,7 +12,7 @@ from metta_checks.core.option_errors import OptionError
 from metta_checks.core.patterns import MAX_TEXT, PatternError, compile_pattern
 from metta_checks.core.printable import printable
 
-LITERAL: Final = re.compile(r"[A-Za-z0-9._-]+")
+LITERAL: Final = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._-]+")
 """An entry that is a name itself; every other one is a regular expression."""
 
 DEFAULT_LIMIT: Final = 100

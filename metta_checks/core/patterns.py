@@ -10,6 +10,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from math import log2
 from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any, Final
@@ -32,6 +33,9 @@ MAX_POSITIONS: Final = 1_000
 
 MAX_REPEATED: Final = 120
 """The same within one repetition: the analysis looks at pairs of them."""
+
+MAX_PAIRS: Final = 100_000
+"""Pairs of steps that the analysis of one repetition looks at."""
 
 
 def compile_pattern(text: str) -> re.Pattern[str]:
@@ -122,7 +126,8 @@ class _TooComplexError(Exception):
 
 def _problem(tree: Any) -> str:
     """Why the pattern is refused; empty when it is not."""
-    pending = [(tree, _is_anchored(tree))]
+    # In a text of many lines `^` is at the beginning of each.
+    pending = [(tree, _is_anchored(tree) and not tree.state.flags & re.MULTILINE)]
     alphabet = _alphabet(tree)
     doublings = 0.0
     while pending:
@@ -195,7 +200,8 @@ class _Automaton:
                 )
         repeated = {state for loop in loops for state in loop}
         wide = [any(self._choices(self._edges[state].elements()) for state in loop) for loop in loops]
-        degree = sum(wide) + (not anchored)
+        # A repetition that nothing overlaps still runs through the text, once for each way to read what is before it.
+        degree = sum(wide) + (not all(wide)) + (not anchored)
         if degree > MAX_DEGREE:
             return "it has too many repetitions that overlap with what follows them; leave some `.*` out"
         single = [self._edges[state].elements() for state in range(len(self._sets)) if state not in repeated]
@@ -242,7 +248,7 @@ class _Automaton:
         before = len(self.assertions)
         part = self.sequence(body, flags)
         self.assertions[before:] = [(assertion, True) for assertion, _ in self.assertions[before:]]
-        self._empty_repeated |= bool(part.nullable and part.first)
+        self._empty_repeated |= bool(part.nullable)
         return self._looped(part, nullable=least == 0)
 
     def _counted(self, least: int, copies: list[_Part]) -> _Part:
@@ -297,10 +303,14 @@ class _Automaton:
         forward: dict[tuple[int, int], set[tuple[int, int]]] = defaultdict(set)
         backward: dict[tuple[int, int], set[tuple[int, int]]] = defaultdict(set)
         pending = [(state, state) for state in loop]
+        steps = 0
         while pending:
             pair = pending.pop()
             if pair in forward:
                 continue
+            steps += len(inside[pair[0]]) * len(inside[pair[1]])
+            if steps > MAX_PAIRS:
+                raise _TooComplexError
             forward[pair] = {
                 (one, other)
                 for one in inside[pair[0]]
@@ -380,20 +390,34 @@ def _alphabet(tree: Any) -> str:
         elif isinstance(one, list | tuple | parser.SubPattern):
             pending.extend(one)
     letters = {chr(code) for code in edges}
-    return "".join(sorted(letters | {case for letter in letters for case in letter.lower() + letter.upper()}))
+    return "".join(sorted(letters | {case for letter in letters for case in _cases_of(letter)}))
 
 
 def _members(operation: str, argument: Any, flags: int, alphabet: str) -> int:
     """Of `alphabet` the characters that a single-character item matches, as bits."""
     members = 0
     for number, letter in enumerate(alphabet):
-        letters = {letter, *letter.lower(), *letter.upper()} if flags & re.IGNORECASE else {letter}
-        if any(_matches(operation, argument, one) for one in letters):
+        letters = _cases_of(letter) if flags & re.IGNORECASE else {letter}
+        if any(_matches(operation, argument, one, flags) for one in letters):
             members |= 1 << number
     return members
 
 
-def _matches(operation: str, argument: Any, letter: str) -> bool:
+@cache
+def _same_upper_case() -> Mapping[str, str]:
+    """By its upper case the letters that `re` takes for one where case does not count: `s`, `S` and the long s."""
+    found: dict[str, str] = defaultdict(str)
+    for letter in map(chr, range(0x1E944)):
+        if letter.isalpha():
+            found[letter.upper()] += letter
+    return found
+
+
+def _cases_of(letter: str) -> set[str]:
+    return {letter, *letter.lower(), *letter.upper(), *_same_upper_case().get(letter.upper(), "")}
+
+
+def _matches(operation: str, argument: Any, letter: str, flags: int) -> bool:
     match operation:
         case "LITERAL":
             return ord(letter) == int(argument)
@@ -402,10 +426,10 @@ def _matches(operation: str, argument: Any, letter: str) -> bool:
         case "RANGE":
             return bool(argument[0] <= ord(letter) <= argument[1])
         case "CATEGORY":
-            return re.match(_CATEGORIES[str(argument)], letter) is not None
+            return re.match(_CATEGORIES[str(argument)], letter, flags & re.ASCII) is not None
         case "IN":
             negated = str(argument[0][0]) == "NEGATE"
-            return negated != any(_matches(str(kind), value, letter) for kind, value in argument[negated:])
+            return negated != any(_matches(str(kind), value, letter, flags) for kind, value in argument[negated:])
         case _:
             # ANY, and what later versions of Python may add.
             return True

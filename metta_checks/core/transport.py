@@ -6,7 +6,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -18,7 +18,8 @@ from requests.auth import AuthBase
 
 # The base loads it lazily in the first request of the process. Of workers that send theirs at the same time some fail:
 # a Python without CPython's gh-114763, such as 3.12.1, shows them the module half loaded.
-from requests_unixsocket import UnixAdapter as _UnixAdapter  # type: ignore[attr-defined]  # noqa: F401
+with suppress(ImportError):
+    from requests_unixsocket import UnixAdapter as _UnixAdapter  # type: ignore[attr-defined]  # noqa: F401
 
 from metta_checks.core.address import require_address, same_server, split_query, with_params
 from metta_checks.core.collection import Collection

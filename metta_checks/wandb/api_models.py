@@ -184,12 +184,16 @@ class NameNode(_Model):
     name: Annotated[str, Field(max_length=MAX_NAME)]
 
 
+MAX_NAMES: Final = 200
+"""Projects on a page of the list: twice what is asked for."""
+
+
 class NameEdge(_Model):
     node: NameNode
 
 
 class NameConnection(_Model):
-    edges: tuple[NameEdge, ...]
+    edges: Annotated[tuple[NameEdge, ...], Field(max_length=MAX_NAMES)]
     pageInfo: RunPageInfo  # noqa: N815
 
 

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
     KeySerializationEncryption,
     NoEncryption,
     PrivateFormat,
+    PublicFormat,
 )
 
 from metta_checks.simulator.server import Reply, Request
@@ -232,6 +233,8 @@ def test_a_restart_asks_for_a_new_one(with_app):
         ({"app_installation_id": "42/../../user"}, "app_installation_id"),
         ({"app_id": None}, "app_id"),
         ({"app_id": "12 345"}, "app_id"),
+        ({"app_id": "ghp_" + "x" * 36}, "app_id"),
+        ({"app_private_key": None, "app_private_key_secret": pem()}, "app_private_key_secret"),
     ],
 )
 def test_half_an_app_is_a_configuration_error(with_app, options, option):
@@ -240,6 +243,8 @@ def test_half_an_app_is_a_configuration_error(with_app, options, option):
     collected = watched.collect()
 
     assert f"`{option}`" in collected.error
+    assert "xxxx" not in collected.error
+    assert "PRIVATE KEY-" not in collected.error
     assert collected.requests == []
 
 
@@ -251,8 +256,9 @@ def test_half_an_app_is_a_configuration_error(with_app, options, option):
         pem(ec.generate_private_key(ec.SECP256R1()), PrivateFormat.PKCS8),
         pem(form=PrivateFormat.PKCS8, encryption=BestAvailableEncryption(b"secret phrase")),
         pem()[:400],
+        KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode(),
     ],
-    ids=["a token", "no key inside", "another kind", "with a passphrase", "cut short"],
+    ids=["a token", "no key inside", "another kind", "with a passphrase", "cut short", "a public key"],
 )
 def test_what_is_no_key_is_named_and_not_shown(with_app, key):
     watched, issuer = with_app(app_private_key=key)
@@ -329,3 +335,17 @@ def test_a_server_of_its_own_needs_a_key_of_its_own(with_app, monkeypatch):
 
     assert "`api_url`" in collected.error
     assert issuer.jwts == []
+
+
+@pytest.mark.parametrize("option", ["app_id", "app_installation_id"])
+def test_an_untrusted_configuration_chooses_no_installation_of_the_agents_app(with_app, monkeypatch, option):
+    app = {"GITHUB_APP_ID": "12345", "GITHUB_APP_INSTALLATION_ID": "42", "GITHUB_APP_PRIVATE_KEY": pem()}
+    for name, value in app.items():
+        monkeypatch.setenv(name, value)
+    watched, issuer = with_app(**{**dict.fromkeys(("app_id", "app_installation_id", "app_private_key")), option: 999})
+    watched.check.provider = "kubernetes-container-allinone"
+
+    collected = watched.collect()
+
+    assert f"`{option}` is about a GitHub App" in collected.error
+    assert (collected.requests, issuer.jwts) == ([], [])

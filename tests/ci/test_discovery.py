@@ -611,6 +611,8 @@ def test_a_diagnosis_and_the_state_are_per_target(organisation: Make) -> None:
     ("options", "words"),
     [
         ({"repo": "demo-org/arena"}, "`organization` is set beside `repo`"),
+        ({"organization": ".."}, "`organization` is no name of an organization"),
+        ({"organization": "."}, "`organization` is no name of an organization"),
         ({"repos": None}, "`repos` is not set"),
         ({"organization": None}, "`repos` is set without `organization`"),
         ({"organization": "a/b"}, "`organization` is no name of an organization"),
