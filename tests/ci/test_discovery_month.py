@@ -42,7 +42,7 @@ def points_of(aggregator: AggregatorStub) -> Points:
 
 @pytest.mark.parametrize(
     ("seed", "turns", "most"),
-    [(1, 40, 4), *(pytest.param(seed, 400, 10, marks=pytest.mark.slow) for seed in range(2, 5))],
+    [(1, 40, 4)],
 )
 def test_repositories_that_come_and_go(aggregator: AggregatorStub, seed: int, turns: int, most: int) -> None:
     lists = {
