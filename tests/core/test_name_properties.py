@@ -23,7 +23,7 @@ Part = tuple[str, str]
 
 parts = st.tuples(st.sampled_from(["a", "b", "-", "ab", ""]), st.sampled_from(["", "?", "*"]))
 patterns = st.lists(parts, min_size=1, max_size=4)
-names = st.text("ab-.", min_size=1, max_size=6)
+names = st.text("ab-.", min_size=1, max_size=6).filter(lambda name: name not in {".", ".."})
 
 
 @dataclass
