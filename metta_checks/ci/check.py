@@ -21,7 +21,7 @@ from metta_checks.ci.queue import Queue
 from metta_checks.ci.rules import scope_tags
 from metta_checks.ci.settings import PUBLIC_API, VARIABLES, Settings
 from metta_checks.ci.state_codec import VERSION, from_text, to_text
-from metta_checks.ci.target_reading import BatchPool, TargetRead, TargetReading, read_together
+from metta_checks.ci.target_reading import REPOSITORIES_PER_QUERY, BatchPool, TargetRead, TargetReading, read_together
 from metta_checks.ci.verdicts import decided, flip_events, verdicts_of
 from metta_checks.ci.watch import WatchShare
 from metta_checks.core import Dropped, DropReason, MettaCheck, Result, Target, tag
@@ -40,14 +40,11 @@ UNDECIDED: Final = (
 """Why a run is left out of the flaky ones."""
 
 
-GROUP: Final = 25
-"""Repositories of an organization that are read at a time: their GraphQL questions are put together."""
-
 WATCHED: Final = 2_700
 """Ended runs of all repositories together that are asked for in a collection."""
 
 LEAST_WATCHED: Final = 54
-"""And of each repository at least; GROUP times as many are one query, with room for those that have not ended."""
+"""And of each repository at least: those of a query together leave room in it for the runs that have not ended."""
 
 SPARE: Final = 50
 """Requests of the quota that a further group of repositories is not begun with: they take turns until it is renewed."""
@@ -109,12 +106,12 @@ class CiCheck(ConfigMixin, MettaCheck):
         self._jobs_left = self.config.max_job_requests
         watch = WatchShare(max(LEAST_WATCHED, WATCHED // max(len(targets), 1)), self._turn)
         longest, time_left = 0.0, self.collection.time_left()
-        for start in range(0, len(targets), GROUP):
+        for start in range(0, len(targets), REPOSITORIES_PER_QUERY):
             # A group that cannot be finished would fail as a whole.
             remaining = self.session.remaining
             if start and (time_left <= longest or (remaining is not None and remaining <= SPARE)):
                 return
-            yield from self._group(targets[start : start + GROUP], watch, now)
+            yield from self._group(targets[start : start + REPOSITORIES_PER_QUERY], watch, now)
             before, time_left = time_left, self.collection.time_left()
             longest = max(longest, before - time_left)
 

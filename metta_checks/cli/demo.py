@@ -14,7 +14,6 @@ from metta_checks.checks import CHECKS
 from metta_checks.cli.arguments import output_file
 from metta_checks.cli.board import demo_board, demo_collections
 from metta_checks.cli.collect import exit_status
-from metta_checks.cli.group import require_simulator
 from metta_checks.cli.render import outcome_text
 from metta_checks.cli.runner import CheckOutcome, Series
 from metta_checks.cli.terminal import echo, echo_wrapped, show_table
@@ -89,7 +88,6 @@ def demo(context: click.Context, verbose: bool, board_path: Path | None) -> None
       metta-checks demo --board board.html
       metta-checks demo --verbose | grep metta.infra.health.state
     """
-    require_simulator()
     path = board_path or default_board()
     aside = is_standard_output(path)
     collections = demo_collections()

@@ -149,8 +149,8 @@ def superseded_warnings(superseded: Iterable[Superseded]) -> Iterator[str]:
 
 
 def stale_warnings(records: Iterable[tuple[int, Record]], now: datetime) -> Iterator[str]:
-    """What a publisher should know of records, by position, that a check with the default `max_age` takes for stale at
-    `now`."""
+    """A warning for the publisher of each record, by position, that is stale at `now` for a check with the default
+    `max_age`."""
     for position, record in records:
         if record.timestamp is not None and now - record.timestamp > DEFAULT_MAX_AGE:
             hours = DEFAULT_MAX_AGE.total_seconds() / 3600

@@ -87,8 +87,10 @@ def test_kinds_that_turn_up() -> None:
 def test_the_series_of_an_hour_of_runs(
     command: Command, conf: Conf, options: dict[str, Any], arguments: list[object], metric: str, tag_sets: float
 ) -> None:
-    told = estimated(command, conf({**WANDB, **options}), "wandb", "--runs-per-day", 48, "--mean-hours", 3, *arguments)
-    assert {one["metric"]: one["tag_sets"] for one in told["metrics"]}[metric] == tag_sets
+    estimate = estimated(
+        command, conf({**WANDB, **options}), "wandb", "--runs-per-day", 48, "--mean-hours", 3, *arguments
+    )
+    assert {one["metric"]: one["tag_sets"] for one in estimate["metrics"]}[metric] == tag_sets
 
 
 @pytest.mark.parametrize(
@@ -118,9 +120,9 @@ def test_the_other_checks(
     metric: str,
     tag_sets: int,
 ) -> None:
-    told = estimated(command, conf(instance), check, *arguments)
-    assert {one["metric"]: one["tag_sets"] for one in told["metrics"]}[metric] == tag_sets
-    assert told["billed_per_hour"] == pytest.approx(sum(one["billed"] for one in told["metrics"]), abs=0.5)
+    estimate = estimated(command, conf(instance), check, *arguments)
+    assert {one["metric"]: one["tag_sets"] for one in estimate["metrics"]}[metric] == tag_sets
+    assert estimate["billed_per_hour"] == pytest.approx(sum(one["billed"] for one in estimate["metrics"]), abs=0.5)
 
 
 @pytest.mark.parametrize(
@@ -138,8 +140,10 @@ def test_the_other_checks(
 def test_the_requests_of_an_hour(
     command: Command, conf: Conf, options: dict[str, Any], arguments: list[object], requests: float
 ) -> None:
-    told = estimated(command, conf({**WANDB, **options}), "wandb", "--runs-per-day", 48, "--mean-hours", 3, *arguments)
-    assert told["requests_per_hour"] == requests
+    estimate = estimated(
+        command, conf({**WANDB, **options}), "wandb", "--runs-per-day", 48, "--mean-hours", 3, *arguments
+    )
+    assert estimate["requests_per_hour"] == requests
 
 
 FREE = "what has not changed is free"
@@ -168,13 +172,13 @@ def test_requests_that_count_against_the_quota(
     command: Command, conf: Conf, options: dict[str, Any], arguments: list[object], counted: float, points: float
 ) -> None:
     path = conf({**ORGANISATION, **options})
-    told = estimated(command, path, "ci", *arguments)
-    assert told["counted_per_hour"] == pytest.approx(counted, rel=0.03)
-    assert told["graphql_points_per_hour"] == points
-    assert told["requests_per_hour"] > told["counted_per_hour"]
+    estimate = estimated(command, path, "ci", *arguments)
+    assert estimate["counted_per_hour"] == pytest.approx(counted, rel=0.03)
+    assert estimate["graphql_points_per_hour"] == points
+    assert estimate["requests_per_hour"] > estimate["counted_per_hour"]
     shown = " ".join(command("estimate", "--config", path, "--check", "ci", *arguments).stdout.split())
-    assert f"GraphQL points; {told['requests_per_month']:,} a month" in shown
-    assert f"of which about {told['counted_per_hour']:,.0f}" in shown or told["counted_per_hour"] % 1
+    assert f"GraphQL points; {estimate['requests_per_month']:,} a month" in shown
+    assert f"of which about {estimate['counted_per_hour']:,.0f}" in shown or estimate["counted_per_hour"] % 1
     assert FREE in shown
 
 
@@ -209,10 +213,10 @@ def test_projects_cost_the_requests_that_the_deployment_guide_measures(
 
 
 def test_what_ifs_show_only_what_makes_a_difference(command: Command, conf: Conf) -> None:
-    told = estimated(command, conf({**WANDB, "distributions": False, "metrics": []}), "wandb")
-    assert "distributions: false" not in told["what_if"]
-    assert "metrics: none" not in told["what_if"]
-    assert told["what_if"]["distributions: true"] > told["billed_per_hour"] > told["what_if"]["max_runs: 0"]
+    estimate = estimated(command, conf({**WANDB, "distributions": False, "metrics": []}), "wandb")
+    assert "distributions: false" not in estimate["what_if"]
+    assert "metrics: none" not in estimate["what_if"]
+    assert estimate["what_if"]["distributions: true"] > estimate["billed_per_hour"] > estimate["what_if"]["max_runs: 0"]
 
 
 def test_percentiles_double_the_distributions(command: Command, conf: Conf) -> None:
